@@ -1,0 +1,45 @@
+# Every recipe is a step of .ci/run, so that a machine without `just` runs the same commands.
+
+# What is there.
+default:
+    @just --list --unsorted
+
+# Formatting, lints and docs: no warning is let through.
+check:
+    .ci/run check
+
+# Everything that claims a promise.
+test:
+    .ci/run test
+
+# The tests that kill a child process, alone.
+crash:
+    .ci/run crash
+
+# The tests with many more rounds.
+soak:
+    .ci/run soak
+
+# Both sides of every comparison, in one run.
+bench:
+    .ci/run bench
+
+# The same with fewer samples: for the direction, not for a figure.
+bench-quick:
+    .ci/run bench-quick
+
+# The pages of the crate, without warnings.
+doc:
+    .ci/run doc
+
+# The first command of the README, twice: the second run must be hits.
+examples:
+    .ci/run examples
+
+# Advisories, licences, duplicates (needs cargo-deny).
+deny:
+    .ci/run deny
+
+# What a change must pass.
+ci:
+    .ci/run

@@ -1,0 +1,344 @@
+//! MemoBuilder: the options of a memo, their defaults and checks, and the open.
+
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::HashMap,
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use crate::{
+    codec::{Codec, Postcard, Shape},
+    error::{Error, Kind, Result},
+    flow::{CacheIf, Inner},
+    memo::Memo,
+    store::{Bounds, CatalogRow, GenerationId, LiveMemo, Store},
+    sync::lock,
+};
+
+/// The longest name of a memo, in bytes.
+const LONGEST_NAME: usize = 512;
+
+/// The options of a [`Memo`], set before it is opened.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use memolith::{Memo, Store};
+///
+/// let store = Store::temporary()?;
+/// let pages: Memo<str, String> = Memo::builder("pages")
+///     .ttl(Duration::from_secs(3600)) // an hour after it was stored, a page is fetched anew
+///     .max_entries(1_000) // the oldest insertion leaves first
+///     .max_bytes(64 << 20)
+///     .version(2) // entries of version 1 are never read again
+///     .cache_if(|page| !page.is_empty())
+///     .open(&store)?;
+/// # Ok::<(), memolith::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `open`"]
+pub struct MemoBuilder<K: ?Sized, V, C = Postcard> {
+    name: String,
+    ttl: Option<Duration>,
+    max_entries: Option<u64>,
+    max_bytes: Option<u64>,
+    version: Option<u64>,
+    memory: Option<u64>,
+    /// With the type of the closure, by which two opens of one name are compared.
+    cache_if: Option<(CacheIf<V>, TypeId)>,
+    codec: C,
+    key: PhantomData<fn() -> Box<K>>,
+}
+
+impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
+    pub(crate) fn new(name: String) -> Self {
+        Self {
+            name,
+            ttl: None,
+            max_entries: None,
+            max_bytes: None,
+            version: None,
+            memory: None,
+            cache_if: None,
+            codec: Postcard,
+            key: PhantomData,
+        }
+    }
+}
+
+impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
+    /// How long an entry lives, counted from when it was stored, by the wall clock and across restarts; for ever unless
+    /// set.
+    ///
+    /// Entries that are stored already live by the tighter of this and what was set when they were stored. Reading never
+    /// extends a life. At the boundary itself an entry is gone. An expired entry takes space until a bound or
+    /// [`Store::sweep`](crate::Store::sweep) takes it away.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How many entries there may be on disk, of all versions of this memo together; no bound unless set.
+    ///
+    /// Expired entries leave first, then those of other versions, then the oldest insertion; being read does not keep an
+    /// entry. An overwrite evicts nobody and becomes the newest. A bound that was lowered is obeyed when the memo is opened.
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.max_entries = Some(entries);
+        self
+    }
+
+    /// How much the entries may weigh on disk, in bytes of payload, key head and header; no bound unless set.
+    ///
+    /// The order is that of [`max_entries`](Self::max_entries). A value that is larger by itself is handed over and not
+    /// stored, counted in [`Failures::oversize`](crate::stats::Failures::oversize), and told once. The files of small
+    /// values take 3 to 12 times more: see [`Store::size_on_disk`](crate::Store::size_on_disk).
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// The version of the memoized function; 0 unless set. Bump it when the function, or something that it depends on
+    /// besides the key, changed: entries of other versions are never read.
+    ///
+    /// They stay for a day after they were last of use, so that two programs of two versions do not wipe each other at
+    /// every start. It also vouches for a value type whose shape cannot be traced.
+    pub fn version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// This memo's part of the store's [`memory`](crate::StoreBuilder::memory), in bytes of encoded values; all of it
+    /// unless set. Zero turns the memory tier off for this memo: every hit is read from disk.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// Stores a computed value only if `wanted` says so; the others are handed over. Without it every value is stored.
+    ///
+    /// If it panics, the value is handed over and not stored.
+    pub fn cache_if<F>(mut self, wanted: F) -> Self
+    where
+        F: Fn(&V) -> bool + Send + Sync + 'static,
+    {
+        self.cache_if = Some((Arc::new(wanted), TypeId::of::<F>()));
+        self
+    }
+
+    /// How values become bytes; [`Postcard`] unless set. See [`codec`](crate::codec).
+    pub fn codec<D>(self, codec: D) -> MemoBuilder<K, V, D> {
+        let Self { name, ttl, max_entries, max_bytes, version, memory, cache_if, codec: _, key } = self;
+        MemoBuilder { name, ttl, max_entries, max_bytes, version, memory, cache_if, codec, key }
+    }
+
+    /// Opens the memo in `store`.
+    ///
+    /// If a memo of that name is open already, this is another handle on it; options that are not set are then
+    /// those it has.
+    ///
+    /// # Errors
+    ///
+    /// [`is_config`](Error::is_config) for a name that is empty, longer than 512 bytes or holds a NUL, for a bound or a ttl
+    /// of zero, and when a memo of that name is open with another value type, version or codec, or with another value of an
+    /// option that is set here. [`is_unsupported_type`](Error::is_unsupported_type) for a value type that could be written
+    /// but never read back, or whose shape cannot be told. The message names the remedy. Trouble with the disk is no error
+    /// here: see [`Memo::last_failure`].
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// let store = Store::temporary()?;
+    /// let refused = Memo::<str, serde_json::Value>::builder("answers").open(&store);
+    /// assert!(refused.unwrap_err().is_unsupported_type());
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn open(self, store: &Store) -> Result<Memo<K, V>>
+    where
+        K: Serialize,
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
+        let place = self.place();
+        self.open_at(store, &place).map_err(|error| error.at(&place))
+    }
+
+    fn place(&self) -> Arc<str> {
+        format!("memo `{}` ({} -> {})", self.name.escape_debug(), type_name::<K>(), type_name::<V>()).into()
+    }
+
+    fn open_at(self, store: &Store, place: &Arc<str>) -> Result<Memo<K, V>>
+    where
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
+        self.check()?;
+        let shape = self.shape()?;
+        // One open at a time, so that two of one name are the same memo.
+        let mut live = lock(store.live());
+        if let Some(open) = live.get(&self.name)
+            && let Some(memo) = open.memo.upgrade()
+        {
+            self.agree(open, &shape)?;
+            let inner =
+                memo.downcast::<Inner<V>>().map_err(|_| self.conflict("value type", open.value_type))?;
+            return Ok(Memo::new(inner));
+        }
+        self.open_anew(store, place, &shape, &mut live)
+    }
+
+    fn open_anew(
+        self,
+        store: &Store,
+        place: &Arc<str>,
+        shape: &Shape,
+        live: &mut HashMap<String, LiveMemo>,
+    ) -> Result<Memo<K, V>>
+    where
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
+        let bounds = Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes };
+        let version = self.version.unwrap_or(0);
+        let generation = GenerationId::of(&self.name, version, self.codec.id(), shape)?;
+        let row = CatalogRow {
+            name: self.name.clone(),
+            version,
+            last_used: store.core().clock.now(),
+            ttl_millis: bounds.ttl_millis(),
+        };
+        let (cache_if, cache_if_type) = self.cache_if.unzip();
+        let inner = Arc::new(Inner {
+            shelf: store.shelf(generation, row, bounds),
+            codec: Arc::new(self.codec),
+            bounds,
+            memory: self.memory,
+            cache_if,
+            counters: store.core().counters_of(&self.name),
+            name: self.name.as_str().into(),
+            place: Arc::clone(place),
+            told_oversize: AtomicBool::new(false),
+            store: store.clone(),
+        });
+        let memo = Arc::downgrade(&inner) as std::sync::Weak<dyn Any + Send + Sync>;
+        let value_type = type_name::<V>();
+        let open = LiveMemo {
+            memo,
+            generation,
+            bounds,
+            memory: self.memory,
+            cache_if: cache_if_type,
+            value_type,
+            version,
+        };
+        live.insert(self.name, open);
+        Ok(Memo::new(inner))
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |message: &str| Err(Error::new(Kind::Config, message));
+        if self.name.is_empty() {
+            return wrong("the name is empty: give the memoized function one, like \"frames\"");
+        }
+        if self.name.len() > LONGEST_NAME {
+            return wrong("the name is longer than 512 bytes: what varies belongs into the key");
+        }
+        if self.name.contains('\0') {
+            return wrong("the name holds a NUL: use printable characters");
+        }
+        if self.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
+            return wrong(
+                "`ttl` is less than a millisecond: nothing would ever be a hit; leave it out to keep values for ever",
+            );
+        }
+        if self.max_entries == Some(0) {
+            return wrong("`max_entries` is 0: nothing could be stored; leave it out for no bound");
+        }
+        if self.max_bytes == Some(0) {
+            return wrong("`max_bytes` is 0: nothing could be stored; leave it out for no bound");
+        }
+        Ok(())
+    }
+
+    /// A shape that cannot be traced is the user's word, if there is a version.
+    fn shape(&self) -> Result<Shape>
+    where
+        C: Codec<V>,
+    {
+        self.codec.shape().or_else(|error| match (error.kind(), self.version) {
+            (Kind::Untraceable, Some(_)) => Ok(Shape::untraced()),
+            _ => Err(error),
+        })
+    }
+
+    /// Whether everything that is set here is as the open memo has it.
+    fn agree(&self, open: &LiveMemo, shape: &Shape) -> Result<()>
+    where
+        V: 'static,
+        C: Codec<V>,
+    {
+        let Bounds { ttl, max_entries, max_bytes } = open.bounds;
+        if self.version.is_some_and(|version| version != open.version) {
+            return Err(self.conflict("version", open.version));
+        }
+        if open.value_type != type_name::<V>() {
+            return Err(self.conflict("value type", open.value_type));
+        }
+        if GenerationId::of(&self.name, open.version, self.codec.id(), shape)? != open.generation {
+            return Err(self.conflict("codec or shape", "the value type"));
+        }
+        if self.ttl.is_some() && self.ttl != ttl {
+            return Err(self.conflict("ttl", Told(ttl)));
+        }
+        if self.max_entries.is_some() && self.max_entries != max_entries {
+            return Err(self.conflict("max_entries", Told(max_entries)));
+        }
+        if self.max_bytes.is_some() && self.max_bytes != max_bytes {
+            return Err(self.conflict("max_bytes", Told(max_bytes)));
+        }
+        if self.memory.is_some() && self.memory != open.memory {
+            return Err(self.conflict("memory", Told(open.memory)));
+        }
+        if self.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
+            return Err(self.conflict("cache_if", "a closure"));
+        }
+        Ok(())
+    }
+
+    fn conflict(&self, what: &str, has: impl fmt::Display) -> Error {
+        let message = format!(
+            "it is open already with another {what} ({has}): use that, leave the option out, or give this function a name \
+             of its own"
+        );
+        Error::new(Kind::Config, message)
+    }
+}
+
+/// An option as it is told in a message.
+struct Told<T>(Option<T>);
+
+impl<T: fmt::Debug> fmt::Display for Told<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(set) => write!(f, "{set:?}"),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+impl<K: ?Sized, V, C> fmt::Debug for MemoBuilder<K, V, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoBuilder")
+            .field("name", &self.name)
+            .field("ttl", &self.ttl)
+            .field("max_entries", &self.max_entries)
+            .field("max_bytes", &self.max_bytes)
+            .field("version", &self.version)
+            .field("memory", &self.memory)
+            .finish_non_exhaustive()
+    }
+}

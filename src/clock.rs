@@ -1,0 +1,125 @@
+//! Timestamps, expiry and waiting: the only file that asks the time.
+//!
+//! Entries carry wall-clock time, because they outlive the process; waits and stopwatches are monotonic. A manual
+//! clock (feature `testing`) takes the place of both, so that no test sleeps.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::testing::ManualClock;
+
+/// Milliseconds since 1970-01-01, UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timestamp(pub(crate) u64);
+
+impl Timestamp {
+    /// The expiry of what does not expire.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    /// A point so far in the future that a `Duration` leaves the scale counts as never.
+    pub(crate) fn after(self, wait: Duration) -> Self {
+        u64::try_from(wait.as_millis()).ok().and_then(|ms| self.0.checked_add(ms)).map_or(Self::NEVER, Self)
+    }
+
+    /// Zero when `earlier` is the later one.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match i64::try_from(self.0).ok().and_then(DateTime::<Utc>::from_timestamp_millis) {
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            None => f.write_str("never"),
+        }
+    }
+}
+
+/// When an entry was made, and until when it may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    pub(crate) created: Timestamp,
+    pub(crate) expires: Timestamp,
+}
+
+impl Lifetime {
+    /// An entry stamped further ahead than this was written before the clock was set back.
+    const SKEW: Duration = Duration::from_secs(60);
+
+    pub(crate) fn starting(created: Timestamp, ttl: Option<Duration>) -> Self {
+        Self { created, expires: ttl.map_or(Timestamp::NEVER, |ttl| created.after(ttl)) }
+    }
+
+    /// The tighter of the stored expiry and today's `ttl`; at the boundary itself the entry is gone.
+    pub(crate) fn is_over(&self, now: Timestamp, ttl: Option<Duration>) -> bool {
+        let today = ttl.map_or(Timestamp::NEVER, |ttl| self.created.after(ttl));
+        now >= self.expires.min(today) || self.created > now.after(Self::SKEW)
+    }
+}
+
+/// Where a store gets its time from. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clock {
+    /// Only ever set by tests.
+    manual: Option<ManualClock>,
+}
+
+impl Clock {
+    pub(crate) fn manual(clock: ManualClock) -> Self {
+        Self { manual: Some(clock) }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        if let Some(manual) = &self.manual {
+            return Timestamp(manual.millis());
+        }
+        // A clock before 1970 counts as 1970: such an entry is old, never from the future.
+        Timestamp(u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0))
+    }
+
+    /// Measures a computation: monotonic under the system clock, by hand under a manual one.
+    pub(crate) fn stopwatch(&self) -> Stopwatch {
+        match &self.manual {
+            Some(manual) => Stopwatch::Manual(manual.clone(), Timestamp(manual.millis())),
+            None => Stopwatch::Monotonic(Instant::now()),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Stopwatch {
+    Monotonic(Instant),
+    Manual(ManualClock, Timestamp),
+}
+
+impl Stopwatch {
+    pub(crate) fn elapsed(&self) -> Duration {
+        match self {
+            Self::Monotonic(started) => started.elapsed(),
+            Self::Manual(clock, started) => Timestamp(clock.millis()).since(*started),
+        }
+    }
+}
+
+/// The end of a wait, on the monotonic clock. A wait too long for the clock has no end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    pub(crate) fn after(wait: Duration) -> Self {
+        Self(Instant::now().checked_add(wait))
+    }
+
+    /// What is left of the wait; `None` once it is over.
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        match self.0 {
+            None => Some(Duration::MAX),
+            Some(end) => end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! How a value becomes bytes and comes back.
+//!
+//! A memo encodes with [`Postcard`] unless [`MemoBuilder::codec`](crate::MemoBuilder::codec) says otherwise. Take
+//! `Json` (feature `json`) for values that postcard cannot carry, and write a [`Codec`] of your own for values that
+//! have a format already, or that should be read without a copy.
+
+#[cfg(feature = "json")]
+mod json;
+mod postcard;
+mod stage;
+mod strict;
+mod symmetry;
+#[cfg(test)]
+mod testing;
+
+use std::{fmt, io::Write, ops::Deref, ops::Range, sync::Arc};
+
+use crate::Result;
+
+#[cfg(feature = "json")]
+pub use self::json::Json;
+pub use self::postcard::Postcard;
+pub use crate::shape::Shape;
+
+/// How values of type `V` become bytes and come back.
+///
+/// What is decoded must be what was encoded: a value that would not come back as it was is an error of
+/// [`encode`](Self::encode), and bytes that are not whole are an error of [`decode`](Self::decode), never a panic and
+/// never another value. The memo turns both into a computation, counts them, and keeps them for
+/// [`Memo::last_failure`](crate::Memo::last_failure); it names itself and its types in front of the message.
+///
+/// Both are called from any thread, several at a time.
+///
+/// # Examples
+///
+/// A codec for a type that has a text form:
+///
+/// ```
+/// use std::io::Write;
+///
+/// use memolith::{
+///     Error, Memo, Result, Store,
+///     codec::{Codec, Payload, Shape},
+/// };
+///
+/// #[derive(Clone, Debug, PartialEq)]
+/// struct Color { red: u8, green: u8, blue: u8 }
+///
+/// /// Colors as `17,34,51`.
+/// struct Csv;
+///
+/// impl Codec<Color> for Csv {
+///     fn id(&self) -> &str {
+///         "csv/1"
+///     }
+///
+///     fn shape(&self) -> Result<Shape> {
+///         Ok(Shape::named("red,green,blue"))
+///     }
+///
+///     fn encode(&self, color: &Color, out: &mut dyn Write) -> Result<()> {
+///         write!(out, "{},{},{}", color.red, color.green, color.blue)?;
+///         Ok(())
+///     }
+///
+///     fn decode(&self, payload: &Payload) -> Result<Color> {
+///         let text = std::str::from_utf8(payload).map_err(Error::other)?;
+///         let channels: Vec<u8> = text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(Error::other)?;
+///         match channels[..] {
+///             [red, green, blue] => Ok(Color { red, green, blue }),
+///             _ => Err(Error::other(format!("`{text}` is not a color"))),
+///         }
+///     }
+/// }
+///
+/// let store = Store::temporary()?;
+/// let colors: Memo<str, Color> = Memo::builder("colors").codec(Csv).open(&store)?;
+/// let slate = Color { red: 112, green: 128, blue: 144 };
+/// assert_eq!(colors.get_or_insert_with("slate", || slate.clone()), slate);
+/// assert_eq!(colors.get("slate")?, Some(slate));
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Codec<V>: Send + Sync + 'static {
+    /// The name and version of the format. Entries of another `id` are never decoded: change it with the bytes.
+    fn id(&self) -> &str;
+
+    /// What a stored value must look like to be read back. Entries of another shape are never decoded, so a changed
+    /// type is a clean miss. Asked once, when the memo is opened.
+    ///
+    /// # Errors
+    ///
+    /// When values of `V` could be encoded and never be decoded, or when that cannot be told: opening the memo
+    /// fails with it.
+    fn shape(&self) -> Result<Shape>;
+
+    /// Writes `value` to `out`, in as many pieces as it likes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`, passed on with `?`, and [`Error::other`](crate::Error::other) for a value that would not come
+    /// back as it is. What was written until then is dropped.
+    fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()>;
+
+    /// Reads a value back from all the bytes that `encode` wrote for it. They passed a checksum; yet a codec does not
+    /// trust them with an allocation or a panic.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not exactly one value.
+    fn decode(&self, payload: &Payload) -> Result<V>;
+}
+
+/// The bytes of one stored value.
+///
+/// It owns them (on disk a large payload is a mapped file), and clones share them: a codec may keep a clone within the value
+/// and hand out views instead of copies. They never change, and are freed with the last clone. Their address is
+/// not aligned to anything.
+///
+/// # Examples
+///
+/// ```
+/// use memolith::codec::Payload;
+///
+/// let payload = Payload::from(b"17,34,51".to_vec());
+/// let view = payload.clone();
+/// assert_eq!(view.split(|byte| *byte == b',').count(), 3);
+/// ```
+#[derive(Clone)]
+pub struct Payload {
+    /// Keeps the bytes alive; one allocation, shared by the clones.
+    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    /// Where the payload lies in the owner's bytes. Reading outside of them gives nothing.
+    range: Range<usize>,
+}
+
+impl Payload {
+    /// A range that leaves the owner's bytes is cut to them.
+    pub(crate) fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static, range: Range<usize>) -> Self {
+        let end = range.end.min(owner.as_ref().len());
+        Self { range: range.start.min(end)..end, owner: Arc::new(owner) }
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// For tests of a codec.
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self::new(bytes, range)
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_its_range_of_the_owner() {
+        let payload = Payload::new(vec![1_u8, 2, 3, 4], 1..3);
+        assert_eq!(&payload[..], [2, 3]);
+        assert_eq!(format!("{payload:?}"), "Payload(2 bytes)");
+    }
+
+    #[test]
+    #[expect(clippy::reversed_empty_ranges, reason = "the point")]
+    fn a_range_outside_of_the_owner_is_cut_and_never_a_panic() {
+        assert_eq!(&Payload::new([1_u8, 2, 3], 1..9)[..], [2, 3]);
+        for range in [3..3, 7..9, 2..1, 9..1, usize::MAX..usize::MAX, usize::MAX..0] {
+            assert!(Payload::new([1_u8, 2, 3], range).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_clone_keeps_the_bytes_when_the_first_is_gone() {
+        let payload = Payload::from(b"bytes".to_vec());
+        let (address, view) = (payload.as_ptr(), payload.clone());
+        drop(payload);
+        assert_eq!((&view[..], view.as_ptr()), (&b"bytes"[..], address));
+    }
+}

@@ -1,0 +1,462 @@
+//! A serializer in front of another one: it forwards everything, and refuses what the format behind it would
+//! change without any error.
+//!
+//! A cache may lose a value; it must not hand out another one. Formats do change values silently: one that tells
+//! fields apart by their position reads on at the wrong place when a field was skipped, and one with a single word
+//! for "nothing" cannot tell `Some(None)` from `None`. The checks that a format does not need are constants and
+//! vanish at compile time: a million floats through it cost what they cost without it.
+
+use std::{cell::Cell, fmt, marker::PhantomData};
+
+use serde::ser::{
+    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+
+/// What a format cannot tell apart.
+pub(super) trait Format {
+    /// Values follow each other without names: a field left out, or a wrong length, shifts all that follows.
+    const POSITIONAL: bool;
+    /// Nothing, unit and the floats that are not finite are all written as the same null.
+    const NULL: bool;
+    /// The codec that can do what this one refuses: the end of a message.
+    const REMEDY: &'static str;
+}
+
+/// Why a value cannot be encoded.
+#[derive(Debug)]
+pub(super) enum Refusal<E> {
+    /// In words: ours, or those of the value's own `Serialize`.
+    Told(String),
+    /// As the format says it.
+    Format(E),
+}
+
+impl<E> Refusal<E> {
+    /// Into the error of the format, which may have no room for words: they wait in `aside`.
+    fn set_aside(self, aside: &Aside) -> E
+    where
+        E: serde::ser::Error,
+    {
+        match self {
+            Self::Format(error) => error,
+            Self::Told(words) => {
+                let error = E::custom(&words);
+                aside.0.set(Some(words));
+                error
+            }
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Refusal<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told(words) => f.write_str(words),
+            Self::Format(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error> std::error::Error for Refusal<E> {}
+
+impl<E: serde::ser::Error> serde::ser::Error for Refusal<E> {
+    #[cold]
+    fn custom<T: fmt::Display>(words: T) -> Self {
+        Self::Told(words.to_string())
+    }
+}
+
+/// Words on their way out through an error type that cannot hold them.
+#[derive(Default)]
+struct Aside(Cell<Option<String>>);
+
+/// Serializes `value` into `format`, strictly by the rules of `F`.
+pub(super) fn serialize<F: Format, T, S>(value: &T, format: S) -> Result<S::Ok, Refusal<S::Error>>
+where
+    T: Serialize + ?Sized,
+    S: Serializer,
+{
+    let aside = Aside::default();
+    let context = Context::<F> { aside: &aside, under_some: false, format: PhantomData };
+    value.serialize(Strict { inner: format, context }).map_err(|refusal| match (refusal, aside.0.take()) {
+        (Refusal::Format(_), Some(words)) => Refusal::Told(words),
+        (refusal, _) => refusal,
+    })
+}
+
+/// What every level of a value shares.
+struct Context<'a, F> {
+    /// Of the whole value.
+    aside: &'a Aside,
+    /// Directly within a `Some`, newtypes not counting.
+    under_some: bool,
+    /// The rules.
+    format: PhantomData<F>,
+}
+
+impl<F> Clone for Context<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Context<'_, F> {}
+
+impl<'a, F: Format> Context<'a, F> {
+    /// For a value one level further down.
+    fn below<'v, T: ?Sized>(self, value: &'v T) -> Nested<'v, 'a, T, F> {
+        Nested { value, context: Self { under_some: false, ..self } }
+    }
+
+    fn finite<E: serde::ser::Error>(is_finite: bool) -> Result<(), E> {
+        if F::NULL && !is_finite {
+            return Err(refuse::<F, E>("a float that is not finite would be read back as nothing"));
+        }
+        Ok(())
+    }
+
+    fn nothing<E: serde::ser::Error>(self) -> Result<(), E> {
+        if F::NULL && self.under_some {
+            return Err(refuse::<F, E>("a `Some` of nothing (`None`, `()`) would be read back as `None`"));
+        }
+        Ok(())
+    }
+
+    fn length<E: serde::ser::Error>(len: Option<usize>) -> Result<(), E> {
+        if F::POSITIONAL && len.is_none() {
+            return Err(refuse::<F, E>(
+                "a sequence or map does not know its length beforehand: collect it first",
+            ));
+        }
+        Ok(())
+    }
+
+    fn compound<C>(
+        self,
+        inner: C,
+        of: &'static str,
+        variant: &'static str,
+        left: Option<usize>,
+    ) -> Compound<'a, C, F> {
+        let left = left.unwrap_or_default();
+        Compound { inner, context: self, of, variant, left }
+    }
+}
+
+#[cold]
+fn refuse<F: Format, E: serde::ser::Error>(why: &str) -> E {
+    E::custom(format_args!("{why}; {}", F::REMEDY))
+}
+
+/// A value within another one, on its way through the serializer behind.
+struct Nested<'v, 'a, T: ?Sized, F> {
+    value: &'v T,
+    context: Context<'a, F>,
+}
+
+impl<T: Serialize + ?Sized, F: Format> Serialize for Nested<'_, '_, T, F> {
+    #[inline]
+    fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
+        let strict = Strict { inner, context: self.context };
+        self.value.serialize(strict).map_err(|refusal| refusal.set_aside(self.context.aside))
+    }
+}
+
+/// The serializer in front of `S`.
+struct Strict<'a, S, F> {
+    /// The format itself.
+    inner: S,
+    context: Context<'a, F>,
+}
+
+/// Methods that have nothing to check.
+macro_rules! forward {
+    ($($method:ident($type:ty)),* $(,)?) => {$(
+        #[inline]
+        fn $method(self, value: $type) -> Result<S::Ok, Self::Error> {
+            self.inner.$method(value).map_err(Refusal::Format)
+        }
+    )*};
+}
+
+impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
+    type Ok = S::Ok;
+    type Error = Refusal<S::Error>;
+    type SerializeSeq = Compound<'a, S::SerializeSeq, F>;
+    type SerializeTuple = Compound<'a, S::SerializeTuple, F>;
+    type SerializeTupleStruct = Compound<'a, S::SerializeTupleStruct, F>;
+    type SerializeTupleVariant = Compound<'a, S::SerializeTupleVariant, F>;
+    type SerializeMap = Compound<'a, S::SerializeMap, F>;
+    type SerializeStruct = Compound<'a, S::SerializeStruct, F>;
+    type SerializeStructVariant = Compound<'a, S::SerializeStructVariant, F>;
+
+    forward! {
+        serialize_bool(bool), serialize_char(char), serialize_str(&str), serialize_bytes(&[u8]),
+        serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64), serialize_i128(i128),
+        serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64), serialize_u128(u128),
+    }
+
+    #[inline]
+    fn serialize_f32(self, value: f32) -> Result<S::Ok, Self::Error> {
+        Context::<F>::finite(value.is_finite())?;
+        self.inner.serialize_f32(value).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_f64(self, value: f64) -> Result<S::Ok, Self::Error> {
+        Context::<F>::finite(value.is_finite())?;
+        self.inner.serialize_f64(value).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_none(self) -> Result<S::Ok, Self::Error> {
+        self.context.nothing()?;
+        self.inner.serialize_none().map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, Self::Error> {
+        let context = Context { under_some: true, ..self.context };
+        self.inner.serialize_some(&Nested { value, context }).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_unit(self) -> Result<S::Ok, Self::Error> {
+        self.context.nothing()?;
+        self.inner.serialize_unit().map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, Self::Error> {
+        self.context.nothing()?;
+        self.inner.serialize_unit_struct(name).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_unit_variant(
+        self,
+        of: &'static str,
+        index: u32,
+        variant: &'static str,
+    ) -> Result<S::Ok, Self::Error> {
+        self.inner.serialize_unit_variant(of, index, variant).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, Self::Error> {
+        // A newtype leaves no trace in the bytes: a `Some` around it is around what it holds.
+        self.inner
+            .serialize_newtype_struct(name, &Nested { value, context: self.context })
+            .map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        of: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, Self::Error> {
+        let value = self.context.below(value);
+        self.inner.serialize_newtype_variant(of, index, variant, &value).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, Self::Error> {
+        Context::<F>::length(len)?;
+        let inner = self.inner.serialize_seq(len).map_err(Refusal::Format)?;
+        Ok(self.context.compound(inner, "a sequence", "", len))
+    }
+
+    #[inline]
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, Self::Error> {
+        let inner = self.inner.serialize_tuple(len).map_err(Refusal::Format)?;
+        Ok(self.context.compound(inner, "a tuple", "", Some(len)))
+    }
+
+    #[inline]
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleStruct, Self::Error> {
+        let inner = self.inner.serialize_tuple_struct(name, len).map_err(Refusal::Format)?;
+        Ok(self.context.compound(inner, name, "", Some(len)))
+    }
+
+    #[inline]
+    fn serialize_tuple_variant(
+        self,
+        of: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, Self::Error> {
+        let inner = self.inner.serialize_tuple_variant(of, index, variant, len).map_err(Refusal::Format)?;
+        Ok(self.context.compound(inner, of, variant, Some(len)))
+    }
+
+    #[inline]
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, Self::Error> {
+        Context::<F>::length(len)?;
+        let inner = self.inner.serialize_map(len).map_err(Refusal::Format)?;
+        Ok(self.context.compound(inner, "a map", "", len))
+    }
+
+    #[inline]
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, Self::Error> {
+        let inner = self.inner.serialize_struct(name, len).map_err(Refusal::Format)?;
+        Ok(self.context.compound(inner, name, "", Some(len)))
+    }
+
+    #[inline]
+    fn serialize_struct_variant(
+        self,
+        of: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, Self::Error> {
+        let inner = self.inner.serialize_struct_variant(of, index, variant, len).map_err(Refusal::Format)?;
+        Ok(self.context.compound(inner, of, variant, Some(len)))
+    }
+
+    #[inline]
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<S::Ok, Self::Error> {
+        self.inner.collect_str(value).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}
+
+/// A value with parts, on its way.
+struct Compound<'a, C, F> {
+    /// The format's own state.
+    inner: C,
+    context: Context<'a, F>,
+    /// The name of the type, for messages.
+    of: &'static str,
+    /// The name of the variant, or empty.
+    variant: &'static str,
+    /// How many elements a sequence or map still owes; wraps below zero, which is as wrong as any other rest.
+    left: usize,
+}
+
+impl<C, F: Format> Compound<'_, C, F> {
+    #[inline]
+    fn count(&mut self) {
+        self.left = self.left.wrapping_sub(1);
+    }
+
+    #[inline]
+    fn counted<E: serde::ser::Error>(&self) -> Result<(), Refusal<E>> {
+        if F::POSITIONAL && self.left != 0 {
+            return Err(refuse::<F, _>(&format!("{} has not the length that it announced", self.of)));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn skipped<E: serde::ser::Error>(&self, field: &str) -> Refusal<E> {
+        let separator = if self.variant.is_empty() { "" } else { "::" };
+        let why = format!(
+            "the field `{field}` of `{}{separator}{}` is skipped by `skip_serializing_if`, \
+             and the fields behind it would be read in its place: take the attribute away",
+            self.of, self.variant
+        );
+        refuse::<F, _>(&why)
+    }
+}
+
+/// The traits of values with parts that carry no names.
+macro_rules! forward_parts {
+    ($($trait:ident::$method:ident),* $(,)?) => {$(
+        impl<C: $trait, F: Format> $trait for Compound<'_, C, F> {
+            type Ok = C::Ok;
+            type Error = Refusal<C::Error>;
+
+            #[inline]
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Self::Error> {
+                self.count();
+                self.inner.$method(&self.context.below(value)).map_err(Refusal::Format)
+            }
+
+            #[inline]
+            fn end(self) -> Result<C::Ok, Self::Error> {
+                self.counted()?;
+                self.inner.end().map_err(Refusal::Format)
+            }
+        }
+    )*};
+}
+
+forward_parts! {
+    SerializeSeq::serialize_element,
+    SerializeTuple::serialize_element,
+    SerializeTupleStruct::serialize_field,
+    SerializeTupleVariant::serialize_field,
+}
+
+/// The traits of values with named fields.
+macro_rules! forward_fields {
+    ($($trait:ident),*) => {$(
+        impl<C: $trait, F: Format> $trait for Compound<'_, C, F> {
+            type Ok = C::Ok;
+            type Error = Refusal<C::Error>;
+
+            #[inline]
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                field: &'static str,
+                value: &T,
+            ) -> Result<(), Self::Error> {
+                self.inner.serialize_field(field, &self.context.below(value)).map_err(Refusal::Format)
+            }
+
+            fn skip_field(&mut self, field: &'static str) -> Result<(), Self::Error> {
+                if F::POSITIONAL {
+                    return Err(self.skipped(field));
+                }
+                self.inner.skip_field(field).map_err(Refusal::Format)
+            }
+
+            #[inline]
+            fn end(self) -> Result<C::Ok, Self::Error> {
+                self.inner.end().map_err(Refusal::Format)
+            }
+        }
+    )*};
+}
+
+forward_fields!(SerializeStruct, SerializeStructVariant);
+
+impl<C: SerializeMap, F: Format> SerializeMap for Compound<'_, C, F> {
+    type Ok = C::Ok;
+    type Error = Refusal<C::Error>;
+
+    #[inline]
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Self::Error> {
+        self.count();
+        self.inner.serialize_key(&self.context.below(key)).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Self::Error> {
+        self.inner.serialize_value(&self.context.below(value)).map_err(Refusal::Format)
+    }
+
+    #[inline]
+    fn end(self) -> Result<C::Ok, Self::Error> {
+        self.counted()?;
+        self.inner.end().map_err(Refusal::Format)
+    }
+}

@@ -1,0 +1,227 @@
+//! Whether the two halves that serde derives for a type agree with each other.
+//!
+//! They need not. Of `enum { A, #[serde(skip)] B, C, D }` the one half writes `C` as number 2 and the other one reads
+//! `D` under that number: postcard hands out another value without any error. The same goes for `skip_serializing` on a
+//! field, `skip_deserializing`, and any skip in a tuple struct; no serializer is told of these. So the samples by
+//! which [`Shape`] traces a type, which reach every variant and every field, are sent there and back when a memo is
+//! opened. Encoding is not slowed down by it.
+
+use std::{any::type_name, cell::Cell, marker::PhantomData};
+
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+
+use super::{Codec, Payload, Postcard, Shape};
+use crate::{
+    Result,
+    error::{Error, Kind},
+};
+
+thread_local! {
+    /// How a sample came back wrongly; a `Deserialize` has no other place to leave it.
+    static DISAGREEMENT: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Refuses a type of which a sample does not come back as it was.
+pub(super) fn check<V: Serialize + DeserializeOwned>() -> Result<()> {
+    DISAGREEMENT.take();
+    // Whether `V` itself can be traced was asked before. What else may end the samples, such as a `Serialize` that panics
+    // on one of them, is no disagreement.
+    let _ = Shape::of::<Sample<V>>();
+    DISAGREEMENT.take().map_or(Ok(()), |how| Err(unsupported::<V>(&how)))
+}
+
+/// Reads a `V`, and looks whether it comes back.
+struct Sample<V>(PhantomData<V>);
+
+impl<'de, V: Serialize + DeserializeOwned> Deserialize<'de> for Sample<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sample = V::deserialize(deserializer)?;
+        if let Some(how) = disagreement(&sample) {
+            DISAGREEMENT.set(Some(how));
+        }
+        Ok(Self(PhantomData))
+    }
+}
+
+/// A value that is refused when it is encoded is never stored, so it need not come back.
+fn disagreement<V: Serialize + DeserializeOwned>(sample: &V) -> Option<String> {
+    let there = bytes(sample).ok()?;
+    let back = Codec::<V>::decode(&Postcard, &Payload::from(there.clone()));
+    match back.and_then(|back| bytes(&back)) {
+        Err(error) => Some(error.to_string()),
+        Ok(again) => (sorted(again) != sorted(there)).then(|| "it came back as another value".into()),
+    }
+}
+
+fn bytes<V: Serialize + DeserializeOwned>(value: &V) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    Postcard.encode(value, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// A hash map comes back in another order.
+fn sorted(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.sort_unstable();
+    bytes
+}
+
+fn unsupported<V>(how: &str) -> Error {
+    let value_type = type_name::<V>();
+    let message = format!(
+        "a sample of `{value_type}` could not be read back as it was written ({how}): its `Serialize` and `Deserialize` \
+         disagree, as they do when a variant, or one direction of a field, is skipped; take the attribute away, or use \
+         the codec `Json` (feature `json`)"
+    );
+    Error::new(Kind::Unsupported, message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(dead_code, reason = "the samples alone make these")]
+
+    use std::{
+        collections::{BTreeMap, HashMap, HashSet},
+        path::PathBuf,
+        sync::{Arc, Mutex},
+        time::{Duration, SystemTime},
+    };
+
+    use chrono::{DateTime, NaiveDate, Utc};
+    use url::Url;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::codec::testing::Rich;
+
+    #[track_caller]
+    fn refused<V: Serialize + DeserializeOwned>() {
+        let error = check::<V>().unwrap_err();
+        assert!(error.is_unsupported_type() && error.to_string().contains(type_name::<V>()), "{error}");
+        assert!(Codec::<V>::shape(&Postcard).is_err());
+    }
+
+    #[track_caller]
+    fn accepted<V: Serialize + DeserializeOwned>() {
+        check::<V>().unwrap();
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum SkippedInTheMiddle {
+        A,
+        #[serde(skip)]
+        B(u8),
+        C(u8),
+        D(u8),
+    }
+
+    #[test]
+    fn a_skipped_variant_would_be_another_one_and_is_refused() {
+        use SkippedInTheMiddle::{C, D};
+        let plain = ::postcard::to_stdvec(&C(7)).unwrap();
+        assert_eq!(::postcard::from_bytes::<SkippedInTheMiddle>(&plain).unwrap(), D(7));
+        refused::<SkippedInTheMiddle>();
+        refused::<Vec<Option<SkippedInTheMiddle>>>();
+        refused::<HashMap<String, (u8, SkippedInTheMiddle)>>();
+    }
+
+    #[test]
+    fn a_last_variant_that_is_skipped_is_no_trouble() {
+        #[derive(Serialize, Deserialize)]
+        enum SkippedAtTheEnd {
+            A,
+            B(u8),
+            #[serde(skip)]
+            C,
+        }
+        accepted::<SkippedAtTheEnd>();
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Written {
+        #[serde(skip_serializing, default)]
+        secret: u8,
+        shown: u8,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Read {
+        #[serde(skip_deserializing)]
+        derived: u8,
+        shown: u8,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Pair(#[serde(skip_serializing_if = "Option::is_none")] Option<u8>, u8);
+
+    #[derive(Serialize, Deserialize)]
+    enum Variant {
+        Whole,
+        Half {
+            #[serde(skip_serializing)]
+            secret: u8,
+            shown: u8,
+        },
+    }
+
+    #[test]
+    fn a_field_that_only_one_half_knows_is_refused() {
+        refused::<Written>();
+        refused::<Vec<Written>>();
+        refused::<Read>();
+        refused::<BTreeMap<u8, Read>>();
+        refused::<Pair>();
+        refused::<Variant>();
+    }
+
+    #[test]
+    fn a_field_that_is_skipped_by_name_is_left_to_the_encoder() {
+        #[derive(Serialize, Deserialize)]
+        struct Range {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            min: Option<u8>,
+            #[serde(skip)]
+            scratch: Vec<u8>,
+        }
+        accepted::<Range>();
+    }
+
+    #[test]
+    fn renames_and_aliases_are_no_trouble() {
+        #[derive(Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        enum Renamed {
+            #[serde(alias = "one", alias = "uno")]
+            First(u8),
+            #[serde(rename(serialize = "out", deserialize = "in"))]
+            Second {
+                #[serde(alias = "width")]
+                size: u8,
+            },
+            #[serde(other)]
+            Rest,
+        }
+        accepted::<Renamed>();
+    }
+
+    #[test]
+    fn types_of_the_field_come_back() {
+        accepted::<Rich>();
+        accepted::<(DateTime<Utc>, NaiveDate, Uuid, Url, PathBuf)>();
+        accepted::<(Duration, SystemTime, Arc<str>, Mutex<u8>, Result<u8, String>)>();
+        accepted::<(HashMap<u64, HashSet<String>>, [u8; 32], std::num::NonZeroU8, Box<[f32]>)>();
+        accepted::<Vec<HashMap<Option<bool>, std::net::SocketAddr>>>();
+    }
+
+    #[test]
+    fn a_serialize_that_panics_on_a_sample_is_no_disagreement() {
+        #[derive(Deserialize)]
+        struct Picky(u8);
+        impl Serialize for Picky {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                assert!(self.0 > 100, "no sample is that large");
+                serializer.serialize_newtype_struct("Picky", &self.0)
+            }
+        }
+        accepted::<Picky>();
+    }
+}

@@ -1,0 +1,180 @@
+//! One opaque error for the whole crate: what went wrong, where, and what to do about it.
+//!
+//! Conversions from the errors of dependencies are deliberately not `From` impls: they would make those
+//! dependencies part of the public interface. The cause is kept behind [`source`](std::error::Error::source).
+
+use std::{error::Error as StdError, fmt, io, sync::Arc};
+
+/// The result of an operation that may report trouble with the cache.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Cause = Arc<dyn StdError + Send + Sync + 'static>;
+
+/// Trouble with the cache, never with a memoized function.
+///
+/// Methods that take a closure do not return it: there the value is computed and handed over, and the trouble is
+/// kept for [`Memo::last_failure`](crate::Memo::last_failure). It is cheap to clone.
+///
+/// # Examples
+///
+/// ```
+/// use memolith::{Memo, Store};
+///
+/// let store = Store::temporary()?;
+/// let error = Memo::<str, u64>::builder("").open(&store).unwrap_err();
+/// assert!(error.is_config());
+/// println!("{error}");
+/// # Ok::<(), memolith::Error>(())
+/// ```
+#[derive(Clone, thiserror::Error)]
+#[error("{place}{message}")]
+pub struct Error {
+    kind: Kind,
+    message: Arc<str>,
+    place: Place,
+    #[source]
+    cause: Option<Cause>,
+}
+
+/// What kind of trouble: the predicates of [`Error`] and the counters of `Stats` are drawn from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Another process, or another store of this one, holds the directory.
+    InUse,
+    /// A value type that could be written but never read back.
+    Unsupported,
+    /// A value type whose shape cannot be traced; `version(n)` may vouch for it.
+    Untraceable,
+    /// An option, a name or a path that cannot be.
+    Config,
+    /// Bytes on disk that are not what was written.
+    Corrupt,
+    /// The operating system refused.
+    Io,
+    /// A key that cannot be serialized.
+    Key,
+    /// A value that cannot be encoded.
+    Encode,
+    /// Whole bytes that the codec cannot turn into a value.
+    Decode,
+    /// The storage engine panicked, or did not answer in time.
+    Engine,
+    /// The value is larger than the bound of its memo or store.
+    Oversize,
+    /// The store was closed, or never had a directory.
+    Closed,
+    /// Code of the user, other than the memoized closure, panicked.
+    Panic,
+}
+
+/// Which memo, with which types, an error is about; empty until the memo is known.
+#[derive(Clone, Default)]
+struct Place(Option<Arc<str>>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |place| write!(f, "{place}: "))
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, message: impl AsRef<str>) -> Self {
+        Self { kind, message: message.as_ref().into(), place: Place::default(), cause: None }
+    }
+
+    /// The trouble of the operating system at `what`, with its own words kept as the source.
+    pub(crate) fn io(what: impl fmt::Display, cause: io::Error) -> Self {
+        Self::new(Kind::Io, format!("{what}: {cause}")).caused_by(cause)
+    }
+
+    /// What a codec reports about a value or its bytes, for implementors of [`Codec`](crate::codec::Codec).
+    ///
+    /// ```
+    /// let error = memolith::Error::other("the picture has no pixels");
+    /// assert_eq!(error.to_string(), "the picture has no pixels");
+    /// ```
+    pub fn other(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let cause = cause.into();
+        Self::new(Kind::Encode, cause.to_string()).caused_by(cause)
+    }
+
+    pub(crate) fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into().into());
+        self
+    }
+
+    /// Names the memo, its key type and its value type in front of the message, unless that was done already.
+    pub(crate) fn at(mut self, place: &Arc<str>) -> Self {
+        if self.place.0.is_none() {
+            self.place = Place(Some(Arc::clone(place)));
+        }
+        self
+    }
+
+    pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The store's directory is held by another process, or by a store of this process that is still closing.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.kind == Kind::InUse
+    }
+
+    /// The value type could be written but not read back, or its shape cannot be told from its `Deserialize`.
+    #[must_use]
+    pub fn is_unsupported_type(&self) -> bool {
+        matches!(self.kind, Kind::Unsupported | Kind::Untraceable)
+    }
+
+    /// An option, a name or a path was wrong, or contradicts the store or the memo that is already open.
+    #[must_use]
+    pub fn is_config(&self) -> bool {
+        self.kind == Kind::Config
+    }
+
+    /// Bytes on disk were not what had been written.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        self.kind == Kind::Corrupt
+    }
+
+    /// The operating system refused: no space, no permission, no descriptor, no such file.
+    #[must_use]
+    pub fn is_io(&self) -> bool {
+        self.kind == Kind::Io
+    }
+}
+
+/// So that a [`Codec`](crate::codec::Codec) can use `?` on what it writes to.
+impl From<io::Error> for Error {
+    fn from(cause: io::Error) -> Self {
+        Self::new(Kind::Io, cause.to_string()).caused_by(cause)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error").field("kind", &self.kind).field("message", &self.to_string()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_names_the_place_once_and_keeps_the_cause() {
+        let cause = io::Error::other("no space left");
+        let place: Arc<str> = "memo `frames`".into();
+        let error = Error::io("writing blobs/x", cause).at(&place).at(&"another".into());
+        assert_eq!(error.to_string(), "memo `frames`: writing blobs/x: no space left");
+        assert!(error.is_io() && !error.is_corrupt());
+        assert!(StdError::source(&error).is_some());
+    }
+}

@@ -1,0 +1,434 @@
+//! The flow of one call: memory, flight, disk, and only then the closure.
+//!
+//! Everything that can go wrong here ends in a computation: failures are counted, kept and told, never returned. The
+//! four methods that return a [`Result`] are those that have no closure to fall back on.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::{
+    clock::{Lifetime, Stopwatch},
+    codec::{Codec, Payload},
+    error::{Error, Kind, Result},
+    flight::{Claim, Outcome, Seat, Turn, flight},
+    key::Digest,
+    memory::{Admission, Held},
+    observe::Event,
+    stats::{Counters, Reason, Stats, Tier},
+    store::{Bounds, Core, Entry, Finished, Found, Item, Shelf, Store},
+};
+
+/// Decides whether a computed value is worth keeping.
+pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
+
+/// What all handles of one memo share.
+pub(crate) struct Inner<V: 'static> {
+    pub(crate) shelf: Shelf,
+    pub(crate) codec: Arc<dyn Codec<V>>,
+    pub(crate) bounds: Bounds,
+    /// This memo's part of the memory tier; zero turns it off.
+    pub(crate) memory: Option<u64>,
+    pub(crate) cache_if: Option<CacheIf<V>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) name: Arc<str>,
+    /// Name, key type and value type, for the front of every error.
+    pub(crate) place: Arc<str>,
+    /// Whether a value over `max_bytes` was told already.
+    pub(crate) told_oversize: AtomicBool,
+    /// Last, so that everything above is let go before the store may close.
+    pub(crate) store: Store,
+}
+
+/// What a look came to.
+pub(crate) enum Lookup<'a, V: 'static> {
+    Hit(V),
+    Compute(Computation<'a, V>),
+}
+
+/// A value, where it was, and what computing it took.
+struct Sighting<V> {
+    value: V,
+    tier: Tier,
+    compute_time: Duration,
+}
+
+type Look<V> = Result<Sighting<V>, Reason>;
+
+impl<V: Clone + Send + Sync + 'static> Inner<V> {
+    /// Finds the value, or leaves the caller with the duty to compute it.
+    pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<'_, V> {
+        if self.core().is_closed() {
+            self.failed(&Error::new(Kind::Closed, "the store is closed: open it again"));
+            return self.compute(digest, None, Reason::Absent);
+        }
+        match self.in_memory(digest) {
+            Some(seen) => Lookup::Hit(self.hit(seen)),
+            None if self.remembers() => self.take_off(digest),
+            // Nothing would be promoted, so nobody waits for anybody's read.
+            None => match self.on_disk(digest, None) {
+                Ok(seen) => Lookup::Hit(self.hit(seen)),
+                Err(_) => self.take_off(digest),
+            },
+        }
+    }
+
+    /// Claims the key: the leader looks once more and computes, the others wait and look again.
+    fn take_off(&self, digest: &Digest) -> Lookup<'_, V> {
+        // Whoever waited for a computation missed, even if the value is there when it is woken.
+        let mut waited = false;
+        loop {
+            match flight().claim(self.seat(digest), self.core().max_wait) {
+                Turn::Lead(claim) => match self.find(digest, &claim) {
+                    Ok(seen) => {
+                        claim.settle(Outcome::Found);
+                        return Lookup::Hit(self.found(seen, waited));
+                    }
+                    Err(reason) => return self.compute(digest, Some(claim), reason),
+                },
+                Turn::Look(outcome) => {
+                    waited |= outcome != Outcome::Found;
+                    let claim = flight().attend(self.seat(digest));
+                    if let Ok(seen) = self.find(digest, &claim) {
+                        return Lookup::Hit(self.found(seen, waited));
+                    }
+                }
+                Turn::Alone(claim, _) => return self.compute(digest, Some(claim), Reason::Absent),
+            }
+        }
+    }
+
+    fn find(&self, digest: &Digest, claim: &Claim<'_>) -> Look<V> {
+        self.in_memory(digest).map_or_else(|| self.on_disk(digest, Some(claim)), Ok)
+    }
+
+    fn found(&self, seen: Sighting<V>, waited: bool) -> V {
+        if !waited {
+            return self.hit(seen);
+        }
+        self.missed(Reason::Absent);
+        seen.value
+    }
+
+    fn hit(&self, seen: Sighting<V>) -> V {
+        self.counters.hit(seen.tier, seen.compute_time);
+        self.core().observer.tell(&Event::Hit { memo: &self.name, tier: seen.tier });
+        seen.value
+    }
+
+    fn missed(&self, reason: Reason) {
+        self.counters.miss(reason);
+        self.core().observer.tell(&Event::Miss { memo: &self.name, reason });
+    }
+
+    fn compute<'a>(&'a self, digest: &Digest, claim: Option<Claim<'a>>, reason: Reason) -> Lookup<'a, V> {
+        self.missed(reason);
+        self.core().observer.tell(&Event::ComputingBegan { memo: &self.name });
+        let stopwatch = self.core().clock.stopwatch();
+        Lookup::Compute(Computation { memo: self, digest: *digest, claim, stopwatch, done: false })
+    }
+
+    fn in_memory(&self, digest: &Digest) -> Option<Sighting<V>> {
+        let held = self.core().memory.get(self.shelf.owner(), digest)?;
+        if held.lifetime.is_over(self.core().clock.now(), self.bounds.ttl) {
+            return None;
+        }
+        match self.guarded("Clone", || Ok(held.value::<V>().cloned())) {
+            Ok(value) => {
+                Some(Sighting { value: value?, tier: Tier::Memory, compute_time: held.compute_time })
+            }
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
+    }
+
+    /// Reads from disk; what the disk fails by is counted and makes it a miss.
+    fn on_disk(&self, digest: &Digest, claim: Option<&Claim<'_>>) -> Look<V> {
+        self.read(digest, claim).unwrap_or_else(|error| {
+            self.failed(&error);
+            Err(Reason::Absent)
+        })
+    }
+
+    /// Reads from disk and, under a claim, keeps a copy in memory.
+    fn read(&self, digest: &Digest, claim: Option<&Claim<'_>>) -> Result<Look<V>> {
+        let item = match self.shelf.read(digest, self.bounds.ttl)? {
+            Found::Item(item) => item,
+            Found::Missing(reason) => return Ok(Err(reason)),
+            Found::Damaged(error) => return Ok(self.damaged(&error)),
+        };
+        let value = match self.decode(&item.payload) {
+            Ok(value) => value,
+            Err(error) => return Ok(self.damaged(&error)),
+        };
+        if let Some(claim) = claim {
+            self.promote(digest, &item, &value, claim);
+        }
+        Ok(Ok(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time }))
+    }
+
+    fn damaged(&self, error: &Error) -> Look<V> {
+        self.failed(error);
+        Err(Reason::Damaged)
+    }
+
+    /// A copy of a value that was decoded goes into memory, unless the claim it was read under was revoked.
+    fn promote(&self, digest: &Digest, item: &Item, value: &V, claim: &Claim<'_>) {
+        let size = item.payload.len() as u64;
+        if !self.remembers() {
+            return;
+        }
+        if !self.core().memory.fits(size, self.memory) {
+            return self.too_large(size);
+        }
+        match self.guarded("Clone", || Ok(value.clone())) {
+            Ok(copy) => {
+                self.admit(digest, &Held::new(copy, item.lifetime, item.compute_time, size), claim);
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Whether it was kept. What had to leave for it is dropped here, outside every lock.
+    fn admit(&self, digest: &Digest, held: &Arc<Held>, claim: &Claim<'_>) -> bool {
+        let admitted =
+            self.core().memory.admit(self.shelf.owner(), digest, held, self.memory, || claim.is_current());
+        matches!(admitted, Admission::Kept(_))
+    }
+
+    fn too_large(&self, bytes: u64) {
+        if self.counters.too_large() {
+            self.core().observer.tell(&Event::TooLargeForMemory { memo: &self.name, bytes });
+        }
+    }
+
+    fn remembers(&self) -> bool {
+        self.core().memory.fits(0, self.memory)
+    }
+
+    fn decode(&self, payload: &Payload) -> Result<V> {
+        self.guarded("Deserialize", || self.codec.decode(payload)).map_err(|error| match error.kind() {
+            Kind::Panic => error,
+            _ => error.with_kind(Kind::Decode),
+        })
+    }
+
+    /// Runs code of the user's types so that a panic in it is a failure of the cache, not of the call.
+    pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        let guarded = catch_unwind(AssertUnwindSafe(call));
+        guarded
+            .unwrap_or_else(|panic| Err(panicked(what, panic.as_ref())))
+            .map_err(|error| error.at(&self.place))
+    }
+
+    /// Counts, keeps and tells what went wrong.
+    pub(crate) fn failed(&self, error: &Error) {
+        let error = error.clone().at(&self.place);
+        self.counters.failed(&error);
+        if error.kind() != Kind::Oversize || !self.told_oversize.swap(true, Relaxed) {
+            self.core().observer.tell(&Event::Failed { memo: Some(&self.name), error: &error });
+        }
+    }
+
+    fn seat(&self, digest: &Digest) -> Seat {
+        Seat { owner: self.shelf.owner(), digest: *digest.as_bytes() }
+    }
+
+    /// Stores what was computed; a disk that refuses leaves a memo in memory. What the waiters are told.
+    fn keep(&self, entry: &Entry<'_>, value: &V, claim: Option<&Claim<'_>>) -> Outcome {
+        match self.put(entry, value, claim, false) {
+            Ok(true) => Outcome::Stored,
+            Ok(false) => Outcome::Revoked,
+            Err(error) => {
+                self.failed(&error);
+                let hopeless =
+                    matches!(error.kind(), Kind::Oversize | Kind::Encode | Kind::Panic | Kind::Key);
+                match claim {
+                    Some(claim) if !hopeless && self.keep_in_memory(entry, value, claim) => Outcome::Stored,
+                    _ => Outcome::Unstored,
+                }
+            }
+        }
+    }
+
+    /// Encodes first, outside every lock, then puts.
+    fn put(&self, entry: &Entry<'_>, value: &V, claim: Option<&Claim<'_>>, flushed: bool) -> Result<bool> {
+        self.core().awake()?;
+        let room = self.core().trash();
+        let limit = self.shelf.limit(&self.bounds);
+        let mut draft = self.shelf.draft(room.as_deref(), limit, entry.key_head);
+        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut draft));
+        encoded.map_err(|error| draft.failure().unwrap_or(error))?;
+        let put = self.shelf.put(entry, draft.finish()?, &self.bounds, claim, flushed)?;
+        if put {
+            self.counters.inserted();
+        }
+        Ok(put)
+    }
+
+    /// What is kept in memory was decoded from its bytes, here as everywhere.
+    fn keep_in_memory(&self, entry: &Entry<'_>, value: &V, claim: &Claim<'_>) -> bool {
+        let mut draft = self.shelf.draft(None, u64::MAX, &[]);
+        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut draft));
+        let Ok(Finished::Inline(bytes)) = encoded.and_then(|()| draft.finish()) else { return false };
+        let size = bytes.len() as u64;
+        if !self.core().memory.fits(size, self.memory) {
+            return false;
+        }
+        let decoded = self.decode(&Payload::from(bytes));
+        decoded.is_ok_and(|value| {
+            self.admit(entry.digest, &Held::new(value, entry.lifetime, entry.compute_time, size), claim)
+        })
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::starting(self.core().clock.now(), self.bounds.ttl)
+    }
+
+    /// The value of the key, if there is one; nobody is waited for.
+    pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
+        self.check_open()?;
+        let look = match self.in_memory(digest) {
+            Some(seen) => Ok(seen),
+            None => {
+                let claim = flight().attend(self.seat(digest));
+                self.read(digest, Some(&claim)).map_err(|error| error.at(&self.place))?
+            }
+        };
+        match look {
+            Ok(seen) => Ok(Some(self.hit(seen))),
+            Err(reason) => {
+                self.missed(reason);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(crate) fn insert(&self, digest: &Digest, key_head: &[u8], value: &V) -> Result<()> {
+        self.check_open()?;
+        let entry = Entry { digest, key_head, lifetime: self.lifetime(), compute_time: Duration::ZERO };
+        self.put(&entry, value, None, true).map(|_| ()).map_err(|error| error.at(&self.place))
+    }
+
+    pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
+        self.check_open()?;
+        let present =
+            self.is_in_memory(digest) || self.shelf.contains(digest, self.bounds.ttl).unwrap_or(false);
+        self.shelf.remove(digest).map_err(|error| error.at(&self.place))?;
+        Ok(present)
+    }
+
+    pub(crate) fn contains(&self, digest: &Digest) -> Result<bool> {
+        self.check_open()?;
+        if self.is_in_memory(digest) {
+            return Ok(true);
+        }
+        self.shelf.contains(digest, self.bounds.ttl).map_err(|error| error.at(&self.place))
+    }
+
+    fn is_in_memory(&self, digest: &Digest) -> bool {
+        let now = self.core().clock.now();
+        let held = self.core().memory.get(self.shelf.owner(), digest);
+        held.is_some_and(|held| !held.lifetime.is_over(now, self.bounds.ttl))
+    }
+
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.check_open()?;
+        self.shelf.clear().map_err(|error| error.at(&self.place))
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.core().is_closed() {
+            true => Err(Error::new(Kind::Closed, "the store is closed: open it again").at(&self.place)),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.counters.snapshot();
+        let held = self.shelf.count().unwrap_or_default();
+        (stats.entries, stats.bytes) = (held.entries, held.bytes);
+        stats
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shelf.count().map_or(0, |held| usize::try_from(held.entries).unwrap_or(usize::MAX))
+    }
+}
+
+impl<V: 'static> Inner<V> {
+    pub(crate) fn core(&self) -> &Core {
+        self.store.core()
+    }
+}
+
+impl<V: 'static> Drop for Inner<V> {
+    fn drop(&mut self) {
+        self.shelf.release();
+    }
+}
+
+fn panicked(what: &str, panic: &(dyn Any + Send)) -> Error {
+    let words = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    let words = words.unwrap_or("without a word");
+    Error::new(Kind::Panic, format!("the `{what}` of a key or value panicked: {words}"))
+}
+
+/// The duty to compute one value. Dropped without [`keep`](Self::keep), by an error or a panic of the closure, it hands
+/// over to whoever waits.
+pub(crate) struct Computation<'a, V: 'static> {
+    memo: &'a Inner<V>,
+    digest: Digest,
+    /// `None` when there is nothing to store to.
+    claim: Option<Claim<'a>>,
+    stopwatch: Stopwatch,
+    /// Whether the end was told.
+    done: bool,
+}
+
+impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
+    /// Stores what the closure returned, for those who wait and those who come.
+    pub(crate) fn keep(mut self, key_head: &[u8], value: &V) {
+        let compute_time = self.stopwatch.elapsed();
+        self.end(true);
+        let Some(claim) = self.claim.take() else { return };
+        let memo = self.memo;
+        let wanted = memo.cache_if.as_ref().is_none_or(|cache_if| {
+            let wanted = memo.guarded("cache_if", || Ok(cache_if(value)));
+            wanted.unwrap_or_else(|error| {
+                memo.failed(&error);
+                false
+            })
+        });
+        if !wanted {
+            return claim.settle(Outcome::Unstored);
+        }
+        let entry = Entry { digest: &self.digest, key_head, lifetime: memo.lifetime(), compute_time };
+        let outcome = memo.keep(&entry, value, Some(&claim));
+        claim.settle(outcome);
+    }
+}
+
+impl<V: 'static> Computation<'_, V> {
+    fn end(&mut self, succeeded: bool) {
+        if !std::mem::replace(&mut self.done, true) {
+            let took = self.stopwatch.elapsed();
+            let event = Event::ComputingEnded { memo: &self.memo.name, took, succeeded };
+            self.memo.core().observer.tell(&event);
+        }
+    }
+}
+
+impl<V: 'static> Drop for Computation<'_, V> {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}

@@ -1,0 +1,359 @@
+//! The canonical encoding: every serde value, written by the grammar of the [module above](super).
+
+use std::ops::Range;
+
+use serde::{
+    Serialize, Serializer,
+    ser::{
+        Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+        SerializeTupleStruct, SerializeTupleVariant,
+    },
+};
+
+use super::sink::{Failure, Sink};
+
+type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// The first byte of each value and each field. The numbers are on disk: they never change.
+#[derive(Clone, Copy)]
+enum Tag {
+    /// Ends what has elements; no value starts with it.
+    End = 0x00,
+    Unit = 0x01,
+    None = 0x02,
+    Some = 0x03,
+    False = 0x04,
+    True = 0x05,
+    U8 = 0x10,
+    U16 = 0x11,
+    U32 = 0x12,
+    U64 = 0x13,
+    U128 = 0x14,
+    I8 = 0x18,
+    I16 = 0x19,
+    I32 = 0x1a,
+    I64 = 0x1b,
+    I128 = 0x1c,
+    F32 = 0x20,
+    F64 = 0x21,
+    Char = 0x30,
+    Text = 0x31,
+    Bytes = 0x32,
+    Sequence = 0x40,
+    Tuple = 0x41,
+    Map = 0x42,
+    UnitStruct = 0x50,
+    NewtypeStruct = 0x51,
+    TupleStruct = 0x52,
+    Struct = 0x53,
+    UnitVariant = 0x58,
+    NewtypeVariant = 0x59,
+    TupleVariant = 0x5a,
+    StructVariant = 0x5b,
+    Field = 0x60,
+    Skipped = 0x61,
+}
+
+/// Writes one value into a sink; for a value with elements, one after the other.
+pub(super) struct Encoder<'a, S>(&'a mut S);
+
+impl<'a, S: Sink> Encoder<'a, S> {
+    pub(super) fn new(sink: &'a mut S) -> Self {
+        Self(sink)
+    }
+
+    #[inline]
+    fn tag(&mut self, tag: Tag) -> Result {
+        self.0.write(&[tag as u8])
+    }
+
+    #[inline]
+    fn number<const WIDTH: usize>(&mut self, tag: Tag, little_endian: [u8; WIDTH]) -> Result {
+        self.tag(tag)?;
+        self.0.write(&little_endian)
+    }
+
+    #[inline]
+    fn count(&mut self, mut count: u64) -> Result {
+        while count >= 0x80 {
+            self.0.write(&[count as u8 | 0x80])?;
+            count >>= 7;
+        }
+        self.0.write(&[count as u8])
+    }
+
+    #[inline]
+    fn counted(&mut self, bytes: &[u8]) -> Result {
+        self.count(bytes.len() as u64)?;
+        self.0.write(bytes)
+    }
+
+    fn named(&mut self, tag: Tag, name: &str) -> Result {
+        self.tag(tag)?;
+        self.counted(name.as_bytes())
+    }
+
+    fn variant(&mut self, tag: Tag, name: &str, index: u32, variant: &str) -> Result {
+        self.named(tag, name)?;
+        self.count(index.into())?;
+        self.counted(variant.as_bytes())
+    }
+
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
+        value.serialize(Encoder(&mut *self.0))
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result {
+        self.named(Tag::Field, name)?;
+        self.value(value)
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident: $number:ty => $tag:ident,)*) => {$(
+        #[inline]
+        fn $method(mut self, number: $number) -> Result {
+            self.number(Tag::$tag, number.to_le_bytes())
+        }
+    )*};
+}
+
+impl<'a, S: Sink> Serializer for Encoder<'a, S> {
+    type Ok = ();
+    type Error = Failure;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Entries<'a, S>;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    numbers! {
+        serialize_u8: u8 => U8,
+        serialize_u16: u16 => U16,
+        serialize_u32: u32 => U32,
+        serialize_u64: u64 => U64,
+        serialize_u128: u128 => U128,
+        serialize_i8: i8 => I8,
+        serialize_i16: i16 => I16,
+        serialize_i32: i32 => I32,
+        serialize_i64: i64 => I64,
+        serialize_i128: i128 => I128,
+    }
+
+    // The one NaN is spelled out: the bits of `f32::NAN` are not promised to stay.
+    fn serialize_f32(mut self, number: f32) -> Result {
+        let bits = if number.is_nan() { 0x7fc0_0000 } else { number.to_bits() };
+        self.number(Tag::F32, bits.to_le_bytes())
+    }
+
+    fn serialize_f64(mut self, number: f64) -> Result {
+        let bits = if number.is_nan() { 0x7ff8_0000_0000_0000 } else { number.to_bits() };
+        self.number(Tag::F64, bits.to_le_bytes())
+    }
+
+    fn serialize_bool(mut self, value: bool) -> Result {
+        self.tag(if value { Tag::True } else { Tag::False })
+    }
+
+    fn serialize_char(mut self, value: char) -> Result {
+        self.number(Tag::Char, u32::from(value).to_le_bytes())
+    }
+
+    #[inline]
+    fn serialize_str(mut self, text: &str) -> Result {
+        self.named(Tag::Text, text)
+    }
+
+    fn serialize_bytes(mut self, bytes: &[u8]) -> Result {
+        self.tag(Tag::Bytes)?;
+        self.counted(bytes)
+    }
+
+    fn serialize_unit(mut self) -> Result {
+        self.tag(Tag::Unit)
+    }
+
+    fn serialize_none(mut self) -> Result {
+        self.tag(Tag::None)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Result {
+        self.tag(Tag::Some)?;
+        self.value(value)
+    }
+
+    fn serialize_unit_struct(mut self, name: &'static str) -> Result {
+        self.named(Tag::UnitStruct, name)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(mut self, name: &'static str, value: &T) -> Result {
+        self.named(Tag::NewtypeStruct, name)?;
+        self.value(value)
+    }
+
+    fn serialize_unit_variant(mut self, name: &'static str, index: u32, variant: &'static str) -> Result {
+        self.variant(Tag::UnitVariant, name, index, variant)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        mut self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result {
+        self.variant(Tag::NewtypeVariant, name, index, variant)?;
+        self.value(value)
+    }
+
+    // A length is never written: it may be unknown, or a lie.
+    fn serialize_seq(mut self, _: Option<usize>) -> Result<Self> {
+        self.tag(Tag::Sequence).map(|()| self)
+    }
+
+    fn serialize_tuple(mut self, _: usize) -> Result<Self> {
+        self.tag(Tag::Tuple).map(|()| self)
+    }
+
+    fn serialize_tuple_struct(mut self, name: &'static str, _: usize) -> Result<Self> {
+        self.named(Tag::TupleStruct, name).map(|()| self)
+    }
+
+    fn serialize_tuple_variant(
+        mut self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Self> {
+        self.variant(Tag::TupleVariant, name, index, variant).map(|()| self)
+    }
+
+    fn serialize_map(mut self, _: Option<usize>) -> Result<Self::SerializeMap> {
+        self.tag(Tag::Map)?;
+        Ok(Entries { encoder: self, encoded: Vec::new(), spans: Vec::new(), unpaired: None })
+    }
+
+    fn serialize_struct(mut self, name: &'static str, _: usize) -> Result<Self> {
+        self.named(Tag::Struct, name).map(|()| self)
+    }
+
+    fn serialize_struct_variant(
+        mut self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Self> {
+        self.variant(Tag::StructVariant, name, index, variant).map(|()| self)
+    }
+
+    /// The readable form of a type keeps at least what its compact form keeps; the module above has the evidence.
+    fn is_human_readable(&self) -> bool {
+        true
+    }
+}
+
+macro_rules! elements {
+    ($($compound:ident::$method:ident,)*) => {$(
+        impl<S: Sink> $compound for Encoder<'_, S> {
+            type Ok = ();
+            type Error = Failure;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, element: &T) -> Result {
+                self.value(element)
+            }
+
+            fn end(mut self) -> Result {
+                self.tag(Tag::End)
+            }
+        }
+    )*};
+}
+
+elements! {
+    SerializeSeq::serialize_element,
+    SerializeTuple::serialize_element,
+    SerializeTupleStruct::serialize_field,
+    SerializeTupleVariant::serialize_field,
+}
+
+macro_rules! fields {
+    ($($compound:ident,)*) => {$(
+        impl<S: Sink> $compound for Encoder<'_, S> {
+            type Ok = ();
+            type Error = Failure;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result {
+                self.field(name, value)
+            }
+
+            fn skip_field(&mut self, name: &'static str) -> Result {
+                self.named(Tag::Skipped, name)
+            }
+
+            fn end(mut self) -> Result {
+                self.tag(Tag::End)
+            }
+        }
+    )*};
+}
+
+fields! { SerializeStruct, SerializeStructVariant, }
+
+/// The entries of a map, held back until all are known: two maps with the same entries must not differ by the order
+/// in which they happen to list them.
+pub(super) struct Entries<'a, S> {
+    encoder: Encoder<'a, S>,
+    /// Each entry as it came, its key and then its value.
+    encoded: Vec<u8>,
+    /// Where the entries are in `encoded`.
+    spans: Vec<Span>,
+    /// Where in `encoded` the latest key is, while its value has not come.
+    unpaired: Option<Range<usize>>,
+}
+
+/// The place of one entry.
+struct Span {
+    key: Range<usize>,
+    /// The end of the value, which follows the key.
+    end: usize,
+}
+
+impl<S: Sink> SerializeMap for Entries<'_, S> {
+    type Ok = ();
+    type Error = Failure;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
+        let start = self.encoded.len();
+        key.serialize(Encoder(&mut self.encoded))?;
+        match self.unpaired.replace(start..self.encoded.len()) {
+            None => Ok(()),
+            Some(_) => Err(Failure::custom("a map gives two keys before a value")),
+        }
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
+        let key =
+            self.unpaired.take().ok_or_else(|| Failure::custom("a map gives a value without its key"))?;
+        value.serialize(Encoder(&mut self.encoded))?;
+        self.spans.push(Span { key, end: self.encoded.len() });
+        Ok(())
+    }
+
+    fn end(self) -> Result {
+        let Self { mut encoder, encoded, mut spans, unpaired } = self;
+        if unpaired.is_some() {
+            return Err(Failure::custom("a map gives a key without its value"));
+        }
+        let bytes = |range: Range<usize>| encoded.get(range).unwrap_or_default();
+        // Stable: of two entries with one key, a reader of the map may take the later one.
+        spans.sort_by(|a, b| bytes(a.key.clone()).cmp(bytes(b.key.clone())));
+        for span in spans {
+            encoder.0.write(bytes(span.key.start..span.end))?;
+        }
+        encoder.tag(Tag::End)
+    }
+}

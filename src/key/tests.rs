@@ -1,0 +1,59 @@
+//! What is one key and what is another; the golden digests of format 1; and, in `oracle`, that an encoding can be
+//! parsed back, whatever the value.
+
+mod claims;
+mod golden;
+mod mechanics;
+mod oracle;
+
+use serde::Serialize;
+
+use super::{Digest, digest, encode};
+
+/// The digest of a key that can be serialized.
+#[track_caller]
+fn key<K: Serialize + ?Sized>(key: &K) -> Digest {
+    digest(key).unwrap()
+}
+
+/// The whole encoding, of which the digest and the head are made.
+#[track_caller]
+fn encoded<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(key, &mut bytes).unwrap();
+    bytes
+}
+
+/// All of them are one key.
+macro_rules! same {
+    ($first:expr, $($other:expr),+ $(,)?) => {$(
+        assert_eq!(key(&$first), key(&$other), "{} and {}", stringify!($first), stringify!($other));
+    )+};
+}
+
+/// No two of them are one key.
+macro_rules! differ {
+    ($($key:expr),+ $(,)?) => {{
+        let keys = [$((key(&$key), stringify!($key))),+];
+        for (at, (one, name)) in keys.iter().enumerate() {
+            for (other, other_name) in &keys[..at] {
+                assert_ne!(one, other, "{name} and {other_name}");
+            }
+        }
+    }};
+}
+
+/// A key with a `Serialize` written on the spot.
+macro_rules! written {
+    (|$serializer:ident| $body:expr) => {{
+        struct Written;
+        impl serde::Serialize for Written {
+            fn serialize<S: serde::Serializer>(&self, $serializer: S) -> Result<S::Ok, S::Error> {
+                $body
+            }
+        }
+        Written
+    }};
+}
+
+use {differ, same, written};

@@ -1,0 +1,201 @@
+//! Which entry leaves next. Policy without locks: it neither holds values nor hears of hits.
+//!
+//! Every entry has a stamp, counted up with each admission, so that rows sorted by stamp are rows in insertion
+//! order. The hand of SIEVE walks them from old to new and starts over; the caller spares a candidate that was hit
+//! since the hand last met it, and evicts it otherwise. What stays keeps its place, so newcomers that nobody asks
+//! for again leave before the proven ones. A row goes the moment its entry goes: nothing stale can pile up.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound::{Excluded, Unbounded},
+};
+
+/// The entries of a tier in insertion order, what each weighs, and what they weigh together.
+#[derive(Debug)]
+pub(super) struct Sieve<K> {
+    /// What `used` may be once an admission is over.
+    budget: u64,
+    /// The sum of the charges in `rows`.
+    used: u64,
+    /// One row an entry, by its stamp.
+    rows: BTreeMap<u64, Row<K>>,
+    /// The stamp of the last candidate; the next one is the first row behind it.
+    hand: u64,
+    /// The stamp given last; stamps are never given twice.
+    last_stamp: u64,
+    /// The owners that are held to a part of their own and have an entry; no part is empty.
+    parts: HashMap<u64, Part>,
+}
+
+/// What is known of one entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<K> {
+    /// Under which the caller finds the entry.
+    pub(super) key: K,
+    /// What the entry takes of the budget.
+    pub(super) charge: u64,
+    /// The owner whose part the entry counts for, if that owner is held to one.
+    pub(super) part: Option<u64>,
+}
+
+/// The entries of one owner that is held to a part.
+#[derive(Debug, Default)]
+struct Part {
+    /// The sum of the charges of `stamps`.
+    used: u64,
+    /// The owner's rows, the oldest first.
+    stamps: BTreeSet<u64>,
+}
+
+/// An entry that is to leave, unless it is gone already or deserves to be spared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate<K> {
+    pub(super) key: K,
+    pub(super) stamp: u64,
+}
+
+impl<K: Copy> Sieve<K> {
+    pub(super) fn new(budget: u64) -> Self {
+        Self { budget, used: 0, rows: BTreeMap::new(), hand: 0, last_stamp: 0, parts: HashMap::new() }
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn rows_and_parts(&self) -> (usize, usize) {
+        (self.rows.len(), self.parts.len())
+    }
+
+    /// Counts an entry in as the newest and returns its stamp.
+    pub(super) fn admit(&mut self, row: Row<K>) -> u64 {
+        self.last_stamp += 1;
+        let stamp = self.last_stamp;
+        self.used += row.charge;
+        if let Some(owner) = row.part {
+            let part = self.parts.entry(owner).or_default();
+            part.used += row.charge;
+            part.stamps.insert(stamp);
+        }
+        self.rows.insert(stamp, row);
+        stamp
+    }
+
+    /// Counts an entry out.
+    pub(super) fn forget(&mut self, stamp: u64) {
+        let Some(row) = self.rows.remove(&stamp) else { return };
+        self.used -= row.charge;
+        if let Some(owner) = row.part {
+            self.forget_in_part(owner, stamp, row.charge);
+        }
+    }
+
+    fn forget_in_part(&mut self, owner: u64, stamp: u64, charge: u64) {
+        let Some(part) = self.parts.get_mut(&owner) else { return };
+        part.used -= charge;
+        part.stamps.remove(&stamp);
+        if part.stamps.is_empty() {
+            self.parts.remove(&owner);
+        }
+    }
+
+    /// While the budget is exceeded: moves the hand to the next entry other than `newest`.
+    pub(super) fn over_budget(&mut self, newest: u64) -> Option<Candidate<K>> {
+        if self.used <= self.budget {
+            return None;
+        }
+        let ahead = self.rows.range((Excluded(self.hand), Unbounded));
+        let (stamp, row) = ahead.chain(&self.rows).find(|(stamp, _)| **stamp != newest)?;
+        self.hand = *stamp;
+        Some(Candidate { key: row.key, stamp: *stamp })
+    }
+
+    /// While the part of `owner` weighs more than `cap`: its oldest entry.
+    pub(super) fn over_part(&self, owner: u64, cap: u64) -> Option<Candidate<K>> {
+        let part = self.parts.get(&owner).filter(|part| part.used > cap)?;
+        let stamp = *part.stamps.first()?;
+        self.rows.get(&stamp).map(|row| Candidate { key: row.key, stamp })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(key: char, part: Option<u64>) -> Row<char> {
+        Row { key, charge: 10, part }
+    }
+
+    /// Spares the keys of `hit` once each, and evicts until the budget holds.
+    fn evicted(sieve: &mut Sieve<char>, newest: u64, hit: &str) -> String {
+        let (mut hit, mut gone) = (hit.to_owned(), String::new());
+        while let Some(candidate) = sieve.over_budget(newest) {
+            if let Some(at) = hit.find(candidate.key) {
+                hit.remove(at);
+                continue;
+            }
+            sieve.forget(candidate.stamp);
+            gone.push(candidate.key);
+        }
+        gone
+    }
+
+    #[test]
+    fn without_hits_the_oldest_leaves_first() {
+        let mut sieve = Sieve::new(30);
+        let mut gone = String::new();
+        for key in "abcdef".chars() {
+            let newest = sieve.admit(row(key, None));
+            gone += &evicted(&mut sieve, newest, "");
+        }
+        assert_eq!(gone, "abc");
+    }
+
+    #[test]
+    fn what_was_hit_is_spared_and_keeps_its_place() {
+        let mut sieve = Sieve::new(30);
+        for key in "abc".chars() {
+            sieve.admit(row(key, None));
+        }
+        let d = sieve.admit(row('d', None));
+        assert_eq!(evicted(&mut sieve, d, "ab"), "c");
+        let e = sieve.admit(row('e', None));
+        assert_eq!(evicted(&mut sieve, e, ""), "d", "the hand goes on to the newcomer");
+        let f = sieve.admit(row('f', None));
+        assert_eq!(evicted(&mut sieve, f, ""), "e");
+        let g = sieve.admit(row('g', None));
+        assert_eq!(evicted(&mut sieve, g, "f"), "a", "and starts over with the oldest");
+    }
+
+    #[test]
+    fn the_newest_is_never_its_own_victim() {
+        let mut sieve = Sieve::new(10);
+        sieve.admit(row('a', None));
+        let b = sieve.admit(row('b', None));
+        assert_eq!(evicted(&mut sieve, b, "a"), "a");
+        assert_eq!((sieve.used(), sieve.len()), (10, 1));
+    }
+
+    #[test]
+    fn a_part_gives_up_its_own_oldest_and_leaves_nothing_behind() {
+        let mut sieve = Sieve::new(1000);
+        let stamps = [('a', Some(7)), ('x', None), ('b', Some(7)), ('y', Some(8))]
+            .map(|(key, part)| sieve.admit(row(key, part)));
+        assert_eq!(sieve.over_part(7, 20), None);
+        let oldest = sieve.over_part(7, 19).unwrap();
+        assert_eq!((oldest.key, oldest.stamp), ('a', stamps[0]));
+        sieve.forget(oldest.stamp);
+        assert_eq!(sieve.over_part(7, 19), None);
+        for stamp in stamps {
+            sieve.forget(stamp);
+            sieve.forget(stamp);
+        }
+        assert_eq!((sieve.used(), sieve.len(), sieve.parts.len()), (0, 0, 0));
+    }
+}

@@ -1,0 +1,367 @@
+//! Claims about the tier as a whole; those about the order of eviction stand in `sieve.rs`.
+
+use std::{
+    sync::{
+        Weak,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::clock::Timestamp;
+
+const SIZE: u64 = 712;
+/// What an entry of `SIZE` takes.
+const CHARGE: u64 = SIZE + OVERHEAD;
+
+fn digest(number: u8) -> Digest {
+    Digest::from_bytes([number; 32])
+}
+
+fn held(value: impl Send + Sync + 'static, size: u64) -> Arc<Held> {
+    Held::new(value, Lifetime::starting(Timestamp(1), None), Duration::ZERO, size)
+}
+
+fn room_for(entries: u64) -> Memory {
+    Memory::new(entries * CHARGE)
+}
+
+/// What left for the value, which must be kept.
+#[track_caller]
+fn keep(
+    memory: &Memory,
+    owner: u64,
+    key: u8,
+    value: impl Send + Sync + 'static,
+    cap: Option<u64>,
+) -> Vec<Arc<Held>> {
+    match memory.admit(owner, &digest(key), &held(value, SIZE), cap, || true) {
+        Admission::Kept(victims) => victims,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn got(memory: &Memory, owner: u64, key: u8) -> Option<u32> {
+    memory.get(owner, &digest(key)).map(|held| *held.value().unwrap())
+}
+
+/// Every invariant that can be read off a tier at rest.
+#[track_caller]
+fn check(memory: &Memory) {
+    let entries: Vec<u64> = memory.shards.iter().flat_map(|shard| charges(&lock(&shard.0))).collect();
+    assert_eq!(memory.used(), entries.iter().sum::<u64>());
+    assert_eq!(memory.len(), entries.len());
+    assert!(memory.used() <= memory.budget);
+}
+
+fn charges(slots: &Slots) -> Vec<u64> {
+    slots.values().map(|slot| slot.held.charge()).collect()
+}
+
+fn used_by(memory: &Memory, owner: u64) -> u64 {
+    let of_owner = |slots: &Slots| -> u64 {
+        slots.iter().filter(|(key, _)| key.owner == owner).map(|(_, slot)| slot.held.charge()).sum()
+    };
+    memory.shards.iter().map(|shard| of_owner(&lock(&shard.0))).sum()
+}
+
+#[test]
+fn owners_share_digests_but_no_values() {
+    let memory = room_for(10);
+    assert!(keep(&memory, 1, 5, 10_u32, None).is_empty());
+    assert!(keep(&memory, 2, 5, 20_u32, None).is_empty());
+    assert_eq!((got(&memory, 1, 5), got(&memory, 2, 5), got(&memory, 3, 5)), (Some(10), Some(20), None));
+    assert!(memory.get(1, &digest(5)).unwrap().value::<u64>().is_none(), "another type is not the value");
+}
+
+#[test]
+fn one_value_may_take_the_whole_budget_and_no_byte_more() {
+    let memory = Memory::new(1 << 30);
+    let whole = (1 << 30) - OVERHEAD;
+    keep(&memory, 1, 1, 0_u32, None);
+    let Admission::Kept(victims) = memory.admit(1, &digest(2), &held(7_u32, whole), None, || true) else {
+        panic!()
+    };
+    assert_eq!((victims.len(), memory.used(), got(&memory, 1, 2)), (1, 1 << 30, Some(7)));
+
+    let offered = memory.admit(1, &digest(3), &held(8_u32, whole + 1), None, || panic!("nothing to ask"));
+    assert!(matches!(offered, Admission::Oversize));
+    let absurd = memory.admit(1, &digest(3), &held(8_u32, u64::MAX), None, || true);
+    assert!(matches!(absurd, Admission::Oversize));
+    assert_eq!((got(&memory, 1, 2), memory.len()), (Some(7), 1), "what cannot be kept evicts nothing");
+}
+
+#[test]
+fn without_budget_or_part_nothing_is_kept() {
+    let admit = |memory: &Memory, cap| memory.admit(1, &digest(1), &held(1_u32, 0), cap, || true);
+    assert!(matches!(admit(&Memory::new(0), None), Admission::Oversize));
+    assert!(matches!(admit(&Memory::new(u64::MAX), Some(0)), Admission::Oversize));
+    assert!(matches!(admit(&Memory::new(u64::MAX), Some(OVERHEAD)), Admission::Kept(_)));
+}
+
+#[test]
+fn a_replaced_value_is_handed_over_and_counted_out() {
+    let memory = room_for(2);
+    keep(&memory, 1, 1, 10_u32, Some(CHARGE));
+    let replaced = keep(&memory, 1, 1, 11_u32, Some(CHARGE));
+    assert_eq!(replaced[0].value(), Some(&10_u32));
+    assert_eq!((replaced.len(), memory.used(), got(&memory, 1, 1)), (1, CHARGE, Some(11)));
+}
+
+#[test]
+fn a_hit_spares_an_entry_and_the_newcomer_never_pays_for_itself() {
+    let memory = room_for(3);
+    for key in 0..3_u8 {
+        keep(&memory, 1, key, u32::from(key), None);
+    }
+    assert_eq!((got(&memory, 1, 0), got(&memory, 1, 2)), (Some(0), Some(2)));
+    let victims = keep(&memory, 1, 3, 3_u32, None);
+    assert_eq!(victims[0].value(), Some(&1_u32), "the oldest that was not hit");
+    assert_eq!((victims.len(), memory.len()), (1, 3));
+}
+
+#[test]
+fn mercy_ends_where_every_entry_was_hit() {
+    let memory = room_for(200);
+    for key in 0..200 {
+        keep(&memory, 1, key, u32::from(key), None);
+        got(&memory, 1, key);
+    }
+    let victims = keep(&memory, 1, 200, 200_u32, None);
+    assert_eq!(victims[0].value(), Some(&(MERCY as u32)));
+    check(&memory);
+}
+
+#[test]
+fn a_candidate_that_was_replaced_in_the_meantime_stays() {
+    let memory = room_for(2);
+    keep(&memory, 1, 1, 10_u32, None);
+    let candidate = Candidate { key: Key { owner: 1, digest: digest(1) }, stamp: 1 };
+    keep(&memory, 1, 1, 11_u32, None);
+    assert!(memory.evict(candidate, false).is_none());
+    assert_eq!(got(&memory, 1, 1), Some(11));
+}
+
+#[test]
+fn a_part_costs_only_its_owner() {
+    let memory = room_for(10);
+    keep(&memory, 1, 1, 1_u32, None);
+    keep(&memory, 2, 1, 21_u32, Some(2 * CHARGE));
+    keep(&memory, 2, 2, 22_u32, Some(2 * CHARGE));
+    got(&memory, 2, 1);
+    let victims = keep(&memory, 2, 3, 23_u32, Some(2 * CHARGE));
+    assert_eq!(victims[0].value(), Some(&21_u32), "its oldest insertion");
+    assert_eq!((victims.len(), memory.len(), used_by(&memory, 2)), (1, 3, 2 * CHARGE));
+}
+
+#[test]
+fn a_revoked_claim_is_not_let_in() {
+    let memory = room_for(2);
+    keep(&memory, 1, 1, 10_u32, None);
+    assert!(matches!(memory.admit(1, &digest(1), &held(11_u32, SIZE), None, || false), Admission::Stale));
+    assert_eq!((got(&memory, 1, 1), memory.used()), (Some(10), CHARGE), "nothing was touched");
+}
+
+#[test]
+fn a_claim_is_looked_at_under_the_lock_of_the_shard() {
+    let memory = room_for(2);
+    let key = Key { owner: 1, digest: digest(1) };
+    let still = || memory.shard(&key).try_lock().is_err();
+    assert!(matches!(memory.admit(1, &digest(1), &held(1_u32, SIZE), None, still), Admission::Kept(_)));
+    assert!(memory.shard(&key).try_lock().is_ok());
+}
+
+#[test]
+fn whoever_revokes_and_then_removes_wins_every_race() {
+    let memory = room_for(100);
+    for round in 0..1_000_u32 {
+        let key = digest((round % 64) as u8);
+        let revoked = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| drop(memory.admit(1, &key, &held(round, SIZE), None, || !revoked.load(SeqCst))));
+            scope.spawn(|| {
+                revoked.store(true, SeqCst);
+                if round % 2 == 0 { drop(memory.remove(1, &key)) } else { drop(memory.remove_owner(1)) }
+            });
+        });
+        assert!(memory.get(1, &key).is_none());
+    }
+    check(&memory);
+}
+
+#[test]
+fn clearing_an_owner_leaves_the_others_and_clearing_all_leaves_nothing() {
+    let memory = room_for(200);
+    for key in 0..90 {
+        keep(&memory, 1, key, 1_u32, Some(u64::MAX));
+        keep(&memory, 2, key, 2_u32, None);
+    }
+    assert_eq!(memory.remove_owner(1).len(), 90);
+    assert_eq!((got(&memory, 1, 7), got(&memory, 2, 7), memory.len()), (None, Some(2), 90));
+    check(&memory);
+    assert_eq!(memory.clear().len(), 90);
+    assert_eq!((memory.len(), memory.used()), (0, 0));
+}
+
+#[test]
+fn churn_of_one_key_leaves_nothing_behind() {
+    let memory = room_for(4);
+    let value = held(1_u32, SIZE);
+    for round in 0..1_000_000_u32 {
+        let cap = Some(2 * CHARGE);
+        assert!(matches!(memory.admit(1, &digest(1), &value, cap, || true), Admission::Kept(_)));
+        if round % 3 != 0 {
+            drop(memory.remove(1, &digest(1)));
+        }
+    }
+    drop(memory.remove(1, &digest(1)));
+    let slots: usize = memory.shards.iter().map(|shard| lock(&shard.0).capacity()).sum();
+    assert!(slots < 16, "{slots} slots for one key");
+    assert_eq!((memory.len(), memory.used(), lock(&memory.sieve).rows_and_parts()), (0, 0, (0, 0)));
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+/// A user's value whose `Drop` calls back.
+struct Caller(Weak<Memory>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let Some(memory) = self.0.upgrade() else { return };
+        for key in 0..=u8::MAX {
+            memory.get(1, &digest(key));
+        }
+        drop(memory.admit(9, &digest(0), &held(1_u32, 0), None, || true));
+        drop((memory.remove(9, &digest(0)), memory.remove_owner(9)));
+    }
+}
+
+#[test]
+fn a_value_may_call_back_as_it_is_dropped() {
+    let memory = Arc::new(room_for(8));
+    let caller = || Caller(Arc::downgrade(&memory));
+    for key in 0..100 {
+        drop(keep(&memory, 1, key, caller(), Some(4 * CHARGE)));
+    }
+    drop(keep(&memory, 1, 99, caller(), Some(4 * CHARGE)));
+    drop(memory.admit(1, &digest(98), &held(caller(), u64::MAX), None, || true));
+    drop(memory.admit(1, &digest(98), &held(caller(), SIZE), None, || false));
+    drop(memory.remove(1, &digest(99)));
+    drop(memory.remove_owner(1));
+    keep(&memory, 2, 1, caller(), None);
+    drop(memory.clear());
+    check(&memory);
+}
+
+#[test]
+fn threads_that_admit_and_remove_at_once_leave_the_books_in_order() {
+    let memory = room_for(20);
+    thread::scope(|scope| {
+        for owner in 0..4_u64 {
+            let memory = &memory;
+            let cap = (owner % 2 == 0).then_some(6 * CHARGE);
+            scope.spawn(move || {
+                for round in 0..5_000_u32 {
+                    let key = (round * 7 % 61) as u8;
+                    drop(keep(memory, owner, key, round, cap));
+                    got(memory, (owner + 1) % 4, key);
+                    drop(memory.remove((owner + 1) % 4, &digest(key / 2)));
+                }
+            });
+        }
+    });
+    check(&memory);
+    assert!(used_by(&memory, 0).max(used_by(&memory, 2)) <= 6 * CHARGE);
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Admit { owner: u64, key: u8, size: u64, still: bool },
+    Get { owner: u64, key: u8 },
+    Remove { owner: u64, key: u8 },
+    RemoveOwner { owner: u64 },
+    Clear,
+}
+
+/// The part of owner 0 has no bound of its own.
+fn cap(owner: u64) -> Option<u64> {
+    [None, Some(0), Some(3_000), Some(9_000)][owner as usize]
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let place = || (0..4_u64, 0..12_u8);
+    prop_oneof![
+        20 => (place(), 0..4_000_u64, prop::bool::weighted(0.9))
+            .prop_map(|((owner, key), size, still)| Operation::Admit { owner, key, size, still }),
+        10 => place().prop_map(|(owner, key)| Operation::Get { owner, key }),
+        5 => place().prop_map(|(owner, key)| Operation::Remove { owner, key }),
+        1 => (0..4_u64).prop_map(|owner| Operation::RemoveOwner { owner }),
+        1 => Just(Operation::Clear),
+    ]
+}
+
+/// A map that nothing is evicted from but what the tier says it evicted.
+#[derive(Default)]
+struct Model(HashMap<(u64, u8), Arc<Held>>);
+
+impl Model {
+    /// What left the tier was in it, and is not any more.
+    fn left(&mut self, gone: &[Arc<Held>]) {
+        for gone in gone {
+            let before = self.0.len();
+            self.0.retain(|_, held| !Arc::ptr_eq(held, gone));
+            assert_eq!(self.0.len() + 1, before);
+        }
+    }
+
+    fn admit(&mut self, memory: &Memory, owner: u64, key: u8, size: u64, still: bool) {
+        let held = held(key, size);
+        match memory.admit(owner, &digest(key), &held, cap(owner), || still) {
+            Admission::Kept(victims) => {
+                assert!(still);
+                self.left(&victims);
+                assert!(self.0.insert((owner, key), held).is_none(), "the replaced one is among the victims");
+            }
+            Admission::Oversize => assert!(!memory.fits(size, cap(owner))),
+            Admission::Stale => assert!(!still),
+        }
+    }
+
+    fn remove(&mut self, gone: &[Arc<Held>], which: impl Fn(u64, u8) -> bool) {
+        self.left(gone);
+        assert!(!self.0.keys().any(|(owner, key)| which(*owner, *key)));
+    }
+
+    fn apply(&mut self, memory: &Memory, operation: &Operation) {
+        match *operation {
+            Operation::Admit { owner, key, size, still } => self.admit(memory, owner, key, size, still),
+            Operation::Get { owner, key } => {
+                let (found, expected) = (memory.get(owner, &digest(key)), self.0.get(&(owner, key)));
+                assert_eq!(found.as_ref().map(Arc::as_ptr), expected.map(Arc::as_ptr));
+            }
+            Operation::Remove { owner, key } => {
+                let gone = Vec::from_iter(memory.remove(owner, &digest(key)));
+                self.remove(&gone, |of, at| (of, at) == (owner, key));
+            }
+            Operation::RemoveOwner { owner } => self.remove(&memory.remove_owner(owner), |of, _| of == owner),
+            Operation::Clear => self.remove(&memory.clear(), |_, _| true),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_operations_keep_budget_parts_and_books(operations in vec(operation(), 1..200)) {
+        let (memory, mut model) = (Memory::new(20_000), Model::default());
+        for operation in &operations {
+            model.apply(&memory, operation);
+            check(&memory);
+            prop_assert_eq!(memory.len(), model.0.len());
+            for owner in 0..4 {
+                prop_assert!(used_by(&memory, owner) <= cap(owner).unwrap_or(u64::MAX));
+            }
+        }
+    }
+}

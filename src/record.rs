@@ -1,0 +1,240 @@
+//! The on-disk envelope of one entry: bytes to fields and back, by hand, byte by byte.
+//!
+//! ```text
+//! offset  size
+//!      0     2  magic "MR"
+//!      2     1  format, 1
+//!      3     1  flags: bit 0 = the payload lies in a blob; the rest is spare and zero
+//!      4     8  sequence, one counter a store
+//!     12     8  created_at, milliseconds since the epoch, UTC
+//!     20     8  expires_at, likewise; all ones = never
+//!     28     8  compute time, nanoseconds
+//!     36     8  length of the payload
+//!     44     2  length k of the key's head, at most 1,024
+//!     46     k  the head of the key, self-describing
+//!   46+k     n  the payload; or the 16 bytes of the blob's id
+//!    end     8  CRC-64/NVME of everything before it
+//! ```
+//!
+//! Every number is little-endian. `docs/design.md` draws it; golden bytes pin it.
+
+use std::{fmt, ops::Range, time::Duration};
+
+use crate::{
+    checksum::checksum,
+    clock::{Lifetime, Timestamp},
+};
+
+const MAGIC: [u8; 2] = *b"MR";
+const FORMAT: u8 = 1;
+const IN_BLOB: u8 = 1;
+const FIXED: usize = 46;
+/// The bytes of the checksum at the end.
+const CHECKSUM: usize = 8;
+
+/// The random name of one payload file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct BlobId(pub(crate) [u8; 16]);
+
+impl fmt::Display for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What stands in the index for one digest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) compute_time: Duration,
+    pub(crate) key_head: &'a [u8],
+    pub(crate) body: Body<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body<'a> {
+    Inline(&'a [u8]),
+    Blob { id: BlobId, length: u64 },
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (flags, length, tail): (u8, u64, &[u8]) = match &self.body {
+            Body::Inline(payload) => (0, payload.len() as u64, payload),
+            Body::Blob { id, length } => (IN_BLOB, *length, &id.0),
+        };
+        let mut bytes = Vec::with_capacity(FIXED + self.key_head.len() + tail.len() + CHECKSUM);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[FORMAT, flags]);
+        bytes.extend_from_slice(&self.sequence.to_le_bytes());
+        put_lifetime(&mut bytes, self.lifetime, self.compute_time);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&(self.key_head.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(self.key_head);
+        bytes.extend_from_slice(tail);
+        let sum = checksum(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// `None` for anything but bytes that `encode` wrote: wrong magic, format or flag, wrong length, wrong checksum.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (content, sum) = bytes.split_last_chunk::<CHECKSUM>()?;
+        if checksum(content) != u64::from_le_bytes(*sum) {
+            return None;
+        }
+        let mut fields = Fields(content);
+        if fields.array()? != MAGIC || fields.byte()? != FORMAT {
+            return None;
+        }
+        let flags = fields.byte()?;
+        let sequence = fields.number()?;
+        let (lifetime, compute_time) = fields.lifetime()?;
+        let length = fields.number()?;
+        let head_length = u16::from_le_bytes(fields.array()?);
+        let key_head = fields.slice(usize::from(head_length))?;
+        let body = match (flags, fields.0) {
+            (0, payload) if payload.len() as u64 == length => Body::Inline(payload),
+            (IN_BLOB, id) => Body::Blob { id: BlobId(id.try_into().ok()?), length },
+            _ => return None,
+        };
+        Some(Self { sequence, lifetime, compute_time, key_head, body })
+    }
+
+    /// The length of a record whose payload or blob id has the length `tail`.
+    pub(crate) fn weight(key_head: &[u8], tail: usize) -> u64 {
+        (FIXED + key_head.len() + tail + CHECKSUM) as u64
+    }
+
+    /// Where an inline payload lies in the record's bytes.
+    pub(crate) fn inline_range(&self, record_length: usize) -> Range<usize> {
+        FIXED + self.key_head.len()..record_length.saturating_sub(CHECKSUM)
+    }
+}
+
+pub(crate) fn put_lifetime(bytes: &mut Vec<u8>, lifetime: Lifetime, compute_time: Duration) {
+    bytes.extend_from_slice(&lifetime.created.0.to_le_bytes());
+    bytes.extend_from_slice(&lifetime.expires.0.to_le_bytes());
+    let nanos = u64::try_from(compute_time.as_nanos()).unwrap_or(u64::MAX);
+    bytes.extend_from_slice(&nanos.to_le_bytes());
+}
+
+/// Bytes that are read field by field; each read is `None` past the end.
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn slice(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (field, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(field)
+    }
+
+    pub(crate) fn lifetime(&mut self) -> Option<(Lifetime, Duration)> {
+        let created = Timestamp(self.number()?);
+        let expires = Timestamp(self.number()?);
+        Some((Lifetime { created, expires }, Duration::from_nanos(self.number()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(body: Body<'_>) -> Record<'_> {
+        Record {
+            sequence: 7,
+            lifetime: Lifetime { created: Timestamp(1_767_225_600_000), expires: Timestamp::NEVER },
+            compute_time: Duration::from_millis(5),
+            key_head: b"key",
+            body,
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_bytes_of_an_inline_record_are_golden() {
+        let golden = concat!(
+            "4d52",
+            "01",
+            "00",
+            "0700000000000000",
+            "00a8da769b010000",
+            "ffffffffffffffff",
+            "404b4c0000000000",
+            "0500000000000000",
+            "0300",
+            "6b6579",
+            "68656c6c6f",
+        );
+        let bytes = record(Body::Inline(b"hello")).encode();
+        let (content, sum) = bytes.split_at(bytes.len() - 8);
+        assert_eq!(hex(content), golden);
+        assert_eq!(hex(sum), "898f635524604fd8");
+    }
+
+    #[test]
+    fn the_bytes_of_a_blob_record_are_golden() {
+        let golden = concat!(
+            "4d52",
+            "01",
+            "01",
+            "0700000000000000",
+            "00a8da769b010000",
+            "ffffffffffffffff",
+            "404b4c0000000000",
+            "0000100000000000",
+            "0300",
+            "6b6579",
+            "abababababababababababababababab",
+        );
+        let bytes = record(Body::Blob { id: BlobId([0xab; 16]), length: 1 << 20 }).encode();
+        let (content, sum) = bytes.split_at(bytes.len() - 8);
+        assert_eq!(hex(content), golden);
+        assert_eq!(hex(sum), "0626ba126a981435");
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        for body in
+            [Body::Inline(b""), Body::Inline(b"hello"), Body::Blob { id: BlobId([9; 16]), length: 1 << 40 }]
+        {
+            let bytes = record(body).encode();
+            let decoded = Record::decode(&bytes).unwrap();
+            assert!(decoded == record(body));
+            if let Body::Inline(payload) = body {
+                assert_eq!(&bytes[decoded.inline_range(bytes.len())], payload);
+            }
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_refused() {
+        let whole = record(Body::Inline(b"hello")).encode();
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Record::decode(&bytes).is_none(), "bit {bit}");
+        }
+        for length in 0..whole.len() {
+            assert!(Record::decode(&whole[..length]).is_none(), "cut to {length}");
+        }
+    }
+}

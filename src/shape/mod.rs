@@ -1,0 +1,173 @@
+//! The fingerprint of a value type: what its `Deserialize` reads.
+//!
+//! `V` is deserialized from samples by a deserializer of our own that records what it is asked for: names, fields,
+//! types and every variant. Its hash is part of the identity of a memo's generation, so that a changed struct is a
+//! clean miss instead of bytes read wrongly.
+//!
+//! The crate serde-reflection follows the same idea and was tried: it fails on `DateTime`, `NonZeroU32`, `Uuid`, a
+//! generic type used twice and two types of one name. Here types are told apart by their visitor, and a refused
+//! sample is followed by another one.
+
+mod deserializer;
+mod node;
+mod parts;
+mod samples;
+mod search;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tracer;
+
+use std::{any::type_name, fmt};
+
+use serde::de::DeserializeOwned;
+
+use self::session::{Failure, Format, Session};
+use crate::{
+    error::{Error, Kind, Result},
+    key,
+};
+
+/// The fingerprint of a value type, for implementors of [`Codec`](crate::codec::Codec).
+///
+/// Entries of another shape are never read: a field or a variant that is added, removed, renamed, moved or given
+/// another type makes every older entry a miss. Names of structs and enums count, the modules they live in do
+/// not. Types that are stored alike are alike: `Vec<T>` and `VecDeque<T>`, `Arc<T>` and `T`.
+///
+/// # Examples
+///
+/// ```
+/// use memolith::codec::Shape;
+///
+/// mod before {
+///     #[derive(serde::Deserialize)]
+///     pub struct Ride { pub minutes: u32 }
+/// }
+/// mod after {
+///     #[derive(serde::Deserialize)]
+///     pub struct Ride { pub minutes: u64 }
+/// }
+/// assert_ne!(Shape::of::<before::Ride>()?, Shape::of::<after::Ride>()?);
+/// assert_eq!(Shape::of::<Vec<u8>>()?, Shape::of::<std::collections::VecDeque<u8>>()?);
+/// # Ok::<(), memolith::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shape([u8; 16]);
+
+impl Shape {
+    /// The shape of `V` in a format that does not describe itself, such as postcard.
+    ///
+    /// Values of `V` are made from sample data and dropped; a type that validates is offered dates, addresses,
+    /// identifiers and the like until it accepts one. It takes microseconds, and is bounded for every type.
+    ///
+    /// # Errors
+    ///
+    /// [`is_unsupported_type`](Error::is_unsupported_type), with the remedy in the message: for a type that asks
+    /// the format what comes next (`serde_json::Value`, and enums and structs that are untagged, internally tagged
+    /// or flattened), which such a format cannot tell; and for a type that refuses every sample before all of its
+    /// parts were seen, or panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use memolith::codec::Shape;
+    ///
+    /// assert!(Shape::of::<Option<String>>().is_ok());
+    /// assert!(Shape::of::<serde_json::Value>().unwrap_err().is_unsupported_type());
+    /// ```
+    pub fn of<V: DeserializeOwned>() -> Result<Self> {
+        Self::digest("traced", &describe::<V>()?)
+    }
+
+    /// The shape of `V` in a format that describes itself, such as JSON.
+    ///
+    /// What is not known before the bytes are there is left open. Where tracing is impossible, the name of the
+    /// type takes the place of its shape.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use memolith::codec::Shape;
+    ///
+    /// assert_eq!(Shape::self_describing::<serde_json::Value>(), Shape::self_describing::<serde_json::Value>());
+    /// assert_ne!(Shape::self_describing::<serde_json::Value>(), Shape::self_describing::<String>());
+    /// ```
+    #[must_use]
+    pub fn self_describing<V: DeserializeOwned>() -> Self {
+        match trace::<V>(Format::SelfDescribing) {
+            Ok(description) => Self::infallible("self-describing", &description),
+            Err(_) => Self::infallible("type", type_name::<V>()),
+        }
+    }
+
+    /// The shape of a type that is known by a name, for codecs that have their own idea of identity.
+    ///
+    /// ```
+    /// use memolith::codec::Shape;
+    ///
+    /// assert_ne!(Shape::named("arrow schema 1"), Shape::named("arrow schema 2"));
+    /// ```
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self::infallible("named", name)
+    }
+
+    /// The shape of a type for which `version(n)` vouches.
+    pub(crate) fn untraced() -> Self {
+        Self([0; 16])
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    fn digest(origin: &str, description: &str) -> Result<Self> {
+        let digest = key::digest(&(origin, description))?;
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest.as_bytes()).for_each(|(byte, digested)| *byte = *digested);
+        Ok(Self(bytes))
+    }
+
+    /// A pair of strings can always be digested.
+    fn infallible(origin: &str, description: &str) -> Self {
+        Self::digest(origin, description).unwrap_or_else(|_| Self::untraced())
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The canonical text that is hashed, as read by position.
+fn describe<V: DeserializeOwned>() -> Result<String> {
+    trace::<V>(Format::Positional).map_err(|failure| explain(type_name::<V>(), failure))
+}
+
+fn trace<V: DeserializeOwned>(format: Format) -> Result<String, Failure> {
+    search::trace::<V>(&mut Session::new(format)).map(|root| root.describe())
+}
+
+fn explain(type_name: &str, failure: Failure) -> Error {
+    let reason = match failure {
+        Failure::Unsupported(part) => return unsupported(type_name, part),
+        Failure::Fickle(part) => format!("`{part}` reads different things in different samples"),
+        Failure::Panicked(message) => format!("its `Deserialize` panicked: {message}"),
+        Failure::Refused(message) => message,
+    };
+    let remedy = "give the memo a `.version(n)`, and raise n whenever the type changes";
+    Error::new(Kind::Untraceable, format!("the shape of `{type_name}` cannot be traced, {reason}; {remedy}"))
+}
+
+fn unsupported(type_name: &str, part: &str) -> Error {
+    let place = if part == type_name { String::new() } else { format!(" inside `{type_name}`") };
+    Error::new(
+        Kind::Unsupported,
+        format!(
+            "`{part}`{place} asks the format what comes next, as untagged, internally tagged and flattened types do, \
+             and postcard cannot tell: use another codec, `memolith::codec::Json` of the feature `json`, or a plain \
+             or externally tagged type"
+        ),
+    )
+}

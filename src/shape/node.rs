@@ -1,0 +1,242 @@
+//! What a type turned out to read, as a tree that grows from sample to sample.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+};
+
+/// What a type asked for at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Head {
+    /// A primitive, text or bytes, by name.
+    Leaf(&'static str),
+    /// Whatever comes next, asked for by the type of this name.
+    Any(&'static str),
+    Option,
+    Seq,
+    Map,
+    Tuple(usize),
+    UnitStruct(&'static str),
+    NewtypeStruct(&'static str),
+    TupleStruct(&'static str, usize),
+    Struct(&'static str, &'static [&'static str]),
+    Enum(&'static str, &'static [&'static str]),
+    /// The contents of a variant without any.
+    Unit,
+    /// The contents of a variant with one value.
+    Newtype,
+    /// The contents of a variant with named fields.
+    Fields(&'static [&'static str]),
+}
+
+impl Head {
+    /// Whether the type has a name of its own, so that one description can stand for all its places.
+    pub(super) fn is_named(self) -> bool {
+        self.name().is_some()
+    }
+
+    /// What a reference calls it.
+    fn word(self) -> &'static str {
+        let plain = match self {
+            Self::Option => "option",
+            Self::Map => "map",
+            Self::Tuple(_) => "tuple",
+            _ => "seq",
+        };
+        self.name().unwrap_or(plain)
+    }
+
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::NewtypeStruct(name)
+            | Self::TupleStruct(name, _)
+            | Self::Struct(name, _)
+            | Self::Enum(name, _) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// How much of a type was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Extent {
+    /// There may be parts that were never asked for.
+    #[default]
+    Unknown,
+    /// Every part was handed out, and a sample was refused after that.
+    Seen,
+    /// A value was made of it.
+    Whole,
+}
+
+impl Extent {
+    pub(super) fn of(accepted: bool, handed_out: bool) -> Self {
+        match (accepted, handed_out) {
+            (true, _) => Self::Whole,
+            (false, true) => Self::Seen,
+            (false, false) => Self::Unknown,
+        }
+    }
+}
+
+/// One place in a value, and all that was ever seen below it.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// Empty until the place is reached, and the same ever after. A variant that is refused before its contents
+    /// are asked for stays empty.
+    pub(super) head: Option<Head>,
+    /// The number of the type in its session; leaves have none.
+    pub(super) kind: Option<usize>,
+    /// The type is described at another place, and what is below only serves to make a value.
+    pub(super) reference: bool,
+    /// By position: elements, fields, variants; a key and a value.
+    pub(super) parts: BTreeMap<usize, Node>,
+    /// How many neighbours shared this node in the latest sample.
+    pub(super) run: usize,
+    /// The sample or the alternative that was taken last.
+    pub(super) pick: Option<usize>,
+    /// The extent without regard to the parts. Never falls.
+    own: Extent,
+    /// The least of its own and of those of its parts.
+    extent: Extent,
+}
+
+impl Node {
+    pub(super) fn part(&mut self, index: usize) -> &mut Self {
+        self.parts.entry(index).or_default()
+    }
+
+    pub(super) fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// Notes how far a sample came, and tells whether that is further than before. The parts of a type that is
+    /// described elsewhere are not waited for.
+    pub(super) fn close(&mut self, own: Extent) -> bool {
+        self.own = self.own.max(own);
+        let parts = if self.reference { None } else { self.parts.values().map(Self::extent).min() };
+        let extent = parts.map_or(self.own, |least| least.min(self.own));
+        let further = extent > self.extent;
+        self.extent = extent;
+        further
+    }
+
+    /// The part of which the least was seen, unless all are whole.
+    pub(super) fn least_seen(&self) -> Option<usize> {
+        let unfinished = self.parts.iter().filter(|(_, part)| part.extent < Extent::Whole);
+        unfinished.min_by_key(|(_, part)| part.extent).map(|(&index, _)| index)
+    }
+
+    /// The canonical text of what was seen. A type that stands in itself, or a second time, is a reference:
+    /// `^Name#n` is the n-th type, counted from zero in the order of the text.
+    pub(super) fn describe(&self) -> String {
+        let mut text = Description::default();
+        text.number(self);
+        text.node(self);
+        text.text
+    }
+}
+
+#[derive(Default)]
+struct Description {
+    text: String,
+    /// From the kind of a node to its place in the text.
+    numbers: HashMap<usize, usize>,
+}
+
+impl Description {
+    fn number(&mut self, node: &Node) {
+        if node.reference {
+            return;
+        }
+        if let Some(kind) = node.kind {
+            let next = self.numbers.len();
+            self.numbers.entry(kind).or_insert(next);
+        }
+        node.parts.values().for_each(|part| self.number(part));
+    }
+
+    fn node(&mut self, node: &Node) {
+        let Some(head) = node.head else { return self.text.push('?') };
+        if node.reference {
+            return self.reference(head, node.kind);
+        }
+        match head {
+            Head::Leaf(name) => self.text.push_str(name),
+            Head::Any(name) => self.words("any ", name),
+            Head::Option => self.list("option<", node, ">"),
+            Head::Seq => self.list("seq<", node, ">"),
+            Head::Map => self.list("map<", node, ">"),
+            Head::UnitStruct(name) => self.words("struct ", name),
+            Head::NewtypeStruct(name) | Head::TupleStruct(name, _) => {
+                self.words("struct ", name);
+                self.list("(", node, ")");
+            }
+            Head::Struct(name, fields) => {
+                self.words("struct ", name);
+                self.fields(fields, node);
+            }
+            Head::Enum(name, variants) => {
+                self.words("enum ", name);
+                self.variants(variants, node);
+            }
+            Head::Tuple(_) => self.list("(", node, ",)"),
+            Head::Unit => {}
+            Head::Newtype => self.list("(", node, ")"),
+            Head::Fields(fields) => self.fields(fields, node),
+        }
+    }
+
+    fn reference(&mut self, head: Head, kind: Option<usize>) {
+        self.words("^", head.word());
+        let number = kind.and_then(|kind| self.numbers.get(&kind)).copied().unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "#{number}");
+    }
+
+    /// A name that is not an identifier is quoted, so that no rename can imitate another shape.
+    fn words(&mut self, before: &str, name: &str) {
+        let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let _ =
+            if plain { write!(self.text, "{before}{name}") } else { write!(self.text, "{before}{name:?}") };
+    }
+
+    fn list(&mut self, open: &str, node: &Node, close: &str) {
+        self.text.push_str(open);
+        for (index, part) in &node.parts {
+            if *index > 0 {
+                self.text.push(',');
+            }
+            self.node(part);
+            if part.run > 1 && node.head != Some(Head::Seq) {
+                let _ = write!(self.text, "*{}", part.run);
+            }
+        }
+        self.text.push_str(close);
+    }
+
+    fn fields(&mut self, fields: &[&str], node: &Node) {
+        self.text.push('{');
+        for (index, field) in fields.iter().enumerate() {
+            self.words(if index > 0 { "," } else { "" }, field);
+            self.text.push(':');
+            match node.parts.get(&index) {
+                Some(part) => self.node(part),
+                None => self.text.push('?'),
+            }
+        }
+        self.text.push('}');
+    }
+
+    fn variants(&mut self, variants: &[&str], node: &Node) {
+        self.text.push('{');
+        for (index, part) in &node.parts {
+            self.words(if *index > 0 { "," } else { "" }, variants.get(*index).unwrap_or(&"?"));
+            match part.head {
+                Some(_) => self.node(part),
+                None => self.text.push('!'),
+            }
+        }
+        self.text.push('}');
+    }
+}

@@ -1,0 +1,151 @@
+//! Hands out what a place consists of: elements, fields, entries, variants.
+
+use std::any::type_name;
+
+use serde::de::{
+    DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+    value::{BorrowedStrDeserializer, U32Deserializer},
+};
+
+use super::{
+    node::{Extent, Head},
+    session::{Format, Refusal},
+    tracer::Tracer,
+};
+
+/// As many elements of a tuple have a node each; of those after them, neighbours of one type share a node.
+const DISTINCT: usize = 16;
+
+/// Hands out the parts of one place.
+pub(super) struct Parts<'p, 't> {
+    whole: &'p mut Tracer<'t>,
+    count: usize,
+    /// How many were asked for, of `count`.
+    pub(super) handed: usize,
+    /// How many nodes the elements have taken so far.
+    nodes: usize,
+    /// The type of the element before.
+    neighbour: &'static str,
+}
+
+impl<'p, 't> Parts<'p, 't> {
+    pub(super) fn new(whole: &'p mut Tracer<'t>, count: usize) -> Self {
+        Self { whole, count, handed: 0, nodes: 0, neighbour: "" }
+    }
+
+    /// The next element. Fields of a struct have a node each, and elements of a list share theirs.
+    fn element(&mut self, inside: &'static str) -> Tracer<'_> {
+        let distinct = match self.whole.node.head {
+            Some(Head::Seq) => 1,
+            Some(Head::Struct(..) | Head::Fields(_)) => self.count,
+            _ => DISTINCT,
+        };
+        let repeated = self.handed >= distinct && inside == self.neighbour;
+        self.neighbour = inside;
+        self.handed += 1;
+        self.nodes += usize::from(!repeated);
+        let mut element = self.whole.part(self.nodes.saturating_sub(1), inside);
+        element.node.run = if repeated { element.node.run + 1 } else { 1 };
+        element.repeated |= repeated;
+        element
+    }
+}
+
+impl<'de> SeqAccess<'de> for Parts<'_, '_> {
+    type Error = Refusal;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refusal> {
+        if self.handed >= self.count {
+            return Ok(None);
+        }
+        seed.deserialize(self.element(type_name::<T::Value>())).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.count.saturating_sub(self.handed))
+    }
+}
+
+impl<'de> MapAccess<'de> for Parts<'_, '_> {
+    type Error = Refusal;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refusal> {
+        if self.handed >= self.count {
+            return Ok(None);
+        }
+        seed.deserialize(self.whole.part(0, type_name::<K::Value>())).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+        self.handed += 1;
+        seed.deserialize(self.whole.part(1, type_name::<S::Value>()))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.count.saturating_sub(self.handed))
+    }
+}
+
+/// Hands out one variant of an enum.
+pub(super) struct Variant<'v, 't> {
+    pub(super) content: &'v mut Tracer<'t>,
+    pub(super) name: &'static str,
+    pub(super) index: usize,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'_, '_> {
+    type Error = Refusal;
+    type Variant = Self;
+
+    /// Tells the variant as the formats do: postcard by number, JSON by name.
+    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Refusal> {
+        let variant = match self.content.session.format {
+            Format::Positional => {
+                let number: U32Deserializer<Refusal> = (self.index as u32).into_deserializer();
+                seed.deserialize(number)
+            }
+            Format::SelfDescribing => seed.deserialize(BorrowedStrDeserializer::new(self.name)),
+        };
+        Ok((variant?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_, '_> {
+    type Error = Refusal;
+
+    fn unit_variant(self) -> Result<(), Refusal> {
+        self.content.reach(Head::Unit)?;
+        self.content.close(Extent::Seen);
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refusal> {
+        self.content.reach(Head::Newtype)?;
+        let value = seed.deserialize(self.content.part(0, type_name::<T::Value>()));
+        self.content.close(Extent::Seen);
+        value
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
+        self.row(Head::Tuple(len), len, visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        self.row(Head::Fields(fields), fields.len(), visitor)
+    }
+}
+
+impl Variant<'_, '_> {
+    fn row<'de, V: Visitor<'de>>(self, head: Head, count: usize, visitor: V) -> Result<V::Value, Refusal> {
+        self.content.reach(head)?;
+        let mut parts = Parts::new(self.content, count);
+        let result = visitor.visit_seq(&mut parts);
+        let handed_out = parts.handed >= count;
+        self.content.close(Extent::of(result.is_ok(), handed_out));
+        result
+    }
+}

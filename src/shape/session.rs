@@ -1,0 +1,246 @@
+//! What the samples of one trace share: the types met so far, the choices made, and the budget.
+
+use std::{any::type_name, collections::HashMap, fmt};
+
+use serde::de::{self, Visitor};
+
+use super::node::Head;
+
+/// Nesting that no sensible value has; the samples stay well within the stack of a thread.
+const DEPTH: usize = 128;
+/// How often a type may stand in itself before another alternative is looked for.
+const REENTRY: usize = 3;
+/// Bounds the work for a type with very many parts that validate.
+const SAMPLES: usize = 1 << 12;
+/// Bounds the work for a type that is made of an exponential number of parts, or is a huge array. A place takes
+/// some 25 ns, so that this is 7 ms; further elements of an array cost a sixteenth, for an array of 65 000 has to be
+/// read anew for each sample of what comes after it.
+const BUDGET: usize = PRICE << 18;
+const PRICE: usize = 16;
+
+/// How the format that will be used reads a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// By position alone, as postcard: the type has to know what comes next.
+    Positional,
+    /// As JSON: the bytes tell what comes next.
+    SelfDescribing,
+}
+
+/// Why a type cannot be traced, whatever the sample.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The type of this name asks a positional format what comes next.
+    Unsupported(&'static str),
+    /// The type of this name asked for different things at the same place.
+    Fickle(&'static str),
+    /// The `Deserialize` panicked with this message.
+    Panicked(String),
+    /// No sample brought the trace to its end.
+    Refused(String),
+}
+
+/// One sample was refused.
+#[derive(Debug)]
+pub(super) struct Refusal(String);
+
+impl de::Error for Refusal {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(message.to_string())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What tells types apart. The name alone does not: it is the same in two modules, and for all parameters of a
+/// generic type. `TypeId` would ask for `'static`, which serde's visitors are not.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Identity {
+    head: Head,
+    visitor: &'static str,
+    value: &'static str,
+    size: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kind {
+    /// Some node describes it.
+    described: bool,
+    /// A variant of which a value was made: it ends a recursion.
+    proven: Option<usize>,
+}
+
+/// A point at which a sample could have gone another way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Choice {
+    pub(super) pick: usize,
+    pub(super) alternatives: usize,
+    /// Another pick changes a leaf, and not what comes after it.
+    pub(super) leaf: bool,
+}
+
+/// A type that the current place is in.
+#[derive(Debug)]
+struct Open {
+    kind: usize,
+    variant: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) format: Format,
+    identities: HashMap<Identity, usize>,
+    /// By the number that `identities` gives.
+    kinds: Vec<Kind>,
+    /// From the outermost to the innermost.
+    open: Vec<Open>,
+    /// The latest pick for a leaf of a visitor, in a type: what one date accepts, the next one does.
+    customs: HashMap<(&'static str, &'static str), usize>,
+    /// Picks that the current sample has to make, in order; afterwards it is free.
+    script: Vec<usize>,
+    /// The choices of the current sample, in order.
+    pub(super) choices: Vec<Choice>,
+    /// The current sample showed something new.
+    pub(super) learned: bool,
+    /// The first that happened.
+    failure: Option<Failure>,
+    /// The type that was handed a leaf last.
+    pub(super) latest: &'static str,
+    samples: usize,
+    /// What was charged so far, of `BUDGET`.
+    spent: usize,
+}
+
+impl Session {
+    pub(super) fn new(format: Format) -> Self {
+        Self {
+            format,
+            identities: HashMap::new(),
+            kinds: Vec::new(),
+            open: Vec::new(),
+            customs: HashMap::new(),
+            script: Vec::new(),
+            choices: Vec::new(),
+            learned: false,
+            failure: None,
+            latest: "",
+            samples: 0,
+            spent: 0,
+        }
+    }
+
+    /// Begins another sample, which starts with the picks of `script`.
+    pub(super) fn begin(&mut self, script: Vec<usize>) {
+        self.script = script;
+        self.choices.clear();
+        self.open.clear();
+        self.learned = false;
+        self.samples += 1;
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.samples >= SAMPLES || self.spent >= BUDGET
+    }
+
+    /// How many places were reached, in how many samples.
+    #[cfg(test)]
+    pub(super) fn effort(&self) -> (usize, usize) {
+        (self.spent / PRICE, self.samples)
+    }
+
+    pub(super) fn fail(&mut self, failure: Failure) -> Refusal {
+        let refusal = Refusal(format!("{failure:?}"));
+        self.failure.get_or_insert(failure);
+        refusal
+    }
+
+    pub(super) fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Pays for one more place that is reached.
+    pub(super) fn charge(&mut self, depth: usize, repeated: bool) -> Result<(), Refusal> {
+        self.spent += if repeated { 1 } else { PRICE };
+        if self.spent >= BUDGET {
+            return Err(Refusal("it has too many parts".into()));
+        }
+        if depth > DEPTH { Err(Refusal("it is nested too deeply".into())) } else { Ok(()) }
+    }
+
+    /// The number of the type that `V` builds.
+    pub(super) fn kind_of<'de, V: Visitor<'de>>(&mut self, head: Head) -> usize {
+        let (visitor, value) = (type_name::<V>(), type_name::<V::Value>());
+        let identity = Identity { head, visitor, value, size: size_of::<V::Value>() };
+        let next = self.kinds.len();
+        let kind = *self.identities.entry(identity).or_insert(next);
+        if kind == next {
+            self.kinds.push(Kind::default());
+        }
+        kind
+    }
+
+    /// Notes that a node describes the type, and tells whether another one did before.
+    pub(super) fn describe(&mut self, kind: usize) -> bool {
+        self.kinds.get_mut(kind).is_some_and(|kind| std::mem::replace(&mut kind.described, true))
+    }
+
+    pub(super) fn prove(&mut self, kind: usize, variant: usize) {
+        if let Some(kind) = self.kinds.get_mut(kind) {
+            kind.proven.get_or_insert(variant);
+        }
+    }
+
+    /// The variant by which a value of the type most surely comes to an end.
+    pub(super) fn shortest_variant(&self, kind: usize, variants: usize) -> usize {
+        let is_open =
+            |variant| self.open.iter().any(|open| open.kind == kind && open.variant == Some(variant));
+        let proven = self.kinds.get(kind).and_then(|kind| kind.proven);
+        proven.or_else(|| (0..variants).find(|&variant| !is_open(variant))).unwrap_or_default()
+    }
+
+    pub(super) fn is_open(&self, kind: usize) -> bool {
+        self.open.iter().any(|open| open.kind == kind)
+    }
+
+    pub(super) fn enter(&mut self, kind: usize) -> Result<(), Refusal> {
+        if self.open.iter().filter(|open| open.kind == kind).count() >= REENTRY {
+            return Err(Refusal("it contains itself without end".into()));
+        }
+        self.open.push(Open { kind, variant: None });
+        Ok(())
+    }
+
+    /// Tells which variant the innermost type, an enum, is in.
+    pub(super) fn enter_variant(&mut self, variant: usize) {
+        if let Some(open) = self.open.last_mut() {
+            open.variant = Some(variant);
+        }
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.open.pop();
+    }
+
+    /// Takes the scripted pick, or else the preferred one.
+    pub(super) fn choose(&mut self, preferred: usize, alternatives: usize, leaf: bool) -> usize {
+        let scripted = self.script.get(self.choices.len()).copied();
+        let pick = scripted.unwrap_or(preferred).min(alternatives.saturating_sub(1));
+        self.choices.push(Choice { pick, alternatives, leaf });
+        pick
+    }
+
+    /// What a leaf of this visitor in this type was given the last time.
+    pub(super) fn custom(&self, visitor: &'static str, inside: &'static str) -> usize {
+        self.customs.get(&(visitor, inside)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn accustom(&mut self, visitor: &'static str, inside: &'static str, pick: usize) {
+        self.customs.insert((visitor, inside), pick);
+    }
+}

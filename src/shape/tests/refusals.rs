@@ -1,0 +1,97 @@
+//! What cannot be traced, and what is said about it.
+
+use super::*;
+
+#[test]
+fn a_type_that_refuses_everything_is_known_once_all_of_it_was_handed_out() {
+    traced::<Unheard>("str");
+    traced::<(u8, Vec<Option<Unheard>>)>("(u8,seq<option<str>>,)");
+    traced::<Result<Unheard, Unheard>>("enum Result{Ok(str),Err(str)}");
+}
+
+#[test]
+fn what_stands_behind_a_refused_part_is_untraceable_and_the_message_says_why() {
+    let message = refused::<(Unheard, u8)>(Kind::Untraceable);
+    for word in ["Unheard", "bad text", ".version(n)"] {
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn a_refused_part_that_may_be_absent_hides_nothing_behind_it() {
+    traced::<(Option<Unheard>, Vec<Unheard>, u8)>("(option<str>,seq<str>,u8,)");
+}
+
+#[test]
+fn a_panic_on_a_sample_is_contained() {
+    let message = refused::<(u8, Panics)>(Kind::Untraceable);
+    assert!(message.contains("panicked: out of luck"), "{message}");
+}
+
+#[test]
+fn what_asks_the_format_is_unsupported_and_the_message_names_the_remedy() {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    #[allow(dead_code)]
+    enum Untagged {
+        Number(u8),
+        Text(String),
+    }
+    #[derive(Deserialize)]
+    #[serde(tag = "type")]
+    #[allow(dead_code)]
+    enum Tagged {
+        Number { number: u8 },
+    }
+    #[derive(Deserialize)]
+    #[allow(dead_code)]
+    struct Flat {
+        id: u8,
+        #[serde(flatten)]
+        pair: Pair<u8>,
+    }
+    refused::<Untagged>(Kind::Unsupported);
+    refused::<Tagged>(Kind::Unsupported);
+    refused::<Flat>(Kind::Unsupported);
+    refused::<de::IgnoredAny>(Kind::Unsupported);
+    let message = refused::<Pair<Option<serde_json::Value>>>(Kind::Unsupported);
+    for word in ["serde_json::value::Value", "memolith::codec::Json", "`json`", "externally tagged"] {
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn a_value_without_end_is_refused() {
+    #[derive(Deserialize)]
+    #[allow(dead_code)]
+    struct Endless {
+        again: Box<Endless>,
+        id: u8,
+    }
+    refused::<Endless>(Kind::Untraceable);
+}
+
+#[test]
+fn a_type_that_reads_by_what_it_read_is_untraceable() {
+    struct Fickle;
+    impl<'de> Deserialize<'de> for Fickle {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Tagged;
+            impl<'de> de::Visitor<'de> for Tagged {
+                type Value = Fickle;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a tag and what belongs to it")
+                }
+                fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Fickle, A::Error> {
+                    match seq.next_element::<u8>()? {
+                        Some(1) => seq.next_element::<Unheard>().map(|_| Fickle),
+                        _ => seq.next_element::<u64>().map(|_| Fickle),
+                    }
+                }
+            }
+            deserializer.deserialize_tuple(2, Tagged)
+        }
+    }
+    let message = refused::<(Fickle, u8)>(Kind::Untraceable);
+    assert!(message.contains("different things"), "{message}");
+}

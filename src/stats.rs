@@ -1,0 +1,326 @@
+//! Counters: what a memo did, by reason. Counted with relaxed atomics; a hit costs two additions.
+
+use std::{
+    fmt,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::{
+    error::{Error, Kind},
+    sync::lock,
+};
+
+/// What a memo, or all memos of a store, did since they were opened.
+///
+/// Every call is counted once. A call that waited for another caller's computation counts as a miss of the reason that
+/// caller had; what `clear` and `remove` take away is no eviction.
+///
+/// # Examples
+///
+/// ```
+/// use memolith::{Memo, Store};
+///
+/// let store = Store::temporary()?;
+/// let squares: Memo<u64, u64> = Memo::builder("squares").open(&store)?;
+/// squares.get_or_insert_with(&12, || 144);
+/// squares.get_or_insert_with(&12, || unreachable!("remembered"));
+///
+/// let stats = squares.stats();
+/// assert_eq!((stats.misses.absent, stats.hits.total(), stats.inserts), (1, 1, 1));
+/// assert_eq!(stats.failures.total(), 0);
+/// println!("{stats}");
+/// # Ok::<(), memolith::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls that were answered without computing.
+    pub hits: Hits,
+    /// Calls that were not.
+    pub misses: Misses,
+    /// Values that were stored, by computing or by `insert`.
+    pub inserts: u64,
+    /// Entries that left because of a bound.
+    pub evictions: u64,
+    /// Trouble that was kept away from the callers.
+    pub failures: Failures,
+    /// Values that were larger than the memory tier and are read from disk at each hit.
+    pub too_large_for_memory: u64,
+    /// Live entries on disk now.
+    pub entries: u64,
+    /// What all entries on disk weigh, in bytes: payload, key head and header.
+    pub bytes: u64,
+    /// What the computations behind the hits took when they ran.
+    pub time_saved: Duration,
+}
+
+/// Hits by where the value was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hits {
+    /// In the memory tier.
+    pub memory: u64,
+    /// On disk.
+    pub disk: u64,
+}
+
+/// Misses by their reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Misses {
+    /// Never stored, or gone.
+    pub absent: u64,
+    /// Stored longer ago than its time to live, or stamped in the future.
+    pub expired: u64,
+    /// Stored by another version of the function, shape of the value or codec.
+    pub outdated: u64,
+    /// Stored, but not read back whole.
+    pub damaged: u64,
+}
+
+/// Failures by what failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failures {
+    /// A key could not be serialized.
+    pub key: u64,
+    /// A value could not be encoded.
+    pub encode: u64,
+    /// Whole bytes could not be decoded.
+    pub decode: u64,
+    /// Bytes on disk were damaged.
+    pub corrupt: u64,
+    /// The operating system refused.
+    pub io: u64,
+    /// The storage engine panicked or did not answer.
+    pub engine: u64,
+    /// A value was larger than `max_bytes` by itself.
+    pub oversize: u64,
+    /// The store was closed, or has no directory.
+    pub closed: u64,
+    /// Code of the user other than the closure panicked: a `Serialize`, a `Clone`, an observer.
+    pub panic: u64,
+}
+
+impl Hits {
+    /// All hits.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.memory + self.disk
+    }
+}
+
+impl Misses {
+    /// All misses.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.absent + self.expired + self.outdated + self.damaged
+    }
+}
+
+impl Failures {
+    /// All failures.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.key
+            + self.encode
+            + self.decode
+            + self.corrupt
+            + self.io
+            + self.engine
+            + self.oversize
+            + self.closed
+            + self.panic
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hits, misses, failures, .. } = self;
+        writeln!(f, "hits        {:>12}   memory {}, disk {}", hits.total(), hits.memory, hits.disk)?;
+        write!(
+            f,
+            "misses      {:>12}   absent {}, expired {}",
+            misses.total(),
+            misses.absent,
+            misses.expired
+        )?;
+        writeln!(f, ", outdated {}, damaged {}", misses.outdated, misses.damaged)?;
+        writeln!(f, "inserts     {:>12}   evictions {}", self.inserts, self.evictions)?;
+        writeln!(f, "entries     {:>12}   bytes {}", self.entries, self.bytes)?;
+        writeln!(f, "failures    {:>12}", failures.total())?;
+        write!(f, "time saved  {:>12}", format!("{:.3?}", self.time_saved))
+    }
+}
+
+/// Where a value was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tier {
+    /// In the memory tier.
+    Memory,
+    /// On disk.
+    Disk,
+}
+
+/// Why a value was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Never stored, or gone.
+    Absent,
+    /// Stored longer ago than its time to live, or stamped in the future.
+    Expired,
+    /// Stored by another version of the function, shape of the value or codec.
+    Outdated,
+    /// Stored, but not read back whole.
+    Damaged,
+}
+
+/// The counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    memory_hits: AtomicU64,
+    disk_hits: AtomicU64,
+    /// In the order of [`Reason`].
+    misses: [AtomicU64; 4],
+    inserts: AtomicU64,
+    evictions: AtomicU64,
+    too_large: AtomicU64,
+    /// Nanoseconds; wraps after 584 years.
+    saved: AtomicU64,
+    failures: Mutex<(Failures, Option<Error>)>,
+}
+
+impl Counters {
+    pub(crate) fn hit(&self, tier: Tier, saved: Duration) {
+        let hits = match tier {
+            Tier::Memory => &self.memory_hits,
+            Tier::Disk => &self.disk_hits,
+        };
+        hits.fetch_add(1, Relaxed);
+        self.saved.fetch_add(saved.as_nanos() as u64, Relaxed);
+    }
+
+    pub(crate) fn miss(&self, reason: Reason) {
+        let [absent, expired, outdated, damaged] = &self.misses;
+        let misses = match reason {
+            Reason::Absent => absent,
+            Reason::Expired => expired,
+            Reason::Outdated => outdated,
+            Reason::Damaged => damaged,
+        };
+        misses.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn inserted(&self) {
+        self.inserts.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn evicted(&self, entries: u64) {
+        self.evictions.fetch_add(entries, Relaxed);
+    }
+
+    /// Whether this is the first: then it is told.
+    pub(crate) fn too_large(&self) -> bool {
+        self.too_large.fetch_add(1, Relaxed) == 0
+    }
+
+    /// Counts the failure by its kind and keeps it.
+    pub(crate) fn failed(&self, error: &Error) {
+        let mut failures = lock(&self.failures);
+        let count = match error.kind() {
+            Kind::Key => &mut failures.0.key,
+            Kind::Encode | Kind::Unsupported | Kind::Untraceable | Kind::Config => &mut failures.0.encode,
+            Kind::Decode => &mut failures.0.decode,
+            Kind::Corrupt => &mut failures.0.corrupt,
+            Kind::Io | Kind::InUse => &mut failures.0.io,
+            Kind::Engine => &mut failures.0.engine,
+            Kind::Oversize => &mut failures.0.oversize,
+            Kind::Closed => &mut failures.0.closed,
+            Kind::Panic => &mut failures.0.panic,
+        };
+        *count += 1;
+        failures.1 = Some(error.clone());
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<Error> {
+        lock(&self.failures).1.clone()
+    }
+
+    /// Everything but what only the disk knows: entries and bytes.
+    pub(crate) fn snapshot(&self) -> Stats {
+        let [absent, expired, outdated, damaged] = self.misses.each_ref().map(|count| count.load(Relaxed));
+        Stats {
+            hits: Hits { memory: self.memory_hits.load(Relaxed), disk: self.disk_hits.load(Relaxed) },
+            misses: Misses { absent, expired, outdated, damaged },
+            inserts: self.inserts.load(Relaxed),
+            evictions: self.evictions.load(Relaxed),
+            failures: lock(&self.failures).0,
+            too_large_for_memory: self.too_large.load(Relaxed),
+            entries: 0,
+            bytes: 0,
+            time_saved: Duration::from_nanos(self.saved.load(Relaxed)),
+        }
+    }
+}
+
+impl Stats {
+    /// Adds what another memo counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.hits.memory += other.hits.memory;
+        self.hits.disk += other.hits.disk;
+        self.misses.absent += other.misses.absent;
+        self.misses.expired += other.misses.expired;
+        self.misses.outdated += other.misses.outdated;
+        self.misses.damaged += other.misses.damaged;
+        self.inserts += other.inserts;
+        self.evictions += other.evictions;
+        self.failures.add(&other.failures);
+        self.too_large_for_memory += other.too_large_for_memory;
+        self.time_saved += other.time_saved;
+    }
+}
+
+impl Failures {
+    fn add(&mut self, other: &Self) {
+        self.key += other.key;
+        self.encode += other.encode;
+        self.decode += other.decode;
+        self.corrupt += other.corrupt;
+        self.io += other.io;
+        self.engine += other.engine;
+        self.oversize += other.oversize;
+        self.closed += other.closed;
+        self.panic += other.panic;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_counted_by_its_kind_and_kept() {
+        let counters = Counters::default();
+        counters.failed(&Error::new(Kind::Engine, "the engine panicked"));
+        counters.failed(&Error::new(Kind::Io, "no space"));
+        let failures = counters.snapshot().failures;
+        assert_eq!((failures.engine, failures.io, failures.total()), (1, 1, 2));
+        assert_eq!(counters.last_failure().unwrap().to_string(), "no space");
+    }
+
+    #[test]
+    fn stats_print_as_a_small_table() {
+        let counters = Counters::default();
+        counters.hit(Tier::Memory, Duration::from_millis(1500));
+        counters.miss(Reason::Outdated);
+        let table = counters.snapshot().to_string();
+        assert!(table.starts_with("hits                   1   memory 1, disk 0\n"), "{table}");
+        assert!(table.contains("outdated 1") && table.ends_with("1.500s"), "{table}");
+    }
+}

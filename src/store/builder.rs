@@ -1,0 +1,241 @@
+//! StoreBuilder: the options of a store, their checks, and the open itself.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    clock::Clock,
+    error::{Error, Kind, Result},
+    observe::{Event, Observer},
+    store::{
+        Handle, Store,
+        core::{Core, Settings},
+        lifecycle,
+        maintenance::Maintenance,
+        manifest,
+        registry::{self, Admitted},
+    },
+    sync::lock,
+    testing::{Faults, ManualClock},
+};
+
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const MEMORY: u64 = 256 << 20;
+const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// The options of a [`Store`], set before it is opened.
+///
+/// # Examples
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// use memolith::{Store, observe::Event};
+///
+/// let store = Store::builder()
+///     .max_bytes(4 << 30)
+///     .observer(|event| {
+///         if let Event::Failed { error, .. } = event {
+///             eprintln!("the cache: {error}");
+///         }
+///     })
+///     .open(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `open`"]
+pub struct StoreBuilder {
+    lock_timeout: Option<Duration>,
+    asked: Asked,
+    observer: Observer,
+    clock: Clock,
+    faults: Faults,
+}
+
+/// What was set, as opposed to left at its default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    memory: Option<u64>,
+    max_bytes: Option<u64>,
+    max_wait: Option<Duration>,
+}
+
+impl StoreBuilder {
+    /// How long to wait for another process that has the store open; one second unless set. Zero tries once.
+    pub fn lock_timeout(mut self, wait: Duration) -> Self {
+        self.lock_timeout = Some(wait);
+        self
+    }
+
+    /// How much may be kept in memory, in bytes of encoded values, by all memos together; 256 MiB unless set.
+    ///
+    /// A hit from memory costs a tenth of one from disk. Zero turns the memory tier off. A value larger than this is read
+    /// from disk at each hit, and counted in [`Stats::too_large_for_memory`](crate::Stats::too_large_for_memory).
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.asked.memory = Some(bytes);
+        self
+    }
+
+    /// How much all memos together may hold on disk, in bytes of payloads, key heads and headers; no bound unless set.
+    ///
+    /// Expired entries leave first, then those of retired generations, then the oldest insertions of any memo. The files
+    /// take more: see [`Store::size_on_disk`].
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.asked.max_bytes = Some(bytes);
+        self
+    }
+
+    /// How long a caller waits for another one that computes the same key before it computes too; five minutes unless
+    /// set.
+    ///
+    /// It only matters for a computation that hangs, or that waits (by a channel, or a join of rayon) for work which
+    /// waits for the same key: such a wait cannot be seen. Re-entry and cycles of keys are seen and never wait.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.asked.max_wait = Some(wait);
+        self
+    }
+
+    /// Calls `observe` with everything that the cache does: hits, misses, computations, evictions, failures.
+    ///
+    /// It runs on the thread of the call that caused it, never under a lock, and may use the cache itself. If it panics,
+    /// the panic is contained.
+    pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Observer::new(observe);
+        self
+    }
+
+    #[doc(hidden)]
+    #[cfg(feature = "testing")]
+    pub fn clock(mut self, clock: &ManualClock) -> Self {
+        self.clock = Clock::manual(clock.clone());
+        self
+    }
+
+    #[doc(hidden)]
+    #[cfg(feature = "testing")]
+    pub fn faults(mut self, faults: &Faults) -> Self {
+        self.faults = faults.clone();
+        self
+    }
+
+    /// Opens the store in the directory `path`, which is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`]; [`is_config`](Error::is_config) also when this process has the store open with an option that was
+    /// set differently, or a bound is zero.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        self.check()?;
+        let directory = lifecycle::prepare(path.as_ref())?;
+        match registry::admit(&directory)? {
+            Admitted::Open(handle) => self.join(handle),
+            Admitted::Ours => self.open_ours(&directory),
+        }
+    }
+
+    /// As [`Store::open_or_temporary`], with these options.
+    #[must_use]
+    pub fn open_or_temporary(self, path: impl AsRef<Path>) -> Store {
+        let why = match self.clone().open(path) {
+            Ok(store) => return store,
+            Err(why) => why,
+        };
+        let store = self.clone().temporary().unwrap_or_else(|_| self.in_memory());
+        store.core().failed(&why);
+        store
+    }
+
+    /// As [`Store::temporary`], with these options.
+    ///
+    /// # Errors
+    ///
+    /// [`is_io`](Error::is_io) when no temporary directory can be made.
+    pub fn temporary(self) -> Result<Store> {
+        self.check()?;
+        let made = tempfile::Builder::new().prefix("memolith-").tempdir();
+        let temporary = made.map_err(|cause| Error::io("making a temporary directory", cause))?;
+        let store = self.open(temporary.path())?;
+        *lock(&store.core().temporary) = Some(temporary);
+        Ok(store)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.asked.max_bytes == Some(0) {
+            let message = "`max_bytes` of a store is 0: nothing could be stored; leave it out for no bound";
+            return Err(Error::new(Kind::Config, message));
+        }
+        Ok(())
+    }
+
+    /// The store is open: nothing may be set otherwise.
+    fn join(self, handle: Arc<Handle>) -> Result<Store> {
+        let Asked { memory, max_bytes, max_wait } = handle.asked;
+        let differs = |asked: bool, what: &str| asked.then(|| what.to_owned());
+        let differing = differs(self.asked.memory.is_some() && self.asked.memory != memory, "memory")
+            .or(differs(self.asked.max_bytes.is_some() && self.asked.max_bytes != max_bytes, "max_bytes"))
+            .or(differs(self.asked.max_wait.is_some() && self.asked.max_wait != max_wait, "max_wait"))
+            .or(differs(self.observer.is_set(), "observer"));
+        match differing {
+            None => Ok(Store { handle }),
+            Some(what) => {
+                let message = format!(
+                    "this process has the store open with another `{what}`: set it where it is opened first, or leave it out"
+                );
+                Err(Error::new(Kind::Config, message))
+            }
+        }
+    }
+
+    fn open_ours(self, directory: &PathBuf) -> Result<Store> {
+        let opened = self.start(directory);
+        match &opened {
+            Ok(store) => registry::opened(directory, &store.handle),
+            Err(_) => registry::forget(directory),
+        }
+        opened
+    }
+
+    fn start(self, directory: &PathBuf) -> Result<Store> {
+        let lock_file = manifest::lock(directory, self.lock_timeout.unwrap_or(LOCK_TIMEOUT))?;
+        let core = Arc::new(Core::new(Some(directory.clone()), &self.settings()));
+        *lock(&core.lock_file) = Some(lock_file);
+        let unclean = match lifecycle::start(&core) {
+            Ok(unclean) => unclean,
+            // What may pass is waited for; what will not, the caller must know now.
+            Err(error) if error.is_io() => {
+                core.failed(&error);
+                core.rest(&error);
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        Maintenance::start(&core);
+        if unclean {
+            core.maintenance.recover();
+        }
+        Ok(self.handle(core))
+    }
+
+    fn in_memory(self) -> Store {
+        let core = Arc::new(Core::new(None, &self.settings()));
+        self.handle(core)
+    }
+
+    fn handle(self, core: Arc<Core>) -> Store {
+        Store { handle: Arc::new(Handle { core, asked: self.asked, live: super::Mutex::default() }) }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            memory: self.asked.memory.unwrap_or(MEMORY),
+            max_bytes: self.asked.max_bytes,
+            max_wait: self.asked.max_wait.unwrap_or(MAX_WAIT),
+            observer: self.observer.clone(),
+            clock: self.clock.clone(),
+            faults: self.faults.clone(),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What all handles of one store share: the engine in its slot, the writer lock, the memory tier, and what waits to be
+//! unlinked.
+//!
+//! Lock order: the writer lock, then the flight table, then a shard of the memory tier. The slot and the rubbish are
+//! leaves. No code of the user runs under any of them.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    clock::{Clock, Stopwatch},
+    error::{Error, Kind, Result},
+    memory::Memory,
+    observe::{Event, Observer},
+    stats::{Counters, Stats},
+    store::{
+        engine::Engine,
+        ledger::{GenerationId, Ledger},
+        lifecycle,
+        maintenance::Maintenance,
+        order::Tally,
+        writer::Leaving,
+    },
+    sync::lock,
+    testing::Faults,
+};
+
+/// The first pause after the engine failed; it doubles up to [`LONGEST_REST`].
+const FIRST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+pub(crate) struct Core {
+    /// Canonical; `None` for a store that found no directory at all and lives in memory.
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) clock: Clock,
+    pub(crate) faults: Faults,
+    pub(crate) memory: Memory,
+    pub(crate) observer: Observer,
+    /// Failures of the store as a whole, and what dropped memos counted.
+    pub(crate) counters: Counters,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) max_wait: Duration,
+    pub(crate) maintenance: Maintenance,
+    /// The counters of every memo that is or was open, by name.
+    pub(crate) memo_counters: Mutex<HashMap<String, Arc<Counters>>>,
+    slot: RwLock<Slot>,
+    /// The writer lock.
+    pub(super) ledger: Mutex<Ledger>,
+    /// The number of the live index.
+    pub(super) index: AtomicU64,
+    /// Whether the live index must not be opened again.
+    pub(super) condemned: AtomicBool,
+    /// Held while one thread tries to bring the engine back.
+    reviving: Mutex<()>,
+    /// Retired files and folders that wait to be unlinked.
+    rubbish: Mutex<Vec<PathBuf>>,
+    closed: AtomicBool,
+    /// Held for as long as the store lives.
+    pub(super) lock_file: Mutex<Option<File>>,
+    /// The directory of a temporary store, removed when it is closed.
+    pub(super) temporary: Mutex<Option<TempDir>>,
+}
+
+/// Where the engine is when it runs.
+enum Slot {
+    Running(Arc<Engine>),
+    Resting(Rest),
+    Closed,
+}
+
+/// Why the engine is out of service, and when it is tried again.
+struct Rest {
+    error: Error,
+    since: Stopwatch,
+    pause: Duration,
+}
+
+/// What a store is opened with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) memory: u64,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) max_wait: Duration,
+    pub(crate) observer: Observer,
+    pub(crate) clock: Clock,
+    pub(crate) faults: Faults,
+}
+
+impl Core {
+    /// Nothing runs yet: [`lifecycle`] starts it.
+    pub(super) fn new(directory: Option<PathBuf>, settings: &Settings) -> Self {
+        Self {
+            directory,
+            clock: settings.clock.clone(),
+            faults: settings.faults.clone(),
+            memory: Memory::new(settings.memory),
+            observer: settings.observer.clone(),
+            counters: Counters::default(),
+            max_bytes: settings.max_bytes,
+            max_wait: settings.max_wait,
+            maintenance: Maintenance::default(),
+            memo_counters: Mutex::default(),
+            slot: RwLock::new(Slot::Closed),
+            ledger: Mutex::default(),
+            index: AtomicU64::new(0),
+            condemned: AtomicBool::new(false),
+            reviving: Mutex::new(()),
+            rubbish: Mutex::default(),
+            closed: AtomicBool::new(false),
+            lock_file: Mutex::new(None),
+            temporary: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn mark_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// The engine, if it is in service.
+    pub(crate) fn engine(&self) -> Result<Arc<Engine>> {
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Running(engine) => Ok(Arc::clone(engine)),
+            Slot::Resting(rest) => Err(rest.error.clone()),
+            Slot::Closed => Err(self.closed_error()),
+        }
+    }
+
+    /// The engine, brought back when its rest is over. Not to be called under the writer lock.
+    pub(crate) fn awake(&self) -> Result<Arc<Engine>> {
+        let running = self.engine();
+        if running.is_err() && self.rest_is_over() {
+            self.revive();
+            return self.engine();
+        }
+        running
+    }
+
+    fn rest_is_over(&self) -> bool {
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Resting(rest) => rest.since.elapsed() >= rest.pause,
+            _ => false,
+        }
+    }
+
+    fn revive(&self) {
+        let Ok(_one) = self.reviving.try_lock() else { return };
+        if !self.rest_is_over() || self.is_closed() {
+            return;
+        }
+        match lifecycle::start(self) {
+            Ok(true) => self.maintenance.recover(),
+            Ok(false) => {}
+            Err(error) => self.rest(&error),
+        }
+    }
+
+    pub(super) fn run(&self, engine: Engine) {
+        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Running(Arc::new(engine));
+    }
+
+    /// Takes the engine out of its slot for good.
+    pub(super) fn stop(&self) -> Option<Arc<Engine>> {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *slot, Slot::Closed) {
+            Slot::Running(engine) => Some(engine),
+            _ => None,
+        }
+    }
+
+    /// Takes the engine out of service for a while; twice as long as the last time when it never came back.
+    pub(super) fn rest(&self, error: &Error) {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        let pause = match &*slot {
+            Slot::Resting(rest) => (rest.pause * 2).clamp(FIRST_REST, LONGEST_REST),
+            // A condemned index is replaced at once: nothing has to pass before a new one works.
+            _ if self.condemned.load(Ordering::Acquire) => Duration::ZERO,
+            _ => FIRST_REST,
+        };
+        let rest = Slot::Resting(Rest { error: error.clone(), since: self.clock.stopwatch(), pause });
+        let before = std::mem::replace(&mut *slot, rest);
+        drop(slot);
+        // The last handle closes the database: not under the slot's lock.
+        drop(before);
+    }
+
+    /// Passes the outcome of a call to `engine` on. What it failed by decides what becomes of it: after a refusal of
+    /// the operating system it is opened again later (sled's errors are sticky), a damaged index never.
+    pub(crate) fn minded<T>(&self, engine: &Arc<Engine>, outcome: Result<T>) -> Result<T> {
+        let Err(error) = &outcome else { return outcome };
+        let current = self.engine().is_ok_and(|running| Arc::ptr_eq(&running, engine));
+        match error.kind() {
+            Kind::Corrupt | Kind::Engine if current => {
+                self.condemned.store(true, Ordering::Release);
+                self.rest(error);
+            }
+            Kind::Io if current => self.rest(error),
+            _ => {}
+        }
+        outcome
+    }
+
+    /// An engine that does not answer is left where it is: leaked, so that nobody waits for it any more.
+    pub(super) fn condemn(&self, error: &Error) {
+        if let Ok(engine) = self.engine() {
+            std::mem::forget(engine);
+        }
+        self.condemned.store(true, Ordering::Release);
+        self.rest(error);
+        self.failed(error);
+    }
+
+    fn closed_error(&self) -> Error {
+        let message = match &self.directory {
+            Some(directory) => format!("the store at {} is closed: open it again", directory.display()),
+            None => "the store has no directory, results are kept in memory only".into(),
+        };
+        Error::new(Kind::Closed, message)
+    }
+
+    /// A place in the store's directory.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join(name))
+    }
+
+    pub(crate) fn trash(&self) -> Option<PathBuf> {
+        self.path("trash")
+    }
+
+    /// Hands a retired file or folder to the maintenance thread.
+    pub(crate) fn discard(&self, retired: Option<PathBuf>) {
+        if let Some(retired) = retired {
+            lock(&self.rubbish).push(retired);
+            self.maintenance.unlink();
+        }
+    }
+
+    pub(crate) fn take_rubbish(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut *lock(&self.rubbish))
+    }
+
+    /// Counts, keeps and tells a failure of the store as a whole.
+    pub(crate) fn failed(&self, error: &Error) {
+        self.counters.failed(error);
+        self.observer.tell(&Event::Failed { memo: None, error });
+    }
+
+    /// Drops what left the memory tier and tells what was evicted: after the writer lock was given back.
+    pub(crate) fn settle(&self, leaving: Leaving) {
+        for (name, entries) in &leaving.evicted {
+            self.counters_of(name).evicted(*entries);
+            self.observer.tell(&Event::Evicted { memo: name, entries: *entries });
+        }
+        leaving.errors.iter().for_each(|error| self.failed(error));
+    }
+
+    pub(crate) fn counters_of(&self, name: &str) -> Arc<Counters> {
+        let mut counters = lock(&self.memo_counters);
+        if let Some(counters) = counters.get(name) {
+            return Arc::clone(counters);
+        }
+        Arc::clone(counters.entry(name.to_owned()).or_default())
+    }
+
+    /// Of the store and of every memo that it had open.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.counters.snapshot();
+        lock(&self.memo_counters).values().for_each(|counters| stats.add(&counters.snapshot()));
+        stats
+    }
+
+    /// Live entries of every generation, and their bytes; nothing of those that cannot be read.
+    pub(crate) fn count_all(&self) -> Tally {
+        let mut writer = self.writer();
+        let generations: Vec<GenerationId> = writer.ledger().of_name(None).map(|(id, _)| id).collect();
+        let mut held = Tally::default();
+        for id in generations {
+            held.add(writer.count_live(id).unwrap_or_default());
+        }
+        writer.finish();
+        held
+    }
+
+    /// Makes everything that was acknowledged survive the process.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let engine = self.engine()?;
+        if engine.is_dirty() {
+            drop(engine);
+            return self.maintenance.flush(self);
+        }
+        Ok(())
+    }
+
+    /// The flush itself, on the thread of the caller.
+    pub(super) fn flush_now(&self) -> Result<()> {
+        let engine = self.engine()?;
+        self.minded(&engine, engine.flush())
+    }
+
+    /// The folder of the live index.
+    pub(super) fn index_directory(&self, directory: &Path) -> PathBuf {
+        directory.join(format!("index-{}", self.index.load(Ordering::Acquire)))
+    }
+}

@@ -1,0 +1,190 @@
+//! Making room: which entries leave, and the walks over the rows that say so. Runs under the writer lock.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Timestamp,
+    error::Result,
+    store::{
+        ledger::GenerationId,
+        order::{OrderRow, Rank, Tally},
+        writer::{Place, Tables, Writer},
+    },
+};
+
+/// How many rows are walked in one stretch: about a millisecond under the lock.
+const STRETCH: usize = 1_000;
+
+impl Writer<'_> {
+    /// Makes room until the entries of `name`, or of the whole store, are within the bounds. Expired entries leave
+    /// first, then those of retired generations, then the oldest insertion. Nothing leaves while a recount goes on: it
+    /// evicts when it ends.
+    pub(crate) fn evict(&mut self, name: Option<&str>) -> Result<()> {
+        let (max_entries, max_bytes) = match name {
+            None => (None, self.core.max_bytes),
+            Some(name) => {
+                let bounds = self.ledger.bounds_of(name);
+                (bounds.max_entries, bounds.max_bytes)
+            }
+        };
+        if max_entries.is_none() && max_bytes.is_none() {
+            return Ok(());
+        }
+        while self.ledger.tally(name).is_some_and(|tally| tally.exceeds(max_entries, max_bytes)) {
+            let Some((generation, row)) = self.next_to_leave(name)? else { break };
+            self.expel(generation, &row, true)?;
+        }
+        Ok(())
+    }
+
+    fn next_to_leave(&mut self, name: Option<&str>) -> Result<Option<(GenerationId, OrderRow)>> {
+        let now = self.core.clock.now();
+        let mut first: Option<(Rank, GenerationId, OrderRow)> = None;
+        let generations: Vec<GenerationId> = self.ledger.of_name(name).map(|(id, _)| id).collect();
+        for id in generations {
+            let Some(row) = self.front(id, now)? else { continue };
+            let ttl = self.ttl_of(id);
+            let rank = Rank::of(&row, self.ledger.is_retired(id), now, ttl);
+            if first.as_ref().is_none_or(|(best, _, _)| rank < *best) {
+                first = Some((rank, id, row));
+            }
+        }
+        Ok(first.map(|(_, id, row)| (id, row)))
+    }
+
+    /// Today's ttl of a live generation.
+    fn ttl_of(&self, id: GenerationId) -> Option<Duration> {
+        let generation = self.ledger.generations.get(&id)?;
+        generation.owner.and_then(|_| self.ledger.bounds_of(&generation.row.name).ttl)
+    }
+
+    /// The row of a generation that leaves first: an expired one if there is any, else the oldest.
+    fn front(&mut self, id: GenerationId, now: Timestamp) -> Result<Option<OrderRow>> {
+        let tables = self.tables(id)?;
+        if self.ledger.generations.get(&id).is_some_and(|found| found.account.wants_expiries()) {
+            self.load_expiries(id, &tables)?;
+        }
+        while let Some(sequence) =
+            self.ledger.generations.get_mut(&id).and_then(|found| found.account.take_expired(now))
+        {
+            let key = OrderRow::key(sequence);
+            let value = self.core.minded(&tables.engine, tables.order.get(&key))?;
+            if let Some(row) = value.and_then(|value| OrderRow::decode(&key, &value)) {
+                return Ok(Some(row));
+            }
+        }
+        loop {
+            let Some((key, value)) = self.core.minded(&tables.engine, tables.order.first())? else {
+                return Ok(None);
+            };
+            if let Some(row) = OrderRow::decode(&key, &value) {
+                return Ok(Some(row));
+            }
+            self.core.minded(&tables.engine, tables.order.remove(&key))?;
+        }
+    }
+
+    fn load_expiries(&mut self, id: GenerationId, tables: &Tables) -> Result<()> {
+        let mut expiries = Vec::new();
+        let mut after: Option<[u8; 8]> = None;
+        loop {
+            let rows = self.stretch(tables, after)?;
+            let Some(last) = rows.last() else { break };
+            after = Some(OrderRow::key(last.sequence));
+            expiries.extend(rows.iter().map(|row| (row.lifetime.expires, row.sequence)));
+        }
+        self.account(id, |account| account.set_expiries(expiries.into_iter()));
+        Ok(())
+    }
+
+    fn stretch(&self, tables: &Tables, after: Option<[u8; 8]>) -> Result<Vec<OrderRow>> {
+        let rows = tables.order.rows(after.as_ref().map(<[u8; 8]>::as_slice), STRETCH);
+        let rows = self.core.minded(&tables.engine, rows)?;
+        Ok(rows.iter().filter_map(|(key, value)| OrderRow::decode(key, value)).collect())
+    }
+
+    /// Takes the entry of a row out, and the row. A row whose record is gone or is a newer one only goes itself.
+    fn expel(&mut self, id: GenerationId, row: &OrderRow, counts: bool) -> Result<bool> {
+        let tables = self.tables(id)?;
+        let Some((name, owner)) =
+            self.ledger.generations.get(&id).map(|found| (found.row.name.clone(), found.owner))
+        else {
+            return Ok(false);
+        };
+        let place = Place { generation: id, memo: &name, owner };
+        let expelled = self.take(&tables, place, &row.digest, Some(row));
+        let expelled = self.core.minded(&tables.engine, expelled)?;
+        if !expelled {
+            let dropped = self.drop_row(&tables, place, row.sequence, row.size);
+            self.core.minded(&tables.engine, dropped)?;
+            return Ok(false);
+        }
+        if let Some(owner) = owner {
+            self.leaving.values.extend(self.core.memory.remove(owner, &row.digest));
+        }
+        if counts {
+            self.count_evicted(name);
+        }
+        Ok(true)
+    }
+
+    fn count_evicted(&mut self, name: String) {
+        match self.leaving.evicted.iter_mut().find(|(evicted, _)| *evicted == name) {
+            Some((_, entries)) => *entries += 1,
+            None => self.leaving.evicted.push((name, 1)),
+        }
+    }
+
+    /// Takes out what has expired in one generation, a stretch at a time behind `after`; where it ended, if it did not.
+    pub(crate) fn sweep(
+        &mut self,
+        id: GenerationId,
+        after: Option<[u8; 8]>,
+        swept: &mut Tally,
+    ) -> Result<Option<[u8; 8]>> {
+        let tables = self.tables(id)?;
+        let (now, ttl) = (self.core.clock.now(), self.ttl_of(id));
+        let rows = self.stretch(&tables, after)?;
+        for row in rows.iter().filter(|row| row.lifetime.is_over(now, ttl)) {
+            if self.expel(id, row, false)? {
+                swept.add(Tally { entries: 1, bytes: row.size });
+            }
+        }
+        Ok(rows.last().map(|row| OrderRow::key(row.sequence)))
+    }
+
+    /// Counts one more stretch of a generation whose account an unclean end lost. Whether there is more.
+    pub(crate) fn recount(&mut self, id: GenerationId) -> Result<bool> {
+        let Some(counted) = self.ledger.generations.get(&id).and_then(|found| found.account.counted_to())
+        else {
+            return Ok(false);
+        };
+        let tables = self.tables(id)?;
+        let rows = self.stretch(&tables, Some(OrderRow::key(counted)))?;
+        self.account(id, |account| account.count(&rows));
+        Ok(!rows.is_empty())
+    }
+
+    /// How many rows of a generation are live now. Walks over the expired ones, all of which are at the front unless
+    /// the account is out of order.
+    pub(crate) fn count_live(&mut self, id: GenerationId) -> Result<Tally> {
+        while self.recount(id)? {}
+        let Some(found) = self.ledger.generations.get(&id) else { return Ok(Tally::default()) };
+        let (mut tally, unordered) = (found.account.tally().unwrap_or_default(), found.account.unordered);
+        let tables = self.tables(id)?;
+        let (now, ttl) = (self.core.clock.now(), self.ttl_of(id));
+        let mut after = None;
+        loop {
+            let rows = self.stretch(&tables, after)?;
+            let Some(last) = rows.last() else { return Ok(tally) };
+            after = Some(OrderRow::key(last.sequence));
+            for row in &rows {
+                if row.lifetime.is_over(now, ttl) {
+                    tally.subtract(row.size);
+                } else if !unordered {
+                    return Ok(tally);
+                }
+            }
+        }
+    }
+}

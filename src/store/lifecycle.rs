@@ -1,0 +1,310 @@
+//! Opening and closing: from a directory to a running engine, and back to files that hold still.
+//!
+//! *Open*: LOCK, MANIFEST, compare the files if it says closed, write "open", sled. Damage, by the files or by sled's
+//! own word or panic, costs the index: the next number is begun, the old folder stays until the next clean close. A
+//! refusal of the operating system costs nothing: the index is left alone, and tried again later.
+//!
+//! *Close*: take the engine away, drop it, settle it if anything was written, write "closed".
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    clock::{Deadline, Timestamp},
+    error::{Error, Kind, Result},
+    store::{
+        blob,
+        core::Core,
+        engine::{self, Engine, Table},
+        ledger::{CatalogRow, Generation, GenerationId, Ledger},
+        manifest::{Closed, Found, Manifest, fingerprint},
+        order::{Account, OrderRow, Tally},
+    },
+    sync::lock,
+};
+
+/// After an unclean end the sequence goes on behind everything that can have been given.
+const SEQUENCE_GAP: u64 = 1 << 20;
+
+/// How long a close waits for operations that are under way.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// What the folders and files of a store are called.
+const OURS: [&str; 4] = ["LOCK", "MANIFEST", "blobs", "trash"];
+
+/// Makes the folders, and refuses what could lead out of them.
+pub(super) fn prepare(directory: &Path) -> Result<PathBuf> {
+    if directory.is_file() {
+        let message = format!("{} is a file: a store needs a directory of its own", directory.display());
+        return Err(Error::new(Kind::Config, message));
+    }
+    blob::make_folder(directory)?;
+    let directory = directory.canonicalize().map_err(|cause| Error::io(directory.display(), cause))?;
+    for name in OURS.map(String::from).into_iter().chain(indexes(&directory).into_iter().map(index_name)) {
+        refuse_link(&directory.join(name))?;
+    }
+    Ok(directory)
+}
+
+/// A link in place of our own folders would have us write, and clear, somewhere else.
+fn refuse_link(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            let message = format!(
+                "{} is a symbolic link: remove it, a store keeps to its own directory",
+                path.display()
+            );
+            Err(Error::new(Kind::Config, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn index_name(number: u64) -> String {
+    format!("index-{number}")
+}
+
+/// The numbers of all index folders.
+fn indexes(directory: &Path) -> Vec<u64> {
+    let number = |name: &str| name.strip_prefix("index-")?.parse().ok();
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    files.filter_map(|file| number(file.file_name().to_str()?)).collect()
+}
+
+/// A file or folder in a store's directory that is the store's.
+pub(super) fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    OURS.contains(&name) || name.strip_prefix("index-").is_some_and(|number| number.parse::<u64>().is_ok())
+}
+
+/// Brings the engine up, on the index that the manifest names or on a new one. Whether accounts and blobs want looking
+/// after: the store was not left by a close.
+pub(super) fn start(core: &Core) -> Result<bool> {
+    let Some(directory) = core.directory.clone() else {
+        return Err(Error::new(Kind::Closed, "the store has no directory"));
+    };
+    for folder in ["blobs", "trash"] {
+        blob::make_folder(&directory.join(folder))?;
+    }
+    discard_leftovers(core, &directory);
+    let mut state = State::read(core, &directory)?;
+    for _ in 0..2 {
+        match state.open(core, &directory) {
+            Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
+                core.failed(&error);
+                state = State::fresh(&directory);
+            }
+            other => return other,
+        }
+    }
+    state.open(core, &directory)
+}
+
+/// What lies in the trash was left there by an earlier run.
+fn discard_leftovers(core: &Core, directory: &Path) {
+    let files = fs::read_dir(directory.join("trash")).into_iter().flatten().flatten();
+    for file in files.filter(|file| blob::is_ours(&file.path())) {
+        // A draft may be of this very process, when the engine comes back from a rest.
+        let name = file.file_name();
+        if core.index.load(Ordering::Acquire) == 0 || !name.to_string_lossy().starts_with("draft-") {
+            core.discard(Some(file.path()));
+        }
+    }
+}
+
+/// Which index to open, and what is known of it.
+struct State {
+    index: u64,
+    /// What is known for sure, of a settled index and of an empty one.
+    closed: Option<Closed>,
+    unclean: bool,
+}
+
+impl State {
+    fn read(core: &Core, directory: &Path) -> Result<Self> {
+        if core.condemned.load(Ordering::Acquire) {
+            return Ok(Self::fresh(directory));
+        }
+        match Manifest::read(directory)? {
+            Found::Whole(Manifest { index, closed: None }) => Ok(Self { index, closed: None, unclean: true }),
+            Found::Whole(Manifest { index, closed: Some(closed) }) => {
+                let same =
+                    fingerprint(&directory.join(index_name(index))).is_ok_and(|files| files == closed.files);
+                if same {
+                    return Ok(Self { index, closed: Some(closed), unclean: false });
+                }
+                core.failed(&Error::new(Kind::Corrupt, "the files of the index are not as they were left"));
+                Ok(Self::fresh(directory))
+            }
+            Found::Nothing => Ok(Self::fresh(directory)),
+            Found::Damaged => {
+                core.failed(&Error::new(Kind::Corrupt, "the MANIFEST is damaged"));
+                Ok(Self::fresh(directory))
+            }
+        }
+    }
+
+    /// A number that was never used.
+    fn fresh(directory: &Path) -> Self {
+        let index = indexes(directory).into_iter().max().unwrap_or(0) + 1;
+        Self { index, closed: Some(Closed::default()), unclean: true }
+    }
+
+    fn open(&self, core: &Core, directory: &Path) -> Result<bool> {
+        Manifest::open(self.index).write(directory)?;
+        let folder = directory.join(index_name(self.index));
+        blob::make_folder(&folder)?;
+        let engine = Engine::open(&folder, &core.faults)?;
+        close_to_others(&folder);
+        let mut ledger = lock(&core.ledger);
+        let loaded = self.load(&engine, &ledger)?;
+        *ledger = loaded;
+        core.index.store(self.index, Ordering::Release);
+        core.condemned.store(false, Ordering::Release);
+        core.run(engine);
+        Ok(self.unclean)
+    }
+
+    /// The ledger as the index has it, with the memos that are open already taken over from `before`.
+    fn load(&self, engine: &Engine, before: &Ledger) -> Result<Ledger> {
+        let catalog = engine.table(CatalogRow::TABLE)?;
+        let mut generations = self.generations(engine, &catalog)?;
+        for (id, open) in before.generations.iter().filter(|(_, generation)| generation.owner.is_some()) {
+            let account = Account::new(Some(Tally::default()), false);
+            catalog.insert(&id.0, &open.row.encode())?;
+            let row = open.row.clone();
+            let found = generations.entry(*id).or_insert_with(|| Generation { row, account, owner: None });
+            found.owner = open.owner;
+        }
+        let highest = self.highest_sequence(engine, &generations)?.max(before.sequence());
+        let mut ledger = Ledger::starting_at(highest);
+        ledger.generations = generations;
+        ledger.bounds.clone_from(&before.bounds);
+        Ok(ledger)
+    }
+
+    fn generations(&self, engine: &Engine, catalog: &Table) -> Result<BTreeMap<GenerationId, Generation>> {
+        let mut generations = BTreeMap::new();
+        for (key, value) in catalog.rows(None, usize::MAX)? {
+            let (Ok(id), Some(row)) = (<[u8; 16]>::try_from(&*key), CatalogRow::decode(&value)) else {
+                return Err(Error::new(Kind::Corrupt, "the catalog of the index is damaged"));
+            };
+            let id = GenerationId(id);
+            let account = self.account(engine, id)?;
+            generations.insert(id, Generation { row, account, owner: None });
+        }
+        Ok(generations)
+    }
+
+    fn account(&self, engine: &Engine, id: GenerationId) -> Result<Account> {
+        let known = self.closed.as_ref().and_then(|closed| closed.generations.get(&id.to_string()));
+        let last = last_row(engine, id)?;
+        let tally = known.map(|(tally, _)| *tally).or(last.is_none().then(Tally::default));
+        let mut account = Account::new(tally, known.is_some_and(|(_, unordered)| *unordered));
+        account.expires_at_latest(last.map_or(Timestamp::default(), |row| row.lifetime.expires));
+        Ok(account)
+    }
+
+    fn highest_sequence(
+        &self,
+        engine: &Engine,
+        generations: &BTreeMap<GenerationId, Generation>,
+    ) -> Result<u64> {
+        if let Some(closed) = &self.closed {
+            return Ok(closed.sequence);
+        }
+        let mut highest = 0;
+        for id in generations.keys() {
+            highest = last_row(engine, *id)?.map_or(highest, |row| highest.max(row.sequence));
+        }
+        Ok(highest + SEQUENCE_GAP)
+    }
+}
+
+fn last_row(engine: &Engine, id: GenerationId) -> Result<Option<OrderRow>> {
+    let row = engine.table(&id.order_table())?.last()?;
+    Ok(row.and_then(|(key, value)| OrderRow::decode(&key, &value)))
+}
+
+/// sled makes its files for everybody to read.
+fn close_to_others(folder: &Path) {
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let mode = if file.path().is_dir() { 0o700 } else { 0o600 };
+        let _ = fs::set_permissions(file.path(), fs::Permissions::from_mode(mode));
+    }
+}
+
+/// Takes the store out of service for good and leaves its files so that the next open is quick and sure of them. Runs
+/// once, on the maintenance thread.
+pub(super) fn shut(core: &Core) -> Result<()> {
+    core.mark_closed();
+    let engine = core.stop();
+    let shut = match (engine, &core.directory) {
+        (Some(engine), Some(directory)) => shut_engine(core, engine, directory),
+        _ => Ok(()),
+    };
+    core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
+    let temporary = lock(&core.temporary).take();
+    drop(temporary);
+    lock(&core.lock_file).take();
+    shut
+}
+
+fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()> {
+    let folder = core.index_directory(directory);
+    let engine = alone(engine)?;
+    if lock(&core.temporary).is_some() {
+        return engine.close(&folder);
+    }
+    engine.flush()?;
+    let written = engine.was_written();
+    engine.close(&folder)?;
+    if written {
+        engine::settle(&folder)?;
+    }
+    close_to_others(&folder);
+    let live = core.index.load(Ordering::Acquire);
+    let mut ledger = lock(&core.ledger);
+    let closed =
+        Closed { sequence: ledger.sequence(), generations: accounts(&ledger), files: fingerprint(&folder)? };
+    ledger.generations.clear();
+    drop(ledger);
+    Manifest { index: live, closed: Some(closed) }.write(directory)?;
+    for old in indexes(directory).into_iter().filter(|number| *number != live) {
+        let _ = fs::remove_dir_all(directory.join(index_name(old)));
+    }
+    Ok(())
+}
+
+fn accounts(ledger: &Ledger) -> BTreeMap<String, (Tally, bool)> {
+    let known = ledger.generations.iter().filter_map(|(id, generation)| {
+        Some((id.to_string(), (generation.account.tally()?, generation.account.unordered)))
+    });
+    known.collect()
+}
+
+/// The engine, when everybody else has let go of it. One that hangs is left to itself: it is leaked, and so nothing
+/// else hangs.
+fn alone(mut engine: Arc<Engine>) -> Result<Engine> {
+    let deadline = Deadline::after(LEAVE);
+    loop {
+        match Arc::try_unwrap(engine) {
+            Ok(engine) => return Ok(engine),
+            Err(shared) => engine = shared,
+        }
+        if deadline.remaining().is_none() {
+            std::mem::forget(engine);
+            let message =
+                "an operation of the storage engine did not end in 5 s: the store was left as after a crash";
+            return Err(Error::new(Kind::Engine, message));
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+}

@@ -1,0 +1,139 @@
+//! Every store that this process has open: the same directory opened twice is the same store, and what is still open at
+//! the end of the program is closed then.
+//!
+//! A store in a `static` is never dropped, and sled keeps writes in memory: without the last point a short program would
+//! keep nothing (0 of 500 entries, against 1,500 of 1,500 with it).
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use crate::{
+    clock::Deadline,
+    error::{Error, Kind, Result},
+    store::{Handle, core::Core},
+    sync::{Condvar, Mutex, PoisonError, lock},
+};
+
+/// How long the end of the program is held up at most.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long an open waits for a store of the same directory that this process is just opening or closing.
+const TURNOVER: Duration = Duration::from_secs(15);
+
+static REGISTRY: Registry = Registry { stores: Mutex::new(None), changed: Condvar::new() };
+
+struct Registry {
+    /// `None` until the first store: then the end of the program is hooked.
+    stores: Mutex<Option<HashMap<PathBuf, Entry>>>,
+    /// An entry came, went or became another.
+    changed: Condvar,
+}
+
+enum Entry {
+    /// Somebody opens or closes it at this moment.
+    Turning,
+    Open(Weak<Handle>, Weak<Core>),
+}
+
+// SAFETY: the signature is that of ISO C; any thread may call it at any time.
+#[expect(unsafe_code, reason = "std has no hook for the end of the program")]
+unsafe extern "C" {
+    /// Of the C library, which every Rust program with std is linked to.
+    safe fn atexit(callback: extern "C" fn()) -> std::ffi::c_int;
+}
+
+/// What is to be done with a directory.
+pub(super) enum Admitted {
+    /// It is open already.
+    Open(Arc<Handle>),
+    /// It is ours to open; others wait until `opened` or `forget`.
+    Ours,
+}
+
+/// Admits one opener of `directory` at a time.
+pub(super) fn admit(directory: &Path) -> Result<Admitted> {
+    let deadline = Deadline::after(TURNOVER);
+    let mut stores = lock(&REGISTRY.stores);
+    loop {
+        let entries = stores.get_or_insert_with(|| {
+            atexit(close_all);
+            HashMap::new()
+        });
+        match entries.get(directory) {
+            None => {
+                entries.insert(directory.to_owned(), Entry::Turning);
+                return Ok(Admitted::Ours);
+            }
+            Some(Entry::Open(handle, _)) => {
+                if let Some(handle) = handle.upgrade().filter(|handle| !handle.core.is_closed()) {
+                    return Ok(Admitted::Open(handle));
+                }
+            }
+            Some(Entry::Turning) => {}
+        }
+        let Some(left) = deadline.remaining() else {
+            let message = format!("the store at {} is still closing in this process", directory.display());
+            return Err(Error::new(Kind::InUse, message));
+        };
+        stores = REGISTRY.changed.wait_timeout(stores, left).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+pub(super) fn opened(directory: &Path, handle: &Arc<Handle>) {
+    let entry = Entry::Open(Arc::downgrade(handle), Arc::downgrade(&handle.core));
+    change(|entries| {
+        entries.insert(directory.to_owned(), entry);
+    });
+}
+
+/// The directory is free again: after a close, or an open that failed.
+pub(super) fn forget(directory: &Path) {
+    change(|entries| {
+        entries.remove(directory);
+    });
+}
+
+/// Likewise, but only if the entry is that of `core`: a second close must not forget a store opened since.
+pub(super) fn forget_core(directory: &Path, core: &Arc<Core>) {
+    change(|entries| {
+        if let Some(Entry::Open(_, open)) = entries.get(directory)
+            && open.as_ptr() == Arc::as_ptr(core)
+        {
+            entries.remove(directory);
+        }
+    });
+}
+
+fn change(change: impl FnOnce(&mut HashMap<PathBuf, Entry>)) {
+    if let Some(entries) = lock(&REGISTRY.stores).as_mut() {
+        change(entries);
+    }
+    REGISTRY.changed.notify_all();
+}
+
+/// Runs after `main`, on the thread that ends the program; the stores close side by side on their own threads. The
+/// registry is only tried: the program may be ended by a thread that holds it.
+extern "C" fn close_all() {
+    let Ok(stores) = REGISTRY.stores.try_lock() else { return };
+    let open: Vec<Arc<Core>> = stores
+        .iter()
+        .flat_map(HashMap::values)
+        .filter_map(|entry| match entry {
+            Entry::Open(_, core) => core.upgrade(),
+            Entry::Turning => None,
+        })
+        .collect();
+    drop(stores);
+    open.iter().for_each(|core| core.maintenance.begin_close());
+    let deadline = Deadline::after(FAREWELL);
+    for core in &open {
+        let left = deadline.remaining().unwrap_or_default();
+        let _ = core.maintenance.close(core, left);
+    }
+    // The last handle in a static never goes: neither may these, or a drop would run user code after `main`.
+    std::mem::forget(open);
+}

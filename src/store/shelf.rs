@@ -1,0 +1,208 @@
+//! Shelf: one memo's generation on disk. Reads without any lock of ours; writes go through the [`Writer`].
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock::Lifetime,
+    codec::Payload,
+    error::{Error, Kind, Result},
+    flight::Claim,
+    key::Digest,
+    record::{Body, Record},
+    stats::Reason,
+    store::{
+        blob::{self, Draft, Expected, Finished},
+        core::Core,
+        engine::Bytes,
+        ledger::{Bounds, GenerationId},
+        order::Tally,
+        writer::{Entry, Place, Writer},
+    },
+    sync::lock,
+};
+
+/// An entry whose computation took longer than this is flushed before its value is handed over: about a hundred
+/// flushes of 0.14 ms.
+const WORTH_A_FLUSH: Duration = Duration::from_millis(15);
+
+pub(crate) struct Shelf {
+    core: Arc<Core>,
+    generation: GenerationId,
+    memo: Arc<str>,
+    /// Unique in the process: whose entries in memory, whose flights.
+    owner: u64,
+}
+
+/// What a look at the disk came to.
+pub(crate) enum Found {
+    Item(Item),
+    Missing(Reason),
+    /// There was something, but not what had been written.
+    Damaged(Error),
+}
+
+/// One entry that was read back whole.
+pub(crate) struct Item {
+    pub(crate) payload: Payload,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) compute_time: Duration,
+}
+
+impl Shelf {
+    pub(super) fn new(core: Arc<Core>, generation: GenerationId, memo: Arc<str>, owner: u64) -> Self {
+        Self { core, generation, memo, owner }
+    }
+
+    pub(crate) fn owner(&self) -> u64 {
+        self.owner
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { generation: self.generation, memo: &self.memo, owner: Some(self.owner) }
+    }
+
+    /// The entry of `digest`, if it is fresh under today's `ttl` and whole.
+    pub(crate) fn read(&self, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+        let Some(mut bytes) = self.record(digest)? else { return self.missing(digest) };
+        // A blob that is gone may have been replaced between the two reads: look once more.
+        for _ in 0..2 {
+            let Some(record) = Record::decode(&bytes) else {
+                return Ok(Found::Damaged(Error::new(Kind::Corrupt, "the record of an entry is damaged")));
+            };
+            if record.lifetime.is_over(self.core.clock.now(), ttl) {
+                return Ok(Found::Missing(Reason::Expired));
+            }
+            let (lifetime, compute_time) = (record.lifetime, record.compute_time);
+            match self.payload(digest, &record, &bytes) {
+                Ok(Some(payload)) => return Ok(Found::Item(Item { payload, lifetime, compute_time })),
+                Ok(None) => {}
+                Err(error) if error.is_corrupt() => return Ok(Found::Damaged(error)),
+                Err(error) => return Err(error),
+            }
+            let Some(again) = self.record(digest)? else { return Ok(Found::Missing(Reason::Absent)) };
+            bytes = again;
+        }
+        Ok(Found::Damaged(Error::new(Kind::Corrupt, "the payload file of an entry is missing")))
+    }
+
+    /// Whether there is a fresh record. Its payload is not looked at.
+    pub(crate) fn contains(&self, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
+        let bytes = self.record(digest)?;
+        let record = bytes.as_deref().and_then(Record::decode);
+        Ok(record.is_some_and(|record| !record.lifetime.is_over(self.core.clock.now(), ttl)))
+    }
+
+    fn record(&self, digest: &Digest) -> Result<Option<Bytes>> {
+        let engine = self.core.awake()?;
+        let read =
+            engine.table(&self.generation.records_table()).and_then(|table| table.get(digest.as_bytes()));
+        self.core.minded(&engine, read)
+    }
+
+    fn payload(&self, digest: &Digest, record: &Record<'_>, bytes: &Bytes) -> Result<Option<Payload>> {
+        let Body::Blob { id, length } = record.body else {
+            return Ok(Some(Payload::new(bytes.clone(), record.inline_range(bytes.len()))));
+        };
+        let Some(path) = self.core.path(&format!("blobs/{}/{id}", self.generation)) else { return Ok(None) };
+        let expected =
+            Expected { generation: self.generation.0, digest: *digest, sequence: record.sequence, length };
+        blob::read(&path, &expected, &self.core.faults)
+    }
+
+    /// Absent, or outdated when another generation of the memo has it.
+    fn missing(&self, digest: &Digest) -> Result<Found> {
+        let ledger = lock(&self.core.ledger);
+        let others: Vec<GenerationId> =
+            ledger.of_name(Some(&self.memo)).map(|(id, _)| id).filter(|id| *id != self.generation).collect();
+        if others.is_empty() {
+            return Ok(Found::Missing(Reason::Absent));
+        }
+        let engine = self.core.engine()?;
+        for other in others {
+            // Under the lock: a generation that is dropped meanwhile would be made again.
+            if engine.table(&other.records_table())?.get(digest.as_bytes())?.is_some() {
+                return Ok(Found::Missing(Reason::Outdated));
+            }
+        }
+        Ok(Found::Missing(Reason::Absent))
+    }
+
+    /// A payload to be encoded into, for `put`.
+    pub(crate) fn draft<'a>(
+        &'a self,
+        room: Option<&'a std::path::Path>,
+        limit: u64,
+        key_head: &'a [u8],
+    ) -> Draft<'a> {
+        Draft::new(room, limit, &self.memo, key_head, &self.core.faults)
+    }
+
+    /// The largest payload that can be stored at all.
+    pub(crate) fn limit(&self, bounds: &Bounds) -> u64 {
+        let of_store = self.core.max_bytes.unwrap_or(u64::MAX);
+        bounds.max_bytes.unwrap_or(u64::MAX).min(of_store)
+    }
+
+    /// Puts an entry in and makes room for it. `false` when `claim` was revoked: then nothing was changed. What took
+    /// long to compute is flushed, and so is what `flushed` asks for.
+    pub(crate) fn put(
+        &self,
+        entry: &Entry<'_>,
+        payload: Finished,
+        bounds: &Bounds,
+        claim: Option<&Claim<'_>>,
+        flushed: bool,
+    ) -> Result<bool> {
+        let limit = self.limit(bounds);
+        if payload.weight(&self.memo, entry.key_head) > limit {
+            return Err(blob::oversize(limit));
+        }
+        let put = self.write(|writer, place| {
+            let put = writer.put(place, entry, payload, claim)?;
+            if put {
+                writer.evict(Some(place.memo))?;
+                writer.evict(None)?;
+            }
+            Ok(put)
+        })?;
+        if put && (flushed || entry.compute_time > WORTH_A_FLUSH) {
+            self.core.flush()?;
+        }
+        Ok(put)
+    }
+
+    pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
+        let removed = self.write(|writer, place| writer.remove(place, digest))?;
+        self.core.flush()?;
+        Ok(removed)
+    }
+
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.write(|writer, place| writer.clear(place.generation))?;
+        self.core.flush()
+    }
+
+    /// Live entries and their bytes.
+    pub(crate) fn count(&self) -> Result<Tally> {
+        self.write(|writer, place| writer.count_live(place.generation))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Writer<'_>, Place<'_>) -> Result<T>) -> Result<T> {
+        let mut writer = self.core.writer();
+        let changed = change(&mut writer, self.place());
+        writer.finish();
+        changed
+    }
+
+    /// The memo was dropped: nobody owns its entries in memory and its flights any more.
+    pub(crate) fn release(&self) {
+        let mut writer = self.core.writer();
+        if let Some(found) = writer.ledger().generations.get_mut(&self.generation)
+            && found.owner == Some(self.owner)
+        {
+            found.owner = None;
+        }
+        writer.leaving.values.extend(self.core.memory.remove_owner(self.owner));
+        writer.finish();
+    }
+}

@@ -1,0 +1,131 @@
+//! The seams of this crate's own tests: a clock driven by hand, and an engine that fails on demand. Not part of
+//! the public promise.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// A wall clock that moves only when told to, in either direction.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// Starts at 2026-01-01, UTC.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(1_767_225_600_000)))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    /// Sets the clock back, as a user or a time server would.
+    pub fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(by.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    pub(crate) fn millis(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the storage engine or the file system is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Opening the index.
+    Open,
+    /// Reading a record.
+    Read,
+    /// Writing a record or a row.
+    Write,
+    /// Removing a record or a row.
+    Remove,
+    /// Walking over rows.
+    Scan,
+    /// Making writes survive the process.
+    Flush,
+    /// Writing a payload file.
+    BlobWrite,
+    /// Reading a payload file.
+    BlobRead,
+}
+
+/// How an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// As on a full disk.
+    NoSpace,
+    /// As on bytes that are not what was written.
+    Corrupt,
+    /// The engine panics.
+    Panic,
+    /// The engine does not answer until [`Faults::heal`].
+    Hang,
+}
+
+/// Faults that a test plants into one store. Cheap to clone; the clones share what is planted.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Planted>);
+
+#[derive(Debug, Default)]
+struct Planted {
+    /// Whether `faults` holds anything: one load is all that a program without faults pays.
+    any: AtomicBool,
+    faults: Mutex<Vec<(Operation, Fault)>>,
+    healed: Condvar,
+}
+
+impl Faults {
+    /// No faults yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on every `operation` fails by `fault`.
+    pub fn plant(&self, operation: Operation, fault: Fault) {
+        self.planted().push((operation, fault));
+        self.0.any.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes all faults away and lets hanging operations go on.
+    pub fn heal(&self) {
+        self.planted().clear();
+        self.0.any.store(false, Ordering::SeqCst);
+        self.0.healed.notify_all();
+    }
+
+    /// The error that the operating system or the engine would give, or nothing.
+    pub(crate) fn strike(&self, operation: Operation) -> Option<Fault> {
+        if !self.0.any.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut planted = self.planted();
+        loop {
+            match planted.iter().find(|(planted, _)| *planted == operation).map(|(_, fault)| *fault) {
+                Some(Fault::Hang) => {
+                    planted = self.0.healed.wait(planted).unwrap_or_else(PoisonError::into_inner)
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn planted(&self) -> std::sync::MutexGuard<'_, Vec<(Operation, Fault)>> {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

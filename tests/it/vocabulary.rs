@@ -1,0 +1,79 @@
+//! What the claims are written in.
+
+use std::{path::PathBuf, time::Duration};
+
+use memolith::{
+    Memo, Store, StoreBuilder,
+    testing::{Faults, ManualClock},
+};
+use tempfile::TempDir;
+
+/// The closure must not run: the value is remembered.
+macro_rules! hit {
+    ($memo:expr, $key:expr => $value:expr) => {
+        assert_eq!($memo.get_or_insert_with($key, || panic!("computed, though it is remembered")), $value)
+    };
+}
+
+/// The closure must run, and its value is handed over.
+macro_rules! miss {
+    ($memo:expr, $key:expr => $value:expr) => {{
+        let ran = std::cell::Cell::new(false);
+        let value = $memo.get_or_insert_with($key, || {
+            ran.set(true);
+            $value
+        });
+        assert!(ran.get(), "remembered, though it should be computed");
+        assert_eq!(value, $value);
+    }};
+}
+
+/// A directory of its own, a clock driven by hand, faults to plant: everything a scenario needs. Dropping the store and
+/// opening it again is a restart, as far as the disk can tell.
+pub struct Bench {
+    pub directory: TempDir,
+    pub clock: ManualClock,
+    pub faults: Faults,
+}
+
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Bench {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), clock: ManualClock::new(), faults: Faults::new() }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    /// Options with this bench's clock and faults.
+    pub fn options(&self) -> StoreBuilder {
+        Store::builder().clock(&self.clock).faults(&self.faults)
+    }
+
+    #[track_caller]
+    pub fn store(&self) -> Store {
+        self.options().open(self.path()).unwrap()
+    }
+
+    /// A store without the memory tier: every hit is read from disk.
+    #[track_caller]
+    pub fn diskful(&self) -> Store {
+        self.options().memory(0).open(self.path()).unwrap()
+    }
+}
+
+/// A memo of words and numbers, with no options.
+#[track_caller]
+pub fn plain(store: &Store, name: &str) -> Memo<str, u64> {
+    Memo::builder(name).open(store).unwrap()
+}
+
+/// A value that is too large for the index: it gets a file of its own.
+pub fn large(seed: u8) -> Vec<u8> {
+    (0..20_000u32).map(|index| (index.wrapping_mul(31) as u8).wrapping_add(seed)).collect()
+}

@@ -1,0 +1,301 @@
+//! The flight under a schedule explorer: `src/flight` is mounted here over shuttle's locks and threads, so its own tests
+//! of threads run over many schedules too. `MEMOLITH_SOAK=1` takes the long form.
+//!
+//! Time is a matter of the schedule as well: a wait with an end may be over whenever it is looked at.
+
+#![allow(dead_code, unused_imports)] // The whole flight is mounted, not what uses it.
+#![allow(clippy::unwrap_used)] // Tests all the way down.
+
+#[path = "../src/flight/mod.rs"]
+mod flight;
+
+/// `src/sync.rs` over shuttle.
+mod sync {
+    pub(crate) use shuttle::{
+        sync::{Condvar, Mutex, MutexGuard},
+        thread_local,
+    };
+
+    pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn explore(test: impl Fn() + Send + Sync + 'static) {
+        if std::env::var_os("MEMOLITH_SOAK").is_none() {
+            return shuttle::check_random(test, 300);
+        }
+        let test = std::sync::Arc::new(test);
+        let again = std::sync::Arc::clone(&test);
+        shuttle::check_random(move || test(), 50_000);
+        shuttle::check_pct(move || again(), 50_000, 3);
+    }
+
+    pub(crate) mod thread {
+        use std::time::Duration;
+
+        pub(crate) use shuttle::thread::*;
+
+        /// shuttle's never ends by itself.
+        pub(crate) fn park_timeout(left: Duration) {
+            if left == Duration::MAX { park() } else { yield_now() }
+        }
+    }
+}
+
+/// `Deadline` of `src/clock.rs`: one that can end does so at random.
+mod clock {
+    use std::time::Duration;
+
+    use shuttle::rand::{Rng, thread_rng};
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Deadline(Duration);
+
+    impl Deadline {
+        pub(crate) fn after(wait: Duration) -> Self {
+            Self(wait)
+        }
+
+        pub(crate) fn remaining(self) -> Option<Duration> {
+            let is_over = self.0.is_zero() || self.0 < Duration::MAX && thread_rng().gen_ratio(1, 4);
+            (!is_over).then_some(self.0)
+        }
+    }
+}
+
+mod races {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Duration,
+    };
+
+    use crate::{
+        flight::{Claim, Flight, Outcome, Seat, Turn},
+        sync::{Mutex, explore, lock, thread},
+    };
+
+    const SEAT: Seat = Seat { owner: 1, digest: [5; 32] };
+    const FOREVER: Duration = Duration::MAX;
+    const A_WHILE: Duration = Duration::from_secs(1);
+
+    /// The smallest memo: one key, whose value is the moment at which its computation began.
+    struct Memo {
+        flight: Flight,
+        /// What there would be on disk. Its lock is the writer lock.
+        record: Mutex<Option<u64>>,
+        moments: AtomicU64,
+        computations: AtomicU64,
+        /// So many computations fail, the first ones.
+        failures: u64,
+        max_wait: Duration,
+    }
+
+    impl Memo {
+        fn new(failures: u64, max_wait: Duration) -> Arc<Self> {
+            let (moments, computations) = (AtomicU64::new(1), AtomicU64::new(0));
+            let (flight, record) = (Flight::new(), Mutex::new(None));
+            Arc::new(Self { flight, record, moments, computations, failures, max_wait })
+        }
+
+        fn now(&self) -> u64 {
+            self.moments.fetch_add(1, Ordering::SeqCst)
+        }
+
+        fn computations(&self) -> u64 {
+            self.computations.load(Ordering::SeqCst)
+        }
+
+        /// Nothing when the computation failed.
+        fn get(&self) -> Option<u64> {
+            self.get_with(thread::yield_now)
+        }
+
+        fn get_with(&self, closure: impl FnOnce()) -> Option<u64> {
+            loop {
+                let claim = match self.flight.claim(SEAT, self.max_wait) {
+                    Turn::Lead(claim) => claim,
+                    Turn::Alone(claim, _) => return self.compute(claim, closure),
+                    Turn::Look(_) => match self.read() {
+                        None => continue,
+                        found => return found,
+                    },
+                };
+                let Some(value) = self.read() else { return self.compute(claim, closure) };
+                claim.settle(Outcome::Found);
+                return Some(value);
+            }
+        }
+
+        fn read(&self) -> Option<u64> {
+            *lock(&self.record)
+        }
+
+        fn compute(&self, claim: Claim<'_>, closure: impl FnOnce()) -> Option<u64> {
+            let began = self.now();
+            let earlier = self.computations.fetch_add(1, Ordering::SeqCst);
+            closure();
+            if earlier < self.failures {
+                return None;
+            }
+            let outcome = self.store(began, &claim);
+            claim.settle(outcome);
+            Some(began)
+        }
+
+        fn store(&self, value: u64, claim: &Claim<'_>) -> Outcome {
+            let mut record = lock(&self.record);
+            if !claim.is_current() {
+                return Outcome::Revoked;
+            }
+            *record = Some(value);
+            self.flight.revoke(&SEAT, Some(claim));
+            Outcome::Stored
+        }
+
+        /// Returns the moment of the change: what began before it must not be seen any more.
+        fn replace(&self, with: impl FnOnce(u64) -> Option<u64>) -> u64 {
+            let mut record = lock(&self.record);
+            let now = self.now();
+            *record = with(now);
+            self.flight.revoke(&SEAT, None);
+            now
+        }
+
+        fn remove(&self) -> u64 {
+            self.replace(|_| None)
+        }
+
+        fn insert(&self) -> u64 {
+            self.replace(Some)
+        }
+    }
+
+    /// A caller on a thread of its own. Not a scoped one: the last to end wakes shuttle's scope out of whatever else it
+    /// waits for.
+    fn call(memo: &Arc<Memo>) -> thread::JoinHandle<Option<u64>> {
+        let memo = Arc::clone(memo);
+        thread::spawn(move || memo.get())
+    }
+
+    /// What `count` concurrent callers get, while `meanwhile` goes on beside them.
+    fn race(memo: &Arc<Memo>, count: usize, meanwhile: impl FnOnce()) -> Vec<Option<u64>> {
+        let callers: Vec<_> = (0..count).map(|_| call(memo)).collect();
+        meanwhile();
+        let values = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+        assert!(memo.flight.is_empty());
+        values
+    }
+
+    fn failed(values: &[Option<u64>]) -> usize {
+        values.iter().filter(|value| value.is_none()).count()
+    }
+
+    #[test]
+    fn callers_of_one_key_compute_it_once() {
+        explore(|| {
+            let memo = Memo::new(0, FOREVER);
+            let values = race(&memo, 4, || ());
+            assert!(values.iter().all(|value| value.is_some() && *value == memo.read()));
+            assert_eq!(memo.computations(), 1);
+        });
+    }
+
+    #[test]
+    fn a_failure_hands_over_to_exactly_one() {
+        explore(|| {
+            let memo = Memo::new(1, FOREVER);
+            assert_eq!(failed(&race(&memo, 4, || ())), 1);
+            assert_eq!(memo.computations(), 2);
+        });
+    }
+
+    #[test]
+    fn nobody_waits_for_a_third_try() {
+        explore(|| {
+            let memo = Memo::new(2, FOREVER);
+            assert_eq!(failed(&race(&memo, 5, || ())), 2);
+            assert!((3..=5).contains(&memo.computations()));
+        });
+    }
+
+    #[test]
+    fn each_caller_computes_once_when_all_fail() {
+        explore(|| {
+            let memo = Memo::new(u64::MAX, FOREVER);
+            assert_eq!(failed(&race(&memo, 4, || ())), 4);
+            assert_eq!(memo.computations(), 4);
+        });
+    }
+
+    #[test]
+    fn a_ring_of_keys_that_need_each_other_never_deadlocks() {
+        explore(|| {
+            let flight = Flight::new();
+            let seat = |number: u64| Seat { owner: number % 3, digest: [5; 32] };
+            let compute = |number: u64| {
+                let outer = flight.claim(seat(number), FOREVER);
+                let inner = flight.claim(seat(number + 1), FOREVER);
+                for turn in [inner, outer] {
+                    if let Turn::Lead(claim) | Turn::Alone(claim, _) = turn {
+                        claim.settle(Outcome::Stored);
+                    }
+                }
+            };
+            thread::scope(|scope| (0..3).for_each(|number| drop(scope.spawn(move || compute(number)))));
+            assert!(flight.is_empty());
+        });
+    }
+
+    #[test]
+    fn after_a_removal_nobody_gets_what_began_before_it() {
+        for max_wait in [FOREVER, A_WHILE] {
+            for failures in [0, 1] {
+                explore(move || {
+                    let memo = Memo::new(failures, max_wait);
+                    race(&memo, 3, || {
+                        let removed = memo.remove();
+                        assert!(memo.get().is_none_or(|value| value > removed));
+                        assert!(memo.read().is_none_or(|value| value > removed));
+                    });
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn an_insert_during_a_computation_wins() {
+        for max_wait in [FOREVER, A_WHILE] {
+            explore(move || {
+                let memo = Memo::new(0, max_wait);
+                race(&memo, 3, || {
+                    let inserted = memo.insert();
+                    assert_eq!(memo.get(), Some(inserted));
+                });
+                assert_eq!(memo.get(), memo.read());
+            });
+        }
+    }
+
+    #[test]
+    fn everybody_finishes_while_leaders_are_taken_over() {
+        explore(|| {
+            let memo = Memo::new(1, A_WHILE);
+            assert!(failed(&race(&memo, 4, || ())) <= 1);
+            assert!(memo.read().is_some());
+        });
+    }
+
+    #[test]
+    fn a_leader_that_waits_unseen_for_its_own_key_is_taken_over() {
+        explore(|| {
+            let memo = Memo::new(0, A_WHILE);
+            race(&memo, 1, || {
+                let value = memo.get_with(|| assert!(call(&memo).join().unwrap().is_some()));
+                assert!(value.is_some());
+            });
+        });
+    }
+}
