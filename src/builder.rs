@@ -1,4 +1,4 @@
-//! MemoBuilder: the options of a memo, their defaults and checks, and the open.
+//! `MemoBuilder`: the options of a memo, their defaults and checks, and the open.
 
 use std::{
     any::{Any, TypeId, type_name},
@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Kind, Result},
     flow::{CacheIf, Inner},
     memo::Memo,
-    store::{Bounds, CatalogRow, GenerationId, LiveMemo, Store},
+    store::{Bounds, CatalogRow, GenerationId, Leaving, LiveMemo, Store},
     sync::lock,
 };
 
@@ -178,17 +178,22 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     {
         self.check()?;
         let shape = self.shape()?;
+        // Declared before the lock, and so dropped after it: it may be the last handle.
+        let known;
         // One open at a time, so that two of one name are the same memo.
         let mut live = lock(store.live());
-        if let Some(open) = live.get(&self.name)
-            && let Some(memo) = open.memo.upgrade()
-        {
-            self.agree(open, &shape)?;
-            let inner =
-                memo.downcast::<Inner<V>>().map_err(|_| self.conflict("value type", open.value_type))?;
-            return Ok(Memo::new(inner));
+        if let Some(open) = live.get(&self.name) {
+            known = open.memo.upgrade();
+            if let Some(memo) = &known {
+                self.agree(open, &shape)?;
+                let inner = Arc::clone(memo).downcast::<Inner<V>>();
+                return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
+            }
         }
-        self.open_anew(store, place, &shape, &mut live)
+        let (memo, leaving) = self.open_anew(store, place, &shape, &mut live)?;
+        drop(live);
+        store.core().settle(leaving);
+        Ok(memo)
     }
 
     fn open_anew(
@@ -197,7 +202,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         place: &Arc<str>,
         shape: &Shape,
         live: &mut HashMap<String, LiveMemo>,
-    ) -> Result<Memo<K, V>>
+    ) -> Result<(Memo<K, V>, Leaving)>
     where
         V: Clone + Send + Sync + 'static,
         C: Codec<V>,
@@ -212,8 +217,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             ttl_millis: bounds.ttl_millis(),
         };
         let (cache_if, cache_if_type) = self.cache_if.unzip();
+        let (on_disk, leaving) = store.shelf(generation, &row, bounds);
         let inner = Arc::new(Inner {
-            shelf: store.shelf(generation, row, bounds),
+            shelf: on_disk,
             codec: Arc::new(self.codec),
             bounds,
             memory: self.memory,
@@ -236,7 +242,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             version,
         };
         live.insert(self.name, open);
-        Ok(Memo::new(inner))
+        Ok((Memo::new(inner), leaving))
     }
 
     fn check(&self) -> Result<()> {
@@ -283,39 +289,39 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     {
         let Bounds { ttl, max_entries, max_bytes } = open.bounds;
         if self.version.is_some_and(|version| version != open.version) {
-            return Err(self.conflict("version", open.version));
+            return Err(conflict("version", open.version));
         }
         if open.value_type != type_name::<V>() {
-            return Err(self.conflict("value type", open.value_type));
+            return Err(conflict("value type", open.value_type));
         }
         if GenerationId::of(&self.name, open.version, self.codec.id(), shape)? != open.generation {
-            return Err(self.conflict("codec or shape", "the value type"));
+            return Err(conflict("codec or shape", "the value type"));
         }
         if self.ttl.is_some() && self.ttl != ttl {
-            return Err(self.conflict("ttl", Told(ttl)));
+            return Err(conflict("ttl", Told(ttl)));
         }
         if self.max_entries.is_some() && self.max_entries != max_entries {
-            return Err(self.conflict("max_entries", Told(max_entries)));
+            return Err(conflict("max_entries", Told(max_entries)));
         }
         if self.max_bytes.is_some() && self.max_bytes != max_bytes {
-            return Err(self.conflict("max_bytes", Told(max_bytes)));
+            return Err(conflict("max_bytes", Told(max_bytes)));
         }
         if self.memory.is_some() && self.memory != open.memory {
-            return Err(self.conflict("memory", Told(open.memory)));
+            return Err(conflict("memory", Told(open.memory)));
         }
         if self.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
-            return Err(self.conflict("cache_if", "a closure"));
+            return Err(conflict("cache_if", "a closure"));
         }
         Ok(())
     }
+}
 
-    fn conflict(&self, what: &str, has: impl fmt::Display) -> Error {
-        let message = format!(
-            "it is open already with another {what} ({has}): use that, leave the option out, or give this function a name \
-             of its own"
-        );
-        Error::new(Kind::Config, message)
-    }
+fn conflict(what: &str, has: impl fmt::Display) -> Error {
+    let message = format!(
+        "it is open already with another {what} ({has}): use that, leave the option out, or give this function a name of \
+         its own"
+    );
+    Error::new(Kind::Config, message)
 }
 
 /// An option as it is told in a message.

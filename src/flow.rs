@@ -296,12 +296,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// The value of the key, if there is one; nobody is waited for.
     pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
         self.check_open()?;
-        let look = match self.in_memory(digest) {
-            Some(seen) => Ok(seen),
-            None => {
-                let claim = flight().attend(self.seat(digest));
-                self.read(digest, Some(&claim)).map_err(|error| error.at(&self.place))?
-            }
+        let look = if let Some(seen) = self.in_memory(digest) {
+            Ok(seen)
+        } else {
+            let claim = flight().attend(self.seat(digest));
+            self.read(digest, Some(&claim)).map_err(|error| error.at(&self.place))?
         };
         match look {
             Ok(seen) => Ok(Some(self.hit(seen))),
@@ -346,10 +345,10 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn check_open(&self) -> Result<()> {
-        match self.core().is_closed() {
-            true => Err(Error::new(Kind::Closed, "the store is closed: open it again").at(&self.place)),
-            false => Ok(()),
+        if self.core().is_closed() {
+            return Err(Error::new(Kind::Closed, "the store is closed: open it again").at(&self.place));
         }
+        Ok(())
     }
 
     pub(crate) fn stats(&self) -> Stats {

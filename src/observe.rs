@@ -68,9 +68,11 @@ pub enum Event<'a> {
     },
 }
 
+type Observe = dyn Fn(&Event<'_>) + Send + Sync;
+
 /// What a user gave to be told.
 #[derive(Clone, Default)]
-pub(crate) struct Observer(Option<Arc<dyn Fn(&Event<'_>) + Send + Sync>>);
+pub(crate) struct Observer(Option<Arc<Observe>>);
 
 impl Observer {
     pub(crate) fn new(observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {

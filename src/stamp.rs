@@ -13,24 +13,25 @@ use crate::{
     error::{Error, Kind},
 };
 
-/// A key for what is computed from a file: its canonical path, its length and its modification time. An edited file
-/// has another stamp, and so is a miss.
+/// A key for what is computed from a file: its canonical path, its length and its modification time. An
+/// edited file has another stamp, and so is a miss.
 ///
-/// Take the stamp *before* the file is read. An edit between the two is then seen by the computation, and the next
-/// stamp differs.
+/// Take the stamp *before* the file is read. An edit between the two is then seen by the computation, and the
+/// next stamp differs.
 ///
 /// # What it sees, and what it does not
 ///
-/// A stamp costs two system calls and never reads the file. It differs after a write that changes the length, and after
-/// any write that the file system dates differently. Two kinds of edits of the same length escape it:
+/// A stamp never reads the file, and costs the microseconds of a look at each folder above it. It differs
+/// after a write that changes the length, and after any write that the file system dates differently. Two kinds
+/// of edits of the same length escape it:
 ///
 /// - The modification time was put back on purpose (`touch -r`, `cp -p`, unpacking an archive over it).
-/// - The file was written twice within one tick of the file system's clock, and stamped in between: up to 10 ms on the
-///   usual ones, up to 2 s on FAT.
+/// - The file was written twice within one tick of the file system's clock, and stamped in between: up to 10
+///   ms on the usual ones, up to 2 s on FAT.
 ///
-/// Where that matters, make a digest of the contents the key. The inode and its change time are left out: they
-/// also change when nothing was edited (a backup, `chmod`, a hard link, a remounted network share), and would not
-/// see the second kind either.
+/// Where that matters, make a digest of the contents the key. The inode and its change time are left out:
+/// they also change when nothing was edited (a backup, `chmod`, a hard link, a remounted network share), and
+/// would not see the second kind either.
 ///
 /// A file reached through a symbolic link has the stamp of the file itself.
 ///
@@ -68,8 +69,8 @@ impl FileStamp {
     /// # Errors
     ///
     /// [`is_io`](Error::is_io), naming the path, when there is no such file or it may not be looked at; and
-    /// [`is_config`](Error::is_config) for what is no regular file: the length and time of a directory say nothing about
-    /// the files in it.
+    /// [`is_config`](Error::is_config) for what is no regular file: the length and time of a directory say
+    /// nothing about the files in it.
     ///
     /// ```
     /// use memolith::FileStamp;
@@ -173,8 +174,8 @@ fn since_epoch(time: SystemTime) -> i128 {
     }
 }
 
-/// On Unix the very bytes of the path. Elsewhere an encoding that may change with the standard library: such a change
-/// would be a miss, never a wrong hit.
+/// On Unix the very bytes of the path. Elsewhere an encoding that may change with the standard library: such
+/// a change would be a miss, never a wrong hit.
 struct PathBytes<'a>(&'a Path);
 
 impl Serialize for PathBytes<'_> {

@@ -118,7 +118,7 @@ impl Faults {
         loop {
             match planted.iter().find(|(planted, _)| *planted == operation).map(|(_, fault)| *fault) {
                 Some(Fault::Hang) => {
-                    planted = self.0.healed.wait(planted).unwrap_or_else(PoisonError::into_inner)
+                    planted = self.0.healed.wait(planted).unwrap_or_else(PoisonError::into_inner);
                 }
                 other => return other,
             }

@@ -18,13 +18,13 @@ use crate::{
     error::{Error, Kind},
 };
 
-/// A codec for values that [`Postcard`](super::Postcard) refuses: `serde_json::Value`, untagged and internally tagged
-/// enums, flattened structs, fields that are skipped while they are empty.
+/// A codec for values that [`Postcard`](super::Postcard) refuses: `serde_json::Value`, untagged and
+/// internally tagged enums, flattened structs, fields that are skipped while they are empty.
 ///
-/// Its bytes are larger and slower, and name their fields. What JSON would change is refused when it is encoded, and
-/// never stored: a float that is not finite and a `Some` of nothing (`Some(None)`, `Some(())`) would both be read back as
-/// `None`; maps need keys that can be written as a string; and what is nested more than 127 levels deep could not be read
-/// back.
+/// Its bytes are larger and slower, and name their fields. What JSON would change is refused when it is
+/// encoded, and never stored: a float that is not finite and a `Some` of nothing (`Some(None)`, `Some(())`)
+/// would both be read back as `None`; maps need keys that can be written as a string; and what is nested more
+/// than 127 levels deep could not be read back.
 ///
 /// An untagged enum reads back as the first variant that fits, as serde defines it.
 ///
@@ -65,8 +65,8 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
         let mut stage = Stage::new(out);
         let mut serializer = Serializer::with_formatter(&mut stage, Bounded::default());
-        let serialized = strict::serialize::<OneNull, _, _>(value, &mut serializer);
-        stage.finish(serialized, type_name::<V>(), unwritable::<V>)
+        let outcome = strict::serialize::<OneNull, _, _>(value, &mut serializer);
+        stage.finish(outcome, type_name::<V>(), unwritable::<V>)
     }
 
     fn decode(&self, payload: &Payload) -> Result<V> {
@@ -166,9 +166,12 @@ mod tests {
 
         #[test]
         fn floats_come_back_bit_by_bit(floats: Vec<f64>, singles: Vec<f32>) {
-            let back = round_trip(&Json, &(floats.clone(), singles.clone())).unwrap();
-            prop_assert!(back.0.iter().map(|float| float.to_bits()).eq(floats.iter().map(|float| float.to_bits())));
-            prop_assert!(back.1.iter().map(|float| float.to_bits()).eq(singles.iter().map(|float| float.to_bits())));
+            let bits = |(floats, singles): (Vec<f64>, Vec<f32>)| {
+                (floats.into_iter().map(f64::to_bits).collect(), singles.into_iter().map(f32::to_bits).collect())
+            };
+            let value = (floats, singles);
+            let (back, there): ((Vec<u64>, Vec<u32>), _) = (bits(round_trip(&Json, &value).unwrap()), bits(value));
+            prop_assert_eq!(back, there);
         }
 
         #[test]
@@ -188,7 +191,10 @@ mod tests {
             }
             match encoded(&Json, &value) {
                 Ok(_) => prop_assert_eq!(round_trip(&Json, &value).unwrap(), value),
-                Err(error) => prop_assert!(depth > Bounded::DEEPEST && error.to_string().contains("nested too deep")),
+                Err(error) => {
+                    prop_assert!(depth > Bounded::DEEPEST);
+                    prop_assert!(error.to_string().contains("nested too deep"));
+                }
             }
         }
     }

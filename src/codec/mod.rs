@@ -1,8 +1,8 @@
 //! How a value becomes bytes and comes back.
 //!
-//! A memo encodes with [`Postcard`] unless [`MemoBuilder::codec`](crate::MemoBuilder::codec) says otherwise. Take
-//! `Json` (feature `json`) for values that postcard cannot carry, and write a [`Codec`] of your own for values that
-//! have a format already, or that should be read without a copy.
+//! A memo encodes with [`Postcard`] unless [`MemoBuilder::codec`](crate::MemoBuilder::codec) says otherwise.
+//! Take `Json` (feature `json`) for values that postcard cannot carry, and write a [`Codec`] of your own for
+//! values that have a format already, or that should be read without a copy.
 
 #[cfg(feature = "json")]
 mod json;
@@ -25,8 +25,8 @@ pub use crate::shape::Shape;
 /// How values of type `V` become bytes and come back.
 ///
 /// What is decoded must be what was encoded: a value that would not come back as it was is an error of
-/// [`encode`](Self::encode), and bytes that are not whole are an error of [`decode`](Self::decode), never a panic and
-/// never another value. The memo turns both into a computation, counts them, and keeps them for
+/// [`encode`](Self::encode), and bytes that are not whole are an error of [`decode`](Self::decode), never a
+/// panic and never another value. The memo turns both into a computation, counts them, and keeps them for
 /// [`Memo::last_failure`](crate::Memo::last_failure); it names itself and its types in front of the message.
 ///
 /// Both are called from any thread, several at a time.
@@ -65,8 +65,8 @@ pub use crate::shape::Shape;
 ///
 ///     fn decode(&self, payload: &Payload) -> Result<Color> {
 ///         let text = std::str::from_utf8(payload).map_err(Error::other)?;
-///         let channels: Vec<u8> = text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(Error::other)?;
-///         match channels[..] {
+///         let channels: Result<Vec<u8>, _> = text.split(',').map(str::parse).collect();
+///         match channels.map_err(Error::other)?[..] {
 ///             [red, green, blue] => Ok(Color { red, green, blue }),
 ///             _ => Err(Error::other(format!("`{text}` is not a color"))),
 ///         }
@@ -81,28 +81,29 @@ pub use crate::shape::Shape;
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Codec<V>: Send + Sync + 'static {
-    /// The name and version of the format. Entries of another `id` are never decoded: change it with the bytes.
+    /// The name and version of the format. Entries of another `id` are never decoded: change it with the
+    /// bytes.
     fn id(&self) -> &str;
 
-    /// What a stored value must look like to be read back. Entries of another shape are never decoded, so a changed
-    /// type is a clean miss. Asked once, when the memo is opened.
+    /// What a stored value must look like to be read back. Entries of another shape are never decoded, so a
+    /// changed type is a clean miss. Asked once, when the memo is opened.
     ///
     /// # Errors
     ///
-    /// When values of `V` could be encoded and never be decoded, or when that cannot be told: opening the memo
-    /// fails with it.
+    /// When values of `V` could be encoded and never be decoded, or when that cannot be told: opening the
+    /// memo fails with it.
     fn shape(&self) -> Result<Shape>;
 
     /// Writes `value` to `out`, in as many pieces as it likes.
     ///
     /// # Errors
     ///
-    /// Those of `out`, passed on with `?`, and [`Error::other`](crate::Error::other) for a value that would not come
-    /// back as it is. What was written until then is dropped.
+    /// Those of `out`, passed on with `?`, and [`Error::other`](crate::Error::other) for a value that would
+    /// not come back as it is. What was written until then is dropped.
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()>;
 
-    /// Reads a value back from all the bytes that `encode` wrote for it. They passed a checksum; yet a codec does not
-    /// trust them with an allocation or a panic.
+    /// Reads a value back from all the bytes that `encode` wrote for it. They passed a checksum; yet a codec
+    /// does not trust them with an allocation or a panic.
     ///
     /// # Errors
     ///
@@ -112,9 +113,9 @@ pub trait Codec<V>: Send + Sync + 'static {
 
 /// The bytes of one stored value.
 ///
-/// It owns them (on disk a large payload is a mapped file), and clones share them: a codec may keep a clone within the value
-/// and hand out views instead of copies. They never change, and are freed with the last clone. Their address is
-/// not aligned to anything.
+/// It owns them (on disk a large payload is a mapped file), and clones share them: a codec may keep a clone
+/// within the value and hand out views instead of copies. They never change, and are freed with the last
+/// clone. Their address is not aligned to anything.
 ///
 /// # Examples
 ///

@@ -61,8 +61,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Writes what still waits when the serialization succeeded. A refusal of the writer comes before whatever the
-    /// serializer made of it; any other failure is put into words by `explain`.
+    /// Writes what still waits when the serialization succeeded. A refusal of the writer comes before
+    /// whatever the serializer made of it; any other failure is put into words by `explain`.
     pub(super) fn finish<E>(
         mut self,
         serialized: Result<(), E>,

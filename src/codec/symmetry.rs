@@ -1,20 +1,23 @@
 //! Whether the two halves that serde derives for a type agree with each other.
 //!
-//! They need not. Of `enum { A, #[serde(skip)] B, C, D }` the one half writes `C` as number 2 and the other one reads
-//! `D` under that number: postcard hands out another value without any error. The same goes for `skip_serializing` on a
-//! field, `skip_deserializing`, and any skip in a tuple struct; no serializer is told of these. So the samples by
-//! which [`Shape`] traces a type, which reach every variant and every field, are sent there and back when a memo is
-//! opened. Encoding is not slowed down by it.
+//! They need not. Of `enum { A, #[serde(skip)] B, C, D }` the one half writes `C` as number 2 and the other
+//! one reads `D` under that number: postcard hands out another value without any error. The same goes for
+//! `skip_serializing` on a field, `skip_deserializing`, and any skip in a tuple struct; no serializer is told
+//! of these. So the samples by which [`Shape`] traces a type, which reach every variant and every field, are
+//! sent there and back when a memo is opened. Encoding is not slowed down by it.
 
 use std::{any::type_name, cell::Cell, marker::PhantomData};
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
-use super::{Codec, Payload, Postcard, Shape};
+use super::{Codec, Payload, Postcard, Shape, postcard};
 use crate::{
     Result,
     error::{Error, Kind},
 };
+
+/// Bounds the work for one sample.
+const LESSER: usize = 64;
 
 thread_local! {
     /// How a sample came back wrongly; a `Deserialize` has no other place to leave it.
@@ -24,8 +27,8 @@ thread_local! {
 /// Refuses a type of which a sample does not come back as it was.
 pub(super) fn check<V: Serialize + DeserializeOwned>() -> Result<()> {
     DISAGREEMENT.take();
-    // Whether `V` itself can be traced was asked before. What else may end the samples, such as a `Serialize` that panics
-    // on one of them, is no disagreement.
+    // Whether `V` itself can be traced was asked before. What else may end the samples, such as a `Serialize`
+    // that panics on one of them, is no disagreement.
     let _ = Shape::of::<Sample<V>>();
     DISAGREEMENT.take().map_or(Ok(()), |how| Err(unsupported::<V>(&how)))
 }
@@ -43,14 +46,32 @@ impl<'de, V: Serialize + DeserializeOwned> Deserialize<'de> for Sample<V> {
     }
 }
 
-/// A value that is refused when it is encoded is never stored, so it need not come back.
+/// How a sample, or one with less in it, comes back wrongly.
 fn disagreement<V: Serialize + DeserializeOwned>(sample: &V) -> Option<String> {
     let there = bytes(sample).ok()?;
+    let lesser = || emptied(&there).find_map(|bytes| lost(&postcard::leading::<V>(&bytes)?));
+    lost(sample).or_else(lesser)
+}
+
+/// A value that is refused when it is encoded is never stored, so it need not come back.
+fn lost<V: Serialize + DeserializeOwned>(value: &V) -> Option<String> {
+    let there = bytes(value).ok()?;
     let back = Codec::<V>::decode(&Postcard, &Payload::from(there.clone()));
     match back.and_then(|back| bytes(&back)) {
         Err(error) => Some(error.to_string()),
         Ok(again) => (sorted(again) != sorted(there)).then(|| "it came back as another value".into()),
     }
+}
+
+/// A one may stand for a `Some`, or for a single element: makes nothing of it, here and there. Samples are
+/// full, and what is skipped is skipped when it is empty.
+fn emptied(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let ones = bytes.iter().enumerate().filter(|(_, byte)| **byte == 1).map(|(place, _)| place);
+    ones.take(LESSER).map(|place| {
+        let mut lesser = bytes.to_vec();
+        lesser.get_mut(place).into_iter().for_each(|byte| *byte = 0);
+        lesser
+    })
 }
 
 fn bytes<V: Serialize + DeserializeOwned>(value: &V) -> Result<Vec<u8>> {
@@ -170,6 +191,7 @@ mod tests {
         refused::<Read>();
         refused::<BTreeMap<u8, Read>>();
         refused::<Pair>();
+        refused::<Vec<(u8, Pair)>>();
         refused::<Variant>();
     }
 

@@ -11,7 +11,7 @@ use std::{
 use proptest::{collection::vec, prelude::*};
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, Payload};
+use super::Codec;
 use crate::Result;
 
 /// A bit of everything that serde has a word for, and that compares equal to itself.

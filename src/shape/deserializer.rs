@@ -68,8 +68,8 @@ impl Tracer<'_> {
 
     /// The variant to look at now: of which the least was seen, or by which a value is surely made.
     fn variant(&mut self, kind: usize, variants: usize) -> usize {
-        if !self.brief && self.node.parts.is_empty() {
-            (0..variants).for_each(|index| _ = self.node.part(index));
+        if !self.brief {
+            self.node.extend(variants);
         }
         let preferred = if self.brief { None } else { self.node.least_seen() };
         let preferred =
@@ -154,7 +154,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         let preferred = self.node.pick.unwrap_or(usize::from(self.brief));
         let some = self.choose(preferred, 2, false) == 0;
         let result = if some {
-            visitor.visit_some(self.part(0, type_name::<V::Value>()))
+            visitor.visit_some(self.part(0, type_name::<V::Value>())?)
         } else {
             visitor.visit_none()
         };
@@ -168,7 +168,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         self = self.enter::<V>(Head::NewtypeStruct(name))?;
-        let result = visitor.visit_newtype_struct(self.part(0, type_name::<V::Value>()));
+        let result = visitor.visit_newtype_struct(self.part(0, type_name::<V::Value>())?);
         self.leave(Extent::of(result.is_ok(), true));
         result
     }
@@ -213,7 +213,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         let kind = self.node.kind.unwrap_or_default();
         let pick = self.variant(kind, variants.len());
         let name = variants.get(pick).copied().unwrap_or_default();
-        let mut content = self.part(pick, type_name::<V::Value>());
+        let mut content = self.part(pick, type_name::<V::Value>())?;
         let result = visitor.visit_enum(Variant { content: &mut content, name, index: pick });
         // A variant that is refused unread has no contents that a value could have.
         let read = content.node.head.is_some();

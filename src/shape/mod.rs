@@ -58,7 +58,8 @@ impl Shape {
     /// The shape of `V` in a format that does not describe itself, such as postcard.
     ///
     /// Values of `V` are made from sample data and dropped; a type that validates is offered dates, addresses,
-    /// identifiers and the like until it accepts one. It takes microseconds, and is bounded for every type.
+    /// identifiers and the like until it accepts one. It takes microseconds, and is bounded for every type. Of a
+    /// `Deserialize` that decides by what it has read what to read next, only what the samples lead to is seen.
     ///
     /// # Errors
     ///

@@ -1,9 +1,6 @@
 //! What a type turned out to read, as a tree that grows from sample to sample.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Write as _,
-};
+use std::{collections::HashMap, fmt::Write as _};
 
 /// What a type asked for at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,8 +87,8 @@ pub(super) struct Node {
     /// The type is described at another place, and what is below only serves to make a value.
     pub(super) reference: bool,
     /// By position: elements, fields, variants; a key and a value.
-    pub(super) parts: BTreeMap<usize, Node>,
-    /// How many neighbours shared this node in the latest sample.
+    pub(super) parts: Vec<Node>,
+    /// How many neighbours shared this node in the longest sample.
     pub(super) run: usize,
     /// The sample or the alternative that was taken last.
     pub(super) pick: Option<usize>,
@@ -102,8 +99,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn part(&mut self, index: usize) -> &mut Self {
-        self.parts.entry(index).or_default()
+    /// Makes room for parts, and for no more than these: there are many small nodes.
+    pub(super) fn extend(&mut self, len: usize) {
+        let missing = len.saturating_sub(self.parts.len());
+        self.parts.reserve_exact(missing);
+        self.parts.extend(std::iter::repeat_with(Self::default).take(missing));
     }
 
     pub(super) fn extent(&self) -> Extent {
@@ -114,7 +114,7 @@ impl Node {
     /// described elsewhere are not waited for.
     pub(super) fn close(&mut self, own: Extent) -> bool {
         self.own = self.own.max(own);
-        let parts = if self.reference { None } else { self.parts.values().map(Self::extent).min() };
+        let parts = if self.reference { None } else { self.parts.iter().map(Self::extent).min() };
         let extent = parts.map_or(self.own, |least| least.min(self.own));
         let further = extent > self.extent;
         self.extent = extent;
@@ -123,8 +123,8 @@ impl Node {
 
     /// The part of which the least was seen, unless all are whole.
     pub(super) fn least_seen(&self) -> Option<usize> {
-        let unfinished = self.parts.iter().filter(|(_, part)| part.extent < Extent::Whole);
-        unfinished.min_by_key(|(_, part)| part.extent).map(|(&index, _)| index)
+        let unfinished = self.parts.iter().enumerate().filter(|(_, part)| part.extent < Extent::Whole);
+        unfinished.min_by_key(|(_, part)| part.extent).map(|(index, _)| index)
     }
 
     /// The canonical text of what was seen. A type that stands in itself, or a second time, is a reference:
@@ -153,7 +153,7 @@ impl Description {
             let next = self.numbers.len();
             self.numbers.entry(kind).or_insert(next);
         }
-        node.parts.values().for_each(|part| self.number(part));
+        node.parts.iter().for_each(|part| self.number(part));
     }
 
     fn node(&mut self, node: &Node) {
@@ -203,8 +203,8 @@ impl Description {
 
     fn list(&mut self, open: &str, node: &Node, close: &str) {
         self.text.push_str(open);
-        for (index, part) in &node.parts {
-            if *index > 0 {
+        for (index, part) in node.parts.iter().enumerate() {
+            if index > 0 {
                 self.text.push(',');
             }
             self.node(part);
@@ -220,7 +220,7 @@ impl Description {
         for (index, field) in fields.iter().enumerate() {
             self.words(if index > 0 { "," } else { "" }, field);
             self.text.push(':');
-            match node.parts.get(&index) {
+            match node.parts.get(index) {
                 Some(part) => self.node(part),
                 None => self.text.push('?'),
             }
@@ -230,8 +230,8 @@ impl Description {
 
     fn variants(&mut self, variants: &[&str], node: &Node) {
         self.text.push('{');
-        for (index, part) in &node.parts {
-            self.words(if *index > 0 { "," } else { "" }, variants.get(*index).unwrap_or(&"?"));
+        for (index, part) in node.parts.iter().enumerate() {
+            self.words(if index > 0 { "," } else { "" }, variants.get(index).unwrap_or(&"?"));
             match part.head {
                 Some(_) => self.node(part),
                 None => self.text.push('!'),

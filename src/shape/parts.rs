@@ -18,23 +18,27 @@ const DISTINCT: usize = 16;
 
 /// Hands out the parts of one place.
 pub(super) struct Parts<'p, 't> {
+    /// The place whose parts these are.
     whole: &'p mut Tracer<'t>,
+    /// As many are handed out; then there are no more.
     count: usize,
     /// How many were asked for, of `count`.
     pub(super) handed: usize,
     /// How many nodes the elements have taken so far.
     nodes: usize,
+    /// How many elements the latest of these nodes stands for.
+    run: usize,
     /// The type of the element before.
     neighbour: &'static str,
 }
 
 impl<'p, 't> Parts<'p, 't> {
     pub(super) fn new(whole: &'p mut Tracer<'t>, count: usize) -> Self {
-        Self { whole, count, handed: 0, nodes: 0, neighbour: "" }
+        Self { whole, count, handed: 0, nodes: 0, run: 0, neighbour: "" }
     }
 
     /// The next element. Fields of a struct have a node each, and elements of a list share theirs.
-    fn element(&mut self, inside: &'static str) -> Tracer<'_> {
+    fn element(&mut self, inside: &'static str) -> Result<Tracer<'_>, Refusal> {
         let distinct = match self.whole.node.head {
             Some(Head::Seq) => 1,
             Some(Head::Struct(..) | Head::Fields(_)) => self.count,
@@ -44,10 +48,12 @@ impl<'p, 't> Parts<'p, 't> {
         self.neighbour = inside;
         self.handed += 1;
         self.nodes += usize::from(!repeated);
-        let mut element = self.whole.part(self.nodes.saturating_sub(1), inside);
-        element.node.run = if repeated { element.node.run + 1 } else { 1 };
+        self.run = if repeated { self.run + 1 } else { 1 };
+        let run = self.run;
+        let mut element = self.whole.part(self.nodes.saturating_sub(1), inside)?;
+        element.node.run = element.node.run.max(run);
         element.repeated |= repeated;
-        element
+        Ok(element)
     }
 }
 
@@ -58,7 +64,7 @@ impl<'de> SeqAccess<'de> for Parts<'_, '_> {
         if self.handed >= self.count {
             return Ok(None);
         }
-        seed.deserialize(self.element(type_name::<T::Value>())).map(Some)
+        seed.deserialize(self.element(type_name::<T::Value>())?).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -73,12 +79,12 @@ impl<'de> MapAccess<'de> for Parts<'_, '_> {
         if self.handed >= self.count {
             return Ok(None);
         }
-        seed.deserialize(self.whole.part(0, type_name::<K::Value>())).map(Some)
+        seed.deserialize(self.whole.part(0, type_name::<K::Value>())?).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
         self.handed += 1;
-        seed.deserialize(self.whole.part(1, type_name::<S::Value>()))
+        seed.deserialize(self.whole.part(1, type_name::<S::Value>())?)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -121,7 +127,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, '_> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refusal> {
         self.content.reach(Head::Newtype)?;
-        let value = seed.deserialize(self.content.part(0, type_name::<T::Value>()));
+        let value = seed.deserialize(self.content.part(0, type_name::<T::Value>())?);
         self.content.close(Extent::Seen);
         value
     }

@@ -24,7 +24,7 @@ const VARIATIONS: usize = 1 << 10;
 /// of it was handed out.
 pub(super) fn trace<V: DeserializeOwned>(session: &mut Session) -> Result<Node, Failure> {
     let mut root = Node::default();
-    let mut refusal = String::new();
+    let mut refusal = String::from("it has too many parts");
     while root.extent() < Extent::Whole && !session.is_spent() {
         if let Err(refused) = sample::<V>(&mut root, session, Vec::new())? {
             refusal = format!("`{}`, or what it is part of, refused every sample: {refused}", session.latest);

@@ -10,13 +10,14 @@ use super::node::Head;
 const DEPTH: usize = 128;
 /// How often a type may stand in itself before another alternative is looked for.
 const REENTRY: usize = 3;
+/// Bounds the memory for a type that is made of an exponential number of parts: 7 MiB.
+const NODES: usize = 1 << 16;
 /// Bounds the work for a type with very many parts that validate.
-const SAMPLES: usize = 1 << 12;
-/// Bounds the work for a type that is made of an exponential number of parts, or is a huge array. A place takes
-/// some 25 ns, so that this is 7 ms; further elements of an array cost a sixteenth, for an array of 65 000 has to be
-/// read anew for each sample of what comes after it.
-const BUDGET: usize = PRICE << 18;
-const PRICE: usize = 16;
+const SAMPLES: usize = 1 << 14;
+/// Bounds the work in places reached. One takes some 25 ns, so that this is 25 ms. Further elements of an array cost a
+/// quarter, for an array of 65 000 has to be read anew for each sample of what comes after it.
+const BUDGET: usize = PRICE << 20;
+const PRICE: usize = 4;
 
 /// How the format that will be used reads a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +63,11 @@ impl fmt::Display for Refusal {
 /// generic type. `TypeId` would ask for `'static`, which serde's visitors are not.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Identity {
+    /// With the names of all fields or variants.
     head: Head,
+    /// The full name of the visitor, with module and parameters.
     visitor: &'static str,
+    /// The full name of what the visitor makes, and its size: two releases of one crate share their names.
     value: &'static str,
     size: usize,
 }
@@ -89,12 +93,14 @@ pub(super) struct Choice {
 #[derive(Debug)]
 struct Open {
     kind: usize,
+    /// Of an enum, once it was chosen.
     variant: Option<usize>,
 }
 
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) format: Format,
+    /// Every type that was met, numbered in that order.
     identities: HashMap<Identity, usize>,
     /// By the number that `identities` gives.
     kinds: Vec<Kind>,
@@ -112,6 +118,9 @@ pub(super) struct Session {
     failure: Option<Failure>,
     /// The type that was handed a leaf last.
     pub(super) latest: &'static str,
+    /// Places that exist; never over `NODES` by more than one.
+    nodes: usize,
+    /// Samples begun, of `SAMPLES`.
     samples: usize,
     /// What was charged so far, of `BUDGET`.
     spent: usize,
@@ -130,6 +139,7 @@ impl Session {
             learned: false,
             failure: None,
             latest: "",
+            nodes: 0,
             samples: 0,
             spent: 0,
         }
@@ -145,7 +155,7 @@ impl Session {
     }
 
     pub(super) fn is_spent(&self) -> bool {
-        self.samples >= SAMPLES || self.spent >= BUDGET
+        self.samples >= SAMPLES || self.spent >= BUDGET || self.nodes >= NODES
     }
 
     /// How many places were reached, in how many samples.
@@ -167,10 +177,17 @@ impl Session {
     /// Pays for one more place that is reached.
     pub(super) fn charge(&mut self, depth: usize, repeated: bool) -> Result<(), Refusal> {
         self.spent += if repeated { 1 } else { PRICE };
-        if self.spent >= BUDGET {
+        if self.spent >= BUDGET || self.nodes >= NODES {
             return Err(Refusal("it has too many parts".into()));
         }
         if depth > DEPTH { Err(Refusal("it is nested too deeply".into())) } else { Ok(()) }
+    }
+
+    /// Counts a place that was never reached before.
+    pub(super) fn discover(&mut self, head: Head) -> Head {
+        self.learned = true;
+        self.nodes += 1;
+        head
     }
 
     /// The number of the type that `V` builds.

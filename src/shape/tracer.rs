@@ -1,6 +1,6 @@
 //! Where a sample is at: one place of the value, and what is known about it.
 
-use serde::de::Visitor;
+use serde::de::{Error as _, Visitor};
 
 use super::{
     node::{Extent, Head, Node},
@@ -28,24 +28,24 @@ impl<'t> Tracer<'t> {
         Self { node, session, inside, brief: false, repeated: false, depth: 0 }
     }
 
-    pub(super) fn part(&mut self, index: usize, inside: &'static str) -> Tracer<'_> {
-        Tracer {
-            node: self.node.part(index),
+    /// Steps into one part.
+    pub(super) fn part(&mut self, index: usize, inside: &'static str) -> Result<Tracer<'_>, Refusal> {
+        self.node.extend(index + 1);
+        let node = self.node.parts.get_mut(index).ok_or_else(|| Refusal::custom("there is no such part"))?;
+        Ok(Tracer {
+            node,
             session: &mut *self.session,
             inside,
             brief: self.brief,
             repeated: self.repeated,
             depth: self.depth + 1,
-        }
+        })
     }
 
     /// Records what is asked for here.
     pub(super) fn reach(&mut self, head: Head) -> Result<(), Refusal> {
         self.session.charge(self.depth, self.repeated)?;
-        let known = *self.node.head.get_or_insert_with(|| {
-            self.session.learned = true;
-            head
-        });
+        let known = *self.node.head.get_or_insert_with(|| self.session.discover(head));
         if known == head { Ok(()) } else { Err(self.session.fail(Failure::Fickle(self.inside))) }
     }
 

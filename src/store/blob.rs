@@ -61,6 +61,7 @@ const BUFFER: usize = 128 << 10;
 const MAPPED: u64 = 256 << 10;
 
 /// What a blob says about its payload.
+#[expect(clippy::struct_field_names, reason = "the head of the key stands in the head of the blob")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) generation: [u8; 16],

@@ -1,10 +1,6 @@
-//! StoreBuilder: the options of a store, their checks, and the open itself.
+//! `StoreBuilder`: the options of a store, their checks, and the open itself.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
@@ -189,7 +185,7 @@ impl StoreBuilder {
         }
     }
 
-    fn open_ours(self, directory: &PathBuf) -> Result<Store> {
+    fn open_ours(self, directory: &Path) -> Result<Store> {
         let opened = self.start(directory);
         match &opened {
             Ok(store) => registry::opened(directory, &store.handle),
@@ -198,9 +194,9 @@ impl StoreBuilder {
         opened
     }
 
-    fn start(self, directory: &PathBuf) -> Result<Store> {
+    fn start(self, directory: &Path) -> Result<Store> {
         let lock_file = manifest::lock(directory, self.lock_timeout.unwrap_or(LOCK_TIMEOUT))?;
-        let core = Arc::new(Core::new(Some(directory.clone()), &self.settings()));
+        let core = Arc::new(Core::new(Some(directory.to_owned()), &self.settings()));
         *lock(&core.lock_file) = Some(lock_file);
         let unclean = match lifecycle::start(&core) {
             Ok(unclean) => unclean,

@@ -24,7 +24,7 @@ use crate::{
     observe::{Event, Observer},
     stats::{Counters, Stats},
     store::{
-        engine::Engine,
+        engine::{Engine, Health},
         ledger::{GenerationId, Ledger},
         lifecycle,
         maintenance::Maintenance,
@@ -197,20 +197,17 @@ impl Core {
         drop(before);
     }
 
-    /// Passes the outcome of a call to `engine` on. What it failed by decides what becomes of it: after a refusal of
-    /// the operating system it is opened again later (sled's errors are sticky), a damaged index never.
+    /// Passes on the outcome of calls to `engine`. When one failed, its health decides what becomes of it: after a
+    /// refusal of the operating system it is opened again later, a damaged index never.
     pub(crate) fn minded<T>(&self, engine: &Arc<Engine>, outcome: Result<T>) -> Result<T> {
-        let Err(error) = &outcome else { return outcome };
-        let current = self.engine().is_ok_and(|running| Arc::ptr_eq(&running, engine));
-        match error.kind() {
-            Kind::Corrupt | Kind::Engine if current => {
-                self.condemned.store(true, Ordering::Release);
+        outcome.inspect_err(|error| {
+            let health = engine.health();
+            let current = || self.engine().is_ok_and(|running| Arc::ptr_eq(&running, engine));
+            if health != Health::Sound && current() {
+                self.condemned.fetch_or(health == Health::Damaged, Ordering::AcqRel);
                 self.rest(error);
             }
-            Kind::Io if current => self.rest(error),
-            _ => {}
-        }
-        outcome
+        })
     }
 
     /// An engine that does not answer is left where it is: leaked, so that nobody waits for it any more.
@@ -259,6 +256,7 @@ impl Core {
     }
 
     /// Drops what left the memory tier and tells what was evicted: after the writer lock was given back.
+    #[expect(clippy::needless_pass_by_value, reason = "what leaves is dropped here")]
     pub(crate) fn settle(&self, leaving: Leaving) {
         for (name, entries) in &leaving.evicted {
             self.counters_of(name).evicted(*entries);

@@ -6,14 +6,18 @@ use crate::{
     clock::Timestamp,
     error::Result,
     store::{
+        engine::Tables,
         ledger::GenerationId,
         order::{OrderRow, Rank, Tally},
-        writer::{Place, Tables, Writer},
+        writer::{Place, Writer},
     },
 };
 
 /// How many rows are walked in one stretch: about a millisecond under the lock.
 const STRETCH: usize = 1_000;
+
+/// The key of the last row that a walk has seen.
+pub(crate) type Seen = Option<[u8; 8]>;
 
 impl Writer<'_> {
     /// Makes room until the entries of `name`, or of the whole store, are within the bounds. Expired entries leave
@@ -39,12 +43,13 @@ impl Writer<'_> {
 
     fn next_to_leave(&mut self, name: Option<&str>) -> Result<Option<(GenerationId, OrderRow)>> {
         let now = self.core.clock.now();
-        let mut first: Option<(Rank, GenerationId, OrderRow)> = None;
         let generations: Vec<GenerationId> = self.ledger.of_name(name).map(|(id, _)| id).collect();
+        let mut first: Option<(Rank, GenerationId, OrderRow)> = None;
         for id in generations {
-            let Some(row) = self.front(id, now)? else { continue };
-            let ttl = self.ttl_of(id);
-            let rank = Rank::of(&row, self.ledger.is_retired(id), now, ttl);
+            let Some(row) = self.with_tables(id, |writer, tables| writer.front(tables, id, now))? else {
+                continue;
+            };
+            let rank = Rank::of(&row, self.ledger.is_retired(id), now, self.ttl_of(id));
             if first.as_ref().is_none_or(|(best, _, _)| rank < *best) {
                 first = Some((rank, id, row));
             }
@@ -59,73 +64,68 @@ impl Writer<'_> {
     }
 
     /// The row of a generation that leaves first: an expired one if there is any, else the oldest.
-    fn front(&mut self, id: GenerationId, now: Timestamp) -> Result<Option<OrderRow>> {
-        let tables = self.tables(id)?;
+    fn front(&mut self, tables: &Tables, id: GenerationId, now: Timestamp) -> Result<Option<OrderRow>> {
         if self.ledger.generations.get(&id).is_some_and(|found| found.account.wants_expiries()) {
-            self.load_expiries(id, &tables)?;
+            self.load_expiries(tables, id)?;
         }
         while let Some(sequence) =
-            self.ledger.generations.get_mut(&id).and_then(|found| found.account.take_expired(now))
+            self.ledger.generations.get(&id).and_then(|found| found.account.expired(now))
         {
             let key = OrderRow::key(sequence);
-            let value = self.core.minded(&tables.engine, tables.order.get(&key))?;
-            if let Some(row) = value.and_then(|value| OrderRow::decode(&key, &value)) {
+            if let Some(row) = tables.order.get(&key)?.and_then(|value| OrderRow::decode(&key, &value)) {
                 return Ok(Some(row));
             }
+            self.account(id, super::order::Account::drop_expired);
         }
-        loop {
-            let Some((key, value)) = self.core.minded(&tables.engine, tables.order.first())? else {
-                return Ok(None);
-            };
+        while let Some((key, value)) = tables.order.first()? {
             if let Some(row) = OrderRow::decode(&key, &value) {
                 return Ok(Some(row));
             }
-            self.core.minded(&tables.engine, tables.order.remove(&key))?;
+            tables.order.remove(&key)?;
         }
+        Ok(None)
     }
 
-    fn load_expiries(&mut self, id: GenerationId, tables: &Tables) -> Result<()> {
+    fn load_expiries(&mut self, tables: &Tables, id: GenerationId) -> Result<()> {
         let mut expiries = Vec::new();
-        let mut after: Option<[u8; 8]> = None;
+        let mut seen = None;
         loop {
-            let rows = self.stretch(tables, after)?;
+            let rows = stretch(tables, seen)?;
             let Some(last) = rows.last() else { break };
-            after = Some(OrderRow::key(last.sequence));
+            seen = Some(OrderRow::key(last.sequence));
             expiries.extend(rows.iter().map(|row| (row.lifetime.expires, row.sequence)));
         }
         self.account(id, |account| account.set_expiries(expiries.into_iter()));
         Ok(())
     }
 
-    fn stretch(&self, tables: &Tables, after: Option<[u8; 8]>) -> Result<Vec<OrderRow>> {
-        let rows = tables.order.rows(after.as_ref().map(<[u8; 8]>::as_slice), STRETCH);
-        let rows = self.core.minded(&tables.engine, rows)?;
-        Ok(rows.iter().filter_map(|(key, value)| OrderRow::decode(key, value)).collect())
-    }
-
     /// Takes the entry of a row out, and the row. A row whose record is gone or is a newer one only goes itself.
     fn expel(&mut self, id: GenerationId, row: &OrderRow, counts: bool) -> Result<bool> {
-        let tables = self.tables(id)?;
         let Some((name, owner)) =
             self.ledger.generations.get(&id).map(|found| (found.row.name.clone(), found.owner))
         else {
             return Ok(false);
         };
+        let fresh = !row.lifetime.is_over(self.core.clock.now(), self.ttl_of(id));
         let place = Place { generation: id, memo: &name, owner };
-        let expelled = self.take(&tables, place, &row.digest, Some(row));
-        let expelled = self.core.minded(&tables.engine, expelled)?;
-        if !expelled {
-            let dropped = self.drop_row(&tables, place, row.sequence, row.size);
-            self.core.minded(&tables.engine, dropped)?;
-            return Ok(false);
-        }
-        if let Some(owner) = owner {
+        let expelled = self.with_tables(id, |writer, tables| {
+            let expelled = writer.take(tables, place, &row.digest, Some(row))?;
+            if !expelled {
+                writer.drop_row(tables, place, row.sequence, row.size)?;
+            }
+            Ok(expelled)
+        })?;
+        if expelled && fresh {
+            // Nobody who read it may put it into memory any more.
+            self.publish(owner, &row.digest, None);
+        } else if expelled && let Some(owner) = owner {
+            // Its computation may be under way: that one is wanted.
             self.leaving.values.extend(self.core.memory.remove(owner, &row.digest));
         }
-        if counts {
+        if expelled && counts {
             self.count_evicted(name);
         }
-        Ok(true)
+        Ok(expelled)
     }
 
     fn count_evicted(&mut self, name: String) {
@@ -135,16 +135,10 @@ impl Writer<'_> {
         }
     }
 
-    /// Takes out what has expired in one generation, a stretch at a time behind `after`; where it ended, if it did not.
-    pub(crate) fn sweep(
-        &mut self,
-        id: GenerationId,
-        after: Option<[u8; 8]>,
-        swept: &mut Tally,
-    ) -> Result<Option<[u8; 8]>> {
-        let tables = self.tables(id)?;
+    /// Takes out what has expired in one stretch of a generation behind `seen`; where that ended, if there is more.
+    pub(crate) fn sweep(&mut self, id: GenerationId, seen: Seen, swept: &mut Tally) -> Result<Seen> {
+        let rows = self.with_tables(id, |_, tables| stretch(tables, seen))?;
         let (now, ttl) = (self.core.clock.now(), self.ttl_of(id));
-        let rows = self.stretch(&tables, after)?;
         for row in rows.iter().filter(|row| row.lifetime.is_over(now, ttl)) {
             if self.expel(id, row, false)? {
                 swept.add(Tally { entries: 1, bytes: row.size });
@@ -159,8 +153,7 @@ impl Writer<'_> {
         else {
             return Ok(false);
         };
-        let tables = self.tables(id)?;
-        let rows = self.stretch(&tables, Some(OrderRow::key(counted)))?;
+        let rows = self.with_tables(id, |_, tables| stretch(tables, Some(OrderRow::key(counted))))?;
         self.account(id, |account| account.count(&rows));
         Ok(!rows.is_empty())
     }
@@ -170,21 +163,37 @@ impl Writer<'_> {
     pub(crate) fn count_live(&mut self, id: GenerationId) -> Result<Tally> {
         while self.recount(id)? {}
         let Some(found) = self.ledger.generations.get(&id) else { return Ok(Tally::default()) };
-        let (mut tally, unordered) = (found.account.tally().unwrap_or_default(), found.account.unordered);
-        let tables = self.tables(id)?;
+        let (tally, unordered) = (found.account.tally().unwrap_or_default(), found.account.unordered);
         let (now, ttl) = (self.core.clock.now(), self.ttl_of(id));
-        let mut after = None;
-        loop {
-            let rows = self.stretch(&tables, after)?;
-            let Some(last) = rows.last() else { return Ok(tally) };
-            after = Some(OrderRow::key(last.sequence));
-            for row in &rows {
-                if row.lifetime.is_over(now, ttl) {
-                    tally.subtract(row.size);
-                } else if !unordered {
-                    return Ok(tally);
-                }
+        self.with_tables(id, |_, tables| {
+            count_live(tables, tally, |row| row.lifetime.is_over(now, ttl), unordered)
+        })
+    }
+}
+
+fn count_live(
+    tables: &Tables,
+    mut tally: Tally,
+    is_over: impl Fn(&OrderRow) -> bool,
+    unordered: bool,
+) -> Result<Tally> {
+    let mut seen = None;
+    loop {
+        let rows = stretch(tables, seen)?;
+        let Some(last) = rows.last() else { return Ok(tally) };
+        seen = Some(OrderRow::key(last.sequence));
+        for row in &rows {
+            if is_over(row) {
+                tally.subtract(row.size);
+            } else if !unordered {
+                return Ok(tally);
             }
         }
     }
+}
+
+/// The next rows behind `seen`; none at the end.
+fn stretch(tables: &Tables, seen: Seen) -> Result<Vec<OrderRow>> {
+    let rows = tables.order.rows(seen.as_ref().map(<[u8; 8]>::as_slice), STRETCH)?;
+    Ok(rows.iter().filter_map(|(key, value)| OrderRow::decode(key, value)).collect())
 }

@@ -31,14 +31,6 @@ impl GenerationId {
         let digest = key::digest(&("memolith generation", name, version, codec, shape.as_bytes()))?;
         Ok(Self(*digest.as_bytes().first_chunk().unwrap_or(&[0; 16])))
     }
-
-    pub(crate) fn records_table(self) -> Vec<u8> {
-        format!("records/{self}").into_bytes()
-    }
-
-    pub(crate) fn order_table(self) -> Vec<u8> {
-        format!("order/{self}").into_bytes()
-    }
 }
 
 impl fmt::Display for GenerationId {
@@ -64,8 +56,6 @@ pub(crate) struct CatalogRow {
 }
 
 impl CatalogRow {
-    pub(crate) const TABLE: &'static [u8] = b"memos";
-
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(24 + self.name.len());
         bytes.extend_from_slice(&self.version.to_le_bytes());

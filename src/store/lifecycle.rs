@@ -6,10 +6,11 @@
 //!
 //! *Close*: take the engine away, drop it, settle it if anything was written, write "closed".
 
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt as _;
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     thread,
@@ -22,9 +23,9 @@ use crate::{
     store::{
         blob,
         core::Core,
-        engine::{self, Engine, Table},
+        engine::{self, Engine},
         ledger::{CatalogRow, Generation, GenerationId, Ledger},
-        manifest::{Closed, Found, Manifest, fingerprint},
+        manifest::{self, Closed, Found, Manifest, fingerprint},
         order::{Account, OrderRow, Tally},
     },
     sync::lock,
@@ -81,7 +82,9 @@ fn indexes(directory: &Path) -> Vec<u64> {
 /// A file or folder in a store's directory that is the store's.
 pub(super) fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    OURS.contains(&name) || name.strip_prefix("index-").is_some_and(|number| number.parse::<u64>().is_ok())
+    OURS.contains(&name)
+        || name.starts_with(manifest::UNNAMED)
+        || name.strip_prefix("index-").is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
 /// Brings the engine up, on the index that the manifest names or on a new one. Whether accounts and blobs want looking
@@ -90,11 +93,11 @@ pub(super) fn start(core: &Core) -> Result<bool> {
     let Some(directory) = core.directory.clone() else {
         return Err(Error::new(Kind::Closed, "the store has no directory"));
     };
+    let mut state = State::read(core, &directory)?;
     for folder in ["blobs", "trash"] {
         blob::make_folder(&directory.join(folder))?;
     }
     discard_leftovers(core, &directory);
-    let mut state = State::read(core, &directory)?;
     for _ in 0..2 {
         match state.open(core, &directory) {
             Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
@@ -107,8 +110,13 @@ pub(super) fn start(core: &Core) -> Result<bool> {
     state.open(core, &directory)
 }
 
-/// What lies in the trash was left there by an earlier run.
+/// What lies in the trash was left there by an earlier run, and so was a manifest that never got its name.
 fn discard_leftovers(core: &Core, directory: &Path) {
+    for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if file.file_name().to_str().is_some_and(|name| name.starts_with(manifest::UNNAMED)) {
+            let _ = fs::remove_file(file.path());
+        }
+    }
     let files = fs::read_dir(directory.join("trash")).into_iter().flatten().flatten();
     for file in files.filter(|file| blob::is_ours(&file.path())) {
         // A draft may be of this very process, when the engine comes back from a rest.
@@ -174,11 +182,10 @@ impl State {
 
     /// The ledger as the index has it, with the memos that are open already taken over from `before`.
     fn load(&self, engine: &Engine, before: &Ledger) -> Result<Ledger> {
-        let catalog = engine.table(CatalogRow::TABLE)?;
-        let mut generations = self.generations(engine, &catalog)?;
+        let mut generations = self.generations(engine)?;
         for (id, open) in before.generations.iter().filter(|(_, generation)| generation.owner.is_some()) {
             let account = Account::new(Some(Tally::default()), false);
-            catalog.insert(&id.0, &open.row.encode())?;
+            engine.catalog().insert(&id.0, &open.row.encode())?;
             let row = open.row.clone();
             let found = generations.entry(*id).or_insert_with(|| Generation { row, account, owner: None });
             found.owner = open.owner;
@@ -190,9 +197,9 @@ impl State {
         Ok(ledger)
     }
 
-    fn generations(&self, engine: &Engine, catalog: &Table) -> Result<BTreeMap<GenerationId, Generation>> {
+    fn generations(&self, engine: &Engine) -> Result<BTreeMap<GenerationId, Generation>> {
         let mut generations = BTreeMap::new();
-        for (key, value) in catalog.rows(None, usize::MAX)? {
+        for (key, value) in engine.catalog().rows(None, usize::MAX)? {
             let (Ok(id), Some(row)) = (<[u8; 16]>::try_from(&*key), CatalogRow::decode(&value)) else {
                 return Err(Error::new(Kind::Corrupt, "the catalog of the index is damaged"));
             };
@@ -229,11 +236,15 @@ impl State {
 }
 
 fn last_row(engine: &Engine, id: GenerationId) -> Result<Option<OrderRow>> {
-    let row = engine.table(&id.order_table())?.last()?;
+    let row = engine.tables(id)?.order.last()?;
     Ok(row.and_then(|(key, value)| OrderRow::decode(&key, &value)))
 }
 
 /// sled makes its files for everybody to read.
+#[cfg(not(unix))]
+fn close_to_others(_: &Path) {}
+
+#[cfg(unix)]
 fn close_to_others(folder: &Path) {
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {
         let mode = if file.path().is_dir() { 0o700 } else { 0o600 };
@@ -245,6 +256,10 @@ fn close_to_others(folder: &Path) {
 /// once, on the maintenance thread.
 pub(super) fn shut(core: &Core) -> Result<()> {
     core.mark_closed();
+    let mut writer = core.writer();
+    // Lost with an engine that does not work, and of no use then.
+    let _ = writer.touch_all();
+    writer.finish();
     let engine = core.stop();
     let shut = match (engine, &core.directory) {
         (Some(engine), Some(directory)) => shut_engine(core, engine, directory),

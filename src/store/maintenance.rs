@@ -46,7 +46,10 @@ pub(crate) struct Maintenance {
 
 /// What the thread was asked for.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of orders, each given or not")]
 struct Orders {
+    /// Who does the work.
+    worker: Option<thread::ThreadId>,
     /// Whether there is a thread; without one everything is done on the thread of the caller.
     running: bool,
     stirred: bool,
@@ -124,6 +127,11 @@ impl Maintenance {
         orders.flushed.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether long work had better end: the store is closing.
+    pub(crate) fn is_closing(&self) -> bool {
+        lock(&self.orders).close
+    }
+
     fn wait_for_answer<'a>(
         &self,
         orders: MutexGuard<'a, Orders>,
@@ -151,6 +159,10 @@ impl Maintenance {
         }
         orders.close = true;
         self.called.notify_one();
+        if orders.worker == Some(thread::current().id()) {
+            // The last handle went with a value that this thread dropped: it closes when it is done with that.
+            return Ok(());
+        }
         let deadline = Deadline::after(patience);
         loop {
             if let Some(closed) = &orders.closed {
@@ -161,6 +173,7 @@ impl Maintenance {
     }
 
     fn work(&self, core: &Core) {
+        lock(&self.orders).worker = Some(thread::current().id());
         loop {
             let orders = self.next();
             if orders.flush {
@@ -231,6 +244,7 @@ impl Maintenance {
 }
 
 /// One round of the thread.
+#[expect(clippy::struct_excessive_bools, reason = "a list of orders, each given or not")]
 struct Work {
     flush: bool,
     /// The last flush that this round answers.
@@ -249,11 +263,11 @@ fn recover(core: &Core) {
 
 fn recount(core: &Core) -> Result<()> {
     let generations: Vec<(GenerationId, String)> = {
-        let mut writer = core.writer();
+        let writer = core.writer();
         writer.ledger().of_name(None).map(|(id, found)| (id, found.row.name.clone())).collect()
     };
     for (id, name) in generations {
-        while !core.is_closed() && core.writer().recount(id)? {}
+        while !core.maintenance.is_closing() && core.writer().recount(id)? {}
         let mut writer = core.writer();
         let evicted = writer.evict(Some(&name)).and_then(|()| writer.evict(None));
         writer.finish();
@@ -301,7 +315,7 @@ pub(crate) fn retire_orphans(core: &Core) -> Result<Tally> {
         fs::read_dir(&blobs).into_iter().flatten().flatten().filter(|folder| blob::is_ours(&folder.path()))
     {
         for file in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
-            if core.is_closed() {
+            if core.maintenance.is_closing() {
                 return Ok(retired);
             }
             if let Some(bytes) = retire_orphan(core, &file.path())? {
@@ -318,7 +332,7 @@ pub(crate) fn retire_orphans(core: &Core) -> Result<Tally> {
 fn retire_orphan(core: &Core, path: &Path) -> Result<Option<u64>> {
     let (Some(id), Some(trash)) = (id_of(path), core.trash()) else { return Ok(None) };
     let head = Head::read(path);
-    let writer = core.writer();
+    let mut writer = core.writer();
     let known = match &head {
         Ok(head) => writer.owns_blob(head, id)?,
         Err(error) if error.is_corrupt() => false,

@@ -35,6 +35,9 @@ use crate::{
     store::order::Tally,
 };
 
+/// What the name of a manifest begins with until it takes the place of the old one.
+pub(crate) const UNNAMED: &str = "MANIFEST.";
+
 const FORMAT: u64 = 1;
 
 /// Takes the lock of `directory`, waiting for at most `patience`. It goes with the file that is returned.
@@ -152,7 +155,7 @@ impl Manifest {
     pub(crate) fn write(&self, directory: &Path) -> Result<()> {
         let path = directory.join("MANIFEST");
         let replace = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new().prefix("MANIFEST.").tempfile_in(directory)?;
+            let mut file = tempfile::Builder::new().prefix(UNNAMED).tempfile_in(directory)?;
             file.write_all(self.encode().as_bytes())?;
             file.persist(&path)?;
             Ok(())

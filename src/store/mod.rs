@@ -44,7 +44,7 @@ pub(crate) use self::{
     core::Core,
     ledger::{Bounds, CatalogRow, GenerationId},
     shelf::{Found, Item, Shelf},
-    writer::Entry,
+    writer::{Entry, Leaving},
 };
 use crate::{
     error::{Error, Result},
@@ -189,7 +189,6 @@ impl Store {
     ///     .open(path)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
     pub fn builder() -> StoreBuilder {
         StoreBuilder::default()
     }
@@ -388,8 +387,13 @@ impl Store {
         &self.handle.live
     }
 
-    /// The shelf of a generation, for one memo at a time.
-    pub(crate) fn shelf(&self, generation: GenerationId, row: CatalogRow, bounds: Bounds) -> Shelf {
+    /// The shelf of a generation, for one memo at a time, and what left to make it so: to be settled outside every lock.
+    pub(crate) fn shelf(
+        &self,
+        generation: GenerationId,
+        row: CatalogRow,
+        bounds: Bounds,
+    ) -> (Shelf, Leaving) {
         static OWNERS: AtomicU64 = AtomicU64::new(1);
         let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = row.name.as_str().into();
@@ -398,8 +402,7 @@ impl Store {
         if let Err(error) = writer.adopt(generation, row, owner, bounds) {
             writer.leaving.errors.push(error);
         }
-        writer.finish();
-        Shelf::new(Arc::clone(core), generation, name, owner)
+        (Shelf::new(Arc::clone(core), generation, name, owner), writer.release())
     }
 }
 

@@ -139,6 +139,10 @@ impl Account {
         self.latest_expiry = self.latest_expiry.max(expires);
         if let Some(heap) = self.by_expiry.as_mut().filter(|_| expires != Timestamp::NEVER) {
             heap.push(Reverse((expires, row.sequence)));
+            // Mostly rows that are gone: walking over those that are left is cheaper than keeping them.
+            if heap.len() as u64 > 2 * self.tally.entries + 1_024 {
+                self.by_expiry = None;
+            }
         }
     }
 
@@ -158,14 +162,15 @@ impl Account {
             Some(rows.filter(|(expires, _)| *expires != Timestamp::NEVER).map(Reverse).collect());
     }
 
-    /// Takes out the sequence of a row that has expired though older ones may live.
-    pub(crate) fn take_expired(&mut self, now: Timestamp) -> Option<u64> {
-        let heap = self.by_expiry.as_mut()?;
-        let Reverse((expires, sequence)) = *heap.peek()?;
-        (expires <= now).then(|| {
-            heap.pop();
-            sequence
-        })
+    /// The sequence of a row that has expired though older ones may live. It stays until it is dropped.
+    pub(crate) fn expired(&self, now: Timestamp) -> Option<u64> {
+        let Reverse((expires, sequence)) = *self.by_expiry.as_ref()?.peek()?;
+        (expires <= now).then_some(sequence)
+    }
+
+    /// The row of the sequence that `expired` gave is gone.
+    pub(crate) fn drop_expired(&mut self) {
+        self.by_expiry.as_mut().map(BinaryHeap::pop);
     }
 }
 
@@ -223,10 +228,12 @@ mod tests {
         account.added(&row(3, 150));
         assert!(account.wants_expiries());
         account.set_expiries([(Timestamp(100), 1), (Timestamp(200), 2), (Timestamp(150), 3)].into_iter());
-        assert_eq!(account.take_expired(Timestamp(99)), None);
-        assert_eq!(account.take_expired(Timestamp(150)), Some(1));
-        assert_eq!(account.take_expired(Timestamp(150)), Some(3));
-        assert_eq!(account.take_expired(Timestamp(150)), None);
+        assert_eq!(account.expired(Timestamp(99)), None);
+        assert_eq!(account.expired(Timestamp(150)), Some(1));
+        account.drop_expired();
+        assert_eq!(account.expired(Timestamp(150)), Some(3));
+        account.drop_expired();
+        assert_eq!(account.expired(Timestamp(150)), None);
     }
 
     #[test]

@@ -128,7 +128,9 @@ extern "C" fn close_all() {
         })
         .collect();
     drop(stores);
-    open.iter().for_each(|core| core.maintenance.begin_close());
+    for core in &open {
+        core.maintenance.begin_close();
+    }
     let deadline = Deadline::after(FAREWELL);
     for core in &open {
         let left = deadline.remaining().unwrap_or_default();

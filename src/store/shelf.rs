@@ -93,9 +93,11 @@ impl Shelf {
     }
 
     fn record(&self, digest: &Digest) -> Result<Option<Bytes>> {
+        if self.core.directory.is_none() {
+            return Ok(None);
+        }
         let engine = self.core.awake()?;
-        let read =
-            engine.table(&self.generation.records_table()).and_then(|table| table.get(digest.as_bytes()));
+        let read = engine.tables(self.generation).and_then(|tables| tables.records.get(digest.as_bytes()));
         self.core.minded(&engine, read)
     }
 
@@ -120,7 +122,7 @@ impl Shelf {
         let engine = self.core.engine()?;
         for other in others {
             // Under the lock: a generation that is dropped meanwhile would be made again.
-            if engine.table(&other.records_table())?.get(digest.as_bytes())?.is_some() {
+            if engine.tables(other)?.records.get(digest.as_bytes())?.is_some() {
                 return Ok(Found::Missing(Reason::Outdated));
             }
         }
@@ -197,12 +199,8 @@ impl Shelf {
     /// The memo was dropped: nobody owns its entries in memory and its flights any more.
     pub(crate) fn release(&self) {
         let mut writer = self.core.writer();
-        if let Some(found) = writer.ledger().generations.get_mut(&self.generation)
-            && found.owner == Some(self.owner)
-        {
-            found.owner = None;
-        }
-        writer.leaving.values.extend(self.core.memory.remove_owner(self.owner));
+        // That it was in use is only ever of use to an engine that works.
+        let _ = writer.disown(self.generation, self.owner);
         writer.finish();
     }
 }

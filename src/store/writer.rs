@@ -29,7 +29,7 @@ use crate::{
     store::{
         blob::{self, Finished, Head},
         core::Core,
-        engine::{Engine, Table},
+        engine::Tables,
         ledger::{Bounds, CatalogRow, Generation, GenerationId, Ledger, RETIREMENT},
         order::{Account, OrderRow, Tally},
     },
@@ -57,13 +57,6 @@ pub(crate) struct Leaving {
     pub(crate) evicted: Vec<(String, u64)>,
     /// Trouble that concerns no single call.
     pub(crate) errors: Vec<Error>,
-}
-
-/// The two tables of a generation, and the engine that they lie in.
-pub(super) struct Tables {
-    pub(super) engine: Arc<Engine>,
-    pub(super) records: Arc<Table>,
-    pub(super) order: Arc<Table>,
 }
 
 /// Which generation, and who owns its entries in memory and in flight.
@@ -94,24 +87,31 @@ impl Core {
 impl Writer<'_> {
     /// Gives the lock back, then does what must not happen under it.
     pub(crate) fn finish(self) {
+        let core = self.core;
+        core.settle(self.release());
+    }
+
+    /// Gives the lock back; what must not happen under it is left to the caller, who holds another.
+    pub(crate) fn release(self) -> Leaving {
         let Self { core, ledger, leaving } = self;
         drop(ledger);
         core.maintenance.stir();
-        core.settle(leaving);
+        leaving
     }
 
-    pub(crate) fn ledger(&mut self) -> &mut Ledger {
-        &mut self.ledger
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
-    pub(super) fn tables(&self, generation: GenerationId) -> Result<Tables> {
+    /// Runs calls to the tables of a generation, and minds what they say of the engine.
+    pub(super) fn with_tables<T>(
+        &mut self,
+        generation: GenerationId,
+        call: impl FnOnce(&mut Self, &Tables) -> Result<T>,
+    ) -> Result<T> {
         let engine = self.core.engine()?;
-        let open = || {
-            let records = engine.table(&generation.records_table())?;
-            Ok((records, engine.table(&generation.order_table())?))
-        };
-        let (records, order) = self.core.minded(&engine, open())?;
-        Ok(Tables { engine, records, order })
+        let outcome = engine.tables(generation).and_then(|tables| call(self, &tables));
+        self.core.minded(&engine, outcome)
     }
 
     /// Puts an entry in, unless `claim` was revoked since it began: then what was computed is no longer wanted.
@@ -125,10 +125,11 @@ impl Writer<'_> {
         if claim.is_some_and(|claim| !claim.is_current()) {
             return Ok(false);
         }
-        let tables = self.tables(place.generation)?;
-        let put = self.replace(&tables, place, entry, payload);
-        self.publish(place.owner, entry.digest, claim);
-        self.core.minded(&tables.engine, put)?;
+        self.with_tables(place.generation, |writer, tables| {
+            let put = writer.replace(tables, place, entry, payload);
+            writer.publish(place.owner, entry.digest, claim);
+            put
+        })?;
         Ok(true)
     }
 
@@ -223,7 +224,7 @@ impl Writer<'_> {
     }
 
     /// From here on nobody can hand out or keep what the key meant before.
-    fn publish(&mut self, owner: Option<u64>, digest: &Digest, claim: Option<&Claim<'_>>) {
+    pub(super) fn publish(&mut self, owner: Option<u64>, digest: &Digest, claim: Option<&Claim<'_>>) {
         let Some(owner) = owner else { return };
         flight().revoke(&Seat { owner, digest: *digest.as_bytes() }, claim);
         self.leaving.values.extend(self.core.memory.remove(owner, digest));
@@ -231,10 +232,12 @@ impl Writer<'_> {
 
     /// Whether there was a record. The memory tier forgets the key whatever happens on disk.
     pub(crate) fn remove(&mut self, place: Place<'_>, digest: &Digest) -> Result<bool> {
-        let removed = self.tables(place.generation).and_then(|tables| {
-            let removed = self.take(&tables, place, digest, None);
-            self.core.minded(&tables.engine, removed)
-        });
+        if self.core.directory.is_none() {
+            self.publish(place.owner, digest, None);
+            return Ok(false);
+        }
+        let removed =
+            self.with_tables(place.generation, |writer, tables| writer.take(tables, place, digest, None));
         self.publish(place.owner, digest, None);
         removed
     }
@@ -287,7 +290,7 @@ impl Writer<'_> {
     pub(crate) fn adopt(
         &mut self,
         generation: GenerationId,
-        row: CatalogRow,
+        row: &CatalogRow,
         owner: u64,
         bounds: Bounds,
     ) -> Result<()> {
@@ -305,7 +308,7 @@ impl Writer<'_> {
             found.row.last_used.after(FRESH) <= row.last_used || found.row.ttl_millis != row.ttl_millis;
         if stale {
             found.row = row.clone();
-            self.write_catalog(generation, &row)?;
+            self.write_catalog(generation, row)?;
         }
         for retired in self.ledger.retired(Some(&name)) {
             let last_used = self.ledger.generations.get(&retired).map(|found| found.row.last_used);
@@ -316,11 +319,37 @@ impl Writer<'_> {
         self.evict(Some(&name))
     }
 
+    /// The memo of `owner` lets go of its generation, which counts as used until now.
+    pub(crate) fn disown(&mut self, generation: GenerationId, owner: u64) -> Result<()> {
+        self.leaving.values.extend(self.core.memory.remove_owner(owner));
+        match self.ledger.generations.get_mut(&generation).filter(|found| found.owner == Some(owner)) {
+            Some(found) => found.owner = None,
+            None => return Ok(()),
+        }
+        self.touch(generation)
+    }
+
+    /// Writes down that every open generation was in use until now.
+    pub(crate) fn touch_all(&mut self) -> Result<()> {
+        let owned: Vec<GenerationId> =
+            self.ledger.of_name(None).filter(|(_, found)| found.owner.is_some()).map(|(id, _)| id).collect();
+        owned.into_iter().try_for_each(|id| self.touch(id))
+    }
+
+    fn touch(&mut self, generation: GenerationId) -> Result<()> {
+        let now = self.core.clock.now();
+        let Some(found) = self.ledger.generations.get_mut(&generation) else { return Ok(()) };
+        if found.row.last_used.after(FRESH) > now {
+            return Ok(());
+        }
+        found.row.last_used = now;
+        let row = found.row.clone();
+        self.write_catalog(generation, &row)
+    }
+
     fn write_catalog(&self, generation: GenerationId, row: &CatalogRow) -> Result<()> {
         let engine = self.core.engine()?;
-        let written =
-            engine.table(CatalogRow::TABLE).and_then(|catalog| catalog.insert(&generation.0, &row.encode()));
-        self.core.minded(&engine, written)
+        self.core.minded(&engine, engine.catalog().insert(&generation.0, &row.encode()))
     }
 
     /// Clears every generation of a memo; those that no memo has open leave the catalog too. All of them are tried.
@@ -339,31 +368,33 @@ impl Writer<'_> {
     pub(crate) fn drop_generation(&mut self, generation: GenerationId) -> Result<Tally> {
         let tally = self.clear(generation)?;
         let engine = self.core.engine()?;
-        let dropped = engine.table(CatalogRow::TABLE).and_then(|catalog| catalog.remove(&generation.0));
-        self.core.minded(&engine, dropped)?;
+        self.core.minded(&engine, engine.catalog().remove(&generation.0))?;
         self.ledger.generations.remove(&generation);
         Ok(tally)
     }
 
     fn drop_tables(&mut self, generation: GenerationId) -> Result<Tally> {
+        if self.core.directory.is_none() {
+            return Ok(Tally::default());
+        }
         let engine = self.core.engine()?;
         if let (Some(folder), Some(trash)) =
             (self.core.path(&format!("blobs/{generation}")), self.core.trash())
         {
             self.core.discard(blob::retire(&folder, &trash)?);
         }
-        let dropped = engine
-            .drop_table(&generation.records_table())
-            .and_then(|()| engine.drop_table(&generation.order_table()));
-        self.core.minded(&engine, dropped)?;
+        self.core.minded(&engine, engine.drop_tables(generation))?;
         let found = self.ledger.generations.get(&generation);
         Ok(found.and_then(|found| found.account.tally()).unwrap_or_default())
     }
 
     /// Whether the record that a blob claims to belong to means this very blob.
-    pub(crate) fn owns_blob(&self, head: &Head, id: BlobId) -> Result<bool> {
-        let tables = self.tables(GenerationId(head.generation))?;
-        let bytes = self.core.minded(&tables.engine, tables.records.get(head.digest.as_bytes()))?;
+    pub(crate) fn owns_blob(&mut self, head: &Head, id: BlobId) -> Result<bool> {
+        let generation = GenerationId(head.generation);
+        if !self.ledger.generations.contains_key(&generation) {
+            return Ok(false);
+        }
+        let bytes = self.with_tables(generation, |_, tables| tables.records.get(head.digest.as_bytes()))?;
         let record = bytes.as_deref().and_then(Record::decode);
         Ok(record.is_some_and(|record| matches!(record.body, Body::Blob { id: named, .. } if named == id)))
     }

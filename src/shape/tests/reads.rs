@@ -88,7 +88,7 @@ fn types_that_validate_are_offered_samples_until_they_accept() {
     traced::<(NaiveTime, NaiveDateTime, Option<NaiveDate>, u8)>("(str,str,option<str>,u8,)");
     traced::<(uuid::Uuid, url::Url, Vec<url::Url>, u8)>("(bytes,str,seq<str>,u8,)");
     traced::<(Email, NonEmpty, Even, u8)>("(str,str,u32,u8,)");
-    traced::<(BTreeMap<Email, Even>, u8)>("(map<str,u32>,u8,)");
+    traced::<(BTreeMap<Email, Vec<Even>>, u8)>("(map<str,seq<u32>>,u8,)");
     traced::<(Vec<Pair<Email>>, Pair<Even>)>(
         "(seq<struct Pair{left:str,right:str}>,struct Pair{left:u32,right:u32},)",
     );

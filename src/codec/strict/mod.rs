@@ -1,17 +1,18 @@
 //! A serializer in front of another one: it forwards everything, and refuses what the format behind it would
 //! change without any error.
 //!
-//! A cache may lose a value; it must not hand out another one. Formats do change values silently: one that tells
-//! fields apart by their position reads on at the wrong place when a field was skipped, and one with a single word
-//! for "nothing" cannot tell `Some(None)` from `None`. The checks that a format does not need are constants and
-//! vanish at compile time: a million floats through it cost what they cost without it.
+//! A cache may lose a value; it must not hand out another one. Formats do change values silently: one that
+//! tells fields apart by their position reads on at the wrong place when a field was skipped, and one with a
+//! single word for "nothing" cannot tell `Some(None)` from `None`. The checks that a format does not need are
+//! constants and vanish at compile time: a million floats through it cost what they cost without it.
+
+mod parts;
 
 use std::{cell::Cell, fmt, marker::PhantomData};
 
-use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant, Serializer,
-};
+use serde::ser::{Serialize, Serializer};
+
+use self::parts::Compound;
 
 /// What a format cannot tell apart.
 pub(super) trait Format {
@@ -335,128 +336,5 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
     #[inline]
     fn is_human_readable(&self) -> bool {
         self.inner.is_human_readable()
-    }
-}
-
-/// A value with parts, on its way.
-struct Compound<'a, C, F> {
-    /// The format's own state.
-    inner: C,
-    context: Context<'a, F>,
-    /// The name of the type, for messages.
-    of: &'static str,
-    /// The name of the variant, or empty.
-    variant: &'static str,
-    /// How many elements a sequence or map still owes; wraps below zero, which is as wrong as any other rest.
-    left: usize,
-}
-
-impl<C, F: Format> Compound<'_, C, F> {
-    #[inline]
-    fn count(&mut self) {
-        self.left = self.left.wrapping_sub(1);
-    }
-
-    #[inline]
-    fn counted<E: serde::ser::Error>(&self) -> Result<(), Refusal<E>> {
-        if F::POSITIONAL && self.left != 0 {
-            return Err(refuse::<F, _>(&format!("{} has not the length that it announced", self.of)));
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn skipped<E: serde::ser::Error>(&self, field: &str) -> Refusal<E> {
-        let separator = if self.variant.is_empty() { "" } else { "::" };
-        let why = format!(
-            "the field `{field}` of `{}{separator}{}` is skipped by `skip_serializing_if`, \
-             and the fields behind it would be read in its place: take the attribute away",
-            self.of, self.variant
-        );
-        refuse::<F, _>(&why)
-    }
-}
-
-/// The traits of values with parts that carry no names.
-macro_rules! forward_parts {
-    ($($trait:ident::$method:ident),* $(,)?) => {$(
-        impl<C: $trait, F: Format> $trait for Compound<'_, C, F> {
-            type Ok = C::Ok;
-            type Error = Refusal<C::Error>;
-
-            #[inline]
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Self::Error> {
-                self.count();
-                self.inner.$method(&self.context.below(value)).map_err(Refusal::Format)
-            }
-
-            #[inline]
-            fn end(self) -> Result<C::Ok, Self::Error> {
-                self.counted()?;
-                self.inner.end().map_err(Refusal::Format)
-            }
-        }
-    )*};
-}
-
-forward_parts! {
-    SerializeSeq::serialize_element,
-    SerializeTuple::serialize_element,
-    SerializeTupleStruct::serialize_field,
-    SerializeTupleVariant::serialize_field,
-}
-
-/// The traits of values with named fields.
-macro_rules! forward_fields {
-    ($($trait:ident),*) => {$(
-        impl<C: $trait, F: Format> $trait for Compound<'_, C, F> {
-            type Ok = C::Ok;
-            type Error = Refusal<C::Error>;
-
-            #[inline]
-            fn serialize_field<T: Serialize + ?Sized>(
-                &mut self,
-                field: &'static str,
-                value: &T,
-            ) -> Result<(), Self::Error> {
-                self.inner.serialize_field(field, &self.context.below(value)).map_err(Refusal::Format)
-            }
-
-            fn skip_field(&mut self, field: &'static str) -> Result<(), Self::Error> {
-                if F::POSITIONAL {
-                    return Err(self.skipped(field));
-                }
-                self.inner.skip_field(field).map_err(Refusal::Format)
-            }
-
-            #[inline]
-            fn end(self) -> Result<C::Ok, Self::Error> {
-                self.inner.end().map_err(Refusal::Format)
-            }
-        }
-    )*};
-}
-
-forward_fields!(SerializeStruct, SerializeStructVariant);
-
-impl<C: SerializeMap, F: Format> SerializeMap for Compound<'_, C, F> {
-    type Ok = C::Ok;
-    type Error = Refusal<C::Error>;
-
-    #[inline]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Self::Error> {
-        self.count();
-        self.inner.serialize_key(&self.context.below(key)).map_err(Refusal::Format)
-    }
-
-    #[inline]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Self::Error> {
-        self.inner.serialize_value(&self.context.below(value)).map_err(Refusal::Format)
-    }
-
-    #[inline]
-    fn end(self) -> Result<C::Ok, Self::Error> {
-        self.counted()?;
-        self.inner.end().map_err(Refusal::Format)
     }
 }
