@@ -391,7 +391,7 @@ impl Store {
     pub(crate) fn shelf(
         &self,
         generation: GenerationId,
-        row: CatalogRow,
+        row: &CatalogRow,
         bounds: Bounds,
     ) -> (Shelf, Leaving) {
         static OWNERS: AtomicU64 = AtomicU64::new(1);
