@@ -8,8 +8,6 @@ use std::{error::Error as StdError, fmt, io, sync::Arc};
 /// The result of an operation that may report trouble with the cache.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-type Cause = Arc<dyn StdError + Send + Sync + 'static>;
-
 /// Trouble with the cache, never with a memoized function.
 ///
 /// Methods that take a closure do not return it: there the value is computed and handed over, and the trouble is
@@ -26,14 +24,21 @@ type Cause = Arc<dyn StdError + Send + Sync + 'static>;
 /// println!("{error}");
 /// # Ok::<(), memolith::Error>(())
 /// ```
-#[derive(Clone, thiserror::Error)]
-#[error("{place}{message}")]
+#[derive(Clone)]
 pub struct Error {
     kind: Kind,
-    message: Arc<str>,
     place: Place,
+    /// Shared by the clones.
+    trouble: Arc<Trouble>,
+}
+
+/// What went wrong and the remedy, in words, and what it goes back to.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Trouble {
+    message: Box<str>,
     #[source]
-    cause: Option<Cause>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 /// What kind of trouble: the predicates of [`Error`] and the counters of `Stats` are drawn from it.
@@ -79,12 +84,17 @@ impl fmt::Display for Place {
 
 impl Error {
     pub(crate) fn new(kind: Kind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: message.as_ref().into(), place: Place::default(), cause: None }
+        Self::caused(kind, message.as_ref(), None)
+    }
+
+    fn caused(kind: Kind, message: &str, cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
+        let trouble = Trouble { message: message.into(), cause };
+        Self { kind, place: Place::default(), trouble: Arc::new(trouble) }
     }
 
     /// The trouble of the operating system at `what`, with its own words kept as the source.
     pub(crate) fn io(what: impl fmt::Display, cause: io::Error) -> Self {
-        Self::new(Kind::Io, format!("{what}: {cause}")).caused_by(cause)
+        Self::caused(Kind::Io, &format!("{what}: {cause}"), Some(cause.into()))
     }
 
     /// What a codec reports about a value or its bytes, for implementors of [`Codec`](crate::codec::Codec).
@@ -95,12 +105,12 @@ impl Error {
     /// ```
     pub fn other(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let cause = cause.into();
-        Self::new(Kind::Encode, cause.to_string()).caused_by(cause)
+        Self::caused(Kind::Encode, &cause.to_string(), Some(cause))
     }
 
-    pub(crate) fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into().into());
-        self
+    /// The same trouble with what it goes back to.
+    pub(crate) fn caused_by(self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { place: self.place, ..Self::caused(self.kind, &self.trouble.message, Some(cause.into())) }
     }
 
     /// Names the memo, its key type and its value type in front of the message, unless that was done already.
@@ -154,7 +164,19 @@ impl Error {
 /// So that a [`Codec`](crate::codec::Codec) can use `?` on what it writes to.
 impl From<io::Error> for Error {
     fn from(cause: io::Error) -> Self {
-        Self::new(Kind::Io, cause.to_string()).caused_by(cause)
+        Self::caused(Kind::Io, &cause.to_string(), Some(cause.into()))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.place, self.trouble)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.trouble.source()
     }
 }
 
@@ -162,8 +184,8 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.kind)
-            .field("message", &self.to_string())
-            .field("cause", &self.cause)
+            .field("place", &self.place.0)
+            .field("trouble", &self.trouble)
             .finish_non_exhaustive()
     }
 }
@@ -179,6 +201,6 @@ mod tests {
         let error = Error::io("writing blobs/x", cause).at(&place).at(&"another".into());
         assert_eq!(error.to_string(), "memo `frames`: writing blobs/x: no space left");
         assert!(error.is_io() && !error.is_corrupt());
-        assert!(StdError::source(&error).is_some());
+        assert!(StdError::source(&error).is_some_and(|source| source.is::<io::Error>()));
     }
 }

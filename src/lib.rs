@@ -1,4 +1,114 @@
-//! memolith remembers the results of slow functions on disk.
+//! memolith remembers the results of slow functions on disk: closure in, value out, and the next call, even after a
+//! restart, is a read instead of a computation.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use memolith::{FileStamp, Memo, Store};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct Frame {
+//!     columns: Vec<Vec<f64>>,
+//! }
+//! # fn read_csv(path: &std::path::Path) -> Frame {
+//! #     let text = std::fs::read_to_string(path).unwrap();
+//! #     Frame { columns: text.lines().map(|line| line.split(',').filter_map(|x| x.parse().ok()).collect()).collect() }
+//! # }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let (cache, rides) = (directory.path().join("cache"), directory.path().join("rides.csv"));
+//! # std::fs::write(&rides, "1,2,3\n4,5,6\n")?;
+//! let store = Store::open_or_temporary(&cache); // never fails; Store::open(&cache)? is the strict form
+//! let frames: Memo<FileStamp, Frame> = Memo::builder("frames") // the name is the function's identity
+//!     .ttl(Duration::from_secs(3600))
+//!     .max_entries(1_000) // the oldest insertion leaves first
+//!     .max_bytes(4 << 30)
+//!     .version(2) // bump it: older entries are never read again
+//!     .open(&store)?;
+//!
+//! let stamp = FileStamp::of(&rides)?; // canonical path, length, modification time: an edit is a miss
+//! let frame = frames.get_or_insert_with(&stamp, || read_csv(&rides)); // a Frame, never an error
+//! # assert_eq!(frame.columns.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # From the top
+//!
+//! A [`Store`] is a directory. A [`Memo`] in it remembers one function: a name, a key type, a value type.
+//! [`Memo::get_or_insert_with`] is the whole of the daily work, [`Memo::get_or_try_insert_with`] the same for functions
+//! that may fail. [`FileStamp`] makes a key of a file. [`Stats`] says what the cache did, [`observe`] tells it while it
+//! happens, and [`codec`] is how values become bytes.
+//!
+//! # What you can rely on
+//!
+//! 1. **Transparent.** A memoized call fails only as its own closure fails. Full disk, damaged file, lost lock, a panic
+//!    inside the engine: the value is computed and handed over all the same. The trouble is counted by kind in
+//!    [`Memo::stats`], kept in [`Memo::last_failure`], and told to the observer.
+//! 2. **Never wrong.** A returned value was computed for exactly this key, by this version of the function, with this
+//!    shape of `V`, and was read back whole. Anything else is a miss.
+//! 3. **Once.** Callers of one key at the same time cause one computation. A failed or panicking computation hands over
+//!    to one of those who wait. Nothing is poisoned, and memos that ask for each other never deadlock.
+//! 4. **Bounded.** `ttl`, `max_entries` and `max_bytes` hold on disk and across restarts.
+//! 5. **It survives.** Restart, an exit without destructors, `kill -9`, truncated or flipped files, no space left: the
+//!    next open works, and what was damaged is a miss.
+//! 6. **Ordered.** A call that starts after `clear`, `remove` or `insert` returned never gets a value whose computation
+//!    began before it.
+//!
+//! # What to use when
+//!
+//! | the slow thing | key | value | note |
+//! |---|---|---|---|
+//! | reading a file into a frame | [`FileStamp`] | `Frame` | an edit of the file is a miss |
+//! | a transform, a statistic | the inputs | the output | put everything that it depends on into the key |
+//! | a query, a call of an API | the request | the answer | with a [`ttl`](MemoBuilder::ttl); [`get_or_try_insert_with`](Memo::get_or_try_insert_with), errors are not stored |
+//! | a model that many threads read | its name | `Arc<Model>` | hits share one value, no copy |
+//! | a picture, a chart | its parameters | `Vec<u8>` | over 4 KiB a file of its own |
+//! | values of `serde_json::Value`, untagged enums | any | any | [`codec`] `Json`, feature `json` |
+//! | a connection, a file handle, a thread | | | not here: it cannot be serialized. A pool of shared objects is planned |
+//!
+//! # What survives what
+//!
+//! | event | what was stored before is |
+//! |---|---|
+//! | restart, `exit`, end of `main`, a panic in `main` | there: open stores are closed at the end of the program, in a `static` too |
+//! | `kill -9`, `abort` | there, but for what was computed in the last 200 ms and took less than 15 ms; what `insert` stored is there, and what `remove` and `clear` took away stays away |
+//! | a flipped bit, a cut or missing file | there, but for what was damaged; damage to the index costs its entries |
+//! | another version of the program, another shape of `V` | a miss, and there again for the old program, for a day |
+//! | an unclean end *and* damage; a loss of power | not promised |
+//!
+//! # When not to use it
+//!
+//! * For functions quicker than a hit: about 0.2 us from memory, some microseconds from disk.
+//! * For one directory and several processes at once: the second gets [`is_in_use`](Error::is_in_use).
+//! * In async code, other than from a blocking thread: a call may wait for another's computation.
+//! * With `panic = "abort"` the panics of the storage engine on damaged files cannot be contained, and end the program.
+//! * On network file systems.
+//! * Where the results are secrets: what is stored is not encrypted. Folders and files that are made are for the owner
+//!   alone (0700, 0600).
+//! * Another program that cuts a payload file while it is being read can end this one by SIGBUS: large payloads are
+//!   mapped.
+//!
+//! # How to notice that caching does not work
+//!
+//! A cache that cannot store is slow, not broken, and so easily goes unseen. In a test:
+//!
+//! ```
+//! # use memolith::{Memo, Store};
+//! # let store = Store::temporary()?;
+//! # let memo: Memo<u32, u64> = Memo::builder("squares").open(&store)?;
+//! memo.get_or_insert_with(&3, || 9);
+//! assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
+//! assert_eq!(memo.stats().inserts, 1);
+//! # Ok::<(), memolith::Error>(())
+//! ```
+//!
+//! # Features
+//!
+//! * `json`: the codec `Json`, for values that postcard cannot read back.
+//! * `tracing`: what the observer is told, as `tracing` events.
 
 mod builder;
 mod checksum;
@@ -21,6 +131,7 @@ mod sync;
 #[doc(hidden)]
 pub mod testing;
 #[cfg(not(feature = "testing"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "faults are planted by tests only"))]
 mod testing;
 
 pub use crate::{
@@ -31,3 +142,8 @@ pub use crate::{
     stats::Stats,
     store::{Store, StoreBuilder, Swept},
 };
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,4 +6,8 @@
 #[macro_use]
 mod vocabulary;
 
+mod codec;
+mod identity;
+mod keys;
 mod smoke;
+mod stamp;

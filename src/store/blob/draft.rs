@@ -1,0 +1,239 @@
+//! A payload on its way to disk: encoded into memory, and from 4 KiB on straight into its file.
+
+use std::{
+    io::{self, Seek as _, SeekFrom, Write},
+    path::Path,
+};
+
+use tempfile::NamedTempFile;
+
+use super::{BLOCK, Head, INLINE, file_size, make_folder, size, strike};
+use crate::{
+    checksum::{Running, checksum},
+    error::{Error, Kind, Result},
+    record::{BlobId, Record},
+    testing::{Faults, Operation},
+};
+
+pub(super) const BUFFER: usize = 128 << 10;
+
+/// A payload on its way: kept in memory up to 4 KiB, streamed into a file from there on, so that no second copy of a
+/// large value ever exists.
+pub(crate) struct Draft<'a> {
+    /// Where files are begun; without one everything stays in memory.
+    room: Option<&'a Path>,
+    /// More than this is refused while it is written, not after.
+    limit: u64,
+    memo: &'a str,
+    key_head: &'a [u8],
+    inline: Vec<u8>,
+    file: Option<Stream>,
+    length: u64,
+    /// The first failure: a codec may have lost it on its way up.
+    failure: Option<Error>,
+    faults: &'a Faults,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(
+        room: Option<&'a Path>,
+        limit: u64,
+        memo: &'a str,
+        key_head: &'a [u8],
+        faults: &'a Faults,
+    ) -> Self {
+        Self { room, limit, memo, key_head, inline: Vec::new(), file: None, length: 0, failure: None, faults }
+    }
+
+    /// The whole payload, or the first thing that went wrong with it.
+    pub(crate) fn finish(mut self) -> Result<Finished> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        match self.file.take() {
+            None => Ok(Finished::Inline(self.inline)),
+            Some(stream) => stream.finish(self.length).map(Finished::Blob),
+        }
+    }
+
+    /// What went wrong beneath the codec.
+    pub(crate) fn failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.length = self.length.saturating_add(bytes.len() as u64);
+        if self.length > self.limit {
+            return Err(oversize(self.limit));
+        }
+        let fits = self.inline.len() + bytes.len() <= INLINE;
+        match (self.room, &mut self.file) {
+            (None, _) => self.inline.extend_from_slice(bytes),
+            (_, None) if fits => self.inline.extend_from_slice(bytes),
+            (_, Some(stream)) => stream.append(bytes)?,
+            (Some(room), none) => {
+                let stream =
+                    none.insert(Stream::begin(room, Head::size(self.memo, self.key_head), self.faults)?);
+                stream.append(&std::mem::take(&mut self.inline))?;
+                stream.append(bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for Draft<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failure.is_none() {
+            self.failure = self.append(bytes).err();
+        }
+        match &self.failure {
+            None => Ok(bytes.len()),
+            Some(failure) => Err(io::Error::other(failure.clone())),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn oversize(limit: u64) -> Error {
+    let remedy = "the value is handed over but not stored; raise `max_bytes` or return less";
+    Error::new(Kind::Oversize, format!("the value is larger than the bound of {limit} bytes: {remedy}"))
+}
+
+/// The file of a draft.
+struct Stream {
+    file: NamedTempFile,
+    /// Bytes that were not written yet, at most [`BUFFER`].
+    buffer: Vec<u8>,
+    /// The checksum of the block that is being filled, and how much of it there is.
+    block: (Running, usize),
+    table: Vec<u64>,
+    head_size: usize,
+    faults: Faults,
+}
+
+impl Stream {
+    fn begin(room: &Path, head_size: usize, faults: &Faults) -> Result<Self> {
+        strike(faults, Operation::BlobWrite)?;
+        let mut file = tempfile::Builder::new()
+            .prefix("draft-")
+            .tempfile_in(room)
+            .map_err(|cause| Error::io(room.display(), cause))?;
+        file.write_all(&vec![0; head_size]).map_err(|cause| Error::io(room.display(), cause))?;
+        let block = (Running::new(), 0);
+        Ok(Self {
+            file,
+            buffer: Vec::with_capacity(BUFFER),
+            block,
+            table: Vec::new(),
+            head_size,
+            faults: faults.clone(),
+        })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.sum(bytes);
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.drain()?;
+        }
+        if bytes.len() >= BUFFER {
+            return self.write(bytes);
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sum(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.block.1));
+            self.block.0.update(now);
+            self.block.1 += now.len();
+            if self.block.1 == BLOCK {
+                self.end_block();
+            }
+            bytes = later;
+        }
+    }
+
+    fn end_block(&mut self) {
+        self.table.push(self.block.0.take());
+        self.block.1 = 0;
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.write(&buffer)?;
+        self.buffer = buffer;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        strike(&self.faults, Operation::BlobWrite)?;
+        self.file.write_all(bytes).map_err(|cause| Error::io(self.file.path().display(), cause))
+    }
+
+    fn finish(mut self, length: u64) -> Result<Blob> {
+        if self.block.1 > 0 {
+            self.end_block();
+        }
+        let table: Vec<u8> = self.table.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        self.buffer.extend_from_slice(&table);
+        self.drain()?;
+        Ok(Blob { file: self.file, length, table_checksum: checksum(&table), head_size: self.head_size })
+    }
+}
+
+/// A payload that is whole.
+pub(crate) enum Finished {
+    Inline(Vec<u8>),
+    Blob(Blob),
+}
+
+impl Finished {
+    /// What the entry will weigh with it.
+    pub(crate) fn weight(&self, memo: &str, key_head: &[u8]) -> u64 {
+        match self {
+            Self::Inline(payload) => Record::weight(key_head, payload.len()),
+            Self::Blob(blob) => {
+                Record::weight(key_head, size_of::<BlobId>()) + size(memo, key_head, blob.length)
+            }
+        }
+    }
+}
+
+/// A payload file that has no name yet; it goes with this value unless it is published.
+pub(crate) struct Blob {
+    file: NamedTempFile,
+    pub(crate) length: u64,
+    pub(crate) table_checksum: u64,
+    head_size: usize,
+}
+
+impl Blob {
+    /// What the file takes on disk.
+    pub(crate) fn size(&self) -> u64 {
+        file_size(self.head_size, self.length)
+    }
+
+    /// Writes the head and gives the file its only name.
+    pub(crate) fn publish(mut self, head: &Head, folder: &Path, id: BlobId) -> Result<()> {
+        let bytes = head.encode();
+        debug_assert_eq!(bytes.len(), self.head_size, "the payload was begun behind a head of this size");
+        let path = folder.join(id.to_string());
+        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(&bytes));
+        written.map_err(|cause| Error::io(path.display(), cause))?;
+        match self.file.persist(&path) {
+            Ok(_) => Ok(()),
+            // The folder goes with `clear`, and when somebody tidied up under us.
+            Err(lost) if lost.error.kind() == io::ErrorKind::NotFound => {
+                make_folder(folder)?;
+                lost.file.persist(&path).map(|_| ()).map_err(|lost| Error::io(path.display(), lost.error))
+            }
+            Err(lost) => Err(Error::io(path.display(), lost.error)),
+        }
+    }
+}
