@@ -38,7 +38,7 @@ const LONGEST_NAME: usize = 512;
 ///     .max_entries(1_000) // the oldest insertion leaves first
 ///     .max_bytes(64 << 20)
 ///     .version(2) // entries of version 1 are never read again
-///     .cache_if(|page| !page.is_empty())
+///     .cache_if(|page: &String| !page.is_empty())
 ///     .open(&store)?;
 /// # Ok::<(), memolith::Error>(())
 /// ```

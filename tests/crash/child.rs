@@ -1,0 +1,123 @@
+//! A process of this binary with a role to play: both of its sides.
+
+use std::{
+    env,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{self, ChildStdout, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+const ROLE: &str = "MEMOLITH_ROLE";
+const DIRECTORY: &str = "MEMOLITH_DIRECTORY";
+const SEED: &str = "MEMOLITH_SEED";
+
+/// No role takes longer, unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The side of the parent. A child that is dropped is killed.
+pub struct Child {
+    process: process::Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Child {
+    pub fn play(role: &str, directory: &Path, seed: u64) -> Self {
+        Self::spawn(Command::new(env::current_exe().unwrap()).env(SEED, seed.to_string()), role, directory)
+    }
+
+    /// Under another umask, which is a property of the process.
+    pub fn play_under(umask: &str, role: &str, directory: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("umask {umask} && exec \"$0\"");
+        Self::spawn(shell.arg("-c").arg(script).arg(env::current_exe().unwrap()), role, directory)
+    }
+
+    pub fn spawn(command: &mut Command, role: &str, directory: &Path) -> Self {
+        let command = command.env(ROLE, role).env(DIRECTORY, directory);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap());
+        Self { process, lines }
+    }
+
+    /// The next whole line that it said; `None` at its end.
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.strip_suffix('\n').map(str::to_owned)
+    }
+
+    #[track_caller]
+    pub fn expect(&mut self, words: &str) {
+        assert_eq!(self.line().as_deref(), Some(words));
+    }
+
+    /// SIGKILL, while it still runs.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        let status = self.process.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "it had ended by itself: {status}");
+    }
+
+    /// Lets it go on behind [`wait_for_release`].
+    pub fn release(&mut self) {
+        drop(self.process.stdin.take());
+    }
+
+    /// How it ended by itself, with what it had said on stderr if that is piped.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        self.release();
+        let status = self.process.wait().unwrap();
+        let mut words = String::new();
+        if let Some(mut stderr) = self.process.stderr.take() {
+            stderr.read_to_string(&mut words).unwrap();
+        }
+        (status, words)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What this process is to play, if it is a child.
+pub fn role() -> Option<String> {
+    env::var(ROLE).ok()
+}
+
+pub fn directory() -> PathBuf {
+    env::var_os(DIRECTORY).unwrap().into()
+}
+
+pub fn seed() -> u64 {
+    env::var(SEED).unwrap().parse().unwrap()
+}
+
+/// One line to the parent, who has it before this returns.
+pub fn say(words: &str) {
+    let mut out = io::stdout().lock();
+    // The parent may be gone.
+    let _ = out.write_all(format!("{words}\n").as_bytes()).and_then(|()| out.flush());
+}
+
+pub fn wait_for_release() {
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// A child that hangs is a failure, and must not outlive its parent.
+pub fn watch() {
+    let begin = Instant::now();
+    thread::spawn(move || {
+        while let Some(left) = PATIENCE.checked_sub(begin.elapsed()) {
+            thread::park_timeout(left);
+        }
+        eprintln!("the child hangs");
+        process::abort();
+    });
+}

@@ -1,0 +1,161 @@
+//! What was acknowledged before `kill -9` is so after it.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use memolith::{Memo, Store};
+
+use crate::{
+    child::{self, Child, say, seed, wait_for_release},
+    harness::Claim,
+    values::{self, Values, value, version_of},
+};
+
+pub const CLAIMS: &[Claim] = &[
+    ("kills::an_acknowledged_removal_stays_removed", removal_stays),
+    ("kills::an_acknowledged_overwrite_stays_overwritten", overwrite_stays),
+    ("kills::an_acknowledged_clear_stays_empty", clear_stays),
+    ("kills::what_was_flushed_is_there", flushed_is_there),
+    ("kills::a_value_that_took_over_15_ms_is_there_once_it_was_handed_over", slow_value_is_there),
+];
+
+const ROUNDS: u64 = 20;
+const KEYS: u32 = 12;
+
+/// Each role opens a store that was left by a close, does one thing, and says so.
+pub fn remove() {
+    let (_store, memo) = values::open(&child::directory());
+    for key in 0..KEYS {
+        // Also out of the memory tier, every other time.
+        assert!(seed() % 2 == 0 || memo.get(&key).unwrap().is_some());
+        assert!(memo.remove(&key).unwrap());
+    }
+    acknowledge();
+}
+
+pub fn overwrite() {
+    let (_store, memo) = values::open(&child::directory());
+    for key in 0..KEYS {
+        memo.insert(&key, &value(key, seed() + 1)).unwrap();
+    }
+    acknowledge();
+}
+
+pub fn clear() {
+    let (store, memo) = values::open(&child::directory());
+    match seed() % 3 {
+        0 => memo.clear().unwrap(),
+        1 => store.clear().unwrap(),
+        _ => assert!(store.remove_memo("values").unwrap()),
+    }
+    acknowledge();
+}
+
+pub fn flush() {
+    let (store, memo) = values::open(&child::directory());
+    for key in 0..KEYS {
+        memo.get_or_insert_with(&key, || value(key, seed()));
+    }
+    if seed() % 2 == 0 { memo.flush().unwrap() } else { store.flush().unwrap() }
+    acknowledge();
+}
+
+/// Over 15 ms of real time, none of it asleep.
+pub fn compute_slowly() {
+    let (_store, memo) = values::open(&child::directory());
+    let key = seed() as u32;
+    memo.get_or_insert_with(&key, || {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(16) {
+            std::hint::spin_loop();
+        }
+        value(key, 0)
+    });
+    acknowledge();
+}
+
+fn acknowledge() {
+    say("done");
+    wait_for_release();
+}
+
+fn kill_when_done(role: &str, directory: &Path, seed: u64) {
+    let mut child = Child::play(role, directory, seed);
+    child.expect("done");
+    child.kill();
+}
+
+/// What the child will find: every key at the version `round`, on a store that was closed.
+fn fill(directory: &Path, round: u64) {
+    let (store, memo) = values::open(directory);
+    (0..KEYS).for_each(|key| memo.insert(&key, &value(key, round)).unwrap());
+    store.close().unwrap();
+}
+
+fn each_round(role: &str, after: impl Fn(u64, &Store, &Values)) {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..ROUNDS {
+        fill(directory.path(), round);
+        kill_when_done(role, directory.path(), round);
+        let (store, memo) = values::open(directory.path());
+        after(round, &store, &memo);
+        store.close().unwrap();
+    }
+}
+
+#[track_caller]
+fn assert_empty(memo: &Values) {
+    (0..KEYS).for_each(|key| assert_eq!(memo.get(&key).unwrap(), None, "{key} came back"));
+    assert!(memo.is_empty() && memo.stats().failures.total() == 0, "{}", memo.stats());
+}
+
+/// B100, B122
+fn removal_stays() {
+    each_round("remove", |_, _, memo| assert_empty(memo));
+}
+
+/// B122
+fn overwrite_stays() {
+    each_round("overwrite", |round, _, memo| {
+        for key in 0..KEYS {
+            let found = memo.get_or_insert_with(&key, || panic!("{key} was lost"));
+            assert_eq!(version_of(key, &found), round + 1, "{key}");
+        }
+        assert_eq!(memo.len(), KEYS as usize);
+    });
+}
+
+/// B95, B96, B101
+fn clear_stays() {
+    each_round("clear", |_, store, memo| {
+        assert_empty(memo);
+        assert_eq!(store.stats().entries, 0);
+    });
+}
+
+fn flushed_is_there() {
+    for seed in 0..4 {
+        let directory = tempfile::tempdir().unwrap();
+        kill_when_done("flush", directory.path(), seed);
+        let (_store, memo) = values::open(directory.path());
+        for key in 0..KEYS {
+            let found = memo.get_or_insert_with(&key, || panic!("{key} was lost"));
+            assert_eq!(version_of(key, &found), seed);
+        }
+    }
+}
+
+fn slow_value_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    for key in 0..10 {
+        kill_when_done("compute slowly", directory.path(), key.into());
+        let store = Store::open(directory.path()).unwrap();
+        let memo: Values = Memo::builder("values").open(&store).unwrap();
+        for key in 0..=key {
+            let found = memo.get_or_insert_with(&key, || panic!("{key} was lost"));
+            assert_eq!(version_of(key, &found), 0);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! One process at a time: the others are told, or wait.
+
+use std::{
+    path::Path,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use memolith::{Memo, Store};
+
+use crate::{
+    child::{Child, directory, say, wait_for_release},
+    harness::Claim,
+    values::{self, Values, value},
+};
+
+pub const CLAIMS: &[Claim] = &[
+    ("locks::a_second_process_is_told_which_store_is_in_use_and_what_to_do", second_is_told),
+    ("locks::a_second_process_waits_until_the_first_closes", second_waits),
+    ("locks::a_process_that_was_killed_blocks_nobody", killed_blocks_nobody),
+    ("locks::open_or_temporary_works_beside_another_process_and_says_why", temporary_works),
+];
+
+/// Keeps the store open until it is released, then closes it.
+pub fn hold() {
+    let (store, memo) = values::open(&directory());
+    memo.insert(&0, &value(0, 0)).unwrap();
+    say("held");
+    wait_for_release();
+    store.close().unwrap();
+}
+
+fn holder(directory: &Path) -> Child {
+    let mut child = Child::play("hold", directory, 0);
+    child.expect("held");
+    child
+}
+
+/// B130
+fn second_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let _holder = holder(directory.path());
+    let (wait, begin) = (Duration::from_millis(60), Instant::now());
+    let error = Store::builder().lock_timeout(wait).open(directory.path()).unwrap_err();
+    assert!(error.is_in_use() && begin.elapsed() >= wait, "{error}");
+    let path = directory.path().canonicalize().unwrap().display().to_string();
+    for word in [path.as_str(), "60ms", "lock_timeout", "open_or_temporary"] {
+        assert!(error.to_string().contains(word), "{word}: {error}");
+    }
+}
+
+fn second_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut holder = holder(directory.path());
+    let path = directory.path().to_owned();
+    let (about_to, begun) = mpsc::channel();
+    let second = thread::spawn(move || {
+        let error = Store::builder().lock_timeout(Duration::ZERO).open(&path).unwrap_err();
+        assert!(error.is_in_use(), "{error}");
+        about_to.send(()).unwrap();
+        Store::builder().lock_timeout(Duration::from_secs(30)).open(&path).unwrap()
+    });
+    begun.recv().unwrap();
+    holder.release();
+    let store = second.join().unwrap();
+    let memo: Values = Memo::builder("values").open(&store).unwrap();
+    assert_eq!(memo.get(&0).unwrap(), Some(value(0, 0)));
+    assert!(holder.end().0.success());
+}
+
+fn killed_blocks_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        holder(directory.path()).kill();
+        let store = Store::builder().lock_timeout(Duration::ZERO).open(directory.path()).unwrap();
+        let memo: Values = Memo::builder("values").open(&store).unwrap();
+        assert_eq!(memo.get(&0).unwrap(), Some(value(0, 0)));
+    }
+}
+
+fn temporary_works() {
+    let directory = tempfile::tempdir().unwrap();
+    let holder = holder(directory.path());
+    let store = Store::builder().lock_timeout(Duration::ZERO).open_or_temporary(directory.path());
+    assert!(store.last_failure().is_some_and(|failure| failure.is_in_use()), "{:?}", store.last_failure());
+    let elsewhere = store.path().unwrap().to_owned();
+    assert_ne!(elsewhere, directory.path().canonicalize().unwrap());
+    let memo: Values = Memo::builder("values").open(&store).unwrap();
+    assert_eq!(memo.get_or_insert_with(&0, || value(0, 7)), value(0, 7));
+    assert_eq!(memo.get_or_insert_with(&0, || panic!("it was remembered")), value(0, 7));
+    drop((memo, store));
+    assert!(!elsewhere.exists());
+    assert!(holder.end().0.success());
+    let (_store, memo) = values::open(directory.path());
+    assert_eq!(memo.get(&0).unwrap(), Some(value(0, 0)), "the first process had its store to itself");
+}

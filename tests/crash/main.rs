@@ -1,0 +1,46 @@
+//! What is left when processes end: at the end of `main`, in the middle of it, by a panic, by `kill -9`; and how two
+//! of them share a directory.
+//!
+//! This binary runs itself again as a child, with a role to play. It has a `main` of its own (`harness = false`),
+//! because one of the claims is about a program that returns from it. `MEMOLITH_SOAK=1` kills a thousand times.
+
+#![allow(unreachable_pub, missing_docs, reason = "a test binary")]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test binary")]
+
+mod child;
+mod ends;
+mod harness;
+mod history;
+mod kills;
+mod locks;
+mod modes;
+mod soak;
+mod values;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Some(role) = child::role() else {
+        let claims = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS, soak::CLAIMS];
+        return harness::run(&claims.concat());
+    };
+    child::watch();
+    match role.as_str() {
+        "return" => ends::remember(),
+        "exit" => ends::exit(),
+        "panic" => ends::panic(),
+        "exit while busy" => ends::exit_while_busy(),
+        "temporary" => ends::temporary(),
+        "relative" => ends::relative(),
+        "remove" => kills::remove(),
+        "overwrite" => kills::overwrite(),
+        "clear" => kills::clear(),
+        "flush" => kills::flush(),
+        "compute slowly" => kills::compute_slowly(),
+        "hold" => locks::hold(),
+        "fill and hold" => modes::fill_and_hold(),
+        "soak" => soak::play(),
+        other => panic!("nobody plays {other}"),
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,146 @@
+//! Threads that are watched: a deadlock is a failure, and who waits is seen to wait.
+
+use std::{
+    fs,
+    panic::resume_unwind,
+    path::PathBuf,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use memolith::{
+    Result,
+    codec::{Codec, Payload, Postcard, Shape},
+};
+
+/// Nothing here takes a second; only a deadlock takes this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a scenario on a thread of its own, so that a deadlock in it fails instead of hanging.
+#[track_caller]
+pub fn watched<T: Send + 'static>(scenario: impl FnOnce() -> T + Send + 'static) -> T {
+    let (end, ended) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let outcome = scenario();
+        let _ = end.send(());
+        outcome
+    });
+    match ended.recv_timeout(PATIENCE) {
+        Err(RecvTimeoutError::Timeout) => panic!("a deadlock: the scenario does not end"),
+        // Without a word it panicked.
+        _ => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+    }
+}
+
+/// A thread whose sleep can be seen.
+pub struct Caller<T> {
+    thread: JoinHandle<T>,
+    /// Where Linux tells about the thread.
+    status: PathBuf,
+}
+
+impl<T: Send + 'static> Caller<T> {
+    pub fn start(call: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (tell, told) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            tell.send(fs::read_link("/proc/thread-self").unwrap_or_default()).unwrap();
+            call()
+        });
+        let status = PathBuf::from("/proc").join(told.recv().unwrap()).join("status");
+        Self { thread, status }
+    }
+
+    /// What the call returned; its panic goes on.
+    #[track_caller]
+    pub fn join(self) -> T {
+        self.outcome().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    pub fn outcome(self) -> thread::Result<T> {
+        self.thread.join()
+    }
+
+    /// How often it fell asleep, if it sleeps now.
+    fn sleep(&self) -> Option<String> {
+        let status = fs::read_to_string(&self.status).ok()?;
+        let line = |name: &str| status.lines().find(|line| line.starts_with(name));
+        line("State:\tS").and(line("voluntary_ctxt_switches:")).map(str::to_owned)
+    }
+}
+
+/// Returns once all of them sleep, and none has woken for a while: whoever a leader keeps waiting is in line by then.
+pub fn until_asleep<T: Send + 'static>(callers: &[Caller<T>]) {
+    let look = || callers.iter().map(Caller::sleep).collect::<Option<Vec<_>>>();
+    let (mut before, mut unchanged) = (None, 0);
+    while unchanged < 20 {
+        thread::yield_now();
+        let now = look();
+        unchanged = if now.is_some() && now == before { unchanged + 1 } else { 0 };
+        before = now;
+    }
+}
+
+/// A point that a thread reaches, and where it stays until it is let go.
+pub struct Gate {
+    reach: Sender<()>,
+    released: Receiver<()>,
+}
+
+/// The other side of a [`Gate`].
+pub struct Keeper {
+    reached: Receiver<()>,
+    release: Sender<()>,
+}
+
+pub fn gate() -> (Gate, Keeper) {
+    let (reach, reached) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    (Gate { reach, released }, Keeper { reached, release })
+}
+
+impl Gate {
+    /// Tells the keeper, and stays until it lets go or gives up.
+    pub fn pass(self) {
+        let _ = self.reach.send(());
+        let _ = self.released.recv();
+    }
+}
+
+impl Keeper {
+    /// Waits until the thread stands at the gate.
+    #[track_caller]
+    pub fn reached(&self) {
+        self.reached.recv_timeout(PATIENCE).unwrap();
+    }
+
+    pub fn release(self) {
+        let _ = self.release.send(());
+    }
+}
+
+/// Postcard that calls somebody before each decoding.
+pub struct Observed<F>(pub F);
+
+impl<V, F: Fn() + Send + Sync + 'static> Codec<V> for Observed<F>
+where
+    Postcard: Codec<V>,
+{
+    #[expect(clippy::unnecessary_literal_bound, reason = "the signature is the trait's")]
+    fn id(&self) -> &str {
+        "observed"
+    }
+
+    fn shape(&self) -> Result<Shape> {
+        Postcard.shape()
+    }
+
+    fn encode(&self, value: &V, out: &mut dyn std::io::Write) -> Result<()> {
+        Postcard.encode(value, out)
+    }
+
+    fn decode(&self, payload: &Payload) -> Result<V> {
+        (self.0)();
+        Postcard.decode(payload)
+    }
+}

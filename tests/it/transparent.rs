@@ -1,0 +1,361 @@
+//! A memoized call fails only as its own closure fails: whatever the disk does, the value is handed over, the trouble
+//! is counted, kept and told, and when it is over the memo remembers again. What code of the user does is in
+//! `contained`.
+
+use std::{
+    fs::{self, File},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use memolith::{
+    Error, Memo, Store, StoreBuilder,
+    observe::Event,
+    stats::Failures,
+    testing::{Fault, Operation},
+};
+
+use crate::{
+    threads::{gate, watched},
+    vocabulary::*,
+};
+
+/// Everything but opening, which is claimed about by itself.
+const OPERATIONS: [Operation; 7] = [
+    Operation::Read,
+    Operation::Write,
+    Operation::Remove,
+    Operation::Scan,
+    Operation::Flush,
+    Operation::BlobWrite,
+    Operation::BlobRead,
+];
+
+/// Those that end; a hang is only bounded for a flush and a close.
+const FAULTS: [Fault; 3] = [Fault::NoSpace, Fault::Corrupt, Fault::Panic];
+
+/// What the observer is told of failures: the memo, if it concerns one, and the message.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<(Option<String>, String)>>>);
+
+impl Told {
+    fn observe(&self, options: StoreBuilder) -> StoreBuilder {
+        let told = Arc::clone(&self.0);
+        options.observer(move |event| {
+            if let Event::Failed { memo, error } = event {
+                told.lock().unwrap().push((memo.map(str::to_owned), error.to_string()));
+            }
+        })
+    }
+
+    fn all(&self) -> Vec<(Option<String>, String)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// A memo of values in the index and one of values in files, both at their bound of two entries.
+struct Scene {
+    bench: Bench,
+    told: Told,
+    store: Store,
+    numbers: Memo<str, u64>,
+    pictures: Memo<str, Vec<u8>>,
+}
+
+impl Scene {
+    fn new(memory: u64) -> Self {
+        let (bench, told) = (Bench::new(), Told::default());
+        let store = told.observe(bench.options().memory(memory)).open(bench.path()).unwrap();
+        let numbers = Memo::builder("numbers").max_entries(2).open(&store).unwrap();
+        let pictures = Memo::builder("pictures").max_entries(2).open(&store).unwrap();
+        let scene = Self { bench, told, store, numbers, pictures };
+        for key in ["kept", "changed"] {
+            miss!(scene.numbers, key => 1);
+            miss!(scene.pictures, key => large(1));
+        }
+        scene
+    }
+
+    /// Calls that took as long as asks for a flush. Whether remembered or computed, the value is the right one.
+    #[track_caller]
+    fn call(&self, key: &str, seed: u8) {
+        let slowly = || self.bench.clock.advance(Duration::from_millis(20));
+        let number = self.numbers.get_or_insert_with(key, || {
+            slowly();
+            seed.into()
+        });
+        assert_eq!(number, u64::from(seed), "{key}");
+        let picture = self.pictures.get_or_try_insert_with(key, || {
+            slowly();
+            Ok::<_, ()>(large(seed))
+        });
+        assert_eq!(picture, Ok(large(seed)), "{key}");
+    }
+
+    /// An overwrite may be refused: then the old value may still be there.
+    #[track_caller]
+    fn overwrite(&self, key: &str) {
+        let inserted = (self.numbers.insert(key, &2), self.pictures.insert(key, &large(2)));
+        let number = self.numbers.get_or_insert_with(key, || 2);
+        let picture = self.pictures.get_or_insert_with(key, || large(2));
+        assert!(number == 2 || (number == 1 && inserted.0.is_err()), "{number} after {inserted:?}");
+        assert!(picture == large(2) || (picture == large(1) && inserted.1.is_err()));
+    }
+
+    /// A hit, an overwrite, misses and, as there is no room, evictions.
+    fn play(&self) {
+        self.call("kept", 1);
+        self.overwrite("changed");
+        for (key, seed) in [("third", 3), ("fourth", 4), ("fifth", 5), ("third", 3)] {
+            self.call(key, seed);
+        }
+        let _ = (self.numbers.get("kept"), self.numbers.len(), self.store.stats());
+    }
+
+    #[track_caller]
+    fn remembers_again(&self) {
+        self.bench.faults.heal();
+        self.bench.clock.advance(MINUTE);
+        for key in ["healed", "healthy"] {
+            miss!(self.numbers, key => 8);
+            miss!(self.pictures, key => large(8));
+            hit!(self.numbers, key => 8);
+            hit!(self.pictures, key => large(8));
+        }
+    }
+
+    /// Closed, so that the maintenance thread does not count on meanwhile.
+    fn reopened_remembers(self) -> (Failures, Told) {
+        let Self { bench, told, store, numbers, pictures } = self;
+        store.close().unwrap();
+        let failures = store.stats().failures;
+        drop((numbers, pictures, store));
+        let store = bench.diskful();
+        hit!(plain(&store, "numbers"), "healthy" => 8);
+        let pictures: Memo<str, Vec<u8>> = Memo::builder("pictures").open(&store).unwrap();
+        hit!(pictures, "healthy" => large(8));
+        (failures, told)
+    }
+}
+
+/// The counter that a fault of an operation belongs to.
+fn counter(operation: Operation, fault: Fault, failures: &Failures) -> u64 {
+    let blob = matches!(operation, Operation::BlobRead | Operation::BlobWrite);
+    match fault {
+        Fault::NoSpace => failures.io,
+        Fault::Panic if !blob => failures.engine,
+        _ => failures.corrupt,
+    }
+}
+
+#[track_caller]
+fn every_fault_is_kept_away_from_the_callers(memory: u64) {
+    for operation in OPERATIONS {
+        for fault in FAULTS {
+            println!("{operation:?} {fault:?}");
+            watched(move || {
+                let scene = Scene::new(memory);
+                scene.bench.faults.plant(operation, fault);
+                scene.play();
+                let failure = scene.numbers.last_failure().or(scene.pictures.last_failure()).unwrap();
+                scene.remembers_again();
+                let (failures, told) = scene.reopened_remembers();
+                let told = told.all();
+                assert_eq!(told.len() as u64, failures.total(), "{told:#?}");
+                assert!(counter(operation, fault, &failures) > 0, "{failures:?}");
+                assert_eq!(counter(operation, fault, &failures), failures.total(), "{told:#?}");
+                assert!(told.iter().any(|(memo, _)| memo.is_some()), "{told:#?}");
+                let words = failure.to_string();
+                let numbers = "memo `numbers` (str -> u64): ";
+                let pictures = "memo `pictures` (str -> alloc::vec::Vec<u8>): ";
+                assert!(words.starts_with(numbers) || words.starts_with(pictures), "{words}");
+            });
+        }
+    }
+}
+
+#[test]
+fn every_fault_of_the_disk_is_kept_away_from_the_callers() {
+    every_fault_is_kept_away_from_the_callers(1 << 20);
+}
+
+#[test]
+fn every_fault_of_the_disk_is_kept_away_from_the_callers_without_memory() {
+    every_fault_is_kept_away_from_the_callers(0);
+}
+
+#[test]
+fn with_a_full_disk_the_memory_remembers() {
+    for operation in [Operation::Write, Operation::BlobWrite] {
+        watched(move || {
+            let scene = Scene::new(1 << 20);
+            scene.bench.faults.plant(operation, Fault::NoSpace);
+            miss!(scene.pictures, "new" => large(7));
+            hit!(scene.pictures, "new" => large(7));
+            if operation == Operation::Write {
+                miss!(scene.numbers, "new" => 7);
+                hit!(scene.numbers, "new" => 7);
+            }
+            assert_eq!(scene.pictures.stats().hits.memory, 1);
+            assert!(scene.pictures.last_failure().unwrap().is_io());
+            scene.remembers_again();
+        });
+    }
+}
+
+/// As on a full disk: the store opens, works in memory, and on disk when there is room again.
+#[test]
+fn a_store_that_cannot_be_opened_for_lack_of_space_computes_and_comes_back() {
+    watched(|| {
+        let bench = Bench::new();
+        bench.faults.plant(Operation::Open, Fault::NoSpace);
+        let store = bench.store();
+        assert!(store.last_failure().unwrap().is_io());
+        let memo = plain(&store, "numbers");
+        miss!(memo, "one" => 1);
+        hit!(memo, "one" => 1);
+        assert!(memo.insert("two", &2).unwrap_err().is_io());
+        assert!(memo.stats().failures.io > 0);
+        bench.faults.heal();
+        bench.clock.advance(MINUTE);
+        miss!(memo, "three" => 3);
+        memo.insert("two", &2).unwrap();
+        drop((memo, store));
+        let memo = plain(&bench.store(), "numbers");
+        hit!(memo, "three" => 3);
+        hit!(memo, "two" => 2);
+    });
+}
+
+/// No index at all can be opened: the strict form says so, the other one works.
+#[test]
+fn a_store_that_can_never_be_opened_is_one_in_memory_that_tells_why() {
+    for fault in [Fault::Corrupt, Fault::Panic] {
+        watched(move || {
+            let bench = Bench::new();
+            bench.faults.plant(Operation::Open, fault);
+            let store = bench.options().open_or_temporary(bench.path());
+            assert!(store.last_failure().is_some());
+            let memo = plain(&store, "numbers");
+            miss!(memo, "one" => 1);
+            hit!(memo, "one" => 1);
+            store.close().unwrap();
+        });
+    }
+}
+
+#[test]
+fn in_place_of_a_file_there_is_a_temporary_store_that_tells_why() {
+    watched(|| {
+        let bench = Bench::new();
+        fs::write(bench.path(), "mine").unwrap();
+        let store = bench.options().open_or_temporary(bench.path());
+        temporary_because(&store, Error::is_config);
+        assert_eq!(fs::read(bench.path()).unwrap(), b"mine");
+    });
+}
+
+/// Another process is only another file handle to the lock.
+#[test]
+fn in_place_of_a_directory_in_use_there_is_a_temporary_store_that_tells_why() {
+    watched(|| {
+        let bench = Bench::new();
+        fs::create_dir(bench.path()).unwrap();
+        let lock = File::create(bench.path().join("LOCK")).unwrap();
+        lock.try_lock().unwrap();
+        let options = || bench.options().lock_timeout(Duration::ZERO);
+        assert!(options().open(bench.path()).unwrap_err().is_in_use());
+        temporary_because(&options().open_or_temporary(bench.path()), Error::is_in_use);
+        lock.unlock().unwrap();
+        assert!(options().open(bench.path()).is_ok());
+    });
+}
+
+#[track_caller]
+fn temporary_because(store: &Store, why: fn(&Error) -> bool) {
+    let told = store.last_failure().unwrap();
+    assert!(why(&told), "{told}");
+    let memo = Memo::builder("numbers").memory(0).open(store).unwrap();
+    miss!(memo, "one" => 1_u64);
+    hit!(memo, "one" => 1);
+    let path = store.path().unwrap().to_owned();
+    assert!(path.is_dir());
+    store.close().unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn memos_of_a_closed_store_compute() {
+    watched(|| {
+        let scene = Scene::new(1 << 20);
+        hit!(scene.numbers, "kept" => 1);
+        scene.store.close().unwrap();
+        for _ in 0..2 {
+            miss!(scene.numbers, "kept" => 1);
+            miss!(scene.pictures, "new" => large(7));
+        }
+        assert!(scene.numbers.get("kept").is_err() && scene.numbers.insert("kept", &1).is_err());
+        assert!(scene.numbers.remove("kept").is_err() && scene.numbers.clear().is_err());
+        assert_eq!(scene.numbers.stats().failures.closed, 2);
+        let failure = scene.numbers.last_failure().unwrap().to_string();
+        assert!(failure.contains("numbers") && failure.contains("open it again"), "{failure}");
+        scene.store.close().unwrap();
+        hit!(plain(&scene.bench.store(), "numbers"), "kept" => 1);
+    });
+}
+
+/// The value of a call that was under way is handed over, and nobody waits for ever.
+#[test]
+fn a_store_that_is_closed_during_a_computation_does_not_keep_the_value_back() {
+    watched(|| {
+        let scene = Scene::new(1 << 20);
+        let (there, keeper) = gate();
+        let caller = crate::threads::Caller::start({
+            let memo = scene.numbers.clone();
+            move || {
+                memo.get_or_insert_with("one", || {
+                    there.pass();
+                    1
+                })
+            }
+        });
+        keeper.reached();
+        scene.store.close().unwrap();
+        keeper.release();
+        assert_eq!(caller.join(), 1);
+        miss!(scene.numbers, "one" => 1);
+    });
+}
+
+/// Nobody who asks for no flush waits for one.
+#[test]
+fn a_flush_that_hangs_in_the_background_holds_up_no_call() {
+    watched(|| {
+        let scene = Scene::new(0);
+        scene.bench.faults.plant(Operation::Flush, Fault::Hang);
+        for key in ["new", "newer"] {
+            miss!(scene.numbers, key => 7);
+            hit!(scene.numbers, key => 7);
+            miss!(scene.pictures, key => large(7));
+            hit!(scene.pictures, key => large(7));
+        }
+        scene.remembers_again();
+        let (failures, _) = scene.reopened_remembers();
+        assert_eq!(failures.total(), 0, "{failures:?}");
+    });
+}
+
+/// Waits for the deadline of 5 s.
+#[test]
+#[ignore = "takes 5 s: run with MEMOLITH_SOAK=1 and --ignored"]
+fn a_flush_that_hangs_takes_the_engine_out_of_service_and_nothing_else() {
+    watched(|| {
+        let scene = Scene::new(1 << 20);
+        scene.bench.faults.plant(Operation::Flush, Fault::Hang);
+        scene.call("new", 7);
+        let failure = scene.numbers.last_failure().unwrap();
+        assert!(failure.to_string().contains("did not answer in time"), "{failure}");
+        scene.play();
+        scene.remembers_again();
+    });
+}
