@@ -158,6 +158,18 @@ impl Writer<'_> {
         Ok(!rows.is_empty())
     }
 
+    /// Counts the rest of a memo that an unclean end left uncounted, and makes the room that could not be made so far.
+    pub(crate) fn recount_all(&mut self, name: &str) -> Result<()> {
+        if self.ledger.tally(Some(name)).is_some() {
+            return Ok(());
+        }
+        let generations: Vec<GenerationId> = self.ledger.of_name(Some(name)).map(|(id, _)| id).collect();
+        for id in generations {
+            while self.recount(id)? {}
+        }
+        self.evict(Some(name))
+    }
+
     /// How many rows of a generation are live now. Walks over the expired ones, all of which are at the front unless
     /// the account is out of order.
     pub(crate) fn count_live(&mut self, id: GenerationId) -> Result<Tally> {

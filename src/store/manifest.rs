@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// What the name of a manifest begins with until it takes the place of the old one.
-pub(crate) const UNNAMED: &str = "MANIFEST.";
+pub(crate) const UNNAMED: &str = "MANIFEST.draft-";
 
 const FORMAT: u64 = 1;
 

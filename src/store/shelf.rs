@@ -184,9 +184,12 @@ impl Shelf {
         self.core.flush()
     }
 
-    /// Live entries and their bytes.
+    /// Live entries and their bytes, within the bounds also when an unclean end left them uncounted.
     pub(crate) fn count(&self) -> Result<Tally> {
-        self.write(|writer, place| writer.count_live(place.generation))
+        self.write(|writer, place| {
+            writer.recount_all(place.memo)?;
+            writer.count_live(place.generation)
+        })
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut Writer<'_>, Place<'_>) -> Result<T>) -> Result<T> {

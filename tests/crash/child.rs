@@ -36,7 +36,8 @@ impl Child {
     }
 
     pub fn spawn(command: &mut Command, role: &str, directory: &Path) -> Self {
-        let command = command.env(ROLE, role).env(DIRECTORY, directory);
+        // A backtrace takes longer than a tick, by the end of which everything is flushed anyway.
+        let command = command.env(ROLE, role).env(DIRECTORY, directory).env("RUST_BACKTRACE", "0");
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap());
         Self { process, lines }

@@ -201,7 +201,9 @@ fn number(word: &str) -> u64 {
 /// Whether `found` is a complaint after these lines and a kill.
 fn complains(lines: &[&str], key: u32, found: Option<u64>) -> bool {
     let mut history = History::new();
-    lines.iter().for_each(|line| history.tell(line));
+    for line in lines {
+        history.tell(line);
+    }
     history.kill();
     let may_be_absent = found.is_none() && history.was_evictable(key);
     !history.keys[key as usize].allowed.contains(&found) && !may_be_absent

@@ -18,18 +18,20 @@ pub const CLAIMS: &[Claim] = &[
     ("kills::an_acknowledged_overwrite_stays_overwritten", overwrite_stays),
     ("kills::an_acknowledged_clear_stays_empty", clear_stays),
     ("kills::what_was_flushed_is_there", flushed_is_there),
+    ("kills::a_bound_that_is_new_after_a_kill_holds_at_once", new_bound_holds),
     ("kills::a_value_that_took_over_15_ms_is_there_once_it_was_handed_over", slow_value_is_there),
 ];
 
 const ROUNDS: u64 = 20;
 const KEYS: u32 = 12;
+const MANY: u32 = 3_000;
 
 /// Each role opens a store that was left by a close, does one thing, and says so.
 pub fn remove() {
     let (_store, memo) = values::open(&child::directory());
     for key in 0..KEYS {
         // Also out of the memory tier, every other time.
-        assert!(seed() % 2 == 0 || memo.get(&key).unwrap().is_some());
+        assert!(seed().is_multiple_of(2) || memo.get(&key).unwrap().is_some());
         assert!(memo.remove(&key).unwrap());
     }
     acknowledge();
@@ -53,12 +55,23 @@ pub fn clear() {
     acknowledge();
 }
 
+/// Many entries, and no bound.
+pub fn fill_up() {
+    let (store, memo) = values::open(&child::directory());
+    for key in 0..MANY {
+        memo.get_or_insert_with(&key, || value(key, 1));
+    }
+    store.flush().unwrap();
+    acknowledge();
+}
+
 pub fn flush() {
     let (store, memo) = values::open(&child::directory());
     for key in 0..KEYS {
         memo.get_or_insert_with(&key, || value(key, seed()));
     }
-    if seed() % 2 == 0 { memo.flush().unwrap() } else { store.flush().unwrap() }
+    let flushed = if seed().is_multiple_of(2) { memo.flush() } else { store.flush() };
+    flushed.unwrap();
     acknowledge();
 }
 
@@ -145,6 +158,17 @@ fn flushed_is_there() {
             assert_eq!(version_of(key, &found), seed);
         }
     }
+}
+
+/// B91
+fn new_bound_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    kill_when_done("fill up", directory.path(), 0);
+    let store = Store::open(directory.path()).unwrap();
+    let memo: Values = Memo::builder("values").max_entries(10).open(&store).unwrap();
+    assert_eq!((memo.len(), memo.stats().evictions), (10, u64::from(MANY) - 10));
+    let left: Vec<u32> = (0..MANY).filter(|key| memo.get(key).unwrap().is_some()).collect();
+    assert_eq!(left, (MANY - 10..MANY).collect::<Vec<_>>(), "the oldest leave");
 }
 
 fn slow_value_is_there() {

@@ -21,7 +21,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Some(role) = child::role() else {
-        let claims = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS, soak::CLAIMS];
+        let claims =
+            [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS, soak::CLAIMS];
         return harness::run(&claims.concat());
     };
     child::watch();
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "remove" => kills::remove(),
         "overwrite" => kills::overwrite(),
         "clear" => kills::clear(),
+        "fill up" => kills::fill_up(),
         "flush" => kills::flush(),
         "compute slowly" => kills::compute_slowly(),
         "hold" => locks::hold(),

@@ -56,9 +56,10 @@ fn assert_closed_to_others(path: &Path) -> usize {
     while let Some(folder) = folders.pop() {
         assert_eq!(mode(&folder), 0o700, "{}", folder.display());
         for path in fs::read_dir(&folder).unwrap().flatten().map(|file| file.path()) {
-            match path.is_dir() {
-                true => folders.push(path),
-                false => files += usize::from(is_closed(&path)),
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files += usize::from(is_closed(&path));
             }
         }
     }

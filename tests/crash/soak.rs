@@ -170,8 +170,10 @@ fn blob_files(directory: &Path) -> usize {
 #[track_caller]
 fn assert_tidy(directory: &Path) {
     assert_eq!(fs::read_dir(directory.join("trash")).unwrap().count(), 0);
-    let mut names: Vec<String> =
-        fs::read_dir(directory).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     assert!(names.len() == 5 && names[3].starts_with("index-"), "{names:?}");
     names.remove(3);

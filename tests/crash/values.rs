@@ -17,7 +17,7 @@ pub fn value(key: u32, version: u64) -> Vec<u8> {
 }
 
 pub fn is_blob(key: u32, version: u64) -> bool {
-    (u64::from(key) + version) % 3 == 0
+    (u64::from(key) + version).is_multiple_of(3)
 }
 
 /// The version of a value of `key`, every byte of which must be as it was made.

@@ -15,43 +15,53 @@ fn values(name: &str) -> MemoBuilder<str, Vec<u8>> {
     Memo::builder(name)
 }
 
+/// The value of a letter.
+type ValueOf = fn(&str) -> Vec<u8>;
+
 /// A value that stands in the index.
-fn small(seed: u8) -> Vec<u8> {
-    vec![seed; 100]
+fn small(letter: &str) -> Vec<u8> {
+    letter.repeat(100).into_bytes()
 }
+
+/// A value with a file of its own.
+fn filed(letter: &str) -> Vec<u8> {
+    large(letter.bytes().sum())
+}
+
+const BOTH: [ValueOf; 2] = [small, filed];
 
 /// Computes and stores a value for every letter.
 #[track_caller]
-fn fill(memo: &Values, letters: &str, value: fn(u8) -> Vec<u8>) {
+fn fill(memo: &Values, letters: &str, value: ValueOf) {
     for letter in letters.split_terminator("").skip(1) {
-        memo.get_or_insert_with(letter, || value(letter.as_bytes()[0]));
+        memo.get_or_insert_with(letter, || value(letter));
     }
     assert_eq!(memo.stats().failures.total(), 0, "{:?}", memo.last_failure());
 }
 
 /// The letters whose values are remembered, whole.
 #[track_caller]
-fn kept(memo: &Values, letters: &str, value: fn(u8) -> Vec<u8>) -> String {
+fn kept(memo: &Values, letters: &str, value: ValueOf) -> String {
     let whole = |letter: &&str| match memo.get(letter).unwrap() {
-        Some(found) => found == value(letter.as_bytes()[0]),
+        Some(found) => found == value(letter),
         None => false,
     };
     letters.split_terminator("").skip(1).filter(whole).collect()
 }
 
 /// What one entry under a letter weighs.
-fn weight(value: Vec<u8>) -> u64 {
+fn weight(value: ValueOf) -> u64 {
     let bench = Bench::new();
     let store = bench.store();
     let memo = values("values").open(&store).unwrap();
-    memo.insert("a", &value).unwrap();
+    memo.insert("a", &value("a")).unwrap();
     memo.stats().bytes
 }
 
 /// B84, B85, B90
 #[test]
 fn the_oldest_insertion_leaves_first() -> Result<(), Error> {
-    for value in [small, large] {
+    for value in BOTH {
         let bench = Bench::new();
         let store = bench.store();
         let memo = values("values").max_entries(3).open(&store)?;
@@ -62,7 +72,7 @@ fn the_oldest_insertion_leaves_first() -> Result<(), Error> {
             assert_eq!(kept(&memo, "abcdef", value), left);
         }
         assert_eq!((memo.len(), memo.stats().entries, memo.stats().evictions), (3, 3, 3));
-        miss!(memo, "a" => value(b'a'));
+        miss!(memo, "a" => value("a"));
         assert_eq!(kept(&memo, "abcdef", value), "aef");
     }
     Ok(())
@@ -77,8 +87,8 @@ fn being_looked_at_does_not_keep_an_entry() -> Result<(), Error> {
         let memo = values("values").max_entries(2).open(&store)?;
         fill(&memo, "ab", small);
         for _ in 0..3 {
-            hit!(memo, "a" => small(b'a'));
-            assert_eq!(memo.get("a")?, Some(small(b'a')));
+            hit!(memo, "a" => small("a"));
+            assert_eq!(memo.get("a")?, Some(small("a")));
             assert!(memo.contains_key("a")?);
         }
         fill(&memo, "c", small);
@@ -90,13 +100,13 @@ fn being_looked_at_does_not_keep_an_entry() -> Result<(), Error> {
 /// B86
 #[test]
 fn an_overwrite_evicts_nobody_and_becomes_the_newest() -> Result<(), Error> {
-    for value in [small, large] {
+    for value in BOTH {
         let bench = Bench::new();
         let store = bench.store();
         let memo = values("values").max_entries(3).open(&store)?;
         fill(&memo, "abc", value);
-        memo.insert("a", &value(b'a'))?;
-        memo.insert("a", &value(b'a'))?;
+        memo.insert("a", &value("a"))?;
+        memo.insert("a", &value("a"))?;
         assert_eq!((kept(&memo, "abc", value).as_str(), memo.stats().evictions), ("abc", 0));
         fill(&memo, "d", value);
         assert_eq!(kept(&memo, "abcd", value), "acd");
@@ -136,13 +146,13 @@ fn a_bound_of_zero_is_refused_at_open() {
 
 #[test]
 fn a_bound_of_one_keeps_the_newest() -> Result<(), Error> {
-    for value in [small, large] {
+    for value in BOTH {
         let bench = Bench::new();
         let store = bench.store();
         let memo = values("values").max_entries(1).open(&store)?;
         for letter in ["a", "b", "c"] {
-            miss!(memo, letter => value(letter.as_bytes()[0]));
-            hit!(memo, letter => value(letter.as_bytes()[0]));
+            miss!(memo, letter => value(letter));
+            hit!(memo, letter => value(letter));
             assert_eq!(kept(&memo, "abc", value), letter);
         }
         assert_eq!((memo.len(), memo.stats().evictions), (1, 2));
@@ -153,18 +163,18 @@ fn a_bound_of_one_keeps_the_newest() -> Result<(), Error> {
 /// B90: from the tier in front of the disk too.
 #[test]
 fn an_evicted_key_leaves_memory_too() -> Result<(), Error> {
-    for value in [small, large] {
+    for value in BOTH {
         let bench = Bench::new();
         let store = bench.store();
         let memo = values("values").max_entries(2).open(&store)?;
         fill(&memo, "ab", value);
         for letter in ["a", "a", "b", "b"] {
-            hit!(memo, letter => value(letter.as_bytes()[0]));
+            hit!(memo, letter => value(letter));
         }
         assert_eq!(memo.stats().hits.memory, 2);
         fill(&memo, "cd", value);
         assert!(!memo.contains_key("a")? && !memo.contains_key("b")?);
-        miss!(memo, "a" => value(1));
+        miss!(memo, "a" => value("a"));
     }
     Ok(())
 }
@@ -172,7 +182,7 @@ fn an_evicted_key_leaves_memory_too() -> Result<(), Error> {
 /// B91, B93
 #[test]
 fn bound_and_order_of_insertion_survive_restarts() -> Result<(), Error> {
-    for value in [small, large] {
+    for value in BOTH {
         let bench = Bench::new();
         for (letters, left) in [("abc", "abc"), ("d", "bcd"), ("", "bcd"), ("ef", "def"), ("bg", "fbg")] {
             let store = bench.store();
@@ -190,8 +200,8 @@ fn bound_and_order_of_insertion_survive_restarts() -> Result<(), Error> {
 /// B91, B92
 #[test]
 fn the_bytes_of_a_memo_never_exceed_its_bound() -> Result<(), Error> {
-    for value in [small, large] {
-        let bound = 3 * weight(value(0)) + 10;
+    for value in BOTH {
+        let bound = 3 * weight(value) + 10;
         let bench = Bench::new();
         for (letters, left) in [("abcd", "bcd"), ("ef", "def")] {
             let store = bench.store();
@@ -211,7 +221,7 @@ fn the_bytes_of_a_memo_never_exceed_its_bound() -> Result<(), Error> {
 fn a_larger_value_takes_the_place_of_several() -> Result<(), Error> {
     let bench = Bench::new();
     let store = bench.store();
-    let memo = values("values").max_bytes(4 * weight(small(0))).open(&store)?;
+    let memo = values("values").max_bytes(4 * weight(small)).open(&store)?;
     fill(&memo, "abcd", small);
     memo.insert("e", &vec![5; 250])?;
     assert_eq!((kept(&memo, "abcd", small).as_str(), memo.len()), ("cd", 3));
@@ -231,7 +241,7 @@ fn a_value_over_the_bound_is_handed_over_and_told_once() -> Result<(), Error> {
         }
     };
     let store = bench.options().observer(count).open(bench.path())?;
-    let memo = values("values").max_bytes(2 * weight(small(0))).open(&store)?;
+    let memo = values("values").max_bytes(2 * weight(small)).open(&store)?;
     fill(&memo, "a", small);
     miss!(memo, "large" => large(1));
     miss!(memo, "large" => large(1));
@@ -248,8 +258,8 @@ fn a_value_over_the_bound_is_handed_over_and_told_once() -> Result<(), Error> {
 /// B92: the whole store's bound, over whose memos it is one order of insertion.
 #[test]
 fn the_bytes_of_a_store_are_bounded_over_all_its_memos() -> Result<(), Error> {
-    for value in [small, large] {
-        let bound = 4 * weight(value(0)) + 10;
+    for value in BOTH {
+        let bound = 4 * weight(value) + 10;
         let bench = Bench::new();
         let open = || bench.options().max_bytes(bound).open(bench.path());
         {
@@ -286,7 +296,7 @@ fn a_value_over_the_bound_of_the_store_is_handed_over() -> Result<(), Error> {
 /// A bound that was lowered between two runs is obeyed before anything is stored.
 #[test]
 fn a_lowered_bound_is_obeyed_at_open() -> Result<(), Error> {
-    for value in [small, large] {
+    for value in BOTH {
         let bench = Bench::new();
         let reopen = |options: MemoBuilder<str, Vec<u8>>, left: &str| {
             let store = bench.store();
@@ -296,7 +306,7 @@ fn a_lowered_bound_is_obeyed_at_open() -> Result<(), Error> {
         };
         fill(&values("values").open(&bench.store())?, "abcdef", value);
         reopen(values("values").max_entries(5), "bcdef");
-        reopen(values("values").max_bytes(3 * weight(value(0))), "def");
+        reopen(values("values").max_bytes(3 * weight(value)), "def");
         reopen(values("values").max_entries(1), "f");
     }
     Ok(())
@@ -312,7 +322,7 @@ fn a_lowered_bound_of_the_store_is_obeyed_at_open() -> Result<(), Error> {
         fill(&one, "abc", small);
         fill(&other, "def", small);
     }
-    let bound = 2 * weight(small(0));
+    let bound = 2 * weight(small);
     let store = bench.options().max_bytes(bound).open(bench.path())?;
     assert!(store.stats().bytes <= bound, "{} bytes", store.stats().bytes);
     let [one, other] = open(&store);

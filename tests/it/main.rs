@@ -6,8 +6,24 @@
 #[macro_use]
 mod vocabulary;
 
+mod basic;
+mod bounds;
+mod clearing;
+mod closing;
 mod codec;
+mod directory;
+mod handles;
+mod history;
 mod identity;
 mod keys;
+mod once;
+mod options;
+mod order;
+mod ordered;
+mod persistence;
 mod smoke;
 mod stamp;
+mod threads;
+mod transparent;
+mod ttl;
+mod waiters;

@@ -102,12 +102,16 @@ fn the_expired_of_every_memo_leave_before_a_live_one_of_any() -> Result<(), Erro
     let weight = {
         let store = bench.store();
         let memos = open(&store, None);
-        memos.iter().for_each(|memo| fill(memo, "ab"));
+        for memo in &memos {
+            fill(memo, "ab");
+        }
         store.stats().bytes / 4
     };
     {
         let store = bench.store();
-        open(&store, Some(MINUTE)).iter().for_each(|memo| fill(memo, "cd"));
+        for memo in open(&store, Some(MINUTE)) {
+            fill(&memo, "cd");
+        }
     }
     bench.clock.advance(HOUR);
     let store = bench.options().max_bytes(8 * weight).open(bench.path())?;

@@ -168,9 +168,18 @@ fn contents(mut file: File) -> io::Result<Contents> {
 /// 5 to 16 microseconds at any size. Where it lies now, or `None` when there was nothing.
 pub(crate) fn retire(path: &Path, trash: &Path) -> Result<Option<PathBuf>> {
     let to = trash.join(random_id().to_string());
-    match fs::rename(path, &to) {
+    let gone = |cause: &io::Error| cause.kind() == io::ErrorKind::NotFound;
+    let renamed = match fs::rename(path, &to) {
+        // Somebody tidied up under us: what is to be retired is there, where it goes is not.
+        Err(cause) if gone(&cause) && path.exists() => {
+            make_folder(trash)?;
+            fs::rename(path, &to)
+        }
+        renamed => renamed,
+    };
+    match renamed {
         Ok(()) => Ok(Some(to)),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) if gone(&cause) => Ok(None),
         Err(cause) => Err(Error::io(path.display(), cause)),
     }
 }

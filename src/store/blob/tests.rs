@@ -111,6 +111,16 @@ fn a_payload_over_the_limit_is_refused_while_it_is_written_and_leaves_no_file() 
 }
 
 #[test]
+fn what_is_retired_leaves_its_name_even_when_the_trash_was_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, trash) = (directory.path().join("blob"), directory.path().join("trash"));
+    assert_eq!(retire(&path, &trash).unwrap(), None);
+    fs::write(&path, "old").unwrap();
+    let retired = retire(&path, &trash).unwrap().unwrap();
+    assert!(!path.exists() && retired.exists());
+}
+
+#[test]
 fn only_what_bears_our_names_is_unlinked() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("0123456789abcdef0123456789abcdef");

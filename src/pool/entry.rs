@@ -1,0 +1,119 @@
+//! One call on a pool, with options of its own.
+
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+
+use super::{
+    flow::{Inner, Wish},
+    table::Name,
+};
+
+/// A call on a [`ResourcePool`](crate::ResourcePool) with options of its own, from
+/// [`entry`](crate::ResourcePool::entry).
+///
+/// The options concern this call. Others that ask for the same resource without them get what is there.
+#[must_use = "nothing is looked for until `or_insert_with`"]
+pub struct ResourceEntry<'a, T> {
+    pool: &'a Inner,
+    /// `None` for a key that cannot be serialized.
+    name: Option<Name>,
+    wish: Wish<'a, T>,
+}
+
+impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
+    pub(super) fn new(pool: &'a Inner, name: Option<Name>) -> Self {
+        Self { pool, name, wish: Wish::default() }
+    }
+
+    /// This call gets no resource that was put in longer ago than this: an older one leaves, for everybody. And what this
+    /// call puts in leaves after this time, whoever asks.
+    ///
+    /// Where the pool has a [`ttl`](crate::ResourcePoolBuilder::ttl) too, the tighter one counts. Zero shares nothing.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = memolith::ResourcePool::new();
+    /// let token = pool.entry::<String>("token").ttl(Duration::from_secs(60)).or_insert_with(|| String::from("abc"));
+    /// assert_eq!(*token, "abc");
+    /// ```
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.wish.ttl = Some(ttl);
+        self
+    }
+
+    /// Asks `is_valid` whether the resource that is there may still be used. If not, it leaves, for everybody; it is released
+    /// unless somebody else holds it, and then a new one is built.
+    ///
+    /// It is asked once in a call and not about a resource that was put in since the call began. It runs under no lock:
+    /// others go on meanwhile, may ask about the same resource at the same time, and if all of them refuse it, one of
+    /// them builds. If it panics, the resource counts as refused, and
+    /// [`last_failure`](crate::ResourcePool::last_failure) says so.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    ///
+    /// struct Connection { broken: AtomicBool }
+    ///
+    /// let pool = memolith::ResourcePool::new();
+    /// let connect = || Connection { broken: AtomicBool::new(false) };
+    /// let works = |connection: &Connection| !connection.broken.load(Relaxed);
+    ///
+    /// let first = pool.entry("db").validate(works).or_insert_with(connect);
+    /// first.broken.store(true, Relaxed);
+    /// let second = pool.entry("db").validate(works).or_insert_with(connect);
+    /// assert!(works(&second) && !works(&first));
+    /// ```
+    pub fn validate(mut self, is_valid: impl FnOnce(&T) -> bool + 'a) -> Self {
+        self.wish.is_valid = Some(Box::new(is_valid));
+        self
+    }
+
+    /// The resource: the one that is there and fits, or the one that `build` makes, kept from now on.
+    ///
+    /// # The four fates of `build`
+    ///
+    /// Returns: kept and handed over. Panics: the panic unwinds to this caller, nothing is kept, one of those who wait
+    /// builds. Re-enters (the same resource on the same thread, or a cycle): the inner call builds directly, for its own
+    /// caller alone.
+    ///
+    /// ```
+    /// let pool = memolith::ResourcePool::new();
+    /// assert_eq!(*pool.entry::<u8>("nine").or_insert_with(|| 9), 9);
+    /// assert_eq!(*pool.entry::<u8>("nine").or_insert_with(|| unreachable!("it is there")), 9);
+    /// ```
+    pub fn or_insert_with(self, build: impl FnOnce() -> T) -> Arc<T> {
+        match self.or_try_insert_with(|| Ok::<T, Infallible>(build())) {
+            Ok(resource) => resource,
+        }
+    }
+
+    /// The resource: the one that is there and fits, or the one that `build` makes, kept from now on, unless that fails.
+    ///
+    /// # Errors
+    ///
+    /// Those of `build`, untouched, and no others.
+    ///
+    /// # The four fates of `build`
+    ///
+    /// Returns: kept and handed over. Errors: passed on, nothing kept, one of those who wait builds; after a second failure
+    /// in a row the rest build side by side. Panics: the same, and the panic unwinds to this caller. Re-enters: the inner
+    /// call builds directly, for its own caller alone.
+    ///
+    /// ```
+    /// let pool = memolith::ResourcePool::new();
+    /// assert!(pool.entry::<u8>("n").or_try_insert_with(|| "x".parse()).is_err());
+    /// assert_eq!(pool.entry::<u8>("n").or_try_insert_with(|| "9".parse()).as_deref(), Ok(&9));
+    /// ```
+    pub fn or_try_insert_with<E>(self, build: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        self.pool.obtain(self.name, self.wish, build)
+    }
+}
+
+impl<T> fmt::Debug for ResourceEntry<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceEntry")
+            .field("ttl", &self.wish.ttl)
+            .field("validate", &self.wish.is_valid.is_some())
+            .finish_non_exhaustive()
+    }
+}

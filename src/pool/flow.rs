@@ -1,0 +1,249 @@
+//! The flow of one call on a pool: look, validate, claim, build, keep.
+
+use std::{
+    any::{TypeId, type_name},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{
+    release::{Failures, Resource},
+    table::{Lifetime, Name, Slot, Table},
+};
+use crate::{
+    clock::{Clock, Stopwatch},
+    flight::{Claim, Outcome, Reason, Seat, Turn, flight},
+    key,
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) ttl: Option<Duration>,
+    pub(super) max_entries: Option<u64>,
+    pub(super) max_wait: Duration,
+    pub(super) clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let max_wait = Duration::from_secs(5 * 60);
+        Self { ttl: None, max_entries: None, max_wait, clock: Clock::default() }
+    }
+}
+
+/// What a caller asks of the resource it gets.
+pub(super) struct Wish<'a, T> {
+    /// It is younger than this.
+    pub(super) ttl: Option<Duration>,
+    /// It passes this, if it was there before the call.
+    pub(super) is_valid: Option<Box<dyn FnOnce(&T) -> bool + 'a>>,
+}
+
+impl<T> Default for Wish<'_, T> {
+    fn default() -> Self {
+        Self { ttl: None, is_valid: None }
+    }
+}
+
+/// What all handles of one pool share.
+pub(super) struct Inner {
+    pub(super) options: Options,
+    pub(super) failures: Failures,
+    /// Since the pool was made: the time of its table.
+    age: Stopwatch,
+    table: RwLock<Table>,
+}
+
+impl Inner {
+    pub(super) fn new(options: Options) -> Self {
+        let age = options.clock.stopwatch();
+        Self { options, failures: Failures::default(), age, table: RwLock::default() }
+    }
+
+    /// `None` for a key that cannot be serialized: what is built for it cannot be found again.
+    pub(super) fn name<T: 'static>(&self, key: &(impl Serialize + ?Sized)) -> Option<Name> {
+        let key = self.failures.contain("the `Serialize` of a key", type_name::<T>(), || key::digest(key))?;
+        Some(Name { kind: TypeId::of::<T>(), key })
+    }
+
+    /// The whole of a call.
+    pub(super) fn obtain<T: Send + Sync + 'static, E>(
+        &self,
+        name: Option<Name>,
+        wish: Wish<'_, T>,
+        build: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        let Some(name) = name else { return build().map(Arc::new) };
+        if let Some(found) = self.look_valid(&name, wish.ttl, wish.is_valid) {
+            return Ok(found);
+        }
+        match self.take_off(&name, wish.ttl) {
+            Turnout::Found(found) => Ok(found),
+            Turnout::Build(claim) => {
+                let resource = Arc::new(build()?);
+                Ok(self.keep(&name, resource, wish.ttl, claim))
+            }
+            Turnout::BuildForMyself => build().map(Arc::new),
+        }
+    }
+
+    /// What is there. What is past its time leaves.
+    pub(super) fn look<T: Send + Sync + 'static>(
+        &self,
+        name: &Name,
+        ttl: Option<Duration>,
+    ) -> Option<Arc<T>> {
+        self.find(name, ttl)?.resource.into_object()
+    }
+
+    fn find(&self, name: &Name, ttl: Option<Duration>) -> Option<Slot> {
+        let found = self.read().get(name).cloned()?;
+        if !found.lifetime.is_over(ttl, || self.age.elapsed()) {
+            return Some(found);
+        }
+        self.dismiss(name, found);
+        None
+    }
+
+    /// What is there and passes. Later looks of the same call do not ask again: all that they can find was put in after
+    /// this one.
+    fn look_valid<T: Send + Sync + 'static>(
+        &self,
+        name: &Name,
+        ttl: Option<Duration>,
+        is_valid: Option<Box<dyn FnOnce(&T) -> bool + '_>>,
+    ) -> Option<Arc<T>> {
+        let found = self.find(name, ttl)?;
+        let Some(is_valid) = is_valid else { return found.resource.into_object() };
+        let object = found.resource.clone().into_object::<T>()?;
+        let passed = self.failures.contain("the validation", type_name::<T>(), || Ok(is_valid(&object)));
+        if passed == Some(true) {
+            return Some(object);
+        }
+        drop(object); // Not the last: `found` holds it too.
+        self.dismiss(name, found);
+        None
+    }
+
+    /// Takes this very resource out, unless another took its place, and lets go of it before a new one is built.
+    fn dismiss(&self, name: &Name, slot: Slot) {
+        let held = self.write().take_at(name, slot.place);
+        self.failures.release(held.into_iter().chain([slot]).map(|slot| slot.resource));
+    }
+
+    /// Claims the resource: the leader looks once more and builds, the others wait and look again.
+    fn take_off<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Turnout<'_, T> {
+        let seat = self.seat(name);
+        loop {
+            let turn = flight().claim(seat, self.options.max_wait);
+            let found = self.look(name, ttl);
+            match (turn, found) {
+                (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
+                    claim.settle(Outcome::Found);
+                    return Turnout::Found(found);
+                }
+                (Turn::Look(_), Some(found)) => return Turnout::Found(found),
+                (Turn::Look(_), None) => {}
+                (Turn::Alone(_, Reason::Reentrant | Reason::Cycle), None) => return Turnout::BuildForMyself,
+                (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return Turnout::Build(claim),
+            }
+        }
+    }
+
+    /// Puts in what was built, unless the claim was revoked meanwhile. If another is there, built side by side with
+    /// this one, that one stays and is everybody's.
+    fn keep<T: Send + Sync + 'static>(
+        &self,
+        name: &Name,
+        built: Arc<T>,
+        ttl: Option<Duration>,
+        claim: Claim<'_>,
+    ) -> Arc<T> {
+        let now = self.age.elapsed();
+        let mut table = self.write();
+        if !claim.is_current() {
+            return built;
+        }
+        let other = table.get(name).filter(|slot| !slot.lifetime.is_over(ttl, || now));
+        if let Some(other) = other.and_then(|slot| slot.resource.clone().into_object()) {
+            drop(table);
+            claim.settle(Outcome::Found);
+            self.failures.release([Resource::new(built)]);
+            return other;
+        }
+        let resource = Resource::new(Arc::clone(&built));
+        let leaving = table.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
+        drop(table);
+        claim.settle(Outcome::Stored);
+        self.failures.release(leaving.into_resources());
+        built
+    }
+
+    fn lifetime(&self, now: Duration, ttl: Option<Duration>) -> Lifetime {
+        let ttl = self.options.ttl.into_iter().chain(ttl).min();
+        Lifetime { since: now, until: ttl.and_then(|ttl| now.checked_add(ttl)) }
+    }
+
+    pub(super) fn remove(&self, name: &Name) -> bool {
+        let seat = self.seat(name);
+        let mut table = self.write();
+        flight().revoke(&seat, None);
+        let Some(slot) = table.take(name) else { return false };
+        drop(table);
+        let present = !slot.lifetime.is_over(None, || self.age.elapsed());
+        self.failures.release([slot.resource]);
+        present
+    }
+
+    pub(super) fn clear(&self) {
+        let mut table = self.write();
+        table.owners().for_each(|owner| flight().revoke_owner(owner));
+        let leaving = table.take_all();
+        drop(table);
+        self.failures.release(leaving.into_resources());
+    }
+
+    pub(super) fn sweep(&self) -> usize {
+        let now = self.age.elapsed();
+        let leaving = self.write().take_ended(now);
+        let count = leaving.len();
+        self.failures.release(leaving.into_resources());
+        count
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.read().len(|| self.age.elapsed())
+    }
+
+    /// An owner a type, so that no two resources share a seat.
+    fn seat(&self, name: &Name) -> Seat {
+        let owner = self.read().owner(name.kind);
+        let owner = owner.unwrap_or_else(|| self.write().make_owner(name.kind));
+        Seat { owner, digest: *name.key.as_bytes() }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let leaving = self.write().take_all();
+        self.failures.release(leaving.into_resources());
+    }
+}
+
+/// What a caller has to do after it missed.
+enum Turnout<'a, T> {
+    Found(Arc<T>),
+    Build(Claim<'a>),
+    /// To wait would never end, and another builds the one that everybody gets.
+    BuildForMyself,
+}

@@ -1,0 +1,61 @@
+//! Where resources are dropped, and what code of the user does wrong meanwhile is kept.
+
+use std::{
+    any::{Any, type_name},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+};
+
+use crate::{
+    error::{Error, Result},
+    sync::lock,
+};
+
+/// A resource as the pool holds it.
+#[derive(Clone)]
+pub(super) struct Resource {
+    object: Arc<dyn Any + Send + Sync>,
+    /// The name of its type, for messages.
+    kind: &'static str,
+}
+
+impl Resource {
+    pub(super) fn new<T: Send + Sync + 'static>(object: Arc<T>) -> Self {
+        Self { object, kind: type_name::<T>() }
+    }
+
+    pub(super) fn into_object<T: Send + Sync + 'static>(self) -> Option<Arc<T>> {
+        self.object.downcast().ok()
+    }
+}
+
+/// What went wrong and was kept away from the callers.
+#[derive(Debug, Default)]
+pub(super) struct Failures(Mutex<Option<Error>>);
+
+impl Failures {
+    pub(super) fn last(&self) -> Option<Error> {
+        lock(&self.0).clone()
+    }
+
+    fn keep(&self, error: Error) {
+        let _former = lock(&self.0).replace(error);
+    }
+
+    /// Runs code of the user. Its error, and its panic, is kept here; then there is no result.
+    pub(super) fn contain<T>(&self, what: &str, kind: &str, call: impl FnOnce() -> Result<T>) -> Option<T> {
+        let outcome = catch_unwind(AssertUnwindSafe(call));
+        let outcome = outcome.unwrap_or_else(|panic| Err(Error::panicked(what, panic.as_ref())));
+        outcome.map_err(|error| self.keep(error.at(&format!("pool resource of type {kind}").into()))).ok()
+    }
+
+    /// Lets go of resources, one after the other, whatever their `Drop` does. To be called under no lock.
+    pub(super) fn release(&self, leaving: impl IntoIterator<Item = Resource>) {
+        for Resource { object, kind } in leaving {
+            self.contain("the `Drop`", kind, move || {
+                drop(object);
+                Ok(())
+            });
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Code of the user that fails or panics beside the closure: in a value's `Serialize`, `Deserialize`, `Clone` or
+//! `Drop`, in a key's `Serialize`, in the observer. It is kept away from the callers, and nothing is left locked.
+
+use std::{
+    cell::Cell,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Barrier, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use memolith::{Memo, Store, observe::Event};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::{
+    threads::{Caller, watched},
+    vocabulary::*,
+};
+
+/// What a [`Touchy`] value does not stand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Touch {
+    Encode = 10,
+    EncodeFails,
+    Decode,
+    DecodeFails,
+    Clone,
+    Drop,
+}
+
+#[derive(Debug, PartialEq)]
+struct Touchy(u32);
+
+impl Touchy {
+    fn new(touch: Touch) -> Self {
+        Self(touch as u32)
+    }
+
+    fn touched(&self, touch: Touch) -> bool {
+        self.0 == touch as u32
+    }
+
+    #[track_caller]
+    fn touch(&self, touch: Touch) {
+        assert!(!self.touched(touch), "do not touch: {touch:?}");
+    }
+}
+
+impl Serialize for Touchy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.touch(Touch::Encode);
+        if self.touched(Touch::EncodeFails) {
+            return Err(serde::ser::Error::custom("not to be written"));
+        }
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Touchy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        assert!(number != Touch::Decode as u32, "do not touch: Decode");
+        if number == Touch::DecodeFails as u32 {
+            return Err(D::Error::custom("not to be read"));
+        }
+        Ok(Self(number))
+    }
+}
+
+impl Clone for Touchy {
+    fn clone(&self) -> Self {
+        self.touch(Touch::Clone);
+        Self(self.0)
+    }
+}
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        self.touch(Touch::Drop);
+    }
+}
+
+fn touchy(store: &Store) -> Memo<str, Touchy> {
+    Memo::builder("touchy").max_entries(2).open(store).unwrap()
+}
+
+/// Calls, and lets the value go without its `Drop`.
+#[track_caller]
+fn call(memo: &Memo<str, Touchy>, key: &str, touch: Touch) -> bool {
+    let mut computed = false;
+    let value = memo.get_or_insert_with(key, || {
+        computed = true;
+        Touchy::new(touch)
+    });
+    assert_eq!(value.0, touch as u32);
+    mem::forget(value);
+    computed
+}
+
+/// Whatever was locked is free again, for this thread and for others.
+#[track_caller]
+fn all_is_free(store: &Store, memo: &Memo<str, Touchy>) {
+    let other = Caller::start({
+        let (store, memo) = (store.clone(), memo.clone());
+        move || use_all(&store, &memo)
+    });
+    other.join();
+    use_all(store, memo);
+}
+
+#[track_caller]
+fn use_all(store: &Store, memo: &Memo<str, Touchy>) {
+    memo.clear().unwrap();
+    for key in ["first", "second", "third", "fourth"] {
+        miss!(memo, key => Touchy(1));
+        hit!(memo, key => Touchy(1));
+    }
+    memo.insert("first", &Touchy(2)).unwrap();
+    assert!(memo.remove("first").unwrap());
+    assert!(memo.len() <= 2 && store.stats().entries <= 2);
+    store.sweep().unwrap();
+    store.flush().unwrap();
+    hit!(touchy(store), "fourth" => Touchy(1));
+}
+
+#[test]
+fn a_value_that_cannot_be_encoded_is_computed_each_time_and_told() {
+    for (touch, memory) in [(Touch::Encode, 0), (Touch::EncodeFails, 0), (Touch::Encode, 1 << 20)] {
+        watched(move || {
+            let bench = Bench::new();
+            let told = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&told);
+            let options = bench.options().memory(memory).observer(move |event| {
+                count.fetch_add(
+                    usize::from(matches!(event, Event::Failed { memo: Some("touchy"), .. })),
+                    SeqCst,
+                );
+            });
+            let store = options.open(bench.path()).unwrap();
+            let memo = touchy(&store);
+            assert!((0..3).all(|_| call(&memo, "one", touch)));
+            let failures = memo.stats().failures;
+            let counted = if touch == Touch::Encode { failures.panic } else { failures.encode };
+            assert_eq!((counted, failures.total(), told.load(SeqCst)), (3, 3, 3));
+            let words = memo.last_failure().unwrap().to_string();
+            assert!(
+                words.contains("touchy") && words.contains("str -> ") && words.contains("Touchy"),
+                "{words}"
+            );
+            assert!(memo.insert("one", &Touchy::new(touch)).is_err());
+            all_is_free(&store, &memo);
+        });
+    }
+}
+
+/// B51
+#[test]
+fn a_value_that_serde_cannot_write_names_the_type() {
+    watched(|| {
+        let store = Store::temporary().unwrap();
+        let memo: Memo<str, SystemTime> = Memo::builder("times").open(&store).unwrap();
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        miss!(memo, "one" => before);
+        miss!(memo, "one" => before);
+        assert_eq!(memo.stats().failures.encode, 2);
+        assert!(memo.last_failure().unwrap().to_string().contains("SystemTime"));
+    });
+}
+
+#[test]
+fn a_value_that_cannot_be_decoded_is_computed_each_time_and_told() {
+    for touch in [Touch::Decode, Touch::DecodeFails] {
+        watched(move || {
+            let bench = Bench::new();
+            let store = bench.store();
+            let memo = touchy(&store);
+            assert!((0..3).all(|_| call(&memo, "one", touch)));
+            let stats = memo.stats();
+            let counted = if touch == Touch::Decode { stats.failures.panic } else { stats.failures.decode };
+            assert_eq!((counted, stats.failures.total()), (2, 2));
+            assert_eq!((stats.misses.absent, stats.misses.damaged), (1, 2));
+            assert_eq!(memo.get("one").unwrap(), None);
+            all_is_free(&store, &memo);
+        });
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_cloned_is_read_from_disk() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let memo = touchy(&store);
+        assert!(call(&memo, "one", Touch::Clone));
+        assert!((0..3).all(|_| !call(&memo, "one", Touch::Clone)));
+        assert!(memo.stats().failures.panic >= 3);
+        assert_eq!(memo.stats().hits.disk, 3);
+        all_is_free(&store, &memo);
+    });
+}
+
+/// Puts entries into disk and memory whose values do not stand their drop.
+fn held(store: &Store) -> Memo<str, Touchy> {
+    let memo = touchy(store);
+    for key in ["one", "two"] {
+        assert!(call(&memo, key, Touch::Drop));
+        assert!(!call(&memo, key, Touch::Drop));
+        assert!(!call(&memo, key, Touch::Drop));
+    }
+    assert_eq!(memo.stats().hits.memory, 2);
+    memo
+}
+
+/// Two at a time: a second panic while the first unwinds would end the process.
+#[test]
+fn values_that_panic_when_they_are_dropped_leave_the_memory_all_the_same() {
+    let ways: [fn(&Store, &Memo<str, Touchy>); 7] = [
+        |_, memo| memo.clear().unwrap(),
+        |store, _| store.clear().unwrap(),
+        |store, _| assert!(store.remove_memo("touchy").unwrap()),
+        |_, memo| assert!(memo.remove("one").unwrap()),
+        |_, memo| memo.insert("one", &Touchy(1)).unwrap(),
+        |_, memo| ["three", "four"].into_iter().for_each(|key| miss!(memo, key => Touchy(1))),
+        |store, _| drop(store.sweep().unwrap()),
+    ];
+    for leave in ways {
+        watched(move || {
+            let bench = Bench::new();
+            let store = bench.store();
+            let memo = held(&store);
+            leave(&store, &memo);
+            all_is_free(&store, &memo);
+        });
+    }
+}
+
+#[test]
+fn values_that_panic_when_they_are_dropped_do_not_keep_a_store_from_closing() {
+    for by_name in [true, false] {
+        watched(move || {
+            let bench = Bench::new();
+            let store = bench.store();
+            let memo = held(&store);
+            if by_name {
+                store.close().unwrap();
+            }
+            drop((memo, store));
+            let store = bench.store();
+            assert!(!call(&touchy(&store), "one", Touch::Drop));
+        });
+    }
+}
+
+/// The memory makes room: the victims are values of other calls.
+#[test]
+fn a_value_that_panics_when_the_memory_makes_room_does_not_fail_another_call() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.options().memory(500).open(bench.path()).unwrap();
+        let memo = touchy(&store);
+        for key in ["one", "two"] {
+            assert!(call(&memo, key, Touch::Drop));
+        }
+        for key in ["one", "two", "one", "two"] {
+            assert!(!call(&memo, key, Touch::Drop));
+        }
+        assert_eq!(memo.stats().hits.disk, 4, "there is room for one of them at a time");
+        all_is_free(&store, &memo);
+    });
+}
+
+/// A key that is written as often as allowed, and panics from there on.
+struct Fragile(Cell<u32>);
+
+impl Serialize for Fragile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let left = self.0.get().checked_sub(1).expect("written too often");
+        self.0.set(left);
+        serializer.serialize_str("fragile")
+    }
+}
+
+/// B51, B55
+#[test]
+fn a_key_that_panics_the_first_or_the_second_time_it_is_written_does_not_fail_the_call() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let memo: Memo<Fragile, u64> = Memo::builder("fragile").open(&store).unwrap();
+        let key = |times| Fragile(Cell::new(times));
+        miss!(memo, &key(0) => 1);
+        miss!(memo, &key(0) => 2);
+        assert_eq!((memo.stats().failures.panic, memo.stats().entries), (2, 0));
+        miss!(memo, &key(1) => 3);
+        hit!(memo, &key(1) => 3);
+        assert!(memo.get(&key(0)).is_err() && memo.remove(&key(0)).is_err());
+        assert!(memo.insert(&key(0), &1).is_err());
+        memo.insert(&key(1), &4).unwrap();
+        hit!(memo, &key(1) => 4);
+    });
+}
+
+#[test]
+fn a_cache_if_that_panics_keeps_nothing_and_hands_the_value_over() {
+    watched(|| {
+        let store = Store::temporary().unwrap();
+        let wanted = |value: &Touchy| {
+            assert!(value.0 != 3, "in cache_if");
+            true
+        };
+        let memo: Memo<str, Touchy> =
+            Memo::builder("touchy").max_entries(2).cache_if(wanted).open(&store).unwrap();
+        miss!(memo, "one" => Touchy(3));
+        miss!(memo, "one" => Touchy(3));
+        assert_eq!((memo.stats().failures.panic, memo.stats().inserts), (2, 0));
+        all_is_free(&store, &memo);
+    });
+}
+
+/// A store whose observer does this at each event of a call, but not at those that itself causes.
+fn observed(bench: &Bench, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Store {
+    thread_local!(static OBSERVING: Cell<bool> = const { Cell::new(false) });
+    let guarded = move |event: &Event<'_>| {
+        if !OBSERVING.replace(true) {
+            let observed = catch_unwind(AssertUnwindSafe(|| observe(event)));
+            OBSERVING.set(false);
+            observed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    };
+    bench.options().observer(guarded).open(bench.path()).unwrap()
+}
+
+#[test]
+fn an_observer_that_panics_fails_no_call_and_is_counted() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = observed(&bench, |_| panic!("in the observer"));
+        let memo = touchy(&store);
+        all_is_free(&store, &memo);
+        assert!(call(&memo, "broken", Touch::EncodeFails));
+        assert_eq!(memo.stats().failures.encode, 1);
+        assert!(store.stats().failures.panic > 0);
+        assert!(store.last_failure().unwrap().to_string().contains("in the observer"));
+    });
+}
+
+/// The panic of the closure arrives as it was, though the observer panics while it unwinds.
+#[test]
+fn an_observer_that_panics_does_not_take_the_place_of_the_closures_panic() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = observed(&bench, |_| panic!("in the observer"));
+        let memo = touchy(&store);
+        let call = || memo.get_or_insert_with("one", || panic!("in the closure"));
+        let panic = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"in the closure"));
+        all_is_free(&store, &memo);
+    });
+}
+
+/// What the observer of a scenario works with, once it is open.
+type Door = Arc<Mutex<Option<(Store, Memo<str, Touchy>)>>>;
+
+/// A store whose observer uses the store and the memo at each event, and how often it did.
+fn meddling(bench: &Bench) -> (Store, Memo<str, Touchy>, Door, Arc<AtomicU64>) {
+    let (door, count) = (Door::default(), Arc::new(AtomicU64::new(0)));
+    let (open, counting) = (Arc::clone(&door), Arc::clone(&count));
+    let store = observed(bench, move |_| {
+        let Some((store, memo)) = open.lock().unwrap().clone() else { return };
+        counting.fetch_add(1, SeqCst);
+        meddle(&store, &memo);
+    });
+    let memo = touchy(&store);
+    *door.lock().unwrap() = Some((store.clone(), memo.clone()));
+    (store, memo, door, count)
+}
+
+fn meddle(store: &Store, memo: &Memo<str, Touchy>) {
+    for key in ["first", "fourth", "of the observer"] {
+        assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
+    }
+    let log: Memo<u8, u8> = Memo::builder("log").open(store).unwrap();
+    log.insert(&1, &1).unwrap();
+    drop((memo.stats(), store.stats(), memo.len(), store.memos(), memo.last_failure()));
+    store.flush().unwrap();
+}
+
+#[test]
+fn an_observer_may_call_the_memo_again() {
+    watched(|| {
+        let bench = Bench::new();
+        let (store, memo, door, count) = meddling(&bench);
+        for key in ["first", "second", "third", "fourth", "first"] {
+            assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
+        }
+        assert!(call(&memo, "broken", Touch::EncodeFails));
+        memo.remove("first").unwrap();
+        memo.clear().unwrap();
+        assert!(count.load(SeqCst) > 10);
+        door.lock().unwrap().take();
+        all_is_free(&store, &memo);
+    });
+}
+
+#[test]
+fn an_observer_may_call_the_memo_again_from_many_threads() {
+    watched(|| {
+        let bench = Bench::new();
+        let (store, memo, door, _) = meddling(&bench);
+        let start = Barrier::new(4);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    start.wait();
+                    for key in ["first", "second", "third", "fourth"].repeat(10) {
+                        assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
+                    }
+                });
+            }
+        });
+        door.lock().unwrap().take();
+        all_is_free(&store, &memo);
+    });
+}
+
+/// Opening a memo with a tighter bound evicts, and the observer is told of it.
+#[test]
+fn an_observer_may_open_a_memo_while_one_is_opened() {
+    watched(|| {
+        let bench = Bench::new();
+        let (store, _memo, door, count) = meddling(&bench);
+        let numbers = plain(&store, "numbers");
+        (0..3).for_each(|key| numbers.insert(&key.to_string(), &key).unwrap());
+        drop(numbers);
+        let before = count.load(SeqCst);
+        let numbers: Memo<str, u64> = Memo::builder("numbers").max_entries(1).open(&store).unwrap();
+        assert_eq!((count.load(SeqCst) - before, numbers.len()), (1, 1));
+        hit!(numbers, "2" => 2);
+        door.lock().unwrap().take();
+    });
+}
