@@ -20,9 +20,17 @@ impl Timestamp {
     /// The expiry of what does not expire.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
+    /// Clocks differ by this much without one having been set back.
+    const SKEW: Duration = Duration::from_secs(60);
+
     /// A point so far in the future that a `Duration` leaves the scale counts as never.
     pub(crate) fn after(self, wait: Duration) -> Self {
         u64::try_from(wait.as_millis()).ok().and_then(|ms| self.0.checked_add(ms)).map_or(Self::NEVER, Self)
+    }
+
+    /// Whether an entry of this stamp was written before the clock was set back to `now`.
+    pub(crate) fn is_ahead_of(self, now: Self) -> bool {
+        self > now.after(Self::SKEW)
     }
 
     /// Zero when `earlier` is the later one.
@@ -41,24 +49,26 @@ impl fmt::Display for Timestamp {
 }
 
 /// When an entry was made, and until when it may be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     pub(crate) created: Timestamp,
     pub(crate) expires: Timestamp,
 }
 
 impl Lifetime {
-    /// An entry stamped further ahead than this was written before the clock was set back.
-    const SKEW: Duration = Duration::from_secs(60);
-
     pub(crate) fn starting(created: Timestamp, ttl: Option<Duration>) -> Self {
         Self { created, expires: ttl.map_or(Timestamp::NEVER, |ttl| created.after(ttl)) }
     }
 
-    /// The tighter of the stored expiry and today's `ttl`; at the boundary itself the entry is gone.
-    pub(crate) fn is_over(&self, now: Timestamp, ttl: Option<Duration>) -> bool {
+    /// With the tighter of the stored expiry and today's `ttl`.
+    pub(crate) fn under(self, ttl: Option<Duration>) -> Self {
         let today = ttl.map_or(Timestamp::NEVER, |ttl| self.created.after(ttl));
-        now >= self.expires.min(today) || self.created > now.after(Self::SKEW)
+        Self { expires: self.expires.min(today), ..self }
+    }
+
+    /// Whether the entry may not be read any more: at the boundary itself it is gone.
+    pub(crate) fn is_over(&self, now: Timestamp, ttl: Option<Duration>) -> bool {
+        now >= self.under(ttl).expires || self.created.is_ahead_of(now)
     }
 }
 

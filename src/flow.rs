@@ -72,9 +72,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             Some(seen) => Lookup::Hit(self.hit(seen)),
             None if self.remembers() => self.take_off(digest),
             // Nothing would be promoted, so nobody waits for anybody's read.
-            None => match self.on_disk(digest, None) {
-                Ok(seen) => Lookup::Hit(self.hit(seen)),
-                Err(_) => self.take_off(digest),
+            None => match self.glance(digest) {
+                Some(seen) => Lookup::Hit(self.hit(seen)),
+                None => self.take_off(digest),
             },
         }
     }
@@ -105,7 +105,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn find(&self, digest: &Digest, claim: &Claim<'_>) -> Look<V> {
-        self.in_memory(digest).map_or_else(|| self.on_disk(digest, Some(claim)), Ok)
+        self.in_memory(digest).map_or_else(|| self.on_disk(digest, claim), Ok)
     }
 
     fn found(&self, seen: Sighting<V>, waited: bool) -> V {
@@ -151,15 +151,22 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     /// Reads from disk; what the disk fails by is counted and makes it a miss.
-    fn on_disk(&self, digest: &Digest, claim: Option<&Claim<'_>>) -> Look<V> {
+    fn on_disk(&self, digest: &Digest, claim: &Claim<'_>) -> Look<V> {
         self.read(digest, claim).unwrap_or_else(|error| {
             self.failed(&error);
             Err(Reason::Absent)
         })
     }
 
-    /// Reads from disk and, under a claim, keeps a copy in memory.
-    fn read(&self, digest: &Digest, claim: Option<&Claim<'_>>) -> Result<Look<V>> {
+    /// Reads from disk without a claim. What it fails by is not counted: the leader looks again.
+    fn glance(&self, digest: &Digest) -> Option<Sighting<V>> {
+        let Found::Item(item) = self.shelf.read(digest, self.bounds.ttl).ok()? else { return None };
+        let value = self.decode(&item.payload).ok()?;
+        Some(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time })
+    }
+
+    /// Reads from disk and keeps a copy in memory.
+    fn read(&self, digest: &Digest, claim: &Claim<'_>) -> Result<Look<V>> {
         let item = match self.shelf.read(digest, self.bounds.ttl)? {
             Found::Item(item) => item,
             Found::Missing(reason) => return Ok(Err(reason)),
@@ -169,9 +176,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             Ok(value) => value,
             Err(error) => return Ok(self.damaged(&error)),
         };
-        if let Some(claim) = claim {
-            self.promote(digest, &item, &value, claim);
-        }
+        self.promote(digest, &item, &value, claim);
         Ok(Ok(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time }))
     }
 
@@ -201,7 +206,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     fn admit(&self, digest: &Digest, held: &Arc<Held>, claim: &Claim<'_>) -> bool {
         let admitted =
             self.core().memory.admit(self.shelf.owner(), digest, held, self.memory, || claim.is_current());
-        matches!(admitted, Admission::Kept(_))
+        let Admission::Kept(victims) = admitted else { return false };
+        self.core().release(victims);
+        true
     }
 
     fn too_large(&self, bytes: u64) {
@@ -276,7 +283,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     /// What is kept in memory was decoded from its bytes, here as everywhere.
     fn keep_in_memory(&self, entry: &Entry<'_>, value: &V, claim: &Claim<'_>) -> bool {
-        let mut draft = self.shelf.draft(None, u64::MAX, &[]);
+        let mut draft = self.shelf.draft(None, self.core().memory.largest(self.memory), &[]);
         let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut draft));
         let Ok(Finished::Inline(bytes)) = encoded.and_then(|()| draft.finish()) else { return false };
         let size = bytes.len() as u64;
@@ -300,7 +307,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             Ok(seen)
         } else {
             let claim = flight().attend(self.seat(digest));
-            self.read(digest, Some(&claim)).map_err(|error| error.at(&self.place))?
+            self.read(digest, &claim).map_err(|error| error.at(&self.place))?
         };
         match look {
             Ok(seen) => Ok(Some(self.hit(seen))),

@@ -13,7 +13,7 @@ pub use crate::stats::{Reason, Tier};
 /// One thing that the cache did.
 ///
 /// Given to the observer of [`StoreBuilder::observer`](crate::StoreBuilder::observer), on the thread of the call that
-/// caused it, never under a lock.
+/// caused it or on that of the store's maintenance, never under a lock.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {

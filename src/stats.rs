@@ -16,8 +16,8 @@ use crate::{
 
 /// What a memo, or all memos of a store, did since they were opened.
 ///
-/// Every call is counted once. A call that waited for another caller's computation counts as a miss of the reason that
-/// caller had; what `clear` and `remove` take away is no eviction.
+/// Every call is counted once. A call that waited for another caller's computation counts as a miss; what `clear` and
+/// `remove` take away is no eviction.
 ///
 /// # Examples
 ///
@@ -52,7 +52,7 @@ pub struct Stats {
     pub too_large_for_memory: u64,
     /// Live entries on disk now.
     pub entries: u64,
-    /// What all entries on disk weigh, in bytes: payload, key head and header.
+    /// What they weigh, in bytes: payload, key head and header.
     pub bytes: u64,
     /// What the computations behind the hits took when they ran.
     pub time_saved: Duration,

@@ -73,7 +73,7 @@ pub(crate) struct Held<V: ?Sized = dyn Any + Send + Sync> {
 #[must_use = "what was evicted is to be dropped outside every lock"]
 pub(crate) enum Admission {
     /// It is held. What left for it, and what it replaced: to be dropped outside every lock.
-    Kept(#[allow(dead_code, reason = "only ever dropped")] Vec<Arc<Held>>),
+    Kept(Vec<Arc<Held>>),
     /// It does not fit even alone, in the budget or in its owner's part. Whatever was held under the key still is.
     Oversize,
     /// The claim it was read under has been revoked. Whatever was held under the key still is.
@@ -155,6 +155,11 @@ impl Memory {
     /// decoding or cloning what would not be kept.
     pub(crate) fn fits(&self, size: u64, cap: Option<u64>) -> bool {
         size.saturating_add(OVERHEAD) <= self.budget.min(cap.unwrap_or(u64::MAX))
+    }
+
+    /// The largest value that fits.
+    pub(crate) fn largest(&self, cap: Option<u64>) -> u64 {
+        self.budget.min(cap.unwrap_or(u64::MAX)).saturating_sub(OVERHEAD)
     }
 
     pub(crate) fn get(&self, owner: u64, digest: &Digest) -> Option<Arc<Held>> {

@@ -33,12 +33,15 @@ impl Default for Options {
     }
 }
 
+/// Tells whether a resource may still be used.
+pub(super) type Validation<'a, T> = Box<dyn FnOnce(&T) -> bool + 'a>;
+
 /// What a caller asks of the resource it gets.
 pub(super) struct Wish<'a, T> {
     /// It is younger than this.
     pub(super) ttl: Option<Duration>,
     /// It passes this, if it was there before the call.
-    pub(super) is_valid: Option<Box<dyn FnOnce(&T) -> bool + 'a>>,
+    pub(super) is_valid: Option<Validation<'a, T>>,
 }
 
 impl<T> Default for Wish<'_, T> {
@@ -113,7 +116,7 @@ impl Inner {
         &self,
         name: &Name,
         ttl: Option<Duration>,
-        is_valid: Option<Box<dyn FnOnce(&T) -> bool + '_>>,
+        is_valid: Option<Validation<'_, T>>,
     ) -> Option<Arc<T>> {
         let found = self.find(name, ttl)?;
         let Some(is_valid) = is_valid else { return found.resource.into_object() };

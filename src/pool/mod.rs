@@ -292,6 +292,7 @@ impl ResourcePool {
     /// pool.get_or_insert_with("name", || String::from("memolith"));
     /// assert_eq!(pool.sweep(), 0); // without a ttl nothing expires
     /// ```
+    #[expect(clippy::must_use_candidate, reason = "what it does is the point, not what it counts")]
     pub fn sweep(&self) -> usize {
         self.inner.sweep()
     }

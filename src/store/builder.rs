@@ -212,6 +212,12 @@ impl StoreBuilder {
         if unclean {
             core.maintenance.recover();
         }
+        // The bound may be lower than that of the last run.
+        let mut writer = core.writer();
+        if let Err(error) = writer.evict(None) {
+            writer.leaving.errors.push(error);
+        }
+        writer.finish();
         Ok(self.handle(core))
     }
 

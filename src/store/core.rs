@@ -7,10 +7,11 @@
 use std::{
     collections::HashMap,
     fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,7 +21,7 @@ use tempfile::TempDir;
 use crate::{
     clock::{Clock, Stopwatch},
     error::{Error, Kind, Result},
-    memory::Memory,
+    memory::{Held, Memory},
     observe::{Event, Observer},
     stats::{Counters, Stats},
     store::{
@@ -61,7 +62,13 @@ pub(crate) struct Core {
     /// Whether the live index must not be opened again.
     pub(super) condemned: AtomicBool,
     /// Held while one thread tries to bring the engine back.
-    reviving: Mutex<()>,
+    pub(super) reviving: Mutex<()>,
+    /// Engines out of service that others may still be in: dropped by the tidying thread, when nobody is.
+    leaving: Mutex<Vec<Arc<Engine>>>,
+    /// How often the engine failed since a flush last succeeded.
+    strikes: AtomicU32,
+    /// How many engines ran so far: what was written to one is not made to stay by the flush of another.
+    engines: AtomicU64,
     /// Retired files and folders that wait to be unlinked.
     rubbish: Mutex<Vec<PathBuf>>,
     closed: AtomicBool,
@@ -83,6 +90,15 @@ struct Rest {
     error: Error,
     since: Stopwatch,
     pause: Duration,
+}
+
+/// 1 s, doubling with every failure up to 60 s. A condemned index is replaced without a pause at first: nothing has to
+/// pass before a new one works.
+fn pause(strikes: u32, condemned: bool) -> Duration {
+    match strikes.checked_sub(u32::from(condemned)) {
+        None => Duration::ZERO,
+        Some(doublings) => (FIRST_REST * 2_u32.pow(doublings.min(6))).min(LONGEST_REST),
+    }
 }
 
 /// What a store is opened with.
@@ -115,6 +131,9 @@ impl Core {
             index: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
             reviving: Mutex::new(()),
+            leaving: Mutex::default(),
+            strikes: AtomicU32::new(0),
+            engines: AtomicU64::new(0),
             rubbish: Mutex::default(),
             closed: AtomicBool::new(false),
             lock_file: Mutex::new(None),
@@ -169,6 +188,7 @@ impl Core {
     }
 
     pub(super) fn run(&self, engine: Engine) {
+        self.engines.fetch_add(1, Ordering::AcqRel);
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Running(Arc::new(engine));
     }
 
@@ -181,20 +201,28 @@ impl Core {
         }
     }
 
-    /// Takes the engine out of service for a while; twice as long as the last time when it never came back.
+    /// Takes the engine out of service for a while, the longer the more often it failed.
     pub(super) fn rest(&self, error: &Error) {
-        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        let pause = match &*slot {
-            Slot::Resting(rest) => (rest.pause * 2).clamp(FIRST_REST, LONGEST_REST),
-            // A condemned index is replaced at once: nothing has to pass before a new one works.
-            _ if self.condemned.load(Ordering::Acquire) => Duration::ZERO,
-            _ => FIRST_REST,
-        };
+        let pause =
+            pause(self.strikes.fetch_add(1, Ordering::AcqRel), self.condemned.load(Ordering::Acquire));
         let rest = Slot::Resting(Rest { error: error.clone(), since: self.clock.stopwatch(), pause });
-        let before = std::mem::replace(&mut *slot, rest);
-        drop(slot);
-        // The last handle closes the database: not under the slot's lock.
-        drop(before);
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            return;
+        }
+        if let Slot::Running(engine) = std::mem::replace(&mut *slot, rest) {
+            lock(&self.leaving).push(engine);
+            self.maintenance.unlink();
+        }
+    }
+
+    /// Drops the engines that are out of service. One that somebody never comes back from is leaked.
+    pub(super) fn bury_engines(&self) {
+        let leaving = std::mem::take(&mut *lock(&self.leaving));
+        for engine in leaving {
+            // That it could not write its last is known: that is why it is here.
+            let _ = lifecycle::alone(engine).and_then(Engine::bury);
+        }
     }
 
     /// Passes on the outcome of calls to `engine`. When one failed, its health decides what becomes of it: after a
@@ -256,13 +284,22 @@ impl Core {
     }
 
     /// Drops what left the memory tier and tells what was evicted: after the writer lock was given back.
-    #[expect(clippy::needless_pass_by_value, reason = "what leaves is dropped here")]
     pub(crate) fn settle(&self, leaving: Leaving) {
         for (name, entries) in &leaving.evicted {
             self.counters_of(name).evicted(*entries);
             self.observer.tell(&Event::Evicted { memo: name, entries: *entries });
         }
         leaving.errors.iter().for_each(|error| self.failed(error));
+        self.release(leaving.values);
+    }
+
+    /// Drops what left the memory tier, one by one: it was of other callers, and a panic in its drop is not this one's.
+    pub(crate) fn release(&self, values: Vec<Arc<Held>>) {
+        for value in values {
+            if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+                self.failed(&Error::new(Kind::Panic, "the `Drop` of a value that left the memory panicked"));
+            }
+        }
     }
 
     pub(crate) fn counters_of(&self, name: &str) -> Arc<Counters> {
@@ -292,8 +329,28 @@ impl Core {
         held
     }
 
+    /// Which engine runs, by its number.
+    pub(crate) fn engine_number(&self) -> u64 {
+        self.engines.load(Ordering::Acquire)
+    }
+
+    /// Makes what was written to the engine of that number survive the process.
+    pub(crate) fn flush_engine(&self, number: u64) -> Result<()> {
+        self.flush()?;
+        if self.directory.is_some() && self.engine_number() != number {
+            return Err(Error::new(
+                Kind::Engine,
+                "the storage engine failed before it had written everything",
+            ));
+        }
+        Ok(())
+    }
+
     /// Makes everything that was acknowledged survive the process.
     pub(crate) fn flush(&self) -> Result<()> {
+        if self.directory.is_none() {
+            return Ok(());
+        }
         let engine = self.engine()?;
         if engine.is_dirty() {
             drop(engine);
@@ -305,7 +362,9 @@ impl Core {
     /// The flush itself, on the thread of the caller.
     pub(super) fn flush_now(&self) -> Result<()> {
         let engine = self.engine()?;
-        self.minded(&engine, engine.flush())
+        self.minded(&engine, engine.flush())?;
+        self.strikes.store(0, Ordering::Release);
+        Ok(())
     }
 
     /// The folder of the live index.

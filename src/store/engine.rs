@@ -62,7 +62,7 @@ pub(crate) struct Tables {
 /// What the calls of one engine came to.
 #[derive(Default)]
 struct Pulse {
-    /// How many changes were begun.
+    /// How many changes were made, or tried.
     changes: AtomicU64,
     /// How many of these a flush has covered.
     flushed: AtomicU64,
@@ -83,6 +83,10 @@ pub(crate) enum Health {
 
 impl Engine {
     pub(crate) fn open(directory: &Path, faults: &Faults) -> Result<Self> {
+        // One that was dropped a moment ago, after a failure or at a close that failed, may not have let go yet.
+        if directory.join("db").exists() {
+            await_release(directory)?;
+        }
         let pulse = Arc::new(Pulse { faults: faults.clone(), ..Pulse::default() });
         let db = pulse.fenced(Operation::Open, || config(directory).open())?;
         let catalog = pulse.table(&db, "memos")?;
@@ -145,13 +149,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Drops the database and waits until nobody writes to `directory` any more.
-    pub(crate) fn close(self, directory: &Path) -> Result<()> {
+    /// Drops a database that failed, without its last panic reaching anybody.
+    pub(crate) fn bury(self) -> Result<()> {
         let pulse = Arc::clone(&self.pulse);
         pulse.fenced(Operation::Flush, || {
             drop(self);
             Ok(())
-        })?;
+        })
+    }
+
+    /// Drops the database and waits until nobody writes to `directory` any more.
+    pub(crate) fn close(self, directory: &Path) -> Result<()> {
+        self.bury()?;
         await_release(directory)
     }
 }
@@ -176,8 +185,10 @@ impl Pulse {
 
     /// A call that changes something.
     fn change<T>(&self, operation: Operation, call: impl FnOnce() -> sled::Result<T>) -> Result<T> {
+        let changed = self.fenced(operation, call);
+        // Not before: a flush that begins in between would claim to have covered it.
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.fenced(operation, call)
+        changed
     }
 
     /// Runs one call of the engine so that neither its errors nor its panics reach further than an [`Error`].

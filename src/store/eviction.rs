@@ -65,17 +65,16 @@ impl Writer<'_> {
 
     /// The row of a generation that leaves first: an expired one if there is any, else the oldest.
     fn front(&mut self, tables: &Tables, id: GenerationId, now: Timestamp) -> Result<Option<OrderRow>> {
-        if self.ledger.generations.get(&id).is_some_and(|found| found.account.wants_expiries()) {
-            self.load_expiries(tables, id)?;
+        if self.ledger.generations.get(&id).is_some_and(|found| found.account.wants_queue(now)) {
+            self.load_queue(tables, id)?;
         }
-        while let Some(sequence) =
-            self.ledger.generations.get(&id).and_then(|found| found.account.expired(now))
+        while let Some(sequence) = self.ledger.generations.get(&id).and_then(|found| found.account.over(now))
         {
             let key = OrderRow::key(sequence);
             if let Some(row) = tables.order.get(&key)?.and_then(|value| OrderRow::decode(&key, &value)) {
                 return Ok(Some(row));
             }
-            self.account(id, super::order::Account::drop_expired);
+            self.account(id, |account| account.drop_over(now));
         }
         while let Some((key, value)) = tables.order.first()? {
             if let Some(row) = OrderRow::decode(&key, &value) {
@@ -86,16 +85,17 @@ impl Writer<'_> {
         Ok(None)
     }
 
-    fn load_expiries(&mut self, tables: &Tables, id: GenerationId) -> Result<()> {
-        let mut expiries = Vec::new();
+    fn load_queue(&mut self, tables: &Tables, id: GenerationId) -> Result<()> {
+        let ttl = self.ttl_of(id);
+        let mut queue = Vec::new();
         let mut seen = None;
         loop {
             let rows = stretch(tables, seen)?;
             let Some(last) = rows.last() else { break };
             seen = Some(OrderRow::key(last.sequence));
-            expiries.extend(rows.iter().map(|row| (row.lifetime.expires, row.sequence)));
+            queue.extend(rows.iter().map(|row| (row.sequence, row.lifetime.under(ttl))));
         }
-        self.account(id, |account| account.set_expiries(expiries.into_iter()));
+        self.account(id, |account| account.set_queue(queue.into_iter()));
         Ok(())
     }
 
@@ -175,10 +175,10 @@ impl Writer<'_> {
     pub(crate) fn count_live(&mut self, id: GenerationId) -> Result<Tally> {
         while self.recount(id)? {}
         let Some(found) = self.ledger.generations.get(&id) else { return Ok(Tally::default()) };
-        let (tally, unordered) = (found.account.tally().unwrap_or_default(), found.account.unordered);
         let (now, ttl) = (self.core.clock.now(), self.ttl_of(id));
+        let (tally, mixed) = (found.account.tally().unwrap_or_default(), found.account.is_mixed(now));
         self.with_tables(id, |_, tables| {
-            count_live(tables, tally, |row| row.lifetime.is_over(now, ttl), unordered)
+            count_live(tables, tally, |row| row.lifetime.is_over(now, ttl), mixed)
         })
     }
 }
@@ -187,7 +187,7 @@ fn count_live(
     tables: &Tables,
     mut tally: Tally,
     is_over: impl Fn(&OrderRow) -> bool,
-    unordered: bool,
+    mixed: bool,
 ) -> Result<Tally> {
     let mut seen = None;
     loop {
@@ -197,7 +197,7 @@ fn count_live(
         for row in &rows {
             if is_over(row) {
                 tally.subtract(row.size);
-            } else if !unordered {
+            } else if !mixed {
                 return Ok(tally);
             }
         }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    clock::{Deadline, Timestamp},
+    clock::Deadline,
     error::{Error, Kind, Result},
     store::{
         blob,
@@ -47,11 +47,25 @@ pub(super) fn prepare(directory: &Path) -> Result<PathBuf> {
         return Err(Error::new(Kind::Config, message));
     }
     blob::make_folder(directory)?;
+    refuse_foreign_manifest(directory)?;
     let directory = directory.canonicalize().map_err(|cause| Error::io(directory.display(), cause))?;
     for name in OURS.map(String::from).into_iter().chain(indexes(&directory).into_iter().map(index_name)) {
         refuse_link(&directory.join(name))?;
     }
     Ok(directory)
+}
+
+/// A file of somebody else that happens to be called MANIFEST is not ours to replace.
+fn refuse_foreign_manifest(directory: &Path) -> Result<()> {
+    let Ok(bytes) = fs::read(directory.join("MANIFEST")) else { return Ok(()) };
+    if directory.join("LOCK").exists() || bytes.starts_with(b"memolith ") {
+        return Ok(());
+    }
+    let message = format!(
+        "{} holds a MANIFEST that is not memolith's: a store needs a directory of its own; nothing was touched",
+        directory.display(),
+    );
+    Err(Error::new(Kind::Config, message))
 }
 
 /// A link in place of our own folders would have us write, and clear, somewhere else.
@@ -143,9 +157,11 @@ impl State {
         match Manifest::read(directory)? {
             Found::Whole(Manifest { index, closed: None }) => Ok(Self { index, closed: None, unclean: true }),
             Found::Whole(Manifest { index, closed: Some(closed) }) => {
-                let same =
-                    fingerprint(&directory.join(index_name(index))).is_ok_and(|files| files == closed.files);
-                if same {
+                let folder = directory.join(index_name(index));
+                // A refusal of the operating system is no damage: the index is left alone and tried again later. A
+                // folder that is gone is.
+                let files = if folder.is_dir() { fingerprint(&folder)? } else { BTreeMap::new() };
+                if files == closed.files {
                     return Ok(Self { index, closed: Some(closed), unclean: false });
                 }
                 core.failed(&Error::new(Kind::Corrupt, "the files of the index are not as they were left"));
@@ -174,10 +190,12 @@ impl State {
         let mut ledger = lock(&core.ledger);
         let loaded = self.load(&engine, &ledger)?;
         *ledger = loaded;
+        // A recount that a close cut short is taken up again: without a count no bound holds.
+        let uncounted = ledger.tally(None).is_none();
         core.index.store(self.index, Ordering::Release);
         core.condemned.store(false, Ordering::Release);
         core.run(engine);
-        Ok(self.unclean)
+        Ok(self.unclean || uncounted)
     }
 
     /// The ledger as the index has it, with the memos that are open already taken over from `before`.
@@ -215,7 +233,9 @@ impl State {
         let last = last_row(engine, id)?;
         let tally = known.map(|(tally, _)| *tally).or(last.is_none().then(Tally::default));
         let mut account = Account::new(tally, known.is_some_and(|(_, unordered)| *unordered));
-        account.expires_at_latest(last.map_or(Timestamp::default(), |row| row.lifetime.expires));
+        if let Some(last) = last {
+            account.ends_with(last.lifetime);
+        }
         Ok(account)
     }
 
@@ -237,7 +257,8 @@ impl State {
 
 fn last_row(engine: &Engine, id: GenerationId) -> Result<Option<OrderRow>> {
     let row = engine.tables(id)?.order.last()?;
-    Ok(row.and_then(|(key, value)| OrderRow::decode(&key, &value)))
+    // A row that says nothing still has its place in the order.
+    Ok(row.and_then(|(key, value)| OrderRow::decode(&key, &value).or_else(|| OrderRow::unknown(&key))))
 }
 
 /// sled makes its files for everybody to read.
@@ -260,15 +281,21 @@ pub(super) fn shut(core: &Core) -> Result<()> {
     // Lost with an engine that does not work, and of no use then.
     let _ = writer.touch_all();
     writer.finish();
-    let engine = core.stop();
+    // A revival that is under way would put an engine into the empty slot.
+    let engine = {
+        let _reviving = lock(&core.reviving);
+        core.stop()
+    };
     let shut = match (engine, &core.directory) {
         (Some(engine), Some(directory)) => shut_engine(core, engine, directory),
         _ => Ok(()),
     };
-    core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
+    core.bury_engines();
     let temporary = lock(&core.temporary).take();
     drop(temporary);
     lock(&core.lock_file).take();
+    // Last: at the end of a program there may be no time for it, and the next open does it too.
+    core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
     shut
 }
 
@@ -307,7 +334,7 @@ fn accounts(ledger: &Ledger) -> BTreeMap<String, (Tally, bool)> {
 
 /// The engine, when everybody else has let go of it. One that hangs is left to itself: it is leaked, and so nothing
 /// else hangs.
-fn alone(mut engine: Arc<Engine>) -> Result<Engine> {
+pub(super) fn alone(mut engine: Arc<Engine>) -> Result<Engine> {
     let deadline = Deadline::after(LEAVE);
     loop {
         match Arc::try_unwrap(engine) {

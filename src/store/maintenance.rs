@@ -1,13 +1,13 @@
-//! The maintenance thread, one a store: it flushes, unlinks, recounts after an unclean end, and closes.
+//! The maintenance threads of a store: one flushes and closes, one tidies up.
 //!
-//! Whoever needs a flush waits for this thread, and not for ever: a flush of sled that never returns (it does so after
-//! a failed write of a large value) takes this thread with it, and the engine out of service, and nothing else.
+//! Whoever needs a flush waits for the first, and not for ever: a flush of sled that never returns (it does so after
+//! a failed write of a large value) takes that thread with it, and the engine out of service, and nothing
+//! else. What may take long is on the second, so that no flush ever waits behind it.
 
 use std::{
-    fs,
-    path::Path,
+    ops::RangeInclusive,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,22 +16,17 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    record::BlobId,
-    store::{
-        blob::{self, Head},
-        core::Core,
-        ledger::GenerationId,
-        lifecycle,
-        order::Tally,
-    },
+    store::{blob, chores, core::Core, lifecycle},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread},
 };
 
 /// What was computed quickly is flushed at the next tick; a crash loses no more than that.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long a flush is waited for.
-const FLUSH: Duration = Duration::from_secs(5);
+/// A flush is waited for in slices, so that the time for which the whole process was stopped counts as one of them:
+/// `kill -STOP`, a debugger or a frozen container must not cost a sound index.
+const SLICE: Duration = Duration::from_millis(100);
+const PATIENCE: u32 = 50;
 
 #[derive(Default)]
 pub(crate) struct Maintenance {
@@ -52,40 +47,73 @@ struct Orders {
     worker: Option<thread::ThreadId>,
     /// Whether there is a thread; without one everything is done on the thread of the caller.
     running: bool,
-    stirred: bool,
+    /// Since when something waits for the tick.
+    stirred: Option<Deadline>,
     unlink: bool,
     recover: bool,
     /// How many flushes were asked for, and how many of these were answered.
     flushes: (u64, u64),
-    /// What the last flush came to.
-    flushed: Option<Error>,
+    /// The last flushes that failed, by the tickets that they answered.
+    failed: Option<(RangeInclusive<u64>, Error)>,
+    /// Whose maintenance this is: a thread that hangs in the engine is replaced.
+    core: Weak<Core>,
     close: bool,
     closed: Option<Result<()>>,
 }
 
 impl Orders {
     fn is_idle(&self) -> bool {
-        !self.stirred && !self.unlink && !self.recover && !self.close && self.flushes.0 == self.flushes.1
+        self.stirred.is_none() && !self.close && self.flushes.0 == self.flushes.1
     }
 }
 
 impl Maintenance {
     /// Without a thread to be had, callers do the work themselves.
     pub(crate) fn start(core: &Arc<Core>) {
-        let worker = Arc::clone(core);
-        lock(&core.maintenance.orders).running = true;
-        let spawned =
-            thread::Builder::new().name("memolith".into()).spawn(move || worker.maintenance.work(&worker));
+        lock(&core.maintenance.orders).core = Arc::downgrade(core);
+        Self::start_worker(core);
+        let tidier = Arc::clone(core);
+        let spawned = thread::Builder::new()
+            .name("memolith-tidy".into())
+            .spawn(move || tidier.maintenance.tidy(&tidier));
         if let Err(cause) = spawned {
-            lock(&core.maintenance.orders).running = false;
-            core.failed(&Error::io("starting the maintenance thread", cause));
+            // What lies about is found by the next open.
+            core.failed(&Error::io("starting the tidying thread", cause));
         }
+    }
+
+    fn start_worker(core: &Arc<Core>) {
+        let mut orders = lock(&core.maintenance.orders);
+        let worker = Arc::clone(core);
+        match thread::Builder::new().name("memolith".into()).spawn(move || worker.maintenance.work(&worker)) {
+            Ok(worker) => {
+                orders.worker = Some(worker.thread().id());
+                orders.running = true;
+            }
+            Err(cause) => {
+                orders.running = false;
+                drop(orders);
+                core.failed(&Error::io("starting the maintenance thread", cause));
+            }
+        }
+    }
+
+    /// The worker hangs in the engine, which nobody else will use: another one takes its place.
+    fn replace_worker(&self) {
+        let core = lock(&self.orders).core.upgrade();
+        if let Some(core) = core {
+            Self::start_worker(&core);
+        }
+    }
+
+    fn is_worker(&self) -> bool {
+        lock(&self.orders).worker == Some(thread::current().id())
     }
 
     /// Something was written: it is flushed at the next tick.
     pub(crate) fn stir(&self) {
         if !self.stirred.swap(true, Ordering::AcqRel) {
-            self.call(|orders| orders.stirred = true);
+            self.call(|orders| orders.stirred = Some(Deadline::after(TICK)));
         }
     }
 
@@ -101,30 +129,42 @@ impl Maintenance {
 
     fn call(&self, change: impl FnOnce(&mut Orders)) {
         change(&mut lock(&self.orders));
-        self.called.notify_one();
+        self.called.notify_all();
     }
 
     /// Flushes, and waits for it for at most 5 s. Callers that come together share one flush.
     pub(crate) fn flush(&self, core: &Core) -> Result<()> {
         let mut orders = lock(&self.orders);
-        if !orders.running {
+        // An observer, or the drop of a value, may call from this very thread: it cannot wait for itself.
+        if !orders.running || orders.worker == Some(thread::current().id()) {
             drop(orders);
             return core.flush_now();
         }
         orders.flushes.0 += 1;
         let ticket = orders.flushes.0;
-        self.called.notify_one();
-        let deadline = Deadline::after(FLUSH);
+        self.called.notify_all();
+        let mut patience = PATIENCE;
         while orders.flushes.1 < ticket {
-            orders = match self.wait_for_answer(orders, deadline) {
-                Ok(orders) => orders,
-                Err(error) => {
-                    core.condemn(&error);
-                    return Err(error);
-                }
-            };
+            let (again, waited) =
+                self.answered.wait_timeout(orders, SLICE).unwrap_or_else(PoisonError::into_inner);
+            orders = again;
+            patience -= u32::from(waited.timed_out());
+            if patience == 0 {
+                // Whoever waits for this flush waits no longer.
+                orders.flushes.1 = orders.flushes.0;
+                let error = Error::new(Kind::Engine, "the storage engine did not answer in time");
+                orders.failed = Some((ticket..=orders.flushes.1, error.clone()));
+                drop(orders);
+                self.answered.notify_all();
+                core.condemn(&error);
+                self.replace_worker();
+                return Err(error);
+            }
         }
-        orders.flushed.clone().map_or(Ok(()), Err)
+        match &orders.failed {
+            Some((tickets, error)) if tickets.contains(&ticket) => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether long work had better end: the store is closing.
@@ -158,7 +198,7 @@ impl Maintenance {
             return lifecycle::shut(core);
         }
         orders.close = true;
-        self.called.notify_one();
+        self.called.notify_all();
         if orders.worker == Some(thread::current().id()) {
             // The last handle went with a value that this thread dropped: it closes when it is done with that.
             return Ok(());
@@ -173,14 +213,10 @@ impl Maintenance {
     }
 
     fn work(&self, core: &Core) {
-        lock(&self.orders).worker = Some(thread::current().id());
-        loop {
+        while self.is_worker() {
             let orders = self.next();
             if orders.flush {
                 self.answer_flushes(core, orders.ticket);
-            }
-            if orders.unlink {
-                core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
             }
             if orders.close {
                 let closed = lifecycle::shut(core);
@@ -194,8 +230,28 @@ impl Maintenance {
                 self.answered.notify_all();
                 return;
             }
-            if orders.recover {
-                recover(core);
+        }
+    }
+
+    /// What may take long, on a thread of its own: nobody waits for it, and a flush must not wait behind it.
+    fn tidy(&self, core: &Core) {
+        loop {
+            let mut orders = lock(&self.orders);
+            while !orders.unlink && !orders.recover && !orders.close {
+                orders = self.called.wait(orders).unwrap_or_else(PoisonError::into_inner);
+            }
+            if orders.close {
+                return;
+            }
+            let (unlink, recovers) =
+                (std::mem::take(&mut orders.unlink), std::mem::take(&mut orders.recover));
+            drop(orders);
+            core.bury_engines();
+            if unlink {
+                core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
+            }
+            if recovers {
+                chores::recover(core);
             }
         }
     }
@@ -206,29 +262,20 @@ impl Maintenance {
         while orders.is_idle() {
             orders = self.called.wait(orders).unwrap_or_else(PoisonError::into_inner);
         }
-        let deadline = Deadline::after(TICK);
-        while orders.stirred
+        while let Some(left) = orders.stirred.and_then(Deadline::remaining)
             && !orders.close
-            && !orders.unlink
-            && !orders.recover
             && orders.flushes.0 == orders.flushes.1
         {
-            let Some(left) = deadline.remaining() else { break };
             orders = self.called.wait_timeout(orders, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let ticked = orders.stirred && deadline.remaining().is_none();
+        // The tick is counted from the first write: other work in between does not put it off.
+        let ticked = orders.stirred.is_some_and(|deadline| deadline.remaining().is_none());
         let flush = ticked || orders.flushes.0 > orders.flushes.1;
         if flush {
-            orders.stirred = false;
+            orders.stirred = None;
             self.stirred.store(false, Ordering::Release);
         }
-        Work {
-            flush,
-            ticket: orders.flushes.0,
-            unlink: std::mem::take(&mut orders.unlink),
-            recover: std::mem::take(&mut orders.recover),
-            close: orders.close,
-        }
+        Work { flush, ticket: orders.flushes.0, close: orders.close }
     }
 
     fn answer_flushes(&self, core: &Core, ticket: u64) {
@@ -236,122 +283,22 @@ impl Maintenance {
         if let Some(error) = &flushed {
             core.failed(error);
         }
+        if !self.is_worker() {
+            return;
+        }
         let mut orders = lock(&self.orders);
+        if let Some(error) = flushed {
+            orders.failed = Some((orders.flushes.1 + 1..=ticket, error));
+        }
         orders.flushes.1 = ticket;
-        orders.flushed = flushed;
         self.answered.notify_all();
     }
 }
 
 /// One round of the thread.
-#[expect(clippy::struct_excessive_bools, reason = "a list of orders, each given or not")]
 struct Work {
     flush: bool,
     /// The last flush that this round answers.
     ticket: u64,
-    unlink: bool,
-    recover: bool,
     close: bool,
-}
-
-/// Counts what an unclean end left uncounted, evicts what is over a bound, and retires blobs that nobody knows.
-fn recover(core: &Core) {
-    if let Err(error) = recount(core).and_then(|()| retire_orphans(core).map(|_| ())) {
-        core.failed(&error);
-    }
-}
-
-fn recount(core: &Core) -> Result<()> {
-    let generations: Vec<(GenerationId, String)> = {
-        let writer = core.writer();
-        writer.ledger().of_name(None).map(|(id, found)| (id, found.row.name.clone())).collect()
-    };
-    for (id, name) in generations {
-        while !core.maintenance.is_closing() && core.writer().recount(id)? {}
-        let mut writer = core.writer();
-        let evicted = writer.evict(Some(&name)).and_then(|()| writer.evict(None));
-        writer.finish();
-        evicted?;
-    }
-    Ok(())
-}
-
-/// Drops the generations that another one took the place of.
-pub(crate) fn drop_retired(core: &Core, name: Option<&str>) -> Result<Tally> {
-    let mut dropped = Tally::default();
-    let mut writer = core.writer();
-    let retired = writer.ledger().retired(name);
-    let outcome =
-        retired.into_iter().try_for_each(|id| writer.drop_generation(id).map(|tally| dropped.add(tally)));
-    writer.finish();
-    outcome.map(|()| dropped)
-}
-
-/// Takes what has expired out of every generation, a stretch at a time so that others get their turn.
-pub(crate) fn drop_expired(core: &Core) -> Result<Tally> {
-    let mut dropped = Tally::default();
-    let generations: Vec<GenerationId> = core.writer().ledger().of_name(None).map(|(id, _)| id).collect();
-    for id in generations {
-        let mut after = None;
-        loop {
-            let mut writer = core.writer();
-            let swept = writer.sweep(id, after, &mut dropped);
-            writer.finish();
-            after = swept?;
-            if after.is_none() {
-                break;
-            }
-        }
-    }
-    Ok(dropped)
-}
-
-/// Moves every blob that no record means out of sight: what a crash left between a blob's name and its record, and what
-/// an index that was given up knew.
-pub(crate) fn retire_orphans(core: &Core) -> Result<Tally> {
-    let mut retired = Tally::default();
-    let Some(blobs) = core.path("blobs") else { return Ok(retired) };
-    for folder in
-        fs::read_dir(&blobs).into_iter().flatten().flatten().filter(|folder| blob::is_ours(&folder.path()))
-    {
-        for file in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
-            if core.maintenance.is_closing() {
-                return Ok(retired);
-            }
-            if let Some(bytes) = retire_orphan(core, &file.path())? {
-                retired.add(Tally { entries: 1, bytes });
-            }
-        }
-        // Only an empty one goes.
-        let _ = fs::remove_dir(folder.path());
-    }
-    Ok(retired)
-}
-
-/// The size of the file, if it was one that nobody knows.
-fn retire_orphan(core: &Core, path: &Path) -> Result<Option<u64>> {
-    let (Some(id), Some(trash)) = (id_of(path), core.trash()) else { return Ok(None) };
-    let head = Head::read(path);
-    let mut writer = core.writer();
-    let known = match &head {
-        Ok(head) => writer.owns_blob(head, id)?,
-        Err(error) if error.is_corrupt() => false,
-        // Gone meanwhile, or not to be read: not ours to judge.
-        Err(_) => true,
-    };
-    if known {
-        return Ok(None);
-    }
-    let size = fs::metadata(path).map_or(0, |found| found.len());
-    core.discard(blob::retire(path, &trash)?);
-    Ok(Some(size))
-}
-
-fn id_of(path: &Path) -> Option<BlobId> {
-    let name = path.file_name()?.to_str().filter(|name| name.len() == 32)?;
-    let mut id = [0; 16];
-    for (index, byte) in id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(name.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(BlobId(id))
 }

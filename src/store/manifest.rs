@@ -216,7 +216,7 @@ pub(crate) fn fingerprint(index: &Path) -> Result<BTreeMap<String, (u64, u64)>> 
             let name = format!("{prefix}{}", file.file_name().to_string_lossy());
             if file.path().is_dir() {
                 folders.push((file.path(), format!("{name}/")));
-            } else {
+            } else if is_of_sled(&name) {
                 let path = file.path();
                 let print = print_of(&path, &name).map_err(|cause| Error::io(path.display(), cause))?;
                 files.insert(name, print);
@@ -224,6 +224,11 @@ pub(crate) fn fingerprint(index: &Path) -> Result<BTreeMap<String, (u64, u64)>> 
         }
     }
     Ok(files)
+}
+
+/// What a user, or a desktop, leaves beside sled's files does not concern it.
+fn is_of_sled(name: &str) -> bool {
+    matches!(name, "db" | "conf") || name.starts_with("snap.") || name.starts_with("blobs/")
 }
 
 /// Length, and a checksum of what sled replays or trusts.

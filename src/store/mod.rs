@@ -14,6 +14,7 @@
 
 mod blob;
 mod builder;
+mod chores;
 mod core;
 mod engine;
 mod eviction;
@@ -236,9 +237,9 @@ impl Store {
     /// ```
     pub fn sweep(&self) -> Result<Swept> {
         let core = self.core();
-        let retired = maintenance::drop_retired(core, None)?;
-        let expired = maintenance::drop_expired(core)?;
-        let orphaned = maintenance::retire_orphans(core)?;
+        let retired = chores::drop_retired(core, None)?;
+        let expired = chores::drop_expired(core)?;
+        let orphaned = chores::retire_orphans(core)?;
         core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
         core.flush()?;
         let bytes = retired.bytes + expired.bytes + orphaned.bytes;
@@ -419,7 +420,7 @@ fn size(path: &PathBuf) -> u64 {
 impl Handle {
     fn close(&self) -> Result<()> {
         let closed = self.core.maintenance.close(&self.core, CLOSE);
-        drop(self.core.memory.clear());
+        self.core.release(self.core.memory.clear());
         if let Some(directory) = &self.core.directory {
             registry::forget_core(directory, &self.core);
         }

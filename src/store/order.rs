@@ -28,6 +28,12 @@ impl OrderRow {
         sequence.to_be_bytes()
     }
 
+    /// A row of which only the key can be read.
+    pub(crate) fn unknown(key: &[u8]) -> Option<Self> {
+        let sequence = u64::from_be_bytes(key.try_into().ok()?);
+        Some(Self { sequence, digest: Digest::from_bytes([0; 32]), size: 0, lifetime: Lifetime::default() })
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(56);
         bytes.extend_from_slice(self.digest.as_bytes());
@@ -79,15 +85,63 @@ pub(crate) struct Account {
     /// While a recount after an unclean end goes on: the last sequence that it has seen. What lies behind it is
     /// counted when the recount gets there.
     counted_to: Option<u64>,
-    /// The furthest expiry among the rows that the recount has seen.
-    counted_expiry: Timestamp,
-    /// The furthest expiry that was put. A younger entry that expires before it is out of order.
-    latest_expiry: Timestamp,
-    /// Whether an entry may expire before an older one: the ttl was changed between runs, or the clock set back.
+    /// Of the rows that the recount has seen.
+    counted: Furthest,
+    /// Of the rows that were put.
+    put: Furthest,
+    /// Whether an entry may be over before an older one: the ttl was changed between runs, or the clock set back.
     pub(crate) unordered: bool,
-    /// Every expiring row by its expiry, built by one walk when an unordered account must evict. It may name rows
-    /// that are gone.
-    by_expiry: Option<BinaryHeap<Reverse<(Timestamp, u64)>>>,
+    /// Built by one walk when an account that may hold what is over behind what is not must evict.
+    queue: Option<Queue>,
+}
+
+/// The furthest stamps so far: a younger row that stays behind them is out of order.
+#[derive(Debug, Default)]
+struct Furthest {
+    created: Timestamp,
+    expires: Timestamp,
+}
+
+impl Furthest {
+    /// Callers side by side come this much out of order without the clock having been set back.
+    const SLACK: Duration = Duration::from_secs(1);
+
+    /// Whether the row is in order.
+    fn pass(&mut self, lifetime: Lifetime) -> bool {
+        let ordered = lifetime.created.after(Self::SLACK) >= self.created && lifetime.expires >= self.expires;
+        self.created = self.created.max(lifetime.created);
+        self.expires = self.expires.max(lifetime.expires);
+        ordered
+    }
+}
+
+/// Which rows are over first. It may name rows that are gone.
+#[derive(Debug, Default)]
+struct Queue {
+    /// Every row that expires, the soonest on top.
+    by_expiry: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    /// Every row, the one on top that was made last, or furthest in the future.
+    by_creation: BinaryHeap<(Timestamp, u64)>,
+}
+
+impl Queue {
+    fn push(&mut self, sequence: u64, lifetime: Lifetime) {
+        self.by_creation.push((lifetime.created, sequence));
+        if lifetime.expires != Timestamp::NEVER {
+            self.by_expiry.push(Reverse((lifetime.expires, sequence)));
+        }
+    }
+
+    fn expired(&self, now: Timestamp) -> Option<u64> {
+        self.by_expiry
+            .peek()
+            .filter(|Reverse((expires, _))| *expires <= now)
+            .map(|Reverse((_, sequence))| *sequence)
+    }
+
+    fn ahead(&self, now: Timestamp) -> Option<u64> {
+        self.by_creation.peek().filter(|(created, _)| created.is_ahead_of(now)).map(|(_, sequence)| *sequence)
+    }
 }
 
 impl Account {
@@ -101,9 +155,9 @@ impl Account {
         }
     }
 
-    /// What an earlier run put last: what expires before it is out of order.
-    pub(crate) fn expires_at_latest(&mut self, expires: Timestamp) {
-        self.latest_expiry = self.latest_expiry.max(expires);
+    /// What an earlier run put last: what stays behind it is out of order.
+    pub(crate) fn ends_with(&mut self, lifetime: Lifetime) {
+        self.put.pass(lifetime);
     }
 
     /// Whether nothing was ever put, as far as is known.
@@ -125,8 +179,7 @@ impl Account {
         self.counted_to = rows.last().map(|row| row.sequence);
         for row in rows {
             self.tally.add(Tally { entries: 1, bytes: row.size });
-            self.unordered |= row.lifetime.expires < self.counted_expiry;
-            self.counted_expiry = self.counted_expiry.max(row.lifetime.expires);
+            self.unordered |= !self.counted.pass(row.lifetime);
         }
     }
 
@@ -134,14 +187,12 @@ impl Account {
         if self.counted_to.is_none() {
             self.tally.add(Tally { entries: 1, bytes: row.size });
         }
-        let expires = row.lifetime.expires;
-        self.unordered |= expires < self.latest_expiry;
-        self.latest_expiry = self.latest_expiry.max(expires);
-        if let Some(heap) = self.by_expiry.as_mut().filter(|_| expires != Timestamp::NEVER) {
-            heap.push(Reverse((expires, row.sequence)));
+        self.unordered |= !self.put.pass(row.lifetime);
+        if let Some(queue) = &mut self.queue {
+            queue.push(row.sequence, row.lifetime);
             // Mostly rows that are gone: walking over those that are left is cheaper than keeping them.
-            if heap.len() as u64 > 2 * self.tally.entries + 1_024 {
-                self.by_expiry = None;
+            if queue.by_creation.len() as u64 > 2 * self.tally.entries + 1_024 {
+                self.queue = None;
             }
         }
     }
@@ -150,27 +201,49 @@ impl Account {
         if self.counted_to.is_none_or(|counted| sequence <= counted) {
             self.tally.subtract(size);
         }
+        if self.is_empty() {
+            self.unordered = false;
+            self.queue = None;
+        }
     }
 
-    /// Whether the expiring rows must be walked before `expired` can be asked.
-    pub(crate) fn wants_expiries(&self) -> bool {
-        self.unordered && self.by_expiry.is_none()
+    /// Whether rows may be over that are not in front: they are out of order, or the clock was set back behind some.
+    pub(crate) fn is_mixed(&self, now: Timestamp) -> bool {
+        self.unordered || self.put.created.is_ahead_of(now) || self.counted.created.is_ahead_of(now)
     }
 
-    pub(crate) fn set_expiries(&mut self, rows: impl Iterator<Item = (Timestamp, u64)>) {
-        self.by_expiry =
-            Some(rows.filter(|(expires, _)| *expires != Timestamp::NEVER).map(Reverse).collect());
+    /// Whether the rows must be walked before `over` can be asked.
+    pub(crate) fn wants_queue(&self, now: Timestamp) -> bool {
+        self.is_mixed(now) && self.queue.is_none()
     }
 
-    /// The sequence of a row that has expired though older ones may live. It stays until it is dropped.
-    pub(crate) fn expired(&self, now: Timestamp) -> Option<u64> {
-        let Reverse((expires, sequence)) = *self.by_expiry.as_ref()?.peek()?;
-        (expires <= now).then_some(sequence)
+    /// All rows, by their lifetimes under the ttl of today.
+    pub(crate) fn set_queue(&mut self, rows: impl Iterator<Item = (u64, Lifetime)>) {
+        let mut queue = Queue::default();
+        rows.for_each(|(sequence, lifetime)| queue.push(sequence, lifetime));
+        self.queue = Some(queue);
     }
 
-    /// The row of the sequence that `expired` gave is gone.
-    pub(crate) fn drop_expired(&mut self) {
-        self.by_expiry.as_mut().map(BinaryHeap::pop);
+    /// The ttl of today is another one.
+    pub(crate) fn drop_queue(&mut self) {
+        self.queue = None;
+    }
+
+    /// The sequence of a row that is over though older ones may live. It stays until it is dropped.
+    pub(crate) fn over(&self, now: Timestamp) -> Option<u64> {
+        let queue = self.queue.as_ref()?;
+        queue.expired(now).or_else(|| queue.ahead(now))
+    }
+
+    /// The row of the sequence that `over` gave is gone.
+    pub(crate) fn drop_over(&mut self, now: Timestamp) {
+        if let Some(queue) = &mut self.queue {
+            if queue.expired(now).is_some() {
+                queue.by_expiry.pop();
+            } else {
+                queue.by_creation.pop();
+            }
+        }
     }
 }
 
@@ -226,14 +299,27 @@ mod tests {
         account.added(&row(2, 200));
         assert!(!account.unordered);
         account.added(&row(3, 150));
-        assert!(account.wants_expiries());
-        account.set_expiries([(Timestamp(100), 1), (Timestamp(200), 2), (Timestamp(150), 3)].into_iter());
-        assert_eq!(account.expired(Timestamp(99)), None);
-        assert_eq!(account.expired(Timestamp(150)), Some(1));
-        account.drop_expired();
-        assert_eq!(account.expired(Timestamp(150)), Some(3));
-        account.drop_expired();
-        assert_eq!(account.expired(Timestamp(150)), None);
+        assert!(account.wants_queue(Timestamp(0)));
+        account.set_queue(
+            [row(1, 100), row(2, 200), row(3, 150)].iter().map(|row| (row.sequence, row.lifetime)),
+        );
+        let over = [99, 150].map(|now| account.over(Timestamp(now)));
+        assert_eq!(over, [None, Some(1)]);
+        account.drop_over(Timestamp(150));
+        assert_eq!(account.over(Timestamp(150)), Some(3));
+        account.drop_over(Timestamp(150));
+        assert_eq!(account.over(Timestamp(150)), None);
+    }
+
+    #[test]
+    fn an_entry_from_the_future_is_over_while_the_clock_is_behind() {
+        let ahead = Lifetime { created: Timestamp(90_000), expires: Timestamp::NEVER };
+        let mut account = Account::new(Some(Tally::default()), false);
+        account.added(&row(1, u64::MAX));
+        account.added(&OrderRow { lifetime: ahead, ..row(2, 0) });
+        assert!(account.is_mixed(Timestamp(29_999)) && !account.is_mixed(Timestamp(30_000)));
+        account.set_queue([(1, row(1, u64::MAX).lifetime), (2, ahead)].into_iter());
+        assert_eq!([29_999, 30_000].map(|now| account.over(Timestamp(now))), [Some(2), None]);
     }
 
     #[test]

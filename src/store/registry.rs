@@ -57,6 +57,8 @@ pub(super) enum Admitted {
 /// Admits one opener of `directory` at a time.
 pub(super) fn admit(directory: &Path) -> Result<Admitted> {
     let deadline = Deadline::after(TURNOVER);
+    // Handles that were closed already: declared before the lock, so that the last one is dropped after it.
+    let mut late = Vec::new();
     let mut stores = lock(&REGISTRY.stores);
     loop {
         let entries = stores.get_or_insert_with(|| {
@@ -68,11 +70,11 @@ pub(super) fn admit(directory: &Path) -> Result<Admitted> {
                 entries.insert(directory.to_owned(), Entry::Turning);
                 return Ok(Admitted::Ours);
             }
-            Some(Entry::Open(handle, _)) => {
-                if let Some(handle) = handle.upgrade().filter(|handle| !handle.core.is_closed()) {
-                    return Ok(Admitted::Open(handle));
-                }
-            }
+            Some(Entry::Open(handle, _)) => match handle.upgrade() {
+                Some(handle) if handle.core.is_closed() => late.push(handle),
+                Some(handle) => return Ok(Admitted::Open(handle)),
+                None => {}
+            },
             Some(Entry::Turning) => {}
         }
         let Some(left) = deadline.remaining() else {

@@ -159,6 +159,7 @@ impl Shelf {
         if payload.weight(&self.memo, entry.key_head) > limit {
             return Err(blob::oversize(limit));
         }
+        let engine = self.core.engine_number();
         let put = self.write(|writer, place| {
             let put = writer.put(place, entry, payload, claim)?;
             if put {
@@ -168,20 +169,22 @@ impl Shelf {
             Ok(put)
         })?;
         if put && (flushed || entry.compute_time > WORTH_A_FLUSH) {
-            self.core.flush()?;
+            self.core.flush_engine(engine)?;
         }
         Ok(put)
     }
 
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
+        let engine = self.core.engine_number();
         let removed = self.write(|writer, place| writer.remove(place, digest))?;
-        self.core.flush()?;
+        self.core.flush_engine(engine)?;
         Ok(removed)
     }
 
     pub(crate) fn clear(&self) -> Result<()> {
+        let engine = self.core.engine_number();
         self.write(|writer, place| writer.clear(place.generation))?;
-        self.core.flush()
+        self.core.flush_engine(engine)
     }
 
     /// Live entries and their bytes, within the bounds also when an unclean end left them uncounted.

@@ -303,11 +303,13 @@ impl Writer<'_> {
             owner: None,
         });
         found.owner = Some(owner);
+        found.account.drop_queue();
         found.account.unordered |= found.row.ttl_millis != row.ttl_millis && !found.account.is_empty();
-        let stale =
-            found.row.last_used.after(FRESH) <= row.last_used || found.row.ttl_millis != row.ttl_millis;
-        if stale {
-            found.row = row.clone();
+        let known = found.row.clone();
+        // Which of two was used last must be known however short ago that was.
+        let others = self.ledger.of_name(Some(&name)).filter(|(id, _)| *id != generation);
+        let behind = others.map(|(_, other)| other.row.last_used).max() >= Some(known.last_used);
+        if behind || known.last_used.after(FRESH) <= row.last_used || known.ttl_millis != row.ttl_millis {
             self.write_catalog(generation, row)?;
         }
         for retired in self.ledger.retired(Some(&name)) {
@@ -323,7 +325,10 @@ impl Writer<'_> {
     pub(crate) fn disown(&mut self, generation: GenerationId, owner: u64) -> Result<()> {
         self.leaving.values.extend(self.core.memory.remove_owner(owner));
         match self.ledger.generations.get_mut(&generation).filter(|found| found.owner == Some(owner)) {
-            Some(found) => found.owner = None,
+            Some(found) => {
+                found.owner = None;
+                found.account.drop_queue();
+            }
             None => return Ok(()),
         }
         self.touch(generation)
@@ -342,12 +347,17 @@ impl Writer<'_> {
         if found.row.last_used.after(FRESH) > now {
             return Ok(());
         }
-        found.row.last_used = now;
-        let row = found.row.clone();
+        let row = CatalogRow { last_used: now, ..found.row.clone() };
         self.write_catalog(generation, &row)
     }
 
-    fn write_catalog(&self, generation: GenerationId, row: &CatalogRow) -> Result<()> {
+    fn write_catalog(&mut self, generation: GenerationId, row: &CatalogRow) -> Result<()> {
+        if let Some(found) = self.ledger.generations.get_mut(&generation) {
+            found.row = row.clone();
+        }
+        if self.core.directory.is_none() {
+            return Ok(());
+        }
         let engine = self.core.engine()?;
         self.core.minded(&engine, engine.catalog().insert(&generation.0, &row.encode()))
     }
@@ -381,7 +391,7 @@ impl Writer<'_> {
         if let (Some(folder), Some(trash)) =
             (self.core.path(&format!("blobs/{generation}")), self.core.trash())
         {
-            self.core.discard(blob::retire(&folder, &trash)?);
+            self.core.discard(blob::retire_folder(&folder, &trash)?);
         }
         self.core.minded(&engine, engine.drop_tables(generation))?;
         let found = self.ledger.generations.get(&generation);

@@ -1,15 +1,14 @@
 //! Code of the user that fails or panics beside the closure: in a value's `Serialize`, `Deserialize`, `Clone` or
-//! `Drop`, in a key's `Serialize`, in the observer. It is kept away from the callers, and nothing is left locked.
+//! `Drop`, in a key's `Serialize`, in `cache_if`. It is kept away from the callers, and nothing is left locked. The
+//! observer has `observers`.
 
 use std::{
     cell::Cell,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Barrier, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    thread,
     time::{Duration, SystemTime},
 };
 
@@ -23,7 +22,7 @@ use crate::{
 
 /// What a [`Touchy`] value does not stand.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Touch {
+pub enum Touch {
     Encode = 10,
     EncodeFails,
     Decode,
@@ -33,7 +32,7 @@ enum Touch {
 }
 
 #[derive(Debug, PartialEq)]
-struct Touchy(u32);
+pub struct Touchy(pub u32);
 
 impl Touchy {
     fn new(touch: Touch) -> Self {
@@ -84,13 +83,13 @@ impl Drop for Touchy {
     }
 }
 
-fn touchy(store: &Store) -> Memo<str, Touchy> {
+pub fn touchy(store: &Store) -> Memo<str, Touchy> {
     Memo::builder("touchy").max_entries(2).open(store).unwrap()
 }
 
 /// Calls, and lets the value go without its `Drop`.
 #[track_caller]
-fn call(memo: &Memo<str, Touchy>, key: &str, touch: Touch) -> bool {
+pub fn call(memo: &Memo<str, Touchy>, key: &str, touch: Touch) -> bool {
     let mut computed = false;
     let value = memo.get_or_insert_with(key, || {
         computed = true;
@@ -103,7 +102,7 @@ fn call(memo: &Memo<str, Touchy>, key: &str, touch: Touch) -> bool {
 
 /// Whatever was locked is free again, for this thread and for others.
 #[track_caller]
-fn all_is_free(store: &Store, memo: &Memo<str, Touchy>) {
+pub fn all_is_free(store: &Store, memo: &Memo<str, Touchy>) {
     let other = Caller::start({
         let (store, memo) = (store.clone(), memo.clone());
         move || use_all(&store, &memo)
@@ -215,17 +214,19 @@ fn held(store: &Store) -> Memo<str, Touchy> {
     memo
 }
 
+type Way = fn(&Store, &Memo<str, Touchy>);
+
 /// Two at a time: a second panic while the first unwinds would end the process.
 #[test]
 fn values_that_panic_when_they_are_dropped_leave_the_memory_all_the_same() {
-    let ways: [fn(&Store, &Memo<str, Touchy>); 7] = [
+    let ways: [Way; 7] = [
         |_, memo| memo.clear().unwrap(),
         |store, _| store.clear().unwrap(),
         |store, _| assert!(store.remove_memo("touchy").unwrap()),
         |_, memo| assert!(memo.remove("one").unwrap()),
         |_, memo| memo.insert("one", &Touchy(1)).unwrap(),
         |_, memo| ["three", "four"].into_iter().for_each(|key| miss!(memo, key => Touchy(1))),
-        |store, _| drop(store.sweep().unwrap()),
+        |store, _| assert_eq!(store.sweep().unwrap().expired, 0),
     ];
     for leave in ways {
         watched(move || {
@@ -278,7 +279,7 @@ struct Fragile(Cell<u32>);
 
 impl Serialize for Fragile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let left = self.0.get().checked_sub(1).expect("written too often");
+        let Some(left) = self.0.get().checked_sub(1) else { panic!("written too often") };
         self.0.set(left);
         serializer.serialize_str("fragile")
     }
@@ -318,128 +319,5 @@ fn a_cache_if_that_panics_keeps_nothing_and_hands_the_value_over() {
         miss!(memo, "one" => Touchy(3));
         assert_eq!((memo.stats().failures.panic, memo.stats().inserts), (2, 0));
         all_is_free(&store, &memo);
-    });
-}
-
-/// A store whose observer does this at each event of a call, but not at those that itself causes.
-fn observed(bench: &Bench, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Store {
-    thread_local!(static OBSERVING: Cell<bool> = const { Cell::new(false) });
-    let guarded = move |event: &Event<'_>| {
-        if !OBSERVING.replace(true) {
-            let observed = catch_unwind(AssertUnwindSafe(|| observe(event)));
-            OBSERVING.set(false);
-            observed.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        }
-    };
-    bench.options().observer(guarded).open(bench.path()).unwrap()
-}
-
-#[test]
-fn an_observer_that_panics_fails_no_call_and_is_counted() {
-    watched(|| {
-        let bench = Bench::new();
-        let store = observed(&bench, |_| panic!("in the observer"));
-        let memo = touchy(&store);
-        all_is_free(&store, &memo);
-        assert!(call(&memo, "broken", Touch::EncodeFails));
-        assert_eq!(memo.stats().failures.encode, 1);
-        assert!(store.stats().failures.panic > 0);
-        assert!(store.last_failure().unwrap().to_string().contains("in the observer"));
-    });
-}
-
-/// The panic of the closure arrives as it was, though the observer panics while it unwinds.
-#[test]
-fn an_observer_that_panics_does_not_take_the_place_of_the_closures_panic() {
-    watched(|| {
-        let bench = Bench::new();
-        let store = observed(&bench, |_| panic!("in the observer"));
-        let memo = touchy(&store);
-        let call = || memo.get_or_insert_with("one", || panic!("in the closure"));
-        let panic = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
-        assert_eq!(panic.downcast_ref(), Some(&"in the closure"));
-        all_is_free(&store, &memo);
-    });
-}
-
-/// What the observer of a scenario works with, once it is open.
-type Door = Arc<Mutex<Option<(Store, Memo<str, Touchy>)>>>;
-
-/// A store whose observer uses the store and the memo at each event, and how often it did.
-fn meddling(bench: &Bench) -> (Store, Memo<str, Touchy>, Door, Arc<AtomicU64>) {
-    let (door, count) = (Door::default(), Arc::new(AtomicU64::new(0)));
-    let (open, counting) = (Arc::clone(&door), Arc::clone(&count));
-    let store = observed(bench, move |_| {
-        let Some((store, memo)) = open.lock().unwrap().clone() else { return };
-        counting.fetch_add(1, SeqCst);
-        meddle(&store, &memo);
-    });
-    let memo = touchy(&store);
-    *door.lock().unwrap() = Some((store.clone(), memo.clone()));
-    (store, memo, door, count)
-}
-
-fn meddle(store: &Store, memo: &Memo<str, Touchy>) {
-    for key in ["first", "fourth", "of the observer"] {
-        assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
-    }
-    let log: Memo<u8, u8> = Memo::builder("log").open(store).unwrap();
-    log.insert(&1, &1).unwrap();
-    drop((memo.stats(), store.stats(), memo.len(), store.memos(), memo.last_failure()));
-    store.flush().unwrap();
-}
-
-#[test]
-fn an_observer_may_call_the_memo_again() {
-    watched(|| {
-        let bench = Bench::new();
-        let (store, memo, door, count) = meddling(&bench);
-        for key in ["first", "second", "third", "fourth", "first"] {
-            assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
-        }
-        assert!(call(&memo, "broken", Touch::EncodeFails));
-        memo.remove("first").unwrap();
-        memo.clear().unwrap();
-        assert!(count.load(SeqCst) > 10);
-        door.lock().unwrap().take();
-        all_is_free(&store, &memo);
-    });
-}
-
-#[test]
-fn an_observer_may_call_the_memo_again_from_many_threads() {
-    watched(|| {
-        let bench = Bench::new();
-        let (store, memo, door, _) = meddling(&bench);
-        let start = Barrier::new(4);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    start.wait();
-                    for key in ["first", "second", "third", "fourth"].repeat(10) {
-                        assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
-                    }
-                });
-            }
-        });
-        door.lock().unwrap().take();
-        all_is_free(&store, &memo);
-    });
-}
-
-/// Opening a memo with a tighter bound evicts, and the observer is told of it.
-#[test]
-fn an_observer_may_open_a_memo_while_one_is_opened() {
-    watched(|| {
-        let bench = Bench::new();
-        let (store, _memo, door, count) = meddling(&bench);
-        let numbers = plain(&store, "numbers");
-        (0..3).for_each(|key| numbers.insert(&key.to_string(), &key).unwrap());
-        drop(numbers);
-        let before = count.load(SeqCst);
-        let numbers: Memo<str, u64> = Memo::builder("numbers").max_entries(1).open(&store).unwrap();
-        assert_eq!((count.load(SeqCst) - before, numbers.len()), (1, 1));
-        hit!(numbers, "2" => 2);
-        door.lock().unwrap().take();
     });
 }

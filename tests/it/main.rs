@@ -11,6 +11,7 @@ mod bounds;
 mod clearing;
 mod closing;
 mod codec;
+mod contained;
 mod directory;
 mod handles;
 mod history;

@@ -1,6 +1,8 @@
 //! Callers of one key at the same time cause one computation and one read; no memo call deadlocks. What becomes of
 //! those who wait is in `waiters`.
 
+#![allow(clippy::indexing_slicing, reason = "the ring knows its length")]
+
 use std::{
     sync::{
         Arc, Barrier, Mutex,
@@ -270,7 +272,9 @@ fn a_ring_of_three_over_three_stores_does_not_deadlock() {
             stores.iter().map(|store| Memo::builder("numbers").open(store).unwrap()).collect();
         for _ in 0..20 {
             ring(&memos);
-            stores.iter().for_each(|store| store.clear().unwrap());
+            for store in &stores {
+                store.clear().unwrap();
+            }
         }
     });
 }

@@ -81,7 +81,7 @@ impl Scene {
         self.value(1)
     }
 
-    fn new(&self) -> Vec<u8> {
+    fn anew(&self) -> Vec<u8> {
         self.value(2)
     }
 
@@ -92,7 +92,7 @@ impl Scene {
 
     /// What a call gets after the change.
     fn due(&self) -> Vec<u8> {
-        self.left().unwrap_or_else(|| self.new())
+        self.left().unwrap_or_else(|| self.anew())
     }
 
     fn change(&self, store: &Store, memo: &Pictures, key: &str) {
@@ -109,7 +109,7 @@ impl Scene {
     #[track_caller]
     fn call_gets_what_is_due(&self, memo: &Pictures) {
         if self.left().is_none() {
-            miss!(memo, "one" => self.new());
+            miss!(memo, "one" => self.anew());
         }
         hit!(memo, "one" => self.due());
     }
@@ -184,7 +184,7 @@ fn a_computation_from_before_the_change_does_not_get_between_those_after_it() {
         memo.remove("one").unwrap();
         let (there, second) = gate();
         let after = Caller::start({
-            let (memo, new) = (memo.clone(), scene.new());
+            let (memo, new) = (memo.clone(), scene.anew());
             move || held_up(&memo, there, new)
         });
         second.reached();
@@ -192,8 +192,8 @@ fn a_computation_from_before_the_change_does_not_get_between_those_after_it() {
         assert_eq!(before.join(), scene.old());
         assert_eq!(memo.get("one").unwrap(), None);
         second.release();
-        assert_eq!(after.join(), scene.new());
-        scene.remains(store, memo, Some(&scene.new()));
+        assert_eq!(after.join(), scene.anew());
+        scene.remains(store, memo, Some(&scene.anew()));
     });
 }
 
@@ -254,7 +254,7 @@ fn a_change_of_another_key_or_memo_leaves_a_computation_alone() {
         let store = scene.store();
         let (memo, other) = (Scene::memo(&store), plain(&store, "numbers"));
         let (caller, keeper) = scene.computing(&memo);
-        memo.insert("two", &scene.new()).unwrap();
+        memo.insert("two", &scene.anew()).unwrap();
         assert!(memo.remove("two").unwrap());
         other.insert("one", &1).unwrap();
         other.clear().unwrap();

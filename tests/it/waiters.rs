@@ -1,6 +1,8 @@
 //! What becomes of those who wait for another caller's computation. A thread is seen to wait by what Linux tells
 //! about it.
 
+#![cfg(target_os = "linux")]
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -159,9 +161,10 @@ fn after_two_failures_the_rest_compute_side_by_side() {
                 }
             });
             let (leader, waiters) = line.settle();
-            assert_eq!(leader.is_err(), panics[0]);
+            let [first, second] = panics;
+            assert_eq!(leader.is_err(), first);
             let panicked = waiters.iter().filter(|outcome| outcome.is_err()).count();
-            assert_eq!((panicked, count(&waiters, Err("no"))), if panics[1] { (1, 0) } else { (0, 1) });
+            assert_eq!((panicked, count(&waiters, Err("no"))), if second { (1, 0) } else { (0, 1) });
             assert_eq!(count(&waiters, Ok(7)), WAITERS - 1);
             hit!(memo, "one" => 7);
         });
@@ -181,7 +184,7 @@ fn unstored(store: &Store, memo: &Memo<str, u64>) {
     assert_eq!(leader.unwrap(), Ok(0));
     let mut values: Vec<u64> = waiters.drain(..).map(|value| value.unwrap().unwrap()).collect();
     values.sort_unstable();
-    assert_eq!(values, Vec::from_iter(1..=WAITERS as u64), "each has its own");
+    assert_eq!(values, (1..=WAITERS as u64).collect::<Vec<_>>(), "each has its own");
     assert_eq!((memo.stats().inserts, store.stats().hits.total()), (0, 0));
 }
 
@@ -233,10 +236,12 @@ fn when_the_disk_refuses_the_waiters_get_the_value_from_memory() {
     });
 }
 
+type Way = fn(&Store, &Memo<str, u64>);
+
 /// B114
 #[test]
 fn waiters_compute_anew_once_for_all_when_what_they_wait_for_is_cleared_away() {
-    let ways: [fn(&Store, &Memo<str, u64>); 4] = [
+    let ways: [Way; 4] = [
         |_, memo| memo.clear().unwrap(),
         |_, memo| assert!(!memo.remove("one").unwrap()),
         |store, _| store.clear().unwrap(),

@@ -118,10 +118,15 @@ struct Stream {
 impl Stream {
     fn begin(room: &Path, head_size: usize, faults: &Faults) -> Result<Self> {
         strike(faults, Operation::BlobWrite)?;
-        let mut file = tempfile::Builder::new()
-            .prefix("draft-")
-            .tempfile_in(room)
-            .map_err(|cause| Error::io(room.display(), cause))?;
+        let begun = match draft_in(room) {
+            // Somebody tidied up under us.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                make_folder(room)?;
+                draft_in(room)
+            }
+            begun => begun,
+        };
+        let mut file = begun.map_err(|cause| Error::io(room.display(), cause))?;
         file.write_all(&vec![0; head_size]).map_err(|cause| Error::io(room.display(), cause))?;
         let block = (Running::new(), 0);
         Ok(Self {
@@ -185,6 +190,10 @@ impl Stream {
         self.drain()?;
         Ok(Blob { file: self.file, length, table_checksum: checksum(&table), head_size: self.head_size })
     }
+}
+
+fn draft_in(room: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix("draft-").tempfile_in(room)
 }
 
 /// A payload that is whole.

@@ -1,0 +1,119 @@
+//! What may take long and can wait: counting after an unclean end, sweeping, retiring blobs that nobody knows. Done in
+//! stretches, so that writers get their turn in between.
+
+use std::{fs, path::Path};
+
+use crate::{
+    error::Result,
+    record::BlobId,
+    store::{
+        blob::{self, Head},
+        core::Core,
+        ledger::GenerationId,
+        order::Tally,
+    },
+};
+
+/// Counts what an unclean end left uncounted, evicts what is over a bound, and retires blobs that nobody knows.
+pub(super) fn recover(core: &Core) {
+    if let Err(error) = recount(core).and_then(|()| retire_orphans(core).map(|_| ())) {
+        core.failed(&error);
+    }
+}
+
+fn recount(core: &Core) -> Result<()> {
+    let generations: Vec<(GenerationId, String)> = {
+        let writer = core.writer();
+        writer.ledger().of_name(None).map(|(id, found)| (id, found.row.name.clone())).collect()
+    };
+    for (id, name) in generations {
+        while !core.maintenance.is_closing() && core.writer().recount(id)? {}
+        let mut writer = core.writer();
+        let evicted = writer.evict(Some(&name)).and_then(|()| writer.evict(None));
+        writer.finish();
+        evicted?;
+    }
+    Ok(())
+}
+
+/// Drops the generations that another one took the place of.
+pub(super) fn drop_retired(core: &Core, name: Option<&str>) -> Result<Tally> {
+    let mut dropped = Tally::default();
+    let mut writer = core.writer();
+    let retired = writer.ledger().retired(name);
+    let outcome =
+        retired.into_iter().try_for_each(|id| writer.drop_generation(id).map(|tally| dropped.add(tally)));
+    writer.finish();
+    outcome.map(|()| dropped)
+}
+
+/// Takes what has expired out of every generation, a stretch at a time so that others get their turn.
+pub(super) fn drop_expired(core: &Core) -> Result<Tally> {
+    let mut dropped = Tally::default();
+    let generations: Vec<GenerationId> = core.writer().ledger().of_name(None).map(|(id, _)| id).collect();
+    for id in generations {
+        let mut after = None;
+        loop {
+            let mut writer = core.writer();
+            let swept = writer.sweep(id, after, &mut dropped);
+            writer.finish();
+            after = swept?;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(dropped)
+}
+
+/// Moves every blob that no record means out of sight: what a crash left between a blob's name and its record, and what
+/// an index that was given up knew.
+pub(super) fn retire_orphans(core: &Core) -> Result<Tally> {
+    let mut retired = Tally::default();
+    let Some(blobs) = core.path("blobs") else { return Ok(retired) };
+    // Not through a symbolic link.
+    let is_ours = |folder: &fs::DirEntry| {
+        folder.file_type().is_ok_and(|kind| kind.is_dir()) && blob::is_ours(&folder.path())
+    };
+    for folder in fs::read_dir(&blobs).into_iter().flatten().flatten().filter(is_ours) {
+        for file in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+            if core.maintenance.is_closing() {
+                return Ok(retired);
+            }
+            if let Some(bytes) = retire_orphan(core, &file.path())? {
+                retired.add(Tally { entries: 1, bytes });
+            }
+        }
+        // Only an empty one goes.
+        let _ = fs::remove_dir(folder.path());
+    }
+    Ok(retired)
+}
+
+/// The size of the file, if it was one that nobody knows.
+fn retire_orphan(core: &Core, path: &Path) -> Result<Option<u64>> {
+    let (Some(id), Some(trash)) = (id_of(path), core.trash()) else { return Ok(None) };
+    let head = Head::read(path);
+    let mut writer = core.writer();
+    let known = match &head {
+        Ok(head) => writer.owns_blob(head, id)?,
+        Err(error) if error.is_corrupt() => false,
+        // Gone meanwhile, or not to be read: not ours to judge.
+        Err(_) => true,
+    };
+    if known {
+        return Ok(None);
+    }
+    let size = fs::metadata(path).map_or(0, |found| found.len());
+    core.discard(blob::retire(path, &trash)?);
+    Ok(Some(size))
+}
+
+fn id_of(path: &Path) -> Option<BlobId> {
+    let name = path.file_name()?.to_str().filter(|name| name.len() == 32)?;
+    let mut id = [0; 16];
+    for (index, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(name.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(BlobId(id))
+}

@@ -1,0 +1,142 @@
+//! An observer may panic, and may use the cache itself: it fails no call, and nothing is left locked.
+
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc, Barrier, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use memolith::{Memo, Store, observe::Event};
+
+use crate::{
+    contained::{Touch, Touchy, all_is_free, call, touchy},
+    threads::watched,
+    vocabulary::*,
+};
+
+/// A store whose observer does this at each event of a call, but not at those that itself causes.
+fn observed(bench: &Bench, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Store {
+    thread_local!(static OBSERVING: Cell<bool> = const { Cell::new(false) });
+    let guarded = move |event: &Event<'_>| {
+        if !OBSERVING.replace(true) {
+            let observed = catch_unwind(AssertUnwindSafe(|| observe(event)));
+            OBSERVING.set(false);
+            observed.unwrap_or_else(|panic| resume_unwind(panic));
+        }
+    };
+    bench.options().observer(guarded).open(bench.path()).unwrap()
+}
+
+#[test]
+fn an_observer_that_panics_fails_no_call_and_is_counted() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = observed(&bench, |_| panic!("in the observer"));
+        let memo = touchy(&store);
+        all_is_free(&store, &memo);
+        assert!(call(&memo, "broken", Touch::EncodeFails));
+        assert_eq!(memo.stats().failures.encode, 1);
+        assert!(store.stats().failures.panic > 0);
+        assert!(store.last_failure().unwrap().to_string().contains("in the observer"));
+    });
+}
+
+/// The panic of the closure arrives as it was, though the observer panics while it unwinds.
+#[test]
+fn an_observer_that_panics_does_not_take_the_place_of_the_closures_panic() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = observed(&bench, |_| panic!("in the observer"));
+        let memo = touchy(&store);
+        let call = || memo.get_or_insert_with("one", || panic!("in the closure"));
+        let panic = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"in the closure"));
+        all_is_free(&store, &memo);
+    });
+}
+
+/// What the observer of a scenario works with, once it is open.
+type Door = Arc<Mutex<Option<(Store, Memo<str, Touchy>)>>>;
+
+/// A store whose observer uses the store and the memo at each event, and how often it did.
+fn meddling(bench: &Bench) -> (Store, Memo<str, Touchy>, Door, Arc<AtomicU64>) {
+    let (door, count) = (Door::default(), Arc::new(AtomicU64::new(0)));
+    let (open, counting) = (Arc::clone(&door), Arc::clone(&count));
+    let store = observed(bench, move |_| {
+        let Some((store, memo)) = open.lock().unwrap().clone() else { return };
+        counting.fetch_add(1, SeqCst);
+        meddle(&store, &memo);
+    });
+    let memo = touchy(&store);
+    *door.lock().unwrap() = Some((store.clone(), memo.clone()));
+    (store, memo, door, count)
+}
+
+fn meddle(store: &Store, memo: &Memo<str, Touchy>) {
+    for key in ["first", "fourth", "of the observer"] {
+        assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
+    }
+    let log: Memo<u8, u8> = Memo::builder("log").open(store).unwrap();
+    log.insert(&1, &1).unwrap();
+    drop((memo.stats(), store.stats(), memo.len(), store.memos(), memo.last_failure()));
+    store.flush().unwrap();
+}
+
+#[test]
+fn an_observer_may_call_the_memo_again() {
+    watched(|| {
+        let bench = Bench::new();
+        let (store, memo, door, count) = meddling(&bench);
+        for key in ["first", "second", "third", "fourth", "first"] {
+            assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
+        }
+        assert!(call(&memo, "broken", Touch::EncodeFails));
+        memo.remove("first").unwrap();
+        memo.clear().unwrap();
+        assert!(count.load(SeqCst) > 10);
+        door.lock().unwrap().take();
+        all_is_free(&store, &memo);
+    });
+}
+
+#[test]
+fn an_observer_may_call_the_memo_again_from_many_threads() {
+    watched(|| {
+        let bench = Bench::new();
+        let (store, memo, door, _) = meddling(&bench);
+        let start = Barrier::new(4);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    start.wait();
+                    for key in ["first", "second", "third", "fourth"].repeat(10) {
+                        assert_eq!(memo.get_or_insert_with(key, || Touchy(1)), Touchy(1));
+                    }
+                });
+            }
+        });
+        door.lock().unwrap().take();
+        all_is_free(&store, &memo);
+    });
+}
+
+/// Opening a memo with a tighter bound evicts, and the observer is told of it.
+#[test]
+fn an_observer_may_open_a_memo_while_one_is_opened() {
+    watched(|| {
+        let bench = Bench::new();
+        let (store, _memo, door, count) = meddling(&bench);
+        let numbers = plain(&store, "numbers");
+        (0..3).for_each(|key| numbers.insert(&key.to_string(), &key).unwrap());
+        drop(numbers);
+        let before = count.load(SeqCst);
+        let numbers: Memo<str, u64> = Memo::builder("numbers").max_entries(1).open(&store).unwrap();
+        assert_eq!((count.load(SeqCst) - before, numbers.len()), (1, 1));
+        hit!(numbers, "2" => 2);
+        door.lock().unwrap().take();
+    });
+}
