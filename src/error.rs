@@ -3,7 +3,7 @@
 //! Conversions from the errors of dependencies are deliberately not `From` impls: they would make those
 //! dependencies part of the public interface. The cause is kept behind [`source`](std::error::Error::source).
 
-use std::{error::Error as StdError, fmt, io, sync::Arc};
+use std::{any::Any, error::Error as StdError, fmt, io, sync::Arc};
 
 /// The result of an operation that may report trouble with the cache.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -106,6 +106,13 @@ impl Error {
     pub fn other(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let cause = cause.into();
         Self::caused(Kind::Encode, &cause.to_string(), Some(cause))
+    }
+
+    /// Code of the user, other than the memoized closure, panicked: `who`, and its words.
+    pub(crate) fn panicked(who: &str, panic: &(dyn Any + Send)) -> Self {
+        let words =
+            panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        Self::new(Kind::Panic, format!("{who} panicked: {}", words.unwrap_or("without a word")))
     }
 
     /// The same trouble with what it goes back to.

@@ -4,7 +4,6 @@
 //! four methods that return a [`Result`] are those that have no closure to fall back on.
 
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -118,36 +117,37 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     fn hit(&self, seen: Sighting<V>) -> V {
         self.counters.hit(seen.tier, seen.compute_time);
-        self.core().observer.tell(&Event::Hit { memo: &self.name, tier: seen.tier });
+        self.core().tell(&Event::Hit { memo: &self.name, tier: seen.tier });
         seen.value
     }
 
     fn missed(&self, reason: Reason) {
         self.counters.miss(reason);
-        self.core().observer.tell(&Event::Miss { memo: &self.name, reason });
+        self.core().tell(&Event::Miss { memo: &self.name, reason });
     }
 
     fn compute<'a>(&'a self, digest: &Digest, claim: Option<Claim<'a>>, reason: Reason) -> Lookup<'a, V> {
         self.missed(reason);
-        self.core().observer.tell(&Event::ComputingBegan { memo: &self.name });
+        self.core().tell(&Event::ComputingBegan { memo: &self.name });
         let stopwatch = self.core().clock.stopwatch();
         Lookup::Compute(Computation { memo: self, digest: *digest, claim, stopwatch, done: false })
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Sighting<V>> {
         let held = self.core().memory.get(self.shelf.owner(), digest)?;
-        if held.lifetime.is_over(self.core().clock.now(), self.bounds.ttl) {
-            return None;
-        }
-        match self.guarded("Clone", || Ok(held.value::<V>().cloned())) {
-            Ok(value) => {
-                Some(Sighting { value: value?, tier: Tier::Memory, compute_time: held.compute_time })
-            }
-            Err(error) => {
-                self.failed(&error);
-                None
-            }
-        }
+        let fresh = !held.lifetime.is_over(self.core().clock.now(), self.bounds.ttl);
+        let value = if fresh { self.copy_of(held.value::<V>()) } else { None };
+        let compute_time = held.compute_time;
+        // It may have left the memory meanwhile.
+        self.core().release([held]);
+        Some(Sighting { value: value?, tier: Tier::Memory, compute_time })
+    }
+
+    fn copy_of(&self, value: Option<&V>) -> Option<V> {
+        self.guarded("Clone", || Ok(value.cloned())).unwrap_or_else(|error| {
+            self.failed(&error);
+            None
+        })
     }
 
     /// Reads from disk; what the disk fails by is counted and makes it a miss.
@@ -194,18 +194,16 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if !self.core().memory.fits(size, self.memory) {
             return self.too_large(size);
         }
-        match self.guarded("Clone", || Ok(value.clone())) {
-            Ok(copy) => {
-                self.admit(digest, &Held::new(copy, item.lifetime, item.compute_time, size), claim);
-            }
-            Err(error) => self.failed(&error),
+        if let Some(copy) = self.copy_of(Some(value)) {
+            self.admit(digest, Held::new(copy, item.lifetime, item.compute_time, size), claim);
         }
     }
 
     /// Whether it was kept. What had to leave for it is dropped here, outside every lock.
-    fn admit(&self, digest: &Digest, held: &Arc<Held>, claim: &Claim<'_>) -> bool {
+    fn admit(&self, digest: &Digest, held: Arc<Held>, claim: &Claim<'_>) -> bool {
         let admitted =
-            self.core().memory.admit(self.shelf.owner(), digest, held, self.memory, || claim.is_current());
+            self.core().memory.admit(self.shelf.owner(), digest, &held, self.memory, || claim.is_current());
+        self.core().release([held]);
         let Admission::Kept(victims) = admitted else { return false };
         self.core().release(victims);
         true
@@ -213,7 +211,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     fn too_large(&self, bytes: u64) {
         if self.counters.too_large() {
-            self.core().observer.tell(&Event::TooLargeForMemory { memo: &self.name, bytes });
+            self.core().tell(&Event::TooLargeForMemory { memo: &self.name, bytes });
         }
     }
 
@@ -232,7 +230,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let guarded = catch_unwind(AssertUnwindSafe(call));
         guarded
-            .unwrap_or_else(|panic| Err(panicked(what, panic.as_ref())))
+            .unwrap_or_else(|panic| {
+                Err(Error::panicked(&format!("the `{what}` of a key or value"), panic.as_ref()))
+            })
             .map_err(|error| error.at(&self.place))
     }
 
@@ -241,7 +241,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let error = error.clone().at(&self.place);
         self.counters.failed(&error);
         if error.kind() != Kind::Oversize || !self.told_oversize.swap(true, Relaxed) {
-            self.core().observer.tell(&Event::Failed { memo: Some(&self.name), error: &error });
+            self.core().tell(&Event::Failed { memo: Some(&self.name), error: &error });
         }
     }
 
@@ -292,7 +292,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         }
         let decoded = self.decode(&Payload::from(bytes));
         decoded.is_ok_and(|value| {
-            self.admit(entry.digest, &Held::new(value, entry.lifetime, entry.compute_time, size), claim)
+            self.admit(entry.digest, Held::new(value, entry.lifetime, entry.compute_time, size), claim)
         })
     }
 
@@ -382,12 +382,6 @@ impl<V: 'static> Drop for Inner<V> {
     }
 }
 
-fn panicked(what: &str, panic: &(dyn Any + Send)) -> Error {
-    let words = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    let words = words.unwrap_or("without a word");
-    Error::new(Kind::Panic, format!("the `{what}` of a key or value panicked: {words}"))
-}
-
 /// The duty to compute one value. Dropped without [`keep`](Self::keep), by an error or a panic of the closure, it hands
 /// over to whoever waits.
 pub(crate) struct Computation<'a, V: 'static> {
@@ -428,7 +422,7 @@ impl<V: 'static> Computation<'_, V> {
         if !std::mem::replace(&mut self.done, true) {
             let took = self.stopwatch.elapsed();
             let event = Event::ComputingEnded { memo: &self.memo.name, took, succeeded };
-            self.memo.core().observer.tell(&event);
+            self.memo.core().tell(&event);
         }
     }
 }

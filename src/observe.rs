@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 pub use crate::stats::{Reason, Tier};
 
 /// One thing that the cache did.
@@ -83,13 +83,16 @@ impl Observer {
         self.0.is_some()
     }
 
-    /// An observer that panics is contained: its words stand on stderr, and the call goes on.
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        #[cfg(feature = "tracing")]
-        trace(event);
-        if let Some(observe) = &self.0 {
-            let _ = catch_unwind(AssertUnwindSafe(|| observe(event)));
-        }
+    /// An observer that panics is contained: the call goes on, and the caller is given what to count.
+    pub(crate) fn tell(&self, event: &Event<'_>) -> Result<()> {
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(feature = "tracing")]
+            trace(event);
+            if let Some(observe) = &self.0 {
+                observe(event);
+            }
+        }));
+        told.map_err(|panic| Error::panicked("the observer", panic.as_ref()))
     }
 }
 
@@ -124,6 +127,7 @@ mod tests {
     #[expect(clippy::panic, reason = "the observer of this test is a bad one")]
     fn an_observer_that_panics_is_contained() {
         let observer = Observer::new(|_| panic!("in the observer"));
-        observer.tell(&Event::ComputingBegan { memo: "frames" });
+        let error = observer.tell(&Event::ComputingBegan { memo: "frames" }).unwrap_err();
+        assert_eq!(error.to_string(), "the observer panicked: in the observer");
     }
 }

@@ -15,7 +15,7 @@ mod testing;
 
 use std::{fmt, io::Write, ops::Deref, ops::Range, sync::Arc};
 
-use crate::Result;
+use crate::error::Result;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::{Result, error::Error};
+use crate::error::{Error, Result};
 
 /// A dynamic call for each such chunk costs nothing measurable, and clearing it about 40 ns a value.
 const CHUNK: usize = 4096;

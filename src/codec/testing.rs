@@ -12,7 +12,7 @@ use proptest::{collection::vec, prelude::*};
 use serde::{Deserialize, Serialize};
 
 use super::Codec;
-use crate::Result;
+use crate::error::Result;
 
 /// A bit of everything that serde has a word for, and that compares equal to itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -46,7 +46,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
     pub(crate) memory: Memory,
-    pub(crate) observer: Observer,
+    observer: Observer,
     /// Failures of the store as a whole, and what dropped memos counted.
     pub(crate) counters: Counters,
     pub(crate) max_bytes: Option<u64>,
@@ -277,27 +277,35 @@ impl Core {
         std::mem::take(&mut *lock(&self.rubbish))
     }
 
+    /// Tells the observer. One that panics is counted, and not told of that.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        if let Err(error) = self.observer.tell(event) {
+            self.counters.failed(&error);
+        }
+    }
+
     /// Counts, keeps and tells a failure of the store as a whole.
     pub(crate) fn failed(&self, error: &Error) {
         self.counters.failed(error);
-        self.observer.tell(&Event::Failed { memo: None, error });
+        self.tell(&Event::Failed { memo: None, error });
     }
 
     /// Drops what left the memory tier and tells what was evicted: after the writer lock was given back.
     pub(crate) fn settle(&self, leaving: Leaving) {
         for (name, entries) in &leaving.evicted {
             self.counters_of(name).evicted(*entries);
-            self.observer.tell(&Event::Evicted { memo: name, entries: *entries });
+            self.tell(&Event::Evicted { memo: name, entries: *entries });
         }
         leaving.errors.iter().for_each(|error| self.failed(error));
         self.release(leaving.values);
     }
 
-    /// Drops what left the memory tier, one by one: it was of other callers, and a panic in its drop is not this one's.
-    pub(crate) fn release(&self, values: Vec<Arc<Held>>) {
+    /// Drops values out of the memory tier, one by one: a panic in the drop of one is no concern of this call, nor of the
+    /// next value.
+    pub(crate) fn release(&self, values: impl IntoIterator<Item = Arc<Held>>) {
         for value in values {
-            if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
-                self.failed(&Error::new(Kind::Panic, "the `Drop` of a value that left the memory panicked"));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                self.failed(&Error::panicked("the `Drop` of a value that left the memory", panic.as_ref()));
             }
         }
     }

@@ -85,7 +85,8 @@ impl Engine {
     pub(crate) fn open(directory: &Path, faults: &Faults) -> Result<Self> {
         // One that was dropped a moment ago, after a failure or at a close that failed, may not have let go yet.
         if directory.join("db").exists() {
-            await_release(directory)?;
+            // No damage, so no reason to give the index up: it is tried again later.
+            await_release(directory).map_err(|error| error.with_kind(Kind::Io))?;
         }
         let pulse = Arc::new(Pulse { faults: faults.clone(), ..Pulse::default() });
         let db = pulse.fenced(Operation::Open, || config(directory).open())?;

@@ -149,7 +149,7 @@ impl Maintenance {
                 self.answered.wait_timeout(orders, SLICE).unwrap_or_else(PoisonError::into_inner);
             orders = again;
             patience -= u32::from(waited.timed_out());
-            if patience == 0 {
+            if patience == 0 && orders.flushes.1 < ticket {
                 // Whoever waits for this flush waits no longer.
                 orders.flushes.1 = orders.flushes.0;
                 let error = Error::new(Kind::Engine, "the storage engine did not answer in time");

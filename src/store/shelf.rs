@@ -159,8 +159,7 @@ impl Shelf {
         if payload.weight(&self.memo, entry.key_head) > limit {
             return Err(blob::oversize(limit));
         }
-        let engine = self.core.engine_number();
-        let put = self.write(|writer, place| {
+        let (engine, put) = self.write(|writer, place| {
             let put = writer.put(place, entry, payload, claim)?;
             if put {
                 writer.evict(Some(place.memo))?;
@@ -175,15 +174,13 @@ impl Shelf {
     }
 
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
-        let engine = self.core.engine_number();
-        let removed = self.write(|writer, place| writer.remove(place, digest))?;
+        let (engine, removed) = self.write(|writer, place| writer.remove(place, digest))?;
         self.core.flush_engine(engine)?;
         Ok(removed)
     }
 
     pub(crate) fn clear(&self) -> Result<()> {
-        let engine = self.core.engine_number();
-        self.write(|writer, place| writer.clear(place.generation))?;
+        let (engine, _) = self.write(|writer, place| writer.clear(place.generation))?;
         self.core.flush_engine(engine)
     }
 
@@ -193,13 +190,17 @@ impl Shelf {
             writer.recount_all(place.memo)?;
             writer.count_live(place.generation)
         })
+        .map(|(_, tally)| tally)
     }
 
-    fn write<T>(&self, change: impl FnOnce(&mut Writer<'_>, Place<'_>) -> Result<T>) -> Result<T> {
+    /// What came of a change, and the number of the engine that it was made in.
+    fn write<T>(&self, change: impl FnOnce(&mut Writer<'_>, Place<'_>) -> Result<T>) -> Result<(u64, T)> {
         let mut writer = self.core.writer();
+        // Under the lock, where no engine takes the place of another.
+        let engine = self.core.engine_number();
         let changed = change(&mut writer, self.place());
         writer.finish();
-        changed
+        changed.map(|changed| (engine, changed))
     }
 
     /// The memo was dropped: nobody owns its entries in memory and its flights any more.

@@ -235,6 +235,7 @@ fn values_that_panic_when_they_are_dropped_leave_the_memory_all_the_same() {
             let memo = held(&store);
             leave(&store, &memo);
             all_is_free(&store, &memo);
+            assert_eq!(store.stats().failures.panic, 2, "each is counted");
         });
     }
 }

@@ -4,6 +4,8 @@
 //! it is one-sided: no answer is wrong, stale or back from the dead, and the closure's own always arrives.
 //! `MEMOLITH_SOAK=1` runs twenty times as many sequences.
 
+#![allow(clippy::indexing_slicing, reason = "memos and keys are numbered")]
+
 mod operations;
 mod reference;
 mod sequences;
@@ -98,7 +100,9 @@ fn audit(operation: &Operation, reference: &Reference, subject: &Subject) {
 
 /// As many files as large values and, after a sweep, as many bytes as there should be.
 fn look_at_files(operation: &Operation, reference: &Reference, subject: &Subject) {
-    assert_eq!(subject.files(), reference.files(), "{operation:?}: files under blobs/");
+    if reference.knows_what_is_over() {
+        assert_eq!(subject.files(), reference.files(), "{operation:?}: files under blobs/");
+    }
     if let Operation::Sweep = operation {
         assert_eq!(subject.store().stats().bytes, reference.bytes(), "{operation:?}: bytes in the store");
     }

@@ -104,7 +104,8 @@ fn keys_need_no_size() {
     assert_eq!(words.get(&String::from("one")).unwrap(), Some(1));
     let bytes: Memo<[u8], u8> = Memo::builder("bytes").open(&STORE).unwrap();
     bytes.insert(&[1, 2], &3).unwrap();
-    assert_eq!(bytes.get(&vec![1, 2]).unwrap(), Some(3));
+    let owned: Vec<u8> = (1..3).collect();
+    assert_eq!(bytes.get(&owned).unwrap(), Some(3));
     let paths: Memo<std::path::Path, u8> = Memo::builder("paths").open(&STORE).unwrap();
     paths.insert("a/b".as_ref(), &4).unwrap();
     assert_eq!(paths.get(&std::path::PathBuf::from("a/b")).unwrap(), Some(4));

@@ -100,23 +100,24 @@ impl Reference {
         match *operation {
             Operation::Compute(slot, large) => {
                 let value = Value { serial, large };
-                match self.look_up(slot) {
-                    Some(value) => Answer::Value { value, computed: false },
-                    None => {
-                        self.put(slot, value);
-                        Answer::Value { value, computed: true }
-                    }
+                if let Some(value) = self.look_up(slot) {
+                    return Answer::Value { value, computed: false };
                 }
+                self.put(slot, value);
+                Answer::Value { value, computed: true }
             }
             Operation::Fail(slot) | Operation::Panic(slot) => match self.look_up(slot) {
                 Some(value) => Answer::Value { value, computed: false },
                 None => Answer::Thrown,
             },
             Operation::Get(slot) => Answer::Found(self.look_up(slot)),
-            Operation::Insert(slot, large) => match self.put(slot, Value { serial, large }) {
-                true => Answer::Done,
-                false => Answer::Refused,
-            },
+            Operation::Insert(slot, large) => {
+                if self.put(slot, Value { serial, large }) {
+                    Answer::Done
+                } else {
+                    Answer::Refused
+                }
+            }
             Operation::Remove(slot) => {
                 let was = self.contains(slot);
                 self.forget(self.id(slot));
@@ -169,7 +170,7 @@ impl Reference {
     fn touch(&mut self, memo: usize) {
         let (now, id) = (self.now, (memo, self.version(memo)));
         let latest = self.used.get(&id).map_or(now, |used| used.latest.max(now));
-        self.used.insert(id, Used { earliest: now - HOUR, latest });
+        self.used.insert(id, Used { earliest: now.saturating_sub(HOUR), latest });
     }
 
     /// Whether it cannot be told if some generation has been of no use for a whole day.
@@ -270,7 +271,7 @@ impl Reference {
         let (retired, retired_bytes) = count(self, all);
         let rest = (self.order.len(), self.bytes());
         let over: Vec<Id> = self.order.iter().copied().filter(|id| self.is_over(*id)).collect();
-        over.into_iter().for_each(|id| self.forget(id));
+        self.retain(|id, _| !over.contains(id));
         let (expired, expired_bytes) = count(self, rest);
         self.chosen = false;
         Answer::Swept {

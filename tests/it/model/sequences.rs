@@ -64,7 +64,7 @@ fn the_oldest_insertion_leaves_first_and_an_overwrite_is_young_again() {
 #[test]
 fn a_shorter_ttl_of_today_hides_what_a_longer_one_of_tomorrow_shows() {
     let (ever, short) = (setup(NO_BOUNDS), setup(MemoSetup { ttl: Some(10 * SECOND), ..NO_BOUNDS }));
-    let nearly = 10 * SECOND - Duration::from_millis(1);
+    let nearly = Duration::from_millis(9_999);
     let sequence = [
         insert(0, 1),
         Operation::Advance(nearly),

@@ -35,8 +35,8 @@ impl Suspicion {
             (
                 Operation::Compute(slot, _) | Operation::Fail(slot) | Operation::Panic(slot),
                 Answer::Value { value, computed: false },
-            ) => self.check(*slot, value),
-            (Operation::Get(slot), Answer::Found(Some(value))) => self.check(*slot, value),
+            )
+            | (Operation::Get(slot), Answer::Found(Some(value))) => self.check(*slot, value),
             (Operation::Insert(slot, large), Answer::Done) => {
                 self.possible.remove(&self.id(*slot));
                 self.offer(*slot, Value { serial, large: *large });
