@@ -80,6 +80,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    #[cfg(feature = "testing")]
     pub(crate) fn manual(clock: ManualClock) -> Self {
         Self { manual: Some(clock) }
     }

@@ -208,6 +208,6 @@ mod tests {
         let error = Error::io("writing blobs/x", cause).at(&place).at(&"another".into());
         assert_eq!(error.to_string(), "memo `frames`: writing blobs/x: no space left");
         assert!(error.is_io() && !error.is_corrupt());
-        assert!(StdError::source(&error).is_some_and(|source| source.is::<io::Error>()));
+        assert!(StdError::source(&error).is_some_and(<dyn StdError>::is::<io::Error>));
     }
 }

@@ -341,9 +341,10 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn is_in_memory(&self, digest: &Digest) -> bool {
-        let now = self.core().clock.now();
         let held = self.core().memory.get(self.shelf.owner(), digest);
-        held.is_some_and(|held| !held.lifetime.is_over(now, self.bounds.ttl))
+        let lifetime = held.as_ref().map(|held| held.lifetime);
+        self.core().release(held);
+        lifetime.is_some_and(|lifetime| !lifetime.is_over(self.core().clock.now(), self.bounds.ttl))
     }
 
     pub(crate) fn clear(&self) -> Result<()> {

@@ -109,11 +109,11 @@ fn trace(event: &Event<'_>) {
         Event::Miss { memo, reason } => tracing::debug!(memo, ?reason, "miss"),
         Event::ComputingBegan { memo } => tracing::debug!(memo, "computing began"),
         Event::ComputingEnded { memo, took, succeeded } => {
-            tracing::debug!(memo, ?took, succeeded, "computing ended")
+            tracing::debug!(memo, ?took, succeeded, "computing ended");
         }
         Event::Evicted { memo, entries } => tracing::debug!(memo, entries, "evicted"),
         Event::TooLargeForMemory { memo, bytes } => {
-            tracing::info!(memo, bytes, "a value is larger than the memory tier")
+            tracing::info!(memo, bytes, "a value is larger than the memory tier");
         }
         Event::Failed { memo, error } => tracing::warn!(memo, %error, "the cache failed, the call did not"),
     }

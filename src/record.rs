@@ -165,6 +165,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::format_collect, reason = "a few bytes")]
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }

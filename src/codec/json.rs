@@ -13,10 +13,7 @@ use super::{
     stage::Stage,
     strict::{self, Format, Refusal},
 };
-use crate::{
-    Result,
-    error::{Error, Kind},
-};
+use crate::error::{Error, Kind, Result};
 
 /// A codec for values that [`Postcard`](super::Postcard) refuses: `serde_json::Value`, untagged and
 /// internally tagged enums, flattened structs, fields that are skipped while they are empty.

@@ -11,10 +11,7 @@ use super::{
     strict::{self, Format, Refusal},
     symmetry,
 };
-use crate::{
-    Result,
-    error::{Error, Kind},
-};
+use crate::error::{Error, Kind, Result};
 
 /// The codec of a memo that is not told another one: any `Serialize + DeserializeOwned` value as [postcard]
 /// bytes.

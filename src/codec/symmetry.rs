@@ -11,10 +11,7 @@ use std::{any::type_name, cell::Cell, marker::PhantomData};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use super::{Codec, Payload, Postcard, Shape, postcard};
-use crate::{
-    Result,
-    error::{Error, Kind},
-};
+use crate::error::{Error, Kind, Result};
 
 /// Bounds the work for one sample.
 const LESSER: usize = 64;

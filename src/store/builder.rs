@@ -15,7 +15,7 @@ use crate::{
         registry::{self, Admitted},
     },
     sync::lock,
-    testing::{Faults, ManualClock},
+    testing::Faults,
 };
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ impl StoreBuilder {
 
     #[doc(hidden)]
     #[cfg(feature = "testing")]
-    pub fn clock(mut self, clock: &ManualClock) -> Self {
+    pub fn clock(mut self, clock: &crate::testing::ManualClock) -> Self {
         self.clock = Clock::manual(clock.clone());
         self
     }

@@ -62,11 +62,13 @@ fn answers(scenario: &Scenario) -> Vec<Answer> {
     answers
 }
 
-/// Keeps away from the two things that the contract leaves to the store: which of the expired it evicts, which is seen
-/// when they come back to life, and the hour in which a generation's day of no use ends.
+/// Keeps away from what the contract leaves to the store: which of the expired it evicts, which is seen when they come
+/// back to life; which of two generations is of today while no memo is open; and the hour in which a generation's day
+/// of no use ends.
 fn prepare(operation: &Operation, reference: &mut Reference, subject: &mut Subject) {
     let revives = matches!(operation, Operation::Advance(_) | Operation::SetBack(_) | Operation::Reopen(_));
-    if revives && !reference.knows_what_is_over() {
+    let lowers = matches!(operation, Operation::Reopen(Some(setup)) if reference.is_lowered_by(*setup));
+    if lowers || (revives && !reference.knows_what_is_over()) {
         both(&Operation::Sweep, 0, reference, subject);
     }
     if matches!(operation, Operation::Reopen(_)) && reference.is_about_a_day_old() {

@@ -17,6 +17,7 @@ fn head() -> Head {
     }
 }
 
+#[expect(clippy::format_collect, reason = "a few bytes")]
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

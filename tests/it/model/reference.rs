@@ -149,7 +149,14 @@ impl Reference {
         (0..MEMOS).for_each(|memo| self.touch(memo));
         (self.setup, self.open) = (setup, [false; MEMOS]);
         (self.counts, self.ever_chosen) = ([Counts::default(); MEMOS], self.chosen);
+        // The store is opened before its memos are: it goes by what they left behind.
+        self.evict(None);
         (0..MEMOS).for_each(|memo| self.open(memo));
+    }
+
+    /// Whether the store will have to make room before it knows which of its generations are those of today.
+    pub fn is_lowered_by(&self, setup: Setup) -> bool {
+        setup.max_bytes.unwrap_or(u64::MAX) < self.setup.max_bytes.unwrap_or(u64::MAX)
     }
 
     fn open(&mut self, memo: usize) {
@@ -164,7 +171,6 @@ impl Reference {
         self.retain(|id, _| !gone.contains(&(id.memo, id.version)));
         self.used.retain(|id, _| !gone.contains(id));
         self.evict(Some(memo));
-        self.evict(None);
     }
 
     fn touch(&mut self, memo: usize) {
