@@ -56,6 +56,27 @@ pub struct MemoBuilder<K: ?Sized, V, C = Postcard> {
     key: PhantomData<fn() -> Box<K>>,
 }
 
+impl<K: ?Sized, V> Memo<K, V> {
+    /// The options of the memo called `name`, which is the identity of the memoized function: within one store, one name
+    /// is one function.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// use std::time::Duration;
+    ///
+    /// let prices: Memo<str, f64> = Memo::builder("prices")
+    ///     .ttl(Duration::from_secs(60))
+    ///     .max_entries(1_000)
+    ///     .version(2)
+    ///     .open(&store)?;
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn builder(name: impl Into<String>) -> MemoBuilder<K, V, Postcard> {
+        MemoBuilder::new(name.into())
+    }
+}
+
 impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
     pub(crate) fn new(name: String) -> Self {
         Self {

@@ -292,12 +292,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         }
         let decoded = self.decode(&Payload::from(bytes));
         decoded.is_ok_and(|value| {
-            self.admit(entry.digest, Held::new(value, entry.lifetime, entry.compute_time, size), claim)
+            let lifetime = Lifetime::starting(self.core().clock.now(), entry.ttl);
+            self.admit(entry.digest, Held::new(value, lifetime, entry.compute_time, size), claim)
         })
-    }
-
-    fn lifetime(&self) -> Lifetime {
-        Lifetime::starting(self.core().clock.now(), self.bounds.ttl)
     }
 
     /// The value of the key, if there is one; nobody is waited for.
@@ -320,7 +317,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     pub(crate) fn insert(&self, digest: &Digest, key_head: &[u8], value: &V) -> Result<()> {
         self.check_open()?;
-        let entry = Entry { digest, key_head, lifetime: self.lifetime(), compute_time: Duration::ZERO };
+        let entry = Entry { digest, key_head, ttl: self.bounds.ttl, compute_time: Duration::ZERO };
         self.put(&entry, value, None, true).map(|_| ()).map_err(|error| error.at(&self.place))
     }
 
@@ -412,7 +409,7 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
         if !wanted {
             return claim.settle(Outcome::Unstored);
         }
-        let entry = Entry { digest: &self.digest, key_head, lifetime: memo.lifetime(), compute_time };
+        let entry = Entry { digest: &self.digest, key_head, ttl: memo.bounds.ttl, compute_time };
         let outcome = memo.keep(&entry, value, Some(&claim));
         claim.settle(outcome);
     }

@@ -5,8 +5,6 @@ use std::{convert::Infallible, fmt, marker::PhantomData, panic::AssertUnwindSafe
 use serde::Serialize;
 
 use crate::{
-    builder::MemoBuilder,
-    codec::Postcard,
     error::{Error, Result},
     flow::{Inner, Lookup},
     key::{self, Digest},
@@ -64,25 +62,6 @@ pub struct Memo<K: ?Sized, V: 'static> {
 }
 
 impl<K: ?Sized, V> Memo<K, V> {
-    /// The options of the memo called `name`, which is the identity of the memoized function: within one store, one name
-    /// is one function.
-    ///
-    /// ```
-    /// # use memolith::{Memo, Store};
-    /// # let store = Store::temporary()?;
-    /// use std::time::Duration;
-    ///
-    /// let prices: Memo<str, f64> = Memo::builder("prices")
-    ///     .ttl(Duration::from_secs(60))
-    ///     .max_entries(1_000)
-    ///     .version(2)
-    ///     .open(&store)?;
-    /// # Ok::<(), memolith::Error>(())
-    /// ```
-    pub fn builder(name: impl Into<String>) -> MemoBuilder<K, V, Postcard> {
-        MemoBuilder::new(name.into())
-    }
-
     pub(crate) fn new(inner: Arc<Inner<V>>) -> Self {
         Self { inner, key: PhantomData }
     }

@@ -8,10 +8,7 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::{
-    Result,
-    error::{Error, Kind},
-};
+use crate::error::{Error, Kind, Result};
 
 /// A key for what is computed from a file: its canonical path, its length and its modification time. An
 /// edited file has another stamp, and so is a miss.

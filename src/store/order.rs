@@ -103,12 +103,9 @@ struct Furthest {
 }
 
 impl Furthest {
-    /// Callers side by side come this much out of order without the clock having been set back.
-    const SLACK: Duration = Duration::from_secs(1);
-
     /// Whether the row is in order.
     fn pass(&mut self, lifetime: Lifetime) -> bool {
-        let ordered = lifetime.created.after(Self::SLACK) >= self.created && lifetime.expires >= self.expires;
+        let ordered = lifetime.created >= self.created && lifetime.expires >= self.expires;
         self.created = self.created.max(lifetime.created);
         self.expires = self.expires.max(lifetime.expires);
         ordered

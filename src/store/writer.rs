@@ -71,7 +71,8 @@ pub(crate) struct Place<'a> {
 pub(crate) struct Entry<'a> {
     pub(crate) digest: &'a Digest,
     pub(crate) key_head: &'a [u8],
-    pub(crate) lifetime: Lifetime,
+    /// Counted from when it is put.
+    pub(crate) ttl: Option<Duration>,
     pub(crate) compute_time: Duration,
 }
 
@@ -146,9 +147,11 @@ impl Writer<'_> {
             self.hide_blob(place, &old.body)?;
         }
         let sequence = self.ledger.next_sequence();
+        // Under the lock: entries are made in the order of their sequences.
+        let lifetime = Lifetime::starting(self.core.clock.now(), entry.ttl);
         let record = |body| Record {
             sequence,
-            lifetime: entry.lifetime,
+            lifetime,
             compute_time: entry.compute_time,
             key_head: entry.key_head,
             body,
@@ -159,11 +162,11 @@ impl Writer<'_> {
             Finished::Blob(blob) => (record(Body::Blob { id, length: blob.length }).encode(), blob.size()),
         };
         let size = bytes.len() as u64 + extra;
-        let row = OrderRow { sequence, digest: *entry.digest, size, lifetime: entry.lifetime };
+        let row = OrderRow { sequence, digest: *entry.digest, size, lifetime };
         tables.order.insert(&OrderRow::key(sequence), &row.encode())?;
         self.account(place.generation, |account| account.added(&row));
         if let Finished::Blob(blob) = payload {
-            self.name_blob(blob, place, entry, sequence, id)?;
+            self.name_blob(blob, place, entry, &row, id)?;
         }
         tables.records.insert(entry.digest.as_bytes(), &bytes)?;
         if let Some(old) = old {
@@ -177,14 +180,14 @@ impl Writer<'_> {
         blob: blob::Blob,
         place: Place<'_>,
         entry: &Entry<'_>,
-        sequence: u64,
+        row: &OrderRow,
         id: BlobId,
     ) -> Result<()> {
         let head = Head {
             generation: place.generation.0,
             digest: *entry.digest,
-            sequence,
-            lifetime: entry.lifetime,
+            sequence: row.sequence,
+            lifetime: row.lifetime,
             compute_time: entry.compute_time,
             length: blob.length,
             table_checksum: blob.table_checksum,
