@@ -14,10 +14,12 @@
 
 mod blob;
 mod builder;
+mod catalog;
 mod chores;
 mod core;
 mod engine;
 mod eviction;
+mod handle;
 mod ledger;
 mod lifecycle;
 mod maintenance;
@@ -28,21 +30,20 @@ mod shelf;
 mod writer;
 
 use std::{
-    any::{Any, TypeId},
     collections::HashMap,
     fmt, fs,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 pub use self::builder::StoreBuilder;
 pub(crate) use self::{
     blob::Finished,
     core::Core,
+    handle::{Handle, LiveMemo},
     ledger::{Bounds, CatalogRow, GenerationId},
     shelf::{Found, Item, Shelf},
     writer::{Entry, Leaving},
@@ -52,9 +53,6 @@ use crate::{
     stats::Stats,
     sync::lock,
 };
-
-/// How long a close is waited for before it is reported as hanging.
-const CLOSE: Duration = Duration::from_secs(12);
 
 /// One directory in which the results of any number of memos are remembered.
 ///
@@ -86,28 +84,6 @@ const CLOSE: Duration = Duration::from_secs(12);
 #[derive(Clone)]
 pub struct Store {
     handle: Arc<Handle>,
-}
-
-/// Keeps a store open; dropping the last one closes it.
-pub(crate) struct Handle {
-    core: Arc<Core>,
-    /// What was set by the one who opened it: another open may not want something else.
-    asked: builder::Asked,
-    /// The memos that are open, by name.
-    live: Mutex<HashMap<String, LiveMemo>>,
-}
-
-/// A memo that is open, as far as another open of the same name needs to know.
-pub(crate) struct LiveMemo {
-    /// Its `MemoInner`, as long as somebody holds it.
-    pub(crate) memo: Weak<dyn Any + Send + Sync>,
-    pub(crate) generation: GenerationId,
-    pub(crate) bounds: Bounds,
-    pub(crate) memory: Option<u64>,
-    /// The type of the `cache_if` closure.
-    pub(crate) cache_if: Option<TypeId>,
-    pub(crate) value_type: &'static str,
-    pub(crate) version: u64,
 }
 
 /// What [`Store::sweep`] took away.
@@ -414,25 +390,6 @@ fn size(path: &PathBuf) -> u64 {
         }
         Ok(found) => found.len(),
         Err(_) => 0,
-    }
-}
-
-impl Handle {
-    fn close(&self) -> Result<()> {
-        let closed = self.core.maintenance.close(&self.core, CLOSE);
-        self.core.release(self.core.memory.clear());
-        if let Some(directory) = &self.core.directory {
-            registry::forget_core(directory, &self.core);
-        }
-        closed
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if let Err(error) = self.close() {
-            self.core.failed(&error);
-        }
     }
 }
 

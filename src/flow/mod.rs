@@ -3,6 +3,9 @@
 //! Everything that can go wrong here ends in a computation: failures are counted, kept and told, never returned. The
 //! four methods that return a [`Result`] are those that have no closure to fall back on.
 
+mod computation;
+mod direct;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -12,15 +15,16 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use self::computation::Computation;
 use crate::{
-    clock::{Lifetime, Stopwatch},
+    clock::Lifetime,
     codec::{Codec, Payload},
     error::{Error, Kind, Result},
     flight::{Claim, Outcome, Seat, Turn, flight},
     key::Digest,
     memory::{Admission, Held},
     observe::Event,
-    stats::{Counters, Reason, Stats, Tier},
+    stats::{Counters, Reason, Tier},
     store::{Bounds, Core, Entry, Finished, Found, Item, Shelf, Store},
 };
 
@@ -296,76 +300,6 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             self.admit(entry.digest, Held::new(value, lifetime, entry.compute_time, size), claim)
         })
     }
-
-    /// The value of the key, if there is one; nobody is waited for.
-    pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
-        self.check_open()?;
-        let look = if let Some(seen) = self.in_memory(digest) {
-            Ok(seen)
-        } else {
-            let claim = flight().attend(self.seat(digest));
-            self.read(digest, &claim).map_err(|error| error.at(&self.place))?
-        };
-        match look {
-            Ok(seen) => Ok(Some(self.hit(seen))),
-            Err(reason) => {
-                self.missed(reason);
-                Ok(None)
-            }
-        }
-    }
-
-    pub(crate) fn insert(&self, digest: &Digest, key_head: &[u8], value: &V) -> Result<()> {
-        self.check_open()?;
-        let entry = Entry { digest, key_head, ttl: self.bounds.ttl, compute_time: Duration::ZERO };
-        self.put(&entry, value, None, true).map(|_| ()).map_err(|error| error.at(&self.place))
-    }
-
-    pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
-        self.check_open()?;
-        let present =
-            self.is_in_memory(digest) || self.shelf.contains(digest, self.bounds.ttl).unwrap_or(false);
-        self.shelf.remove(digest).map_err(|error| error.at(&self.place))?;
-        Ok(present)
-    }
-
-    pub(crate) fn contains(&self, digest: &Digest) -> Result<bool> {
-        self.check_open()?;
-        if self.is_in_memory(digest) {
-            return Ok(true);
-        }
-        self.shelf.contains(digest, self.bounds.ttl).map_err(|error| error.at(&self.place))
-    }
-
-    fn is_in_memory(&self, digest: &Digest) -> bool {
-        let held = self.core().memory.get(self.shelf.owner(), digest);
-        let lifetime = held.as_ref().map(|held| held.lifetime);
-        self.core().release(held);
-        lifetime.is_some_and(|lifetime| !lifetime.is_over(self.core().clock.now(), self.bounds.ttl))
-    }
-
-    pub(crate) fn clear(&self) -> Result<()> {
-        self.check_open()?;
-        self.shelf.clear().map_err(|error| error.at(&self.place))
-    }
-
-    fn check_open(&self) -> Result<()> {
-        if self.core().is_closed() {
-            return Err(Error::new(Kind::Closed, "the store is closed: open it again").at(&self.place));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let mut stats = self.counters.snapshot();
-        let held = self.shelf.count().unwrap_or_default();
-        (stats.entries, stats.bytes) = (held.entries, held.bytes);
-        stats
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.shelf.count().map_or(0, |held| usize::try_from(held.entries).unwrap_or(usize::MAX))
-    }
 }
 
 impl<V: 'static> Inner<V> {
@@ -377,56 +311,5 @@ impl<V: 'static> Inner<V> {
 impl<V: 'static> Drop for Inner<V> {
     fn drop(&mut self) {
         self.shelf.release();
-    }
-}
-
-/// The duty to compute one value. Dropped without [`keep`](Self::keep), by an error or a panic of the closure, it hands
-/// over to whoever waits.
-pub(crate) struct Computation<'a, V: 'static> {
-    memo: &'a Inner<V>,
-    digest: Digest,
-    /// `None` when there is nothing to store to.
-    claim: Option<Claim<'a>>,
-    stopwatch: Stopwatch,
-    /// Whether the end was told.
-    done: bool,
-}
-
-impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
-    /// Stores what the closure returned, for those who wait and those who come.
-    pub(crate) fn keep(mut self, key_head: &[u8], value: &V) {
-        let compute_time = self.stopwatch.elapsed();
-        self.end(true);
-        let Some(claim) = self.claim.take() else { return };
-        let memo = self.memo;
-        let wanted = memo.cache_if.as_ref().is_none_or(|cache_if| {
-            let wanted = memo.guarded("cache_if", || Ok(cache_if(value)));
-            wanted.unwrap_or_else(|error| {
-                memo.failed(&error);
-                false
-            })
-        });
-        if !wanted {
-            return claim.settle(Outcome::Unstored);
-        }
-        let entry = Entry { digest: &self.digest, key_head, ttl: memo.bounds.ttl, compute_time };
-        let outcome = memo.keep(&entry, value, Some(&claim));
-        claim.settle(outcome);
-    }
-}
-
-impl<V: 'static> Computation<'_, V> {
-    fn end(&mut self, succeeded: bool) {
-        if !std::mem::replace(&mut self.done, true) {
-            let took = self.stopwatch.elapsed();
-            let event = Event::ComputingEnded { memo: &self.memo.name, took, succeeded };
-            self.memo.core().tell(&event);
-        }
-    }
-}
-
-impl<V: 'static> Drop for Computation<'_, V> {
-    fn drop(&mut self) {
-        self.end(false);
     }
 }

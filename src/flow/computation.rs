@@ -1,0 +1,61 @@
+//! The duty to compute one value, and what becomes of it.
+
+use super::Inner;
+use crate::{
+    clock::Stopwatch,
+    flight::{Claim, Outcome},
+    key::Digest,
+    observe::Event,
+    store::Entry,
+};
+
+/// The duty to compute one value. Dropped without [`keep`](Self::keep), by an error or a panic of the closure, it hands
+/// over to whoever waits.
+pub(crate) struct Computation<'a, V: 'static> {
+    pub(super) memo: &'a Inner<V>,
+    pub(super) digest: Digest,
+    /// `None` when there is nothing to store to.
+    pub(super) claim: Option<Claim<'a>>,
+    pub(super) stopwatch: Stopwatch,
+    /// Whether the end was told.
+    pub(super) done: bool,
+}
+
+impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
+    /// Stores what the closure returned, for those who wait and those who come.
+    pub(crate) fn keep(mut self, key_head: &[u8], value: &V) {
+        let compute_time = self.stopwatch.elapsed();
+        self.end(true);
+        let Some(claim) = self.claim.take() else { return };
+        let memo = self.memo;
+        let wanted = memo.cache_if.as_ref().is_none_or(|cache_if| {
+            let wanted = memo.guarded("cache_if", || Ok(cache_if(value)));
+            wanted.unwrap_or_else(|error| {
+                memo.failed(&error);
+                false
+            })
+        });
+        if !wanted {
+            return claim.settle(Outcome::Unstored);
+        }
+        let entry = Entry { digest: &self.digest, key_head, ttl: memo.bounds.ttl, compute_time };
+        let outcome = memo.keep(&entry, value, Some(&claim));
+        claim.settle(outcome);
+    }
+}
+
+impl<V: 'static> Computation<'_, V> {
+    fn end(&mut self, succeeded: bool) {
+        if !std::mem::replace(&mut self.done, true) {
+            let took = self.stopwatch.elapsed();
+            let event = Event::ComputingEnded { memo: &self.memo.name, took, succeeded };
+            self.memo.core().tell(&event);
+        }
+    }
+}
+
+impl<V: 'static> Drop for Computation<'_, V> {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
