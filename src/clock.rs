@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -90,7 +90,8 @@ impl Clock {
             return Timestamp(manual.millis());
         }
         // A clock before 1970 counts as 1970: such an entry is old, never from the future.
-        Timestamp(u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0))
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        Timestamp(since_1970.map_or(0, |since| since.as_millis() as u64))
     }
 
     /// Measures a computation: monotonic under the system clock, by hand under a manual one.

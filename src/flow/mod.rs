@@ -138,6 +138,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Sighting<V>> {
+        if !self.remembers() {
+            return None;
+        }
         let held = self.core().memory.get(self.shelf.owner(), digest)?;
         let fresh = !held.lifetime.is_over(self.core().clock.now(), self.bounds.ttl);
         let value = if fresh { self.copy_of(held.value::<V>()) } else { None };

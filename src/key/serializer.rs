@@ -88,7 +88,13 @@ impl<'a, S: Sink> Encoder<'a, S> {
         self.0.write(bytes)
     }
 
+    #[inline]
     fn named(&mut self, tag: Tag, name: &str) -> Result {
+        // Tag and count in one write, as nearly every text and name is this short.
+        if let Ok(count @ ..0x80) = u8::try_from(name.len()) {
+            self.0.write(&[tag as u8, count])?;
+            return self.0.write(name.as_bytes());
+        }
         self.tag(tag)?;
         self.counted(name.as_bytes())
     }

@@ -13,7 +13,7 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::BTreeMap,
     fs::File,
     io,
     ops::Deref,
@@ -47,7 +47,7 @@ pub(crate) struct Engine {
     /// Which generations there are.
     catalog: Table,
     /// The tables of every generation that was asked for: opening one walks sled's meta page.
-    shelves: RwLock<HashMap<GenerationId, Arc<Tables>>>,
+    shelves: RwLock<BTreeMap<GenerationId, Arc<Tables>>>,
     pulse: Arc<Pulse>,
 }
 
@@ -283,11 +283,6 @@ impl Table {
 
     pub(crate) fn remove(&self, key: &[u8]) -> Result<()> {
         self.pulse.change(Operation::Remove, || self.tree.remove(key)).map(drop)
-    }
-
-    pub(crate) fn first(&self) -> Result<Option<Row>> {
-        let row = self.pulse.fenced(Operation::Scan, || self.tree.first())?;
-        Ok(row.map(|(key, value)| (Bytes(key), Bytes(value))))
     }
 
     pub(crate) fn last(&self) -> Result<Option<Row>> {

@@ -16,6 +16,9 @@ use crate::{
 /// How many rows are walked in one stretch: about a millisecond under the lock.
 const STRETCH: usize = 1_000;
 
+/// How many rows are read ahead when the oldest must leave: 0.2 us each, where finding the first one takes 2 us.
+const AHEAD: usize = 64;
+
 /// The key of the last row that a walk has seen.
 pub(crate) type Seen = Option<[u8; 8]>;
 
@@ -76,13 +79,29 @@ impl Writer<'_> {
             }
             self.account(id, |account| account.drop_over(now));
         }
-        while let Some((key, value)) = tables.order.first()? {
-            if let Some(row) = OrderRow::decode(&key, &value) {
-                return Ok(Some(row));
-            }
-            tables.order.remove(&key)?;
+        self.oldest(tables, id)
+    }
+
+    fn oldest(&mut self, tables: &Tables, id: GenerationId) -> Result<Option<OrderRow>> {
+        let known = self.ledger.generations.get(&id).and_then(|found| found.account.oldest());
+        if known.is_some() {
+            return Ok(known);
         }
-        Ok(None)
+        loop {
+            let ahead = tables.order.rows(None, AHEAD)?;
+            let mut front = Vec::with_capacity(ahead.len());
+            for (key, value) in &ahead {
+                match OrderRow::decode(key, value) {
+                    Some(row) => front.push(row),
+                    None => tables.order.remove(key)?,
+                }
+            }
+            let oldest = front.first().copied();
+            if oldest.is_some() || ahead.is_empty() {
+                self.account(id, |account| account.set_front(front));
+                return Ok(oldest);
+            }
+        }
     }
 
     fn load_queue(&mut self, tables: &Tables, id: GenerationId) -> Result<()> {

@@ -4,7 +4,11 @@
 //! gone or bears another sequence is skipped and dropped. Rows are written before their record and removed after it,
 //! so that no record is ever without a row (240 rounds of kill -9).
 
-use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::Duration,
+};
 
 use crate::{
     clock::{Lifetime, Timestamp},
@@ -93,6 +97,8 @@ pub(crate) struct Account {
     pub(crate) unordered: bool,
     /// Built by one walk when an account that may hold what is over behind what is not must evict.
     queue: Option<Queue>,
+    /// The first rows of the table, in their order and without a gap; empty when they are not known.
+    front: VecDeque<OrderRow>,
 }
 
 /// The furthest stamps so far: a younger row that stays behind them is out of order.
@@ -184,6 +190,9 @@ impl Account {
         if self.counted_to.is_none() {
             self.tally.add(Tally { entries: 1, bytes: row.size });
         }
+        if self.front.back().is_some_and(|last| row.sequence < last.sequence) {
+            self.front.clear();
+        }
         self.unordered |= !self.put.pass(row.lifetime);
         if let Some(queue) = &mut self.queue {
             queue.push(row.sequence, row.lifetime);
@@ -198,10 +207,23 @@ impl Account {
         if self.counted_to.is_none_or(|counted| sequence <= counted) {
             self.tally.subtract(size);
         }
+        if let Ok(place) = self.front.binary_search_by_key(&sequence, |row| row.sequence) {
+            self.front.remove(place);
+        }
         if self.is_empty() {
             self.unordered = false;
             self.queue = None;
         }
+    }
+
+    /// The oldest row, if it is known without a look at the table.
+    pub(crate) fn oldest(&self) -> Option<OrderRow> {
+        self.front.front().copied()
+    }
+
+    /// What the table begins with, in order.
+    pub(crate) fn set_front(&mut self, rows: Vec<OrderRow>) {
+        self.front = rows.into();
     }
 
     /// Whether rows may be over that are not in front: they are out of order, or the clock was set back behind some.
@@ -317,6 +339,21 @@ mod tests {
         assert!(account.is_mixed(Timestamp(29_999)) && !account.is_mixed(Timestamp(30_000)));
         account.set_queue([(1, row(1, u64::MAX).lifetime), (2, ahead)].into_iter());
         assert_eq!([29_999, 30_000].map(|now| account.over(Timestamp(now))), [Some(2), None]);
+    }
+
+    #[test]
+    fn the_oldest_row_is_known_until_an_older_one_comes() {
+        let mut account = Account::new(Some(Tally { entries: 5, bytes: 50 }), false);
+        let oldest = |account: &Account| account.oldest().map(|row| row.sequence);
+        account.set_front(vec![row(3, 0), row(5, 0), row(8, 0)]);
+        account.removed(5, 10);
+        account.removed(4, 10);
+        assert_eq!(oldest(&account), Some(3));
+        account.removed(3, 10);
+        account.added(&row(9, 0));
+        assert_eq!(oldest(&account), Some(8));
+        account.added(&row(7, 0));
+        assert_eq!(oldest(&account), None, "the table is asked again");
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! What does a miss cost, and what does storing a computed value when the memo is full, so that the oldest one leaves?
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a bench")]
+
+mod common;
+
+use std::{collections::VecDeque, fs};
+
+use common::{FILED, INDEXED, Reading, criterion, digest, encode, filled, key, keys, sled, text};
+use criterion::Criterion;
+use memolith::{Memo, Store};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A key that is not there, in a store of 10,000 others; nothing is stored.
+fn absent(criterion: &mut Criterion) {
+    let keys = keys(10_000);
+    let here = filled(256 << 20, &keys, Reading::new);
+    let directory = tempfile::tempdir().unwrap();
+    let raw = sled(directory.path());
+    for (key, number) in keys.iter().zip(0..) {
+        raw.insert(digest(key), encode(&Reading::new(number))).unwrap();
+    }
+    let strangers: Vec<String> = (20_000..30_000).map(key).collect();
+    let digests: Vec<[u8; 32]> = strangers.iter().map(|key| digest(key)).collect();
+    let mut group = criterion.benchmark_group("miss/absent");
+    let mut turn = strangers.iter().cycle();
+    group.bench_function("memolith get", |bencher| bencher.iter(|| here.memo.get(turn.next().unwrap())));
+    group.bench_function("memolith closure fails", |bencher| {
+        bencher.iter(|| here.memo.get_or_try_insert_with(turn.next().unwrap(), || Err(())));
+    });
+    let mut turn = digests.iter().cycle();
+    group.bench_function("sled get", |bencher| bencher.iter(|| raw.get(turn.next().unwrap()).unwrap()));
+}
+
+/// A memo that holds `bound` entries already, and the number of the next one.
+fn full<V>(store: &Store, bound: u64, value: &V) -> (Memo<str, V>, impl Iterator<Item = u64> + use<V>)
+where
+    V: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let memo: Memo<str, V> = Memo::builder("readings").max_entries(bound).open(store).unwrap();
+    for number in 0..bound {
+        memo.get_or_insert_with(&key(number), || value.clone());
+    }
+    (memo, bound..)
+}
+
+/// Into the index: the same two trees by hand, where the writer knows by heart what is the oldest.
+fn into_index<V>(criterion: &mut Criterion, name: &str, value: &V)
+where
+    V: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    const BOUND: u64 = 20_000;
+    let mut group = criterion.benchmark_group(format!("insert at a bound/{name}"));
+    {
+        let store = Store::temporary().unwrap();
+        let (memo, mut next) = full(&store, BOUND, value);
+        group.bench_function("memolith", |bencher| {
+            bencher.iter(|| memo.get_or_insert_with(&key(next.next().unwrap()), || value.clone()));
+        });
+        assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
+        assert_eq!(memo.len() as u64, BOUND);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let raw = sled(directory.path());
+    let (records, order) = (raw.open_tree("records").unwrap(), raw.open_tree("order").unwrap());
+    let mut held = VecDeque::new();
+    let mut insert = |number: u64| {
+        let digest = digest(&key(number));
+        order.insert(number.to_be_bytes(), &digest).unwrap();
+        records.insert(digest, encode(&value.clone())).unwrap();
+        held.push_back((number, digest));
+        if held.len() as u64 > BOUND {
+            let (oldest, digest) = held.pop_front().unwrap();
+            records.remove(digest).unwrap();
+            order.remove(oldest.to_be_bytes()).unwrap();
+        }
+    };
+    (0..BOUND).for_each(&mut insert);
+    let mut next = BOUND..;
+    group.bench_function("two trees of sled", |bencher| bencher.iter(|| insert(next.next().unwrap())));
+}
+
+/// Into files.
+fn into_files(criterion: &mut Criterion) {
+    const BOUND: u64 = 200;
+    let value = text(FILED, 0);
+    let mut group = criterion.benchmark_group("insert at a bound/256 KiB");
+    {
+        let store = Store::temporary().unwrap();
+        let (memo, mut next) = full(&store, BOUND, &value);
+        group.bench_function("memolith", |bencher| {
+            bencher.iter(|| memo.get_or_insert_with(&key(next.next().unwrap()), || value.clone()));
+        });
+        assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = |number: u64| directory.path().join(key(number).replace('/', "-"));
+    let insert = |number: u64| fs::write(path(number), encode(&value.clone())).unwrap();
+    (0..BOUND).for_each(insert);
+    let mut next = BOUND..;
+    group.bench_function("write a file, unlink the oldest", |bencher| {
+        bencher.iter(|| {
+            let number = next.next().unwrap();
+            insert(number);
+            fs::remove_file(path(number - BOUND)).unwrap();
+        });
+    });
+}
+
+fn main() {
+    let mut criterion = criterion();
+    absent(&mut criterion);
+    into_index(&mut criterion, "100 B", &Reading::new(1));
+    into_index(&mut criterion, "4 KB", &text(INDEXED, 1));
+    into_files(&mut criterion);
+    criterion.final_summary();
+}
