@@ -97,14 +97,23 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                 },
                 Turn::Look(outcome) => {
                     waited |= outcome != Outcome::Found;
-                    let claim = flight().attend(self.seat(digest));
-                    if let Ok(seen) = self.find(digest, &claim) {
+                    if let Some(seen) = self.look_again(digest, outcome) {
                         return Lookup::Hit(self.found(seen, waited));
                     }
                 }
                 Turn::Alone(claim, _) => return self.compute(digest, Some(claim), Reason::Absent),
             }
         }
+    }
+
+    /// After another caller finished. What it computed is on disk and not in memory: one of those who waited reads it for
+    /// all, unless nothing would be kept of that.
+    fn look_again(&self, digest: &Digest, outcome: Outcome) -> Option<Sighting<V>> {
+        if outcome == Outcome::Stored && self.remembers() {
+            return self.in_memory(digest);
+        }
+        let claim = flight().attend(self.seat(digest));
+        self.find(digest, &claim).ok()
     }
 
     fn find(&self, digest: &Digest, claim: &Claim<'_>) -> Look<V> {

@@ -62,6 +62,31 @@ fn fifty_threads_on_a_cold_key_compute_once() {
     });
 }
 
+/// Those who waited for a computation share one read of what it stored.
+#[test]
+fn fifty_threads_on_a_cold_key_decode_it_once() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let decoded = Arc::new(AtomicUsize::new(0));
+        let codec = {
+            let decoded = Arc::clone(&decoded);
+            Observed(move || {
+                decoded.fetch_add(1, SeqCst);
+            })
+        };
+        let memo: Memo<str, u64> = Memo::builder("numbers").codec(codec).open(&store).unwrap();
+        let values = together(|entered| {
+            memo.get_or_insert_with("one", || {
+                until_all(entered);
+                7
+            })
+        });
+        assert_eq!(values, [7; CALLERS]);
+        assert_eq!(decoded.load(SeqCst), 1);
+    });
+}
+
 /// B109: with the memory tier off, those who come late read the disk.
 #[test]
 fn fifty_threads_on_a_cold_key_compute_once_without_memory_too() {
