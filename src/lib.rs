@@ -75,7 +75,7 @@
 //! |---|---|
 //! | restart, `exit`, end of `main`, a panic in `main` | there: open stores are closed at the end of the program, in a `static` too |
 //! | `kill -9`, `abort` | there, but for what was computed in the last 200 ms and took less than 15 ms; what `insert` stored is there, and what `remove` and `clear` took away stays away |
-//! | a flipped bit, a cut or missing file | there, but for what was damaged; damage to the index costs its entries |
+//! | a flipped bit, a cut or missing file | there, but for what was damaged; damage to the index costs the values up to 4 KiB |
 //! | another version of the program, another shape of `V` | a miss, and there again for the old program, for a day |
 //! | an unclean end *and* damage; a loss of power | not promised |
 //!

@@ -11,6 +11,7 @@ use crate::{
         core::Core,
         ledger::GenerationId,
         order::Tally,
+        rebuild,
     },
 };
 
@@ -70,29 +71,20 @@ pub(super) fn drop_expired(core: &Core) -> Result<Tally> {
 /// an index that was given up knew.
 pub(super) fn retire_orphans(core: &Core) -> Result<Tally> {
     let mut retired = Tally::default();
-    let Some(blobs) = core.path("blobs") else { return Ok(retired) };
-    // Not through a symbolic link.
-    let is_ours = |folder: &fs::DirEntry| {
-        folder.file_type().is_ok_and(|kind| kind.is_dir()) && blob::is_ours(&folder.path())
-    };
-    for folder in fs::read_dir(&blobs).into_iter().flatten().flatten().filter(is_ours) {
-        for file in fs::read_dir(folder.path()).into_iter().flatten().flatten() {
-            if core.maintenance.is_closing() {
-                return Ok(retired);
-            }
-            if let Some(bytes) = retire_orphan(core, &file.path())? {
-                retired.add(Tally { entries: 1, bytes });
-            }
+    for (path, id) in rebuild::blobs(core) {
+        if core.maintenance.is_closing() {
+            break;
         }
-        // Only an empty one goes.
-        let _ = fs::remove_dir(folder.path());
+        if let Some(bytes) = retire_orphan(core, &path, id)? {
+            retired.add(Tally { entries: 1, bytes });
+        }
     }
     Ok(retired)
 }
 
 /// The size of the file, if it was one that nobody knows.
-fn retire_orphan(core: &Core, path: &Path) -> Result<Option<u64>> {
-    let (Some(id), Some(trash)) = (id_of(path), core.trash()) else { return Ok(None) };
+fn retire_orphan(core: &Core, path: &Path, id: BlobId) -> Result<Option<u64>> {
+    let Some(trash) = core.trash() else { return Ok(None) };
     let head = Head::read(path);
     let mut writer = core.writer();
     let known = match &head {
@@ -107,13 +99,4 @@ fn retire_orphan(core: &Core, path: &Path) -> Result<Option<u64>> {
     let size = fs::metadata(path).map_or(0, |found| found.len());
     core.discard(blob::retire(path, &trash)?);
     Ok(Some(size))
-}
-
-fn id_of(path: &Path) -> Option<BlobId> {
-    let name = path.file_name()?.to_str().filter(|name| name.len() == 32)?;
-    let mut id = [0; 16];
-    for (index, byte) in id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(name.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(BlobId(id))
 }

@@ -117,6 +117,11 @@ impl Ledger {
         self.next_sequence
     }
 
+    /// What is put from here on comes behind an entry of that sequence.
+    pub(crate) fn go_on_behind(&mut self, sequence: u64) {
+        self.next_sequence = self.next_sequence.max(sequence);
+    }
+
     pub(crate) fn sequence(&self) -> u64 {
         self.next_sequence
     }

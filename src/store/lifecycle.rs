@@ -27,6 +27,7 @@ use crate::{
         ledger::{CatalogRow, Generation, GenerationId, Ledger},
         manifest::{self, Closed, Found, Manifest, fingerprint},
         order::{Account, OrderRow, Tally},
+        rebuild::rebuild,
     },
     sync::lock,
 };
@@ -146,7 +147,10 @@ struct State {
     index: u64,
     /// What is known for sure, of a settled index and of an empty one.
     closed: Option<Closed>,
+    /// Whether it was left by anything but a close.
     unclean: bool,
+    /// Whether it is a new one, to be filled from the blobs.
+    fresh: bool,
 }
 
 impl State {
@@ -155,14 +159,16 @@ impl State {
             return Ok(Self::fresh(directory));
         }
         match Manifest::read(directory)? {
-            Found::Whole(Manifest { index, closed: None }) => Ok(Self { index, closed: None, unclean: true }),
+            Found::Whole(Manifest { index, closed: None }) => {
+                Ok(Self { index, closed: None, unclean: true, fresh: false })
+            }
             Found::Whole(Manifest { index, closed: Some(closed) }) => {
                 let folder = directory.join(index_name(index));
                 // A refusal of the operating system is no damage: the index is left alone and tried again later. A
                 // folder that is gone is.
                 let files = if folder.is_dir() { fingerprint(&folder)? } else { BTreeMap::new() };
                 if files == closed.files {
-                    return Ok(Self { index, closed: Some(closed), unclean: false });
+                    return Ok(Self { index, closed: Some(closed), unclean: false, fresh: false });
                 }
                 core.failed(&Error::new(Kind::Corrupt, "the files of the index are not as they were left"));
                 Ok(Self::fresh(directory))
@@ -178,17 +184,27 @@ impl State {
     /// A number that was never used.
     fn fresh(directory: &Path) -> Self {
         let index = indexes(directory).into_iter().max().unwrap_or(0) + 1;
-        Self { index, closed: Some(Closed::default()), unclean: true }
+        Self { index, closed: Some(Closed::default()), unclean: true, fresh: true }
     }
 
     fn open(&self, core: &Core, directory: &Path) -> Result<bool> {
-        Manifest::open(self.index).write(directory)?;
+        if self.fresh {
+            // Until the index is filled there is none: a crash in between has it filled anew.
+            Manifest::remove(directory)?;
+        } else {
+            Manifest::open(self.index).write(directory)?;
+        }
         let folder = directory.join(index_name(self.index));
         blob::make_folder(&folder)?;
         let engine = Engine::open(&folder, &core.faults)?;
         close_to_others(&folder);
         let mut ledger = lock(&core.ledger);
-        let loaded = self.load(&engine, &ledger)?;
+        let mut loaded = self.load(&engine, &ledger)?;
+        if self.fresh {
+            rebuild(core, &engine, &mut loaded)?;
+            engine.flush()?;
+            Manifest::open(self.index).write(directory)?;
+        }
         *ledger = loaded;
         // A recount that a close cut short is taken up again: without a count no bound holds.
         let uncounted = ledger.tally(None).is_none();

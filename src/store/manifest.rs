@@ -15,7 +15,7 @@
 //! ```
 //!
 //! It says `open` while the store is in use, and then ends behind that line. It is only ever replaced whole: a
-//! temporary file, then a rename. An unknown format is an error, never a wipe; bytes that are no manifest at all are
+//! temporary file, then a rename; it goes away only while a new index is filled. An unknown format is an error, never a wipe; bytes that are no manifest at all are
 //! damage, and damage costs the index, not the store.
 
 use std::{
@@ -148,6 +148,15 @@ impl Manifest {
                 let manifest = Self::decode(&String::from_utf8_lossy(&bytes))?;
                 Ok(manifest.map_or(Found::Damaged, Found::Whole))
             }
+        }
+    }
+
+    /// The next open begins a new index and fills it from the blobs.
+    pub(crate) fn remove(directory: &Path) -> Result<()> {
+        let path = directory.join("MANIFEST");
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(Error::io(path.display(), cause)),
+            _ => Ok(()),
         }
     }
 

@@ -25,6 +25,7 @@ mod lifecycle;
 mod maintenance;
 mod manifest;
 mod order;
+mod rebuild;
 mod registry;
 mod shelf;
 mod writer;

@@ -25,6 +25,7 @@ mod options;
 mod order;
 mod ordered;
 mod persistence;
+mod rebuild;
 mod smoke;
 mod stamp;
 mod threads;

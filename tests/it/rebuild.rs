@@ -1,0 +1,130 @@
+//! A lost index is filled from the heads of the payload files: what was costly is there, what was taken away is not.
+
+use std::{fs, path::Path};
+
+use memolith::Memo;
+
+use crate::vocabulary::*;
+
+/// What may happen to a closed store so that its index is lost.
+const LOSSES: [(&str, fn(&Path)); 5] = [
+    ("no manifest", |store| fs::remove_file(store.join("MANIFEST")).unwrap()),
+    ("a manifest of garbage", |store| fs::write(store.join("MANIFEST"), [0xa5; 300]).unwrap()),
+    ("an index of zeros", |store| {
+        let path = store.join("index-1/db");
+        let length = fs::metadata(&path).unwrap().len();
+        fs::write(path, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    }),
+    ("an index cut short", |store| {
+        fs::File::options().write(true).open(store.join("index-1/db")).unwrap().set_len(100).unwrap();
+    }),
+    ("no index at all", |store| fs::remove_dir_all(store.join("index-1")).unwrap()),
+];
+
+fn pictures(store: &memolith::Store) -> Memo<str, Vec<u8>> {
+    Memo::builder("pictures").open(store).unwrap()
+}
+
+#[test]
+fn what_has_a_file_of_its_own_survives_the_loss_of_the_index() {
+    for (what, lose) in LOSSES {
+        let bench = Bench::new();
+        {
+            let store = bench.store();
+            let memo = pictures(&store);
+            memo.insert("kept", &large(1)).unwrap();
+            memo.insert("overwritten", &large(2)).unwrap();
+            memo.insert("overwritten", &large(3)).unwrap();
+            memo.insert("removed", &large(4)).unwrap();
+            memo.remove("removed").unwrap();
+            let cleared: Memo<str, Vec<u8>> = Memo::builder("cleared").open(&store).unwrap();
+            cleared.insert("gone", &large(5)).unwrap();
+            cleared.clear().unwrap();
+        }
+        lose(&bench.path());
+        let store = bench.store();
+        let memo = pictures(&store);
+        assert_eq!(memo.len(), 2, "{what}");
+        hit!(memo, "kept" => large(1));
+        hit!(memo, "overwritten" => large(3));
+        assert_eq!(memo.get("removed").unwrap(), None, "{what}");
+        assert_eq!(store.memos(), ["pictures"], "{what}");
+        assert_eq!(store.sweep().unwrap().orphaned, 0, "{what}");
+        // What is put now is newer than what was found.
+        memo.insert("kept", &large(6)).unwrap();
+        drop((memo, store));
+        hit!(pictures(&bench.store()), "kept" => large(6));
+    }
+}
+
+#[test]
+fn what_has_expired_is_not_brought_back() {
+    let bench = Bench::new();
+    {
+        let memo: Memo<str, Vec<u8>> = Memo::builder("pictures").ttl(HOUR).open(&bench.store()).unwrap();
+        memo.insert("old", &large(1)).unwrap();
+        bench.clock.advance(HOUR / 2);
+        memo.insert("young", &large(2)).unwrap();
+    }
+    fs::remove_file(bench.path().join("MANIFEST")).unwrap();
+    bench.clock.advance(HOUR / 2);
+    let store = bench.store();
+    let memo: Memo<str, Vec<u8>> = Memo::builder("pictures").ttl(HOUR).open(&store).unwrap();
+    assert_eq!(memo.len(), 1);
+    hit!(memo, "young" => large(2));
+    miss!(memo, "old" => large(3));
+}
+
+#[test]
+fn the_order_of_insertion_and_the_bounds_hold_for_what_is_brought_back() {
+    let bench = Bench::new();
+    {
+        let memo = pictures(&bench.store());
+        for (key, seed) in [("first", 1), ("second", 2), ("third", 3)] {
+            memo.insert(key, &large(seed)).unwrap();
+        }
+        memo.insert("first", &large(4)).unwrap();
+    }
+    fs::remove_file(bench.path().join("MANIFEST")).unwrap();
+    let store = bench.store();
+    let memo: Memo<str, Vec<u8>> = Memo::builder("pictures").max_entries(2).open(&store).unwrap();
+    assert_eq!(memo.get("second").unwrap(), None);
+    hit!(memo, "third" => large(3));
+    hit!(memo, "first" => large(4));
+}
+
+/// An index that is given up while the store is open, too.
+#[test]
+fn what_has_a_file_of_its_own_outlives_a_damaged_engine() {
+    use memolith::testing::{Fault, Operation};
+
+    let bench = Bench::new();
+    let store = bench.diskful();
+    let memo = pictures(&store);
+    memo.insert("kept", &large(1)).unwrap();
+    bench.faults.plant(Operation::Read, Fault::Corrupt);
+    miss!(memo, "other" => large(2));
+    bench.faults.heal();
+    // The engine rests the longer the more often it failed.
+    bench.clock.advance(MINUTE);
+    hit!(memo, "kept" => large(1));
+    assert!(memo.last_failure().unwrap().is_corrupt());
+}
+
+#[test]
+fn a_copy_of_a_payload_file_in_another_folder_is_not_taken_for_one() {
+    let bench = Bench::new();
+    {
+        pictures(&bench.store()).insert("kept", &large(1)).unwrap();
+    }
+    let blobs = bench.path().join("blobs");
+    let folder = fs::read_dir(&blobs).unwrap().flatten().next().unwrap().path();
+    let file = fs::read_dir(&folder).unwrap().flatten().next().unwrap();
+    let other = blobs.join("0123456789abcdef0123456789abcdef");
+    fs::create_dir(&other).unwrap();
+    fs::copy(file.path(), other.join(file.file_name())).unwrap();
+    fs::remove_file(bench.path().join("MANIFEST")).unwrap();
+    let store = bench.store();
+    hit!(pictures(&store), "kept" => large(1));
+    assert_eq!(pictures(&store).len(), 1);
+}
