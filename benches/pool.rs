@@ -1,5 +1,7 @@
 //! What does it cost to get a resource that is there, beside a map behind a lock and beside moka?
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
+
 use std::{
     collections::HashMap,
     hint::black_box,
@@ -31,7 +33,7 @@ fn timed(
 ) -> Duration {
     let start = Barrier::new(threads);
     let run = |thread: usize| {
-        let key = &keys[if spread { 7 + thread } else { 7 }];
+        let key = keys.get(if spread { 7 + thread } else { 7 }).unwrap();
         start.wait();
         let began = Instant::now();
         for _ in 0..iterations {
@@ -51,15 +53,14 @@ fn compare(group: &mut BenchmarkGroup<'_, WallTime>, threads: usize, spread: boo
     let map: RwLock<HashMap<String, Arc<Resource>>> = RwLock::default();
     let cache: Cache<String, Arc<Resource>> = Cache::new(10_000);
     let pool = ResourcePool::new();
-    let (aging, long) = (ResourcePool::builder().ttl(Duration::from_secs(3600)), "an hour");
-    let aging = aging.build().expect(long);
+    let aging = ResourcePool::builder().ttl(Duration::from_secs(3600)).build().unwrap();
     for key in &keys {
-        map.write().expect("whole").insert(key.clone(), Arc::default());
+        map.write().unwrap().insert(key.clone(), Arc::default());
         cache.insert(key.clone(), Arc::default());
         pool.get_or_insert_with(key, Resource::default);
         aging.get_or_insert_with(key, Resource::default);
     }
-    let from_map = |key: &str| map.read().expect("whole").get(key).cloned().expect("there");
+    let from_map = |key: &str| map.read().unwrap().get(key).cloned().unwrap();
     let from_cache = |key: &str| cache.get_with_by_ref(key, Arc::default);
     let from_pool = |key: &str| pool.get_or_insert_with(key, Resource::default);
     let from_aging = |key: &str| aging.get_or_insert_with(key, Resource::default);

@@ -39,7 +39,8 @@
 //!
 //! A [`Store`] is a directory. A [`Memo`] in it remembers one function: a name, a key type, a value type.
 //! [`Memo::get_or_insert_with`] is the whole of the daily work, [`Memo::get_or_try_insert_with`] the same for functions
-//! that may fail. [`FileStamp`] makes a key of a file. [`Stats`] says what the cache did, [`observe`] tells it while it
+//! that may fail. What cannot be written down, like a connection, is shared by a [`ResourcePool`].
+//! [`FileStamp`] makes a key of a file. [`Stats`] says what the cache did, [`observe`] tells it while it
 //! happens, and [`codec`] is how values become bytes.
 //!
 //! # What you can rely on
@@ -67,7 +68,7 @@
 //! | a model that many threads read | its name | `Arc<Model>` | hits share one value, no copy |
 //! | a picture, a chart | its parameters | `Vec<u8>` | over 4 KiB a file of its own |
 //! | values of `serde_json::Value`, untagged enums | any | any | [`codec`] `Json`, feature `json` |
-//! | a connection, a file handle, a thread | | | not here: it cannot be serialized. A pool of shared objects is planned |
+//! | a connection, a file handle, a thread, a loaded model | its name | one object for everybody | in memory only: [`ResourcePool`] |
 //!
 //! # What survives what
 //!
@@ -121,6 +122,7 @@ mod key;
 mod memo;
 mod memory;
 pub mod observe;
+mod pool;
 mod record;
 mod shape;
 mod stamp;
@@ -138,6 +140,7 @@ pub use crate::{
     builder::MemoBuilder,
     error::{Error, Result},
     memo::Memo,
+    pool::{ResourceEntry, ResourcePool, ResourcePoolBuilder},
     stamp::FileStamp,
     stats::Stats,
     store::{Store, StoreBuilder, Swept},

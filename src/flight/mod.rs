@@ -32,7 +32,7 @@ mod tests;
 use std::time::Duration;
 
 pub(crate) use self::{
-    seat::Seat,
+    seat::{Seat, fresh_owner},
     verdict::{Outcome, Reason},
 };
 use self::{
@@ -115,7 +115,7 @@ pub(crate) enum Turn<'a> {
     /// Somebody finished: look again, and claim again if there is nothing.
     Look(Outcome),
     /// Compute without anybody waiting for it.
-    Alone(Claim<'a>, #[allow(dead_code, reason = "why is told to the tests only")] Reason),
+    Alone(Claim<'a>, Reason),
 }
 
 /// The right to publish what is read or computed from here on, until it is revoked.

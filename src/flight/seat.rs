@@ -1,6 +1,9 @@
 //! What is claimed, and its hash.
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::{
+    hash::{BuildHasherDefault, Hash, Hasher},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// What there is one leader for: one key of one memo or pool.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -9,6 +12,12 @@ pub(crate) struct Seat {
     pub(crate) owner: u64,
     /// Uniform: its first bytes are the hash.
     pub(crate) digest: [u8; 32],
+}
+
+/// The number of a memo or of a type in a pool: one that no other has in this process.
+pub(crate) fn fresh_owner() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Hash for Seat {

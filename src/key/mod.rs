@@ -68,6 +68,7 @@
 //! flow information of a `SocketAddrV6`. The encoding calls itself human-readable, because the readable form is the
 //! one that keeps more (the scope of a `SocketAddrV6` is in no other), and because it makes the head legible.
 
+mod compact;
 mod serializer;
 mod sink;
 #[cfg(test)]
@@ -77,6 +78,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub(crate) use self::compact::{Compact, compact};
 use self::{
     serializer::Encoder,
     sink::{Failure, Hasher, Head, Sink},

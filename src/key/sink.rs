@@ -50,6 +50,11 @@ impl Hasher {
         Self(Sha256::new())
     }
 
+    #[inline]
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
     pub(super) fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
@@ -58,7 +63,7 @@ impl Hasher {
 impl Sink for Hasher {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.0.update(bytes);
+        self.update(bytes);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use super::{
     flow::{Inner, Wish},
-    table::Name,
+    name::Name,
 };
 
 /// A call on a [`ResourcePool`](crate::ResourcePool) with options of its own, from

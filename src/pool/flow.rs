@@ -1,21 +1,24 @@
 //! The flow of one call on a pool: look, validate, claim, build, keep.
 
 use std::{
-    any::{TypeId, type_name},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    any::type_name,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use serde::Serialize;
 
 use super::{
+    name::Name,
+    order::{Order, Writer},
     release::{Failures, Resource},
-    table::{Lifetime, Name, Slot, Table},
+    slots::{Lifetime, Slot, Slots},
 };
 use crate::{
     clock::{Clock, Stopwatch},
     flight::{Claim, Outcome, Reason, Seat, Turn, flight},
     key,
+    sync::lock,
 };
 
 #[derive(Clone, Debug)]
@@ -54,21 +57,24 @@ impl<T> Default for Wish<'_, T> {
 pub(super) struct Inner {
     pub(super) options: Options,
     pub(super) failures: Failures,
-    /// Since the pool was made: the time of its table.
+    /// Since the pool was made: the time of its order.
     age: Stopwatch,
-    table: RwLock<Table>,
+    slots: Slots,
+    /// The lock of whoever changes what is held.
+    order: Mutex<Order>,
 }
 
 impl Inner {
     pub(super) fn new(options: Options) -> Self {
         let age = options.clock.stopwatch();
-        Self { options, failures: Failures::default(), age, table: RwLock::default() }
+        Self { options, failures: Failures::default(), age, slots: Slots::new(), order: Mutex::default() }
     }
 
     /// `None` for a key that cannot be serialized: what is built for it cannot be found again.
     pub(super) fn name<T: 'static>(&self, key: &(impl Serialize + ?Sized)) -> Option<Name> {
-        let key = self.failures.contain("the `Serialize` of a key", type_name::<T>(), || key::digest(key))?;
-        Some(Name { kind: TypeId::of::<T>(), key })
+        let key =
+            self.failures.contain("the `Serialize` of a key", type_name::<T>(), || key::compact(key))?;
+        Some(Name::new::<T>(key))
     }
 
     /// The whole of a call.
@@ -98,16 +104,14 @@ impl Inner {
         name: &Name,
         ttl: Option<Duration>,
     ) -> Option<Arc<T>> {
-        self.find(name, ttl)?.resource.into_object()
+        self.find(name, ttl, |slot| slot.resource.clone())?.into_object()
     }
 
-    fn find(&self, name: &Name, ttl: Option<Duration>) -> Option<Slot> {
-        let found = self.read().get(name).cloned()?;
-        if !found.lifetime.is_over(ttl, || self.age.elapsed()) {
-            return Some(found);
-        }
-        self.dismiss(name, found);
-        None
+    fn find<R>(&self, name: &Name, ttl: Option<Duration>, read: impl FnOnce(&Slot) -> R) -> Option<R> {
+        let is_over = |slot: &Slot| slot.lifetime.is_over(ttl, || self.age.elapsed());
+        let found =
+            self.slots.read(name, |slot| if is_over(slot) { Err(slot.clone()) } else { Ok(read(slot)) })?;
+        found.map_err(|ended| self.dismiss(name, ended)).ok()
     }
 
     /// What is there and passes. Later looks of the same call do not ask again: all that they can find was put in after
@@ -118,8 +122,8 @@ impl Inner {
         ttl: Option<Duration>,
         is_valid: Option<Validation<'_, T>>,
     ) -> Option<Arc<T>> {
-        let found = self.find(name, ttl)?;
-        let Some(is_valid) = is_valid else { return found.resource.into_object() };
+        let Some(is_valid) = is_valid else { return self.look(name, ttl) };
+        let found = self.find(name, ttl, Slot::clone)?;
         let object = found.resource.clone().into_object::<T>()?;
         let passed = self.failures.contain("the validation", type_name::<T>(), || Ok(is_valid(&object)));
         if passed == Some(true) {
@@ -132,13 +136,13 @@ impl Inner {
 
     /// Takes this very resource out, unless another took its place, and lets go of it before a new one is built.
     fn dismiss(&self, name: &Name, slot: Slot) {
-        let held = self.write().take_at(name, slot.place);
+        let held = self.writer().take_at(name, slot.place);
         self.failures.release(held.into_iter().chain([slot]).map(|slot| slot.resource));
     }
 
     /// Claims the resource: the leader looks once more and builds, the others wait and look again.
     fn take_off<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Turnout<'_, T> {
-        let seat = self.seat(name);
+        let seat = seat(&mut lock(&self.order), name);
         loop {
             let turn = flight().claim(seat, self.options.max_wait);
             let found = self.look(name, ttl);
@@ -165,20 +169,20 @@ impl Inner {
         claim: Claim<'_>,
     ) -> Arc<T> {
         let now = self.age.elapsed();
-        let mut table = self.write();
+        let mut writer = self.writer();
         if !claim.is_current() {
             return built;
         }
-        let other = table.get(name).filter(|slot| !slot.lifetime.is_over(ttl, || now));
-        if let Some(other) = other.and_then(|slot| slot.resource.clone().into_object()) {
-            drop(table);
+        let other = self.slots.read(name, Slot::clone).filter(|slot| !slot.lifetime.is_over(ttl, || now));
+        if let Some(other) = other.and_then(|slot| slot.resource.into_object()) {
+            drop(writer);
             claim.settle(Outcome::Found);
             self.failures.release([Resource::new(built)]);
             return other;
         }
         let resource = Resource::new(Arc::clone(&built));
-        let leaving = table.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
-        drop(table);
+        let leaving = writer.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
+        drop(writer);
         claim.settle(Outcome::Stored);
         self.failures.release(leaving.into_resources());
         built
@@ -190,57 +194,50 @@ impl Inner {
     }
 
     pub(super) fn remove(&self, name: &Name) -> bool {
-        let seat = self.seat(name);
-        let mut table = self.write();
-        flight().revoke(&seat, None);
-        let Some(slot) = table.take(name) else { return false };
-        drop(table);
+        let mut writer = self.writer();
+        flight().revoke(&seat(&mut writer.order, name), None);
+        let Some(slot) = writer.take(name) else { return false };
+        drop(writer);
         let present = !slot.lifetime.is_over(None, || self.age.elapsed());
         self.failures.release([slot.resource]);
         present
     }
 
     pub(super) fn clear(&self) {
-        let mut table = self.write();
-        table.owners().for_each(|owner| flight().revoke_owner(owner));
-        let leaving = table.take_all();
-        drop(table);
+        let mut writer = self.writer();
+        writer.order.owners().for_each(|owner| flight().revoke_owner(owner));
+        let leaving = writer.take_all();
+        drop(writer);
         self.failures.release(leaving.into_resources());
     }
 
     pub(super) fn sweep(&self) -> usize {
         let now = self.age.elapsed();
-        let leaving = self.write().take_ended(now);
+        let leaving = self.writer().take_ended(now);
         let count = leaving.len();
         self.failures.release(leaving.into_resources());
         count
     }
 
     pub(super) fn len(&self) -> usize {
-        self.read().len(|| self.age.elapsed())
+        lock(&self.order).len(|| self.age.elapsed())
     }
 
-    /// An owner a type, so that no two resources share a seat.
-    fn seat(&self, name: &Name) -> Seat {
-        let owner = self.read().owner(name.kind);
-        let owner = owner.unwrap_or_else(|| self.write().make_owner(name.kind));
-        Seat { owner, digest: *name.key.as_bytes() }
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    fn writer(&self) -> Writer<'_> {
+        Writer { order: lock(&self.order), slots: &self.slots }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let leaving = self.write().take_all();
+        let leaving = self.writer().take_all();
         self.failures.release(leaving.into_resources());
     }
+}
+
+/// What there is one builder for.
+fn seat(order: &mut Order, name: &Name) -> Seat {
+    Seat { owner: order.owner(name.kind), digest: *name.key.digest().as_bytes() }
 }
 
 /// What a caller has to do after it missed.

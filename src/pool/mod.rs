@@ -2,15 +2,22 @@
 //!
 //! # Rooms
 //!
-//! `flow` is one call: look, claim, build, keep. `table` is who is held, in which order and until when, and neither locks
-//! nor drops; `release` is the one place where resources are dropped. Who builds is decided by the [`flight`] of the
-//! process, so a cycle of waits that runs through pools and memos is seen as one.
+//! `flow` is one call: look, claim, build, keep. `slots` is what a hit reads; `order` is who leaves, and when, and the
+//! only one to change the slots; `release` is the one place where resources are dropped. Who builds is decided by the
+//! [`flight`] of the process, so a cycle of waits that runs through pools and memos is seen as one.
 //!
 //! # Locking
 //!
-//! One read-write lock a pool, held for steps of the table only: never while building, validating, waiting or dropping.
-//! The flight table may be taken under it, nothing else. A single lock, because a pool has few resources and most
-//! of its calls are for the same one, where shards would not help: readers of one lock do not wait for each other.
+//! A hit reads under the lock of one shard of the slots, which readers share. Whoever changes what is held takes the
+//! lock of the order first, and keeps it for all of the change; under it the flight table may be taken, and then the
+//! shards, one at a time. No lock is held while building, validating, waiting or dropping.
+//!
+//! # Performance
+//!
+//! A hit by a text of 12 bytes takes 82 ns, with a ttl 100 ns, for the clock. A `RwLock<HashMap<String, Arc<_>>>` takes 34
+//! ns, `moka` 122 ns, in the same run. About 30 ns are the atomic steps of a shared lock and an `Arc`, which all of them
+//! pay; the rest is what a map of one type of keys and one type of resources need not do: encoding the key (see
+//! [`compact`](crate::key::compact)) and hashing it.
 //!
 //! # Promise 6
 //!
@@ -23,8 +30,10 @@
 mod builder;
 mod entry;
 mod flow;
+mod name;
+mod order;
 mod release;
-mod table;
+mod slots;
 
 use std::{
     convert::Infallible,

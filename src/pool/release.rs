@@ -38,15 +38,21 @@ impl Failures {
         lock(&self.0).clone()
     }
 
-    fn keep(&self, error: Error) {
+    #[cold]
+    fn keep(&self, error: Error, kind: &str) {
+        let error = error.at(&format!("pool resource of type {kind}").into());
         let _former = lock(&self.0).replace(error);
     }
 
     /// Runs code of the user. Its error, and its panic, is kept here; then there is no result.
     pub(super) fn contain<T>(&self, what: &str, kind: &str, call: impl FnOnce() -> Result<T>) -> Option<T> {
-        let outcome = catch_unwind(AssertUnwindSafe(call));
-        let outcome = outcome.unwrap_or_else(|panic| Err(Error::panicked(what, panic.as_ref())));
-        outcome.map_err(|error| self.keep(error.at(&format!("pool resource of type {kind}").into()))).ok()
+        let error = match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(Ok(result)) => return Some(result),
+            Ok(Err(error)) => error,
+            Err(panic) => Error::panicked(what, panic.as_ref()),
+        };
+        self.keep(error, kind);
+        None
     }
 
     /// Lets go of resources, one after the other, whatever their `Drop` does. To be called under no lock.

@@ -34,10 +34,7 @@ use std::{
     collections::HashMap,
     fmt, fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 pub use self::builder::StoreBuilder;
@@ -51,6 +48,7 @@ pub(crate) use self::{
 };
 use crate::{
     error::{Error, Result},
+    flight,
     stats::Stats,
     sync::lock,
 };
@@ -372,8 +370,7 @@ impl Store {
         row: &CatalogRow,
         bounds: Bounds,
     ) -> (Shelf, Leaving) {
-        static OWNERS: AtomicU64 = AtomicU64::new(1);
-        let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
+        let owner = flight::fresh_owner();
         let name: Arc<str> = row.name.as_str().into();
         let core = self.core();
         let mut writer = core.writer();

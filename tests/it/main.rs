@@ -25,6 +25,7 @@ mod options;
 mod order;
 mod ordered;
 mod persistence;
+mod pool;
 mod rebuild;
 mod smoke;
 mod stamp;

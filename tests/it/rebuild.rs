@@ -6,8 +6,11 @@ use memolith::Memo;
 
 use crate::vocabulary::*;
 
+/// Does something to a closed store.
+type Loss = fn(&Path);
+
 /// What may happen to a closed store so that its index is lost.
-const LOSSES: [(&str, fn(&Path)); 5] = [
+const LOSSES: [(&str, Loss); 5] = [
     ("no manifest", |store| fs::remove_file(store.join("MANIFEST")).unwrap()),
     ("a manifest of garbage", |store| fs::write(store.join("MANIFEST"), [0xa5; 300]).unwrap()),
     ("an index of zeros", |store| {

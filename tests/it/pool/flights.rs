@@ -49,17 +49,22 @@ fn two_keys_and_two_types_build_in_parallel() {
             move || drop(pool.get_or_insert_with("x", || [meet.wait().is_leader()]))
         };
         let callers = [Caller::start(build("x")), Caller::start(build("y")), Caller::start(other_type)];
-        callers.map(Caller::join);
+        callers.into_iter().for_each(Caller::join);
         assert_eq!(pool.len(), 3);
     });
 }
 
+/// How many wait for a leader.
+const WAITERS: usize = 8;
+
 /// A leader that fails, and callers who wait for it meanwhile: how many built, and what they got.
-fn after_failures(fail: fn(usize) -> Result<(), u8>) -> (usize, Vec<Result<Arc<Logged>, u8>>) {
-    const WAITERS: usize = 8;
+fn after_failures(
+    fail: impl Fn(usize) -> Result<(), u8> + Clone + Send + 'static,
+) -> (usize, Vec<Result<Arc<Logged>, u8>>) {
     let (pool, log, begun) = (ResourcePool::new(), Log::default(), Arc::new(AtomicUsize::new(0)));
     let call = |before: Box<dyn FnOnce() + Send>| {
         let (pool, log, begun) = (pool.clone(), log.clone(), Arc::clone(&begun));
+        let fail = fail.clone();
         Caller::start(move || {
             let build = || {
                 let turn = begun.fetch_add(1, SeqCst);
@@ -102,10 +107,17 @@ fn one_of_those_who_wait_builds_after_an_error_or_a_panic_and_all_others_get_tha
 #[test]
 fn who_builds_side_by_side_after_two_failures_gets_the_same_object() {
     watched(|| {
-        let (begun, got) = after_failures(|turn| if turn < 2 { Err(7) } else { Ok(()) });
-        assert!((3..=9).contains(&begun), "{begun}");
+        // Nobody has built before all of the rest build.
+        let rest = Arc::new(Barrier::new(WAITERS - 1));
+        let (begun, got) = after_failures(move |turn| {
+            let fails = turn < 2;
+            if !fails {
+                rest.wait();
+            }
+            if fails { Err(7) } else { Ok(()) }
+        });
         let built: Vec<_> = got.iter().flatten().collect();
-        assert_eq!(built.len(), 7);
+        assert_eq!((begun, built.len()), (9, 7));
         assert!(built.iter().all(|one| Arc::ptr_eq(one, built[0])), "the first one that was put in stays");
     });
 }

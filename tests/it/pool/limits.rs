@@ -23,7 +23,7 @@ fn a_resource_is_built_anew_when_its_time_is_over() {
     let (pool, clock) = timed(|options| options.ttl(MINUTE));
     let log = Log::default();
     put(&pool, &log, "a");
-    clock.advance(MINUTE - MILLISECOND);
+    clock.advance(59_999 * MILLISECOND);
     put(&pool, &log, "a"); // Being asked for does not extend its life.
     assert_eq!((log.released().len(), pool.len()), (0, 1));
     clock.advance(MILLISECOND);
@@ -70,7 +70,7 @@ fn the_tighter_time_to_live_counts() {
     pool.entry("shorter").ttl(SECOND).or_insert_with(|| log.resource("shorter"));
     clock.advance(SECOND);
     assert_eq!((pool.sweep(), log.released()), (1, vec!["shorter"]));
-    clock.advance(MINUTE - SECOND);
+    clock.advance(59 * SECOND);
     assert_eq!((pool.sweep(), log.released()), (1, vec!["longer"]));
 }
 

@@ -130,18 +130,18 @@ struct Began(u64);
 fn race(forget: fn(&ResourcePool)) {
     const ROUNDS: u64 = 300;
     let (pool, start) = (ResourcePool::new(), Arc::new(Barrier::new(3)));
-    let (begun, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (epoch, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let caller = || {
         let (pool, start) = (pool.clone(), Arc::clone(&start));
-        let (begun, done) = (Arc::clone(&begun), Arc::clone(&done));
+        let (epoch, done) = (Arc::clone(&epoch), Arc::clone(&done));
         Caller::start(move || {
             start.wait();
             while done.load(SeqCst) < ROUNDS {
                 let forgotten = done.load(SeqCst);
                 let build = || {
-                    let began = Began(begun.load(SeqCst));
+                    let resource = Began(epoch.load(SeqCst));
                     yield_now();
-                    began
+                    resource
                 };
                 let got = pool.get_or_insert_with("x", build).0;
                 assert!(got >= forgotten, "begun before {got}, asked for after {forgotten}");
@@ -151,10 +151,10 @@ fn race(forget: fn(&ResourcePool)) {
     let callers = [caller(), caller()];
     start.wait();
     for round in 1..=ROUNDS {
-        begun.store(round, SeqCst);
+        epoch.store(round, SeqCst);
         forget(&pool);
         done.store(round, SeqCst);
         yield_now();
     }
-    callers.map(Caller::join);
+    callers.into_iter().for_each(Caller::join);
 }

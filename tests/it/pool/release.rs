@@ -12,7 +12,9 @@ fn everything_is_released_once_and_in_order_by_clear() {
     // B137
     let (pool, log) = (ResourcePool::new(), Log::default());
     let names = ["d", "b", "a", "c", "e"];
-    names.map(|name| put(&pool, &log, name).name);
+    for name in names {
+        put(&pool, &log, name);
+    }
     pool.clear();
     assert_eq!((log.released(), pool.len()), (names.to_vec(), 0));
     pool.clear();
@@ -24,7 +26,9 @@ fn everything_is_released_once_and_in_order_by_clear() {
 fn one_is_released_once_by_remove_and_the_others_stay() {
     // B137
     let (pool, log) = (ResourcePool::new(), Log::default());
-    ["a", "b"].map(|name| put(&pool, &log, name).name);
+    for name in ["a", "b"] {
+        put(&pool, &log, name);
+    }
     assert!(pool.remove::<Logged>("a"));
     assert_eq!((log.released(), pool.len()), (vec!["a"], 1));
     pool.clear();
@@ -36,7 +40,9 @@ fn everything_is_released_in_order_when_the_last_handle_is_dropped() {
     // B141: nothing outlives its pool for having been forgotten.
     let (pool, log) = (ResourcePool::new(), Log::default());
     let names = ["b", "c", "a"];
-    names.map(|name| put(&pool, &log, name).name);
+    for name in names {
+        put(&pool, &log, name);
+    }
     let other = pool.clone();
     drop(pool);
     assert_eq!(log.released().len(), 0);
@@ -141,19 +147,21 @@ fn a_release_may_use_the_pool() {
     });
 }
 
+/// Removes what took its place when it is released.
+struct Vengeful(Arc<Mutex<Option<ResourcePool>>>, Log);
+impl Drop for Vengeful {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.lock().unwrap().take() {
+            pool.remove::<Vengeful>("x");
+            self.1.0.lock().unwrap().push("removed it");
+        }
+    }
+}
+
 #[test]
 fn a_release_may_remove_the_resource_that_took_its_place() {
     let (pool, log) = (ResourcePool::new(), Log::default());
     let (inner, seen) = (Arc::new(Mutex::new(None::<ResourcePool>)), log.clone());
-    struct Vengeful(Arc<Mutex<Option<ResourcePool>>>, Log);
-    impl Drop for Vengeful {
-        fn drop(&mut self) {
-            if let Some(pool) = self.0.lock().unwrap().take() {
-                pool.remove::<Vengeful>("x");
-                self.1.0.lock().unwrap().push("removed it");
-            }
-        }
-    }
     *inner.lock().unwrap() = Some(pool.clone());
     pool.get_or_insert_with("x", || Vengeful(inner, seen));
     pool.entry("x").validate(|_: &Vengeful| false).or_insert_with(|| Vengeful(Arc::default(), log.clone()));

@@ -162,13 +162,13 @@ fn to_look_at_a_pool_releases_nothing_and_builds_nothing() {
 fn a_pool_and_its_parts_cross_threads() {
     fn crosses<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
     fn is_a_value<T: Clone + std::fmt::Debug + Default + Send + Sync + 'static>() {}
-    crosses::<ResourcePool>();
-    is_a_value::<ResourcePool>();
-    is_a_value::<ResourcePoolBuilder>();
-    // A resource may be what neither is cloned nor told.
+    // A resource may be what can neither be cloned nor told.
     fn holds<T: Send + Sync + 'static>(pool: &ResourcePool, build: impl FnOnce() -> T) -> Arc<T> {
         pool.get_or_insert_with("x", build)
     }
+    crosses::<ResourcePool>();
+    is_a_value::<ResourcePool>();
+    is_a_value::<ResourcePoolBuilder>();
     holds(&ResourcePool::new(), || Mutex::new(std::cell::Cell::new(1)));
     let _: fn(&ResourcePool) -> ResourceEntry<'_, u8> = |pool| pool.entry("x");
 }

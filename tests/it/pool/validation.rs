@@ -128,11 +128,11 @@ fn many_who_refuse_at_once_build_once() {
                 let (pool, log) = (pool.clone(), log.clone());
                 let (refused, built) = (Arc::clone(&refused), Arc::clone(&built));
                 move || {
-                    let refuses = |_: &Logged| {
+                    let is_valid = |_: &Logged| {
                         refused.wait();
                         false
                     };
-                    pool.entry("x").validate(refuses).or_insert_with(|| {
+                    pool.entry("x").validate(is_valid).or_insert_with(|| {
                         built.fetch_add(1, SeqCst);
                         log.resource("new")
                     })

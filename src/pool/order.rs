@@ -1,0 +1,140 @@
+//! Who is the oldest, who ends first, and so who leaves. No clock, and nothing is dropped in here: what leaves is
+//! returned, as its `Drop` is the user's code.
+
+use std::{
+    any::TypeId,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::MutexGuard,
+    time::Duration,
+};
+
+use super::{
+    name::Name,
+    release::Resource,
+    slots::{Lifetime, Slot, Slots},
+};
+use crate::flight;
+
+/// What left. To be released outside the lock.
+#[must_use = "what left is to be released outside the lock"]
+pub(super) struct Leaving(Vec<Slot>);
+
+impl Leaving {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// In order of insertion.
+    pub(super) fn into_resources(mut self) -> impl Iterator<Item = Resource> {
+        self.0.sort_unstable_by_key(|slot| slot.place);
+        self.0.into_iter().map(|slot| slot.resource)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Order {
+    /// The name of each slot, by its place: the first is the oldest.
+    names: BTreeMap<u64, Name>,
+    /// End and place of each slot that has an end: the first ends first.
+    ends: BTreeSet<(Duration, u64)>,
+    /// The place of the next.
+    next: u64,
+    /// Who claims the seats of a type in the flight of the process.
+    owners: HashMap<TypeId, u64>,
+}
+
+impl Order {
+    /// How many have not ended. The time is only asked when it matters.
+    pub(super) fn len(&self, now: impl FnOnce() -> Duration) -> usize {
+        if self.ends.is_empty() {
+            return self.names.len();
+        }
+        self.names.len() - self.ends.range(..=(now(), u64::MAX)).count()
+    }
+
+    /// An owner a type, so that no two resources share a seat.
+    pub(super) fn owner(&mut self, kind: TypeId) -> u64 {
+        *self.owners.entry(kind).or_insert_with(flight::fresh_owner)
+    }
+
+    pub(super) fn owners(&self) -> impl Iterator<Item = u64> {
+        self.owners.values().copied()
+    }
+
+    fn admit(&mut self, name: Name, until: Option<Duration>) -> u64 {
+        let place = self.next;
+        self.next += 1;
+        self.names.insert(place, name);
+        self.ends.extend(until.map(|until| (until, place)));
+        place
+    }
+
+    fn forget(&mut self, slot: &Slot) {
+        self.names.remove(&slot.place);
+        if let Some(until) = slot.lifetime.until {
+            self.ends.remove(&(until, slot.place));
+        }
+    }
+
+    fn ended(&self, now: Duration) -> Vec<Name> {
+        let ended = self.ends.range(..=(now, u64::MAX));
+        ended.filter_map(|(_, place)| self.names.get(place).copied()).collect()
+    }
+
+    fn oldest_over(&self, max_entries: Option<u64>) -> Option<Name> {
+        let is_over = max_entries.is_some_and(|bound| self.names.len() as u64 > bound);
+        self.names.first_key_value().filter(|_| is_over).map(|(_, name)| *name)
+    }
+}
+
+/// The right to change what is held: order and slots, which stay the same.
+pub(super) struct Writer<'a> {
+    pub(super) order: MutexGuard<'a, Order>,
+    pub(super) slots: &'a Slots,
+}
+
+impl Writer<'_> {
+    /// Puts a resource in, as the newest. Who was there under its name leaves, and with it who has ended, and then the
+    /// oldest while there are more than `max_entries`.
+    pub(super) fn put(
+        &mut self,
+        name: Name,
+        resource: Resource,
+        lifetime: Lifetime,
+        max_entries: Option<u64>,
+    ) -> Leaving {
+        let mut leaving = self.take_ended(lifetime.since);
+        let place = self.order.admit(name, lifetime.until);
+        if let Some(former) = self.slots.insert(name, Slot { resource, lifetime, place }) {
+            self.order.forget(&former);
+            leaving.0.push(former);
+        }
+        while let Some(oldest) = self.order.oldest_over(max_entries) {
+            leaving.0.extend(self.take(&oldest));
+        }
+        leaving
+    }
+
+    pub(super) fn take(&mut self, name: &Name) -> Option<Slot> {
+        let slot = self.slots.remove(name)?;
+        self.order.forget(&slot);
+        Some(slot)
+    }
+
+    /// Takes the slot out only if it still is the one at this place.
+    pub(super) fn take_at(&mut self, name: &Name, place: u64) -> Option<Slot> {
+        let is_there = self.slots.read(name, |slot| slot.place == place);
+        if is_there == Some(true) { self.take(name) } else { None }
+    }
+
+    pub(super) fn take_ended(&mut self, now: Duration) -> Leaving {
+        let ended = self.order.ended(now);
+        Leaving(ended.iter().filter_map(|name| self.take(name)).collect())
+    }
+
+    pub(super) fn take_all(&mut self) -> Leaving {
+        self.order.ends.clear();
+        let names = std::mem::take(&mut self.order.names);
+        Leaving(names.values().filter_map(|name| self.slots.remove(name)).collect())
+    }
+}
