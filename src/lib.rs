@@ -82,7 +82,7 @@
 //!
 //! # When not to use it
 //!
-//! * For functions quicker than a hit: about 0.2 us from memory, some microseconds from disk.
+//! * For functions quicker than a hit: about 0.3 us from memory, one microsecond and more from disk.
 //! * For one directory and several processes at once: the second gets [`is_in_use`](Error::is_in_use).
 //! * In async code, other than from a blocking thread: a call may wait for another's computation.
 //! * With `panic = "abort"` the panics of the storage engine on damaged files cannot be contained, and end the program.
