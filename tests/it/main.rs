@@ -27,7 +27,6 @@ mod ordered;
 mod persistence;
 mod pool;
 mod rebuild;
-mod smoke;
 mod stamp;
 mod threads;
 mod transparent;
