@@ -122,6 +122,7 @@ mod key;
 mod memo;
 mod memory;
 pub mod observe;
+pub mod packed;
 mod pool;
 mod record;
 mod shape;

@@ -6,20 +6,22 @@
 
 #[cfg(feature = "json")]
 mod json;
+mod payload;
 mod postcard;
+pub(crate) mod source;
 mod stage;
 mod strict;
 mod symmetry;
 #[cfg(test)]
 mod testing;
 
-use std::{fmt, io::Write, ops::Deref, ops::Range, sync::Arc};
+use std::io::Write;
 
 use crate::error::Result;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;
-pub use self::postcard::Postcard;
+pub use self::{payload::Payload, postcard::Postcard};
 pub use crate::shape::Shape;
 
 /// How values of type `V` become bytes and come back.
@@ -102,101 +104,11 @@ pub trait Codec<V>: Send + Sync + 'static {
     /// not come back as it is. What was written until then is dropped.
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()>;
 
-    /// Reads a value back from all the bytes that `encode` wrote for it. They passed a checksum; yet a codec
-    /// does not trust them with an allocation or a panic.
+    /// Reads a value back from all the bytes that `encode` wrote for it. What can be seen of them passed a
+    /// checksum; yet a codec does not trust them with an allocation or a panic.
     ///
     /// # Errors
     ///
     /// When the bytes are not exactly one value.
     fn decode(&self, payload: &Payload) -> Result<V>;
-}
-
-/// The bytes of one stored value.
-///
-/// It owns them (on disk a large payload is a mapped file), and clones share them: a codec may keep a clone
-/// within the value and hand out views instead of copies. They never change, and are freed with the last
-/// clone. Their address is not aligned to anything.
-///
-/// # Examples
-///
-/// ```
-/// use memolith::codec::Payload;
-///
-/// let payload = Payload::from(b"17,34,51".to_vec());
-/// let view = payload.clone();
-/// assert_eq!(view.split(|byte| *byte == b',').count(), 3);
-/// ```
-#[derive(Clone)]
-pub struct Payload {
-    /// Keeps the bytes alive; one allocation, shared by the clones.
-    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
-    /// Where the payload lies in the owner's bytes. Reading outside of them gives nothing.
-    range: Range<usize>,
-}
-
-impl Payload {
-    /// A range that leaves the owner's bytes is cut to them.
-    pub(crate) fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static, range: Range<usize>) -> Self {
-        let end = range.end.min(owner.as_ref().len());
-        Self { range: range.start.min(end)..end, owner: Arc::new(owner) }
-    }
-}
-
-impl Deref for Payload {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
-    }
-}
-
-impl AsRef<[u8]> for Payload {
-    #[inline]
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-/// For tests of a codec.
-impl From<Vec<u8>> for Payload {
-    fn from(bytes: Vec<u8>) -> Self {
-        let range = 0..bytes.len();
-        Self::new(bytes, range)
-    }
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} bytes)", self.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_payload_is_its_range_of_the_owner() {
-        let payload = Payload::new(vec![1_u8, 2, 3, 4], 1..3);
-        assert_eq!(&payload[..], [2, 3]);
-        assert_eq!(format!("{payload:?}"), "Payload(2 bytes)");
-    }
-
-    #[test]
-    #[expect(clippy::reversed_empty_ranges, reason = "the point")]
-    fn a_range_outside_of_the_owner_is_cut_and_never_a_panic() {
-        assert_eq!(&Payload::new([1_u8, 2, 3], 1..9)[..], [2, 3]);
-        for range in [3..3, 7..9, 2..1, 9..1, usize::MAX..usize::MAX, usize::MAX..0] {
-            assert!(Payload::new([1_u8, 2, 3], range).is_empty());
-        }
-    }
-
-    #[test]
-    fn a_clone_keeps_the_bytes_when_the_first_is_gone() {
-        let payload = Payload::from(b"bytes".to_vec());
-        let (address, view) = (payload.as_ptr(), payload.clone());
-        drop(payload);
-        assert_eq!((&view[..], view.as_ptr()), (&b"bytes"[..], address));
-    }
 }

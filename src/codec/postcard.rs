@@ -2,11 +2,12 @@
 
 use std::{any::type_name, io::Write};
 
-use ::postcard::{Serializer, ser_flavors::Flavor, take_from_bytes};
+use ::postcard::{Deserializer, Serializer, de_flavors, ser_flavors, take_from_bytes};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Codec, Payload, Shape,
+    source::{self, Source},
     stage::Stage,
     strict::{self, Format, Refusal},
     symmetry,
@@ -68,7 +69,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
         Ok(shape)
     }
 
-    /// Streams: never more than a few kilobytes of the payload are in memory.
+    /// Streams: never more than a few kilobytes of the payload are in memory here.
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
         let mut serializer = Serializer { output: Stage::new(out) };
         let outcome = strict::serialize::<Positional, _, _>(value, &mut serializer);
@@ -76,8 +77,15 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
     }
 
     fn decode(&self, payload: &Payload) -> Result<V> {
-        let (value, rest) = take_from_bytes(payload).map_err(|cause| unreadable::<V>(payload, cause))?;
-        if rest.is_empty() { Ok(value) } else { Err(unread::<V>(rest.len())) }
+        source::read(payload, |source| {
+            let mut deserializer = Deserializer::from_flavor(source);
+            let value = V::deserialize(&mut deserializer).map_err(|cause| unreadable::<V>(payload, cause))?;
+            match deserializer.finalize() {
+                // Read to the last byte: every block passed.
+                Ok(0) if payload.verify_all() => Ok(value),
+                left => Err(unread::<V>(left.unwrap_or_default())),
+            }
+        })
     }
 }
 
@@ -94,7 +102,7 @@ fn unwritable<V>(refusal: Refusal<::postcard::Error>) -> Error {
 
 #[cold]
 fn unreadable<V>(payload: &Payload, cause: ::postcard::Error) -> Error {
-    let (len, value_type) = (payload.len(), type_name::<V>());
+    let (len, value_type) = (payload.size(), type_name::<V>());
     Error::new(Kind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
         .caused_by(cause)
 }
@@ -105,7 +113,7 @@ fn unread<V>(left: usize) -> Error {
     Error::new(Kind::Decode, message)
 }
 
-impl Flavor for Stage<'_> {
+impl ser_flavors::Flavor for Stage<'_> {
     type Output = ();
 
     #[inline]
@@ -120,6 +128,34 @@ impl Flavor for Stage<'_> {
 
     fn finalize(self) -> ::postcard::Result<()> {
         Ok(())
+    }
+}
+
+impl<'scope> de_flavors::Flavor<'scope> for Source<'scope, '_> {
+    /// How many bytes were left over.
+    type Remainder = usize;
+    type Source = &'scope Payload;
+
+    #[inline]
+    fn pop(&mut self) -> ::postcard::Result<u8> {
+        match self.take(1) {
+            Some([byte]) => Ok(*byte),
+            _ => Err(::postcard::Error::DeserializeUnexpectedEnd),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.remaining())
+    }
+
+    #[inline]
+    fn try_take_n(&mut self, count: usize) -> ::postcard::Result<&'scope [u8]> {
+        self.take(count).ok_or(::postcard::Error::DeserializeUnexpectedEnd)
+    }
+
+    fn finalize(self) -> ::postcard::Result<usize> {
+        Ok(self.remaining())
     }
 }
 

@@ -177,7 +177,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// Reads from disk without a claim. What it fails by is not counted: the leader looks again.
     fn glance(&self, digest: &Digest) -> Option<Sighting<V>> {
         let Found::Item(item) = self.shelf.read(digest, self.bounds.ttl).ok()? else { return None };
-        let value = self.decode(&item.payload).ok()?;
+        let value = self.decode(&item).ok()?;
         Some(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time })
     }
 
@@ -188,7 +188,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             Found::Missing(reason) => return Ok(Err(reason)),
             Found::Damaged(error) => return Ok(self.damaged(&error)),
         };
-        let value = match self.decode(&item.payload) {
+        let value = match self.decode(&item) {
             Ok(value) => value,
             Err(error) => return Ok(self.damaged(&error)),
         };
@@ -203,7 +203,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     /// A copy of a value that was decoded goes into memory, unless the claim it was read under was revoked.
     fn promote(&self, digest: &Digest, item: &Item, value: &V, claim: &Claim<'_>) {
-        let size = item.payload.len() as u64;
+        let size = item.payload.size() as u64;
         if !self.remembers() {
             return;
         }
@@ -235,7 +235,13 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         self.core().memory.fits(0, self.memory)
     }
 
-    fn decode(&self, payload: &Payload) -> Result<V> {
+    /// The value of an item, and nothing when its payload turned out to be damaged.
+    fn decode(&self, item: &Item) -> Result<V> {
+        let decoded = self.decode_payload(&item.payload);
+        item.damage().map_or(decoded, |damage| Err(damage.at(&self.place)))
+    }
+
+    fn decode_payload(&self, payload: &Payload) -> Result<V> {
         self.guarded("Deserialize", || self.codec.decode(payload)).map_err(|error| match error.kind() {
             Kind::Panic => error,
             _ => error.with_kind(Kind::Decode),
@@ -306,7 +312,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if !self.core().memory.fits(size, self.memory) {
             return false;
         }
-        let decoded = self.decode(&Payload::from(bytes));
+        let decoded = self.decode_payload(&Payload::from(bytes));
         decoded.is_ok_and(|value| {
             let lifetime = Lifetime::starting(self.core().clock.now(), entry.ttl);
             self.admit(entry.digest, Held::new(value, lifetime, entry.compute_time, size), claim)

@@ -1,6 +1,10 @@
 //! Shelf: one memo's generation on disk. Reads without any lock of ours; writes go through the [`Writer`].
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     clock::Lifetime,
@@ -43,9 +47,20 @@ pub(crate) enum Found {
 
 /// One entry that was read back whole.
 pub(crate) struct Item {
+    /// Verified as far as it is looked at.
     pub(crate) payload: Payload,
+    /// The file that it lies in, when it has one of its own.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) lifetime: Lifetime,
     pub(crate) compute_time: Duration,
+}
+
+impl Item {
+    /// The damage that showed when the payload was looked at.
+    pub(crate) fn damage(&self) -> Option<Error> {
+        let path = self.file.as_deref().unwrap_or(Path::new(""));
+        self.payload.is_broken().then(|| blob::damaged(path, "its payload"))
+    }
 }
 
 impl Shelf {
@@ -74,7 +89,9 @@ impl Shelf {
             }
             let (lifetime, compute_time) = (record.lifetime, record.compute_time);
             match self.payload(digest, &record, &bytes) {
-                Ok(Some(payload)) => return Ok(Found::Item(Item { payload, lifetime, compute_time })),
+                Ok(Some((payload, file))) => {
+                    return Ok(Found::Item(Item { payload, file, lifetime, compute_time }));
+                }
                 Ok(None) => {}
                 Err(error) if error.is_corrupt() => return Ok(Found::Damaged(error)),
                 Err(error) => return Err(error),
@@ -101,14 +118,22 @@ impl Shelf {
         self.core.minded(&engine, read)
     }
 
-    fn payload(&self, digest: &Digest, record: &Record<'_>, bytes: &Bytes) -> Result<Option<Payload>> {
+    /// The payload, and its file if it has one. `None` when that is gone.
+    fn payload(
+        &self,
+        digest: &Digest,
+        record: &Record<'_>,
+        bytes: &Bytes,
+    ) -> Result<Option<(Payload, Option<PathBuf>)>> {
         let Body::Blob { id, length } = record.body else {
-            return Ok(Some(Payload::new(bytes.clone(), record.inline_range(bytes.len()))));
+            let payload = Payload::new(bytes.clone(), record.inline_range(bytes.len()));
+            return Ok(Some((payload, None)));
         };
         let Some(path) = self.core.path(&format!("blobs/{}/{id}", self.generation)) else { return Ok(None) };
         let expected =
             Expected { generation: self.generation.0, digest: *digest, sequence: record.sequence, length };
-        blob::read(&path, &expected, &self.core.faults)
+        let read = blob::read(&path, &expected, &self.core.faults)?;
+        Ok(read.map(|payload| (payload, Some(path))))
     }
 
     /// Absent, or outdated when another generation of the memo has it.
@@ -132,7 +157,7 @@ impl Shelf {
     /// A payload to be encoded into, for `put`.
     pub(crate) fn draft<'a>(
         &'a self,
-        room: Option<&'a std::path::Path>,
+        room: Option<&'a Path>,
         limit: u64,
         key_head: &'a [u8],
     ) -> Draft<'a> {

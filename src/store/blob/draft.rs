@@ -7,15 +7,12 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{BLOCK, Head, INLINE, file_size, make_folder, size, strike};
+use super::{Head, INLINE, file_size, make_folder, size, stream::Stream};
 use crate::{
-    checksum::{Running, checksum},
     error::{Error, Kind, Result},
     record::{BlobId, Record},
-    testing::{Faults, Operation},
+    testing::Faults,
 };
-
-pub(super) const BUFFER: usize = 128 << 10;
 
 /// A payload on its way: kept in memory up to 4 KiB, streamed into a file from there on, so that no second copy of a
 /// large value ever exists.
@@ -103,99 +100,6 @@ pub(crate) fn oversize(limit: u64) -> Error {
     Error::new(Kind::Oversize, format!("the value is larger than the bound of {limit} bytes: {remedy}"))
 }
 
-/// The file of a draft.
-struct Stream {
-    file: NamedTempFile,
-    /// Bytes that were not written yet, at most [`BUFFER`].
-    buffer: Vec<u8>,
-    /// The checksum of the block that is being filled, and how much of it there is.
-    block: (Running, usize),
-    table: Vec<u64>,
-    head_size: usize,
-    faults: Faults,
-}
-
-impl Stream {
-    fn begin(room: &Path, head_size: usize, faults: &Faults) -> Result<Self> {
-        strike(faults, Operation::BlobWrite)?;
-        let begun = match draft_in(room) {
-            // Somebody tidied up under us.
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                make_folder(room)?;
-                draft_in(room)
-            }
-            begun => begun,
-        };
-        let mut file = begun.map_err(|cause| Error::io(room.display(), cause))?;
-        file.write_all(&vec![0; head_size]).map_err(|cause| Error::io(room.display(), cause))?;
-        let block = (Running::new(), 0);
-        Ok(Self {
-            file,
-            buffer: Vec::with_capacity(BUFFER),
-            block,
-            table: Vec::new(),
-            head_size,
-            faults: faults.clone(),
-        })
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.sum(bytes);
-        if self.buffer.len() + bytes.len() > BUFFER {
-            self.drain()?;
-        }
-        if bytes.len() >= BUFFER {
-            return self.write(bytes);
-        }
-        self.buffer.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn sum(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.block.1));
-            self.block.0.update(now);
-            self.block.1 += now.len();
-            if self.block.1 == BLOCK {
-                self.end_block();
-            }
-            bytes = later;
-        }
-    }
-
-    fn end_block(&mut self) {
-        self.table.push(self.block.0.take());
-        self.block.1 = 0;
-    }
-
-    fn drain(&mut self) -> Result<()> {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.write(&buffer)?;
-        self.buffer = buffer;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        strike(&self.faults, Operation::BlobWrite)?;
-        self.file.write_all(bytes).map_err(|cause| Error::io(self.file.path().display(), cause))
-    }
-
-    fn finish(mut self, length: u64) -> Result<Blob> {
-        if self.block.1 > 0 {
-            self.end_block();
-        }
-        let table: Vec<u8> = self.table.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-        self.buffer.extend_from_slice(&table);
-        self.drain()?;
-        Ok(Blob { file: self.file, length, table_checksum: checksum(&table), head_size: self.head_size })
-    }
-}
-
-fn draft_in(room: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix("draft-").tempfile_in(room)
-}
-
 /// A payload that is whole.
 pub(crate) enum Finished {
     Inline(Vec<u8>),
@@ -216,10 +120,10 @@ impl Finished {
 
 /// A payload file that has no name yet; it goes with this value unless it is published.
 pub(crate) struct Blob {
-    file: NamedTempFile,
+    pub(super) file: NamedTempFile,
     pub(crate) length: u64,
     pub(crate) table_checksum: u64,
-    head_size: usize,
+    pub(super) head_size: usize,
 }
 
 impl Blob {

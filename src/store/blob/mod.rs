@@ -30,38 +30,34 @@
 
 mod draft;
 mod head;
+mod pen;
+mod read;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::{
     ffi::OsStr,
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder},
     hash::{BuildHasher, RandomState},
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
 pub(crate) use self::{
     draft::{Blob, Draft, Finished, oversize},
     head::Head,
+    read::{Expected, read},
 };
 use crate::{
-    checksum::checksum,
-    codec::Payload,
+    checksum::BLOCK,
     error::{Error, Kind, Result},
-    key::Digest,
     record::BlobId,
     testing::{Fault, Faults, Operation},
 };
 
 /// Payloads up to here stand in the record itself.
 pub(crate) const INLINE: usize = 4 << 10;
-
-/// What one checksum of the table covers.
-const BLOCK: usize = 1 << 20;
-
-/// A map costs a page fault for every 4 KiB: below this a read into memory is quicker.
-const MAPPED: u64 = 256 << 10;
 
 /// A random name: 128 bits drawn from the keys that std seeds its hash maps with.
 pub(crate) fn random_id() -> BlobId {
@@ -89,80 +85,8 @@ fn file_size(head_size: usize, length: u64) -> u64 {
     head_size as u64 + length + length.div_ceil(BLOCK as u64) * 8
 }
 
-/// Which blob a record means.
-pub(crate) struct Expected {
-    pub(crate) generation: [u8; 16],
-    pub(crate) digest: Digest,
-    pub(crate) sequence: u64,
-    pub(crate) length: u64,
-}
-
-/// The payload of the file at `path`, every block of it verified. `None` when there is no such file.
-pub(crate) fn read(path: &Path, expected: &Expected, faults: &Faults) -> Result<Option<Payload>> {
-    strike(faults, Operation::BlobRead)?;
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(Error::io(path.display(), cause)),
-    };
-    let bytes = contents(file).map_err(|cause| Error::io(path.display(), cause))?;
-    let (head, begin) = Head::decode(bytes.as_ref()).ok_or_else(|| damaged(path, "its head"))?;
-    if head.generation != expected.generation
-        || head.digest != expected.digest
-        || head.sequence != expected.sequence
-        || head.length != expected.length
-    {
-        return Err(damaged(path, "it belongs to another entry"));
-    }
-    let end = begin.saturating_add(usize::try_from(head.length).unwrap_or(usize::MAX));
-    let (payload, table) = bytes
-        .as_ref()
-        .get(begin..end)
-        .zip(bytes.as_ref().get(end..))
-        .ok_or_else(|| damaged(path, "it was cut"))?;
-    verify(payload, table, head.table_checksum).ok_or_else(|| damaged(path, "its payload"))?;
-    Ok(Some(Payload::new(bytes, begin..end)))
-}
-
-fn verify(payload: &[u8], table: &[u8], table_checksum: u64) -> Option<()> {
-    let whole = checksum(table) == table_checksum && table.len() == payload.len().div_ceil(BLOCK) * 8;
-    let mut blocks = payload.chunks(BLOCK).zip(table.chunks(8));
-    let same = |(block, sum): (&[u8], &[u8])| checksum(block).to_le_bytes() == sum;
-    (whole && blocks.all(same)).then_some(())
-}
-
-fn damaged(path: &Path, what: &str) -> Error {
+pub(crate) fn damaged(path: &Path, what: &str) -> Error {
     Error::new(Kind::Corrupt, format!("the payload file {} is damaged ({what})", path.display()))
-}
-
-/// The bytes of a blob, in memory or mapped.
-enum Contents {
-    Memory(Vec<u8>),
-    Map(memmap2::Mmap),
-}
-
-impl AsRef<[u8]> for Contents {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Memory(bytes) => bytes,
-            Self::Map(map) => map,
-        }
-    }
-}
-
-fn contents(mut file: File) -> io::Result<Contents> {
-    let length = file.metadata()?.len();
-    if length < MAPPED {
-        let mut bytes = Vec::with_capacity(length as usize);
-        file.read_to_end(&mut bytes)?;
-        return Ok(Contents::Memory(bytes));
-    }
-    // SAFETY: the file got its name once, whole, and is never written again: nothing of this crate changes or cuts
-    // it, and unlinking it leaves the map as it is. It lies in a folder for the owner alone; another program of the
-    // owner that cuts it would end this process by SIGBUS, which the docs of the crate say.
-    #[expect(unsafe_code, reason = "a map of an immutable file")]
-    let map = unsafe { memmap2::Mmap::map(&file)? };
-    Ok(Contents::Map(map))
 }
 
 /// Takes a file out of sight before anything newer takes its place, so that a rebuild cannot bring it back: 5 to 16

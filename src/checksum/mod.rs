@@ -3,7 +3,18 @@
 //! Measured on 2 cores with AVX-512: a record of 150 bytes takes 32 ns, a block of 1 MiB 13 us. xxh3 takes 13 ns and
 //! 37 us; on the payloads that matter it is three times slower.
 
+mod seal;
+mod table;
+
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
+
+pub(crate) use self::{
+    seal::{Ahead, Seal, has_another_core},
+    table::Table,
+};
+
+/// What one checksum of a payload covers, in bytes.
+pub(crate) const BLOCK: usize = 1 << 20;
 
 /// Of all bytes at once.
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {

@@ -1,0 +1,155 @@
+//! Where a deserializer that reads by position takes its bytes from: verified ones, and no others.
+//!
+//! Blocks are verified as they are reached, by a second thread that runs ahead when the value is read in small pieces: a
+//! flipped bit is noticed before any `Deserialize` sees it, and it costs no pass of its own. A long run for
+//! [`packed`](crate::packed) is handed out as it is, because that verifies each block right before copying it.
+
+use std::{cell::Cell, ops::Range};
+
+use super::Payload;
+use crate::{
+    checksum::{Ahead, BLOCK},
+    sync::thread_local,
+};
+
+thread_local! {
+    /// Whether the next long run is for somebody who verifies it.
+    static TRUSTED: Cell<bool> = const { Cell::new(false) };
+    /// What this thread is decoding from, unless that can be trusted.
+    static READING: Cell<Option<Payload>> = const { Cell::new(None) };
+}
+
+/// Entering so many blocks one after the other is reason to have a second thread run ahead.
+const CROSSINGS: u32 = 2;
+
+/// Reads a payload from front to back, at the cost of a plain slice.
+pub(super) struct Source<'scope, 'env> {
+    payload: &'scope Payload,
+    /// The bytes that may be read now: verified, and the next ones.
+    window: &'scope [u8],
+    /// Where the window ends in the payload.
+    end: usize,
+    /// Blocks that were entered since the last long run.
+    crossings: u32,
+    ahead: Ahead<'scope, 'env>,
+}
+
+impl<'scope, 'env> Source<'scope, 'env> {
+    fn new(payload: &'scope Payload, ahead: Ahead<'scope, 'env>) -> Self {
+        let window = if payload.is_whole() { payload.unverified() } else { &[] };
+        Self { payload, window, end: window.len(), crossings: 0, ahead }
+    }
+
+    /// The next `count` bytes; `None` when there are not as many, or when they are not what was written.
+    #[inline]
+    pub(super) fn take(&mut self, count: usize) -> Option<&'scope [u8]> {
+        if let Some((taken, rest)) = self.window.split_at_checked(count) {
+            self.window = rest;
+            return Some(taken);
+        }
+        self.take_behind(count)
+    }
+
+    /// How many bytes are left.
+    #[inline]
+    pub(super) fn remaining(&self) -> usize {
+        self.payload.size() - self.position()
+    }
+
+    #[inline]
+    fn position(&self) -> usize {
+        self.end - self.window.len()
+    }
+
+    /// What reaches over the end of the window.
+    #[cold]
+    #[inline(never)]
+    fn take_behind(&mut self, count: usize) -> Option<&'scope [u8]> {
+        let begin = self.position();
+        let end = begin.checked_add(count)?;
+        let taken = self.payload.unverified().get(begin..end)?;
+        if count >= BLOCK && TRUSTED.take() {
+            (self.window, self.end, self.crossings) = (&[], end, 0);
+            return Some(taken);
+        }
+        self.crossings += 1;
+        if self.crossings == CROSSINGS {
+            self.ahead.start();
+        }
+        if !self.payload.verify(begin..end) {
+            return None;
+        }
+        let passed = self.payload.passed_from(end).max(end);
+        self.window = self.payload.unverified().get(end..passed).unwrap_or_default();
+        self.end = end + self.window.len();
+        Some(taken)
+    }
+}
+
+/// Decodes a payload from a source of verified bytes.
+pub(super) fn read<T>(payload: &Payload, decode: impl FnOnce(Source<'_, '_>) -> T) -> T {
+    if payload.is_whole() {
+        return decode(Source::new(payload, Ahead::nobody()));
+    }
+    let _restore = Restore(READING.replace(Some(payload.clone())));
+    payload.scope(|ahead| decode(Source::new(payload, ahead)))
+}
+
+/// Also when the decoding panics, and when a `Deserialize` decodes something else in between.
+struct Restore(Option<Payload>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        READING.set(self.0.take());
+    }
+}
+
+/// Lets `read` ask for one long run that it verifies itself, by [`Run`].
+pub(crate) fn trusting<T>(read: impl FnOnce() -> T) -> T {
+    /// Also when it was not asked for after all, or panicked.
+    struct Forget;
+    impl Drop for Forget {
+        fn drop(&mut self) {
+            TRUSTED.set(false);
+        }
+    }
+    let _forget = Forget;
+    TRUSTED.set(true);
+    read()
+}
+
+/// Bytes that were read under [`trusting`]: perhaps not verified yet.
+pub(crate) struct Run<'a> {
+    bytes: &'a [u8],
+    /// The payload that they lie in, and where; `None` when they came from elsewhere and can be trusted.
+    place: Option<(Payload, usize)>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        let payload = READING.take();
+        READING.set(payload.clone());
+        let place = payload.and_then(|payload| {
+            let begin = bytes.as_ptr().addr().checked_sub(payload.unverified().as_ptr().addr())?;
+            (begin + bytes.len() <= payload.size()).then_some((payload, begin))
+        });
+        Self { bytes, place }
+    }
+
+    /// Where the blocks of the payload begin in the run, so that no block is verified twice: the first is cut by this.
+    pub(crate) fn offset(&self) -> usize {
+        self.place.as_ref().map_or(0, |(_, begin)| begin % BLOCK)
+    }
+
+    /// A part of the run; `None` when it is not what was written.
+    pub(crate) fn part(&self, part: Range<usize>) -> Option<&'a [u8]> {
+        let verified = self.place.as_ref().is_none_or(|(payload, begin)| {
+            payload.verify(begin + part.start..begin + part.end)
+        });
+        if verified { self.bytes.get(part) } else { None }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}

@@ -1,0 +1,88 @@
+//! Fetching a payload: its head and its block table are verified here, its blocks when they are first looked at.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{Head, damaged, strike};
+use crate::{
+    checksum::{Seal, checksum},
+    codec::Payload,
+    error::{Error, Result},
+    key::Digest,
+    testing::{Faults, Operation},
+};
+
+/// A map costs a page fault for every 4 KiB: below this a read into memory is quicker.
+pub(super) const MAPPED: u64 = 256 << 10;
+
+/// Which blob a record means.
+pub(crate) struct Expected {
+    pub(crate) generation: [u8; 16],
+    pub(crate) digest: Digest,
+    pub(crate) sequence: u64,
+    pub(crate) length: u64,
+}
+
+impl Expected {
+    fn is_of(&self, head: &Head) -> bool {
+        self.generation == head.generation
+            && self.digest == head.digest
+            && self.sequence == head.sequence
+            && self.length == head.length
+    }
+}
+
+/// The payload of the file at `path`, under its seal. `None` when there is no such file.
+pub(crate) fn read(path: &Path, expected: &Expected, faults: &Faults) -> Result<Option<Payload>> {
+    strike(faults, Operation::BlobRead)?;
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(Error::io(path.display(), cause)),
+    };
+    let contents = contents(file).map_err(|cause| Error::io(path.display(), cause))?;
+    let bytes = contents.as_ref();
+    let (head, begin) = Head::decode(bytes).ok_or_else(|| damaged(path, "its head"))?;
+    if !expected.is_of(&head) {
+        return Err(damaged(path, "it belongs to another entry"));
+    }
+    let end = begin.saturating_add(usize::try_from(head.length).unwrap_or(usize::MAX));
+    let table = bytes.get(end..).ok_or_else(|| damaged(path, "it was cut"))?;
+    let seal = (checksum(table) == head.table_checksum).then(|| Seal::new(table, end - begin)).flatten();
+    let seal = seal.ok_or_else(|| damaged(path, "its block table"))?;
+    Ok(Some(Payload::sealed(contents, begin..end, Arc::new(seal))))
+}
+
+/// The bytes of a blob, in memory or mapped.
+enum Contents {
+    Memory(Vec<u8>),
+    Map(memmap2::Mmap),
+}
+
+impl AsRef<[u8]> for Contents {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Memory(bytes) => bytes,
+            Self::Map(map) => map,
+        }
+    }
+}
+
+fn contents(mut file: File) -> io::Result<Contents> {
+    let length = file.metadata()?.len();
+    if length < MAPPED {
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.read_to_end(&mut bytes)?;
+        return Ok(Contents::Memory(bytes));
+    }
+    // SAFETY: the file got its name once, whole, and is never written again: nothing of this crate changes or cuts
+    // it, and unlinking it leaves the map as it is. It lies in a folder for the owner alone; another program of the
+    // owner that cuts it would end this process by SIGBUS, which the docs of the crate say.
+    #[expect(unsafe_code, reason = "a map of an immutable file")]
+    let map = unsafe { memmap2::Mmap::map(&file)? };
+    Ok(Contents::Map(map))
+}

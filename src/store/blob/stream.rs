@@ -1,0 +1,139 @@
+//! The file of a draft: buffered, summed on the way, and from a few megabytes on written by a second thread.
+//!
+//! Measured with 320 MB (2 cores; a plain `write` of the same bytes takes 1.0): encoding, summing and writing one after
+//! the other takes 2.1 for vectors of `f64` and 1.14 for packed ones, which come as one long run; side by side 1.3 and
+//! 1.0. What lies between the encoder and the disk is a few buffers, whatever the size of the value.
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
+
+use tempfile::NamedTempFile;
+
+use super::{draft::Blob, make_folder, pen::Pen, strike};
+use crate::{
+    checksum::{BLOCK, Table, has_another_core},
+    error::{Error, Result},
+    sync::thread,
+    testing::{Faults, Operation},
+};
+
+/// What is gathered before it is written.
+pub(super) const BUFFER: usize = 128 << 10;
+
+/// From here on a second thread is worth its start of some 30 us: writing as much takes 1 ms.
+const WORTH_A_THREAD: usize = 4 << 20;
+
+pub(super) struct Stream {
+    file: NamedTempFile,
+    /// Bytes that were not written yet, at most [`BUFFER`].
+    buffer: Vec<u8>,
+    table: Table,
+    /// Writes what comes in small pieces, once there is much of it. While it has work the file is not touched here.
+    pen: Option<Pen>,
+    /// How much of the payload went to the file, or to the pen.
+    written: usize,
+    head_size: usize,
+    faults: Faults,
+}
+
+impl Stream {
+    pub(super) fn begin(room: &Path, head_size: usize, faults: &Faults) -> Result<Self> {
+        strike(faults, Operation::BlobWrite)?;
+        let begun = match draft_in(room) {
+            // Somebody tidied up under us.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                make_folder(room)?;
+                draft_in(room)
+            }
+            begun => begun,
+        };
+        let mut file = begun.map_err(|cause| Error::io(room.display(), cause))?;
+        file.write_all(&vec![0; head_size]).map_err(|cause| Error::io(room.display(), cause))?;
+        Ok(Self {
+            file,
+            buffer: Vec::with_capacity(BUFFER),
+            table: Table::new(),
+            pen: None,
+            written: 0,
+            head_size,
+            faults: faults.clone(),
+        })
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.drain()?;
+        }
+        if bytes.len() >= BUFFER {
+            return self.append_run(bytes);
+        }
+        self.table.update(bytes);
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A long run is written from where it lies, without a copy, while another thread sums it.
+    fn append_run(&mut self, run: &[u8]) -> Result<()> {
+        if let Some(pen) = self.pen.take() {
+            pen.finish().map_err(|cause| self.unwritten(cause))?;
+        }
+        strike(&self.faults, Operation::BlobWrite)?;
+        let (file, table) = (&mut self.file, &mut self.table);
+        let written = if run.len() >= WORTH_A_THREAD && has_another_core() {
+            thread::scope(|scope| {
+                scope.spawn(|| table.update(run));
+                file.write_all(run)
+            })
+        } else {
+            // A block is summed and written while it is in the cache.
+            run.chunks(BLOCK).try_for_each(|block| {
+                table.update(block);
+                file.write_all(block)
+            })
+        };
+        self.written += run.len();
+        written.map_err(|cause| self.unwritten(cause))
+    }
+
+    /// Sends the buffer on its way.
+    fn drain(&mut self) -> Result<()> {
+        strike(&self.faults, Operation::BlobWrite)?;
+        self.written += self.buffer.len();
+        if self.pen.is_none() && self.written >= WORTH_A_THREAD && has_another_core() {
+            // Without a thread to be had this one goes on by itself.
+            self.pen = self.file.as_file().try_clone().and_then(Pen::start).ok();
+        }
+        let Some(pen) = &mut self.pen else {
+            let written = self.file.write_all(&self.buffer);
+            self.buffer.clear();
+            return written.map_err(|cause| self.unwritten(cause));
+        };
+        if pen.write(&mut self.buffer) {
+            return Ok(());
+        }
+        // It only ever stops early with an error.
+        let outcome = self.pen.take().map_or(Ok(()), Pen::finish);
+        Err(self.unwritten(outcome.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into())))
+    }
+
+    fn unwritten(&self, cause: io::Error) -> Error {
+        Error::io(self.file.path().display(), cause)
+    }
+
+    pub(super) fn finish(mut self, length: u64) -> Result<Blob> {
+        self.drain()?;
+        if let Some(pen) = self.pen.take() {
+            pen.finish().map_err(|cause| self.unwritten(cause))?;
+        }
+        let (table, table_checksum) = self.table.finish();
+        let written = self.file.write_all(&table);
+        written.map_err(|cause| Error::io(self.file.path().display(), cause))?;
+        Ok(Blob { file: self.file, length, table_checksum, head_size: self.head_size })
+    }
+}
+
+fn draft_in(room: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix("draft-").tempfile_in(room)
+}
