@@ -38,15 +38,20 @@ fn plain() -> Plain {
     Plain { columns: (0..COLUMNS).map(column).collect() }
 }
 
-/// Only `operation` is timed; what it returns is dropped outside.
-fn row<T>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, mut operation: impl FnMut(u64) -> T) {
+/// Only `operation` is timed; what it leaves behind is tidied up outside.
+fn row<T>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    mut operation: impl FnMut() -> T,
+    mut tidy: impl FnMut(T),
+) {
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|iterations| {
-            let once = |number| {
+            let once = |_| {
                 let began = Instant::now();
-                let outcome = operation(number);
+                let outcome = operation();
                 let took = began.elapsed();
-                drop(outcome);
+                tidy(outcome);
                 took
             };
             (0..iterations).map(once).sum::<Duration>()
@@ -64,12 +69,12 @@ where
 {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
-    let memo: Memo<u64, V> = Memo::builder("frames").max_entries(1).open(&store).unwrap();
-    let mut key = 0;
-    row(group, name, |_| {
-        key += 1;
-        memo.insert(&key, value).unwrap();
-    });
+    let memo: Memo<u64, V> = Memo::builder("frames").open(&store).unwrap();
+    let tidy = |()| {
+        memo.clear().unwrap();
+        store.sweep().unwrap();
+    };
+    row(group, name, || memo.insert(&0, value).unwrap(), tidy);
     assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
 }
 
@@ -81,22 +86,19 @@ where
     let store = open(directory.path());
     let memo: Memo<u64, V> = Memo::builder("frames").open(&store).unwrap();
     memo.insert(&0, value).unwrap();
-    row(group, name, |_| memo.get(&0).unwrap().unwrap());
+    row(group, name, || memo.get(&0).unwrap().unwrap(), drop);
 }
 
 fn raw_write(group: &mut BenchmarkGroup<'_, WallTime>, frame: &Plain) {
     let directory = tempfile::tempdir().unwrap();
     let bytes: Vec<Vec<u8>> =
         frame.columns.iter().map(|column| column.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-    let mut number = 0;
-    row(group, "write of the same bytes", |_| {
-        let mut file = File::create(directory.path().join(number.to_string())).unwrap();
+    let path = directory.path().join("frame");
+    let write = || {
+        let mut file = File::create(&path).unwrap();
         bytes.iter().for_each(|column| file.write_all(column).unwrap());
-        if number > 0 {
-            fs::remove_file(directory.path().join((number - 1).to_string())).unwrap();
-        }
-        number += 1;
-    });
+    };
+    row(group, "write of the same bytes", write, |()| fs::remove_file(&path).unwrap());
 }
 
 fn main() {
@@ -109,7 +111,7 @@ fn main() {
     stores(&mut group, "packed", &packed);
     group.finish();
     let mut group = criterion.benchmark_group("frame/own copy 10M rows");
-    row(&mut group, "clone", |_| frame.clone());
+    row(&mut group, "clone", || frame.clone(), drop);
     copies(&mut group, "plain vectors", &frame);
     copies(&mut group, "packed", &packed);
     group.finish();

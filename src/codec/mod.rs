@@ -4,6 +4,8 @@
 //! Take `Json` (feature `json`) for values that postcard cannot carry, and write a [`Codec`] of your own for
 //! values that have a format already, or that should be read without a copy.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 #[cfg(feature = "json")]
 mod json;
 mod payload;
@@ -19,6 +21,8 @@ use std::io::Write;
 
 use crate::error::Result;
 
+#[cfg(feature = "arrow")]
+pub use self::arrow::{Arrow, VerifiedArrow};
 #[cfg(feature = "json")]
 pub use self::json::Json;
 pub use self::{payload::Payload, postcard::Postcard};

@@ -63,6 +63,11 @@ impl Payload {
         (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
     }
 
+    /// What the bytes are to be verified by; nothing when they can be trusted.
+    pub(crate) fn seal(&self) -> Option<&Arc<Seal>> {
+        self.seal.as_ref()
+    }
+
     /// Whether bytes were found that are not those that were written.
     pub(crate) fn is_broken(&self) -> bool {
         self.seal.as_ref().is_some_and(|seal| seal.is_broken())

@@ -178,6 +178,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     fn glance(&self, digest: &Digest) -> Option<Sighting<V>> {
         let Found::Item(item) = self.shelf.read(digest, self.bounds.ttl).ok()? else { return None };
         let value = self.decode(&item).ok()?;
+        self.verify_later(&item);
         Some(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time })
     }
 
@@ -192,8 +193,24 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             Ok(value) => value,
             Err(error) => return Ok(self.damaged(&error)),
         };
-        self.promote(digest, &item, &value, claim);
+        if item.payload.is_whole() {
+            self.promote(digest, &item, &value, claim);
+        } else {
+            self.verify_later(&item);
+        }
         Ok(Ok(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time }))
+    }
+
+    /// What the codec handed out without looking at it is verified after the call.
+    fn verify_later(&self, item: &Item) {
+        let Some(file) = item.file.as_deref().filter(|_| !item.payload.is_whole()) else { return };
+        let (counters, name, place) =
+            (Arc::clone(&self.counters), Arc::clone(&self.name), Arc::clone(&self.place));
+        self.core().verify_later(file, &item.payload, move |core, error| {
+            let error = error.at(&place);
+            counters.failed(&error);
+            core.tell(&Event::Failed { memo: Some(&name), error: &error });
+        });
     }
 
     fn damaged(&self, error: &Error) -> Look<V> {

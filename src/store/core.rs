@@ -30,6 +30,7 @@ use crate::{
         lifecycle,
         maintenance::Maintenance,
         order::Tally,
+        unverified::Unverified,
         writer::Leaving,
     },
     sync::lock,
@@ -69,6 +70,7 @@ pub(crate) struct Core {
     strikes: AtomicU32,
     /// How many engines ran so far: what was written to one is not made to stay by the flush of another.
     engines: AtomicU64,
+    pub(super) unverified: Unverified,
     /// Retired files and folders that wait to be unlinked.
     rubbish: Mutex<Vec<PathBuf>>,
     closed: AtomicBool,
@@ -134,6 +136,7 @@ impl Core {
             leaving: Mutex::default(),
             strikes: AtomicU32::new(0),
             engines: AtomicU64::new(0),
+            unverified: Unverified::default(),
             rubbish: Mutex::default(),
             closed: AtomicBool::new(false),
             lock_file: Mutex::new(None),

@@ -51,6 +51,7 @@ struct Orders {
     stirred: Option<Deadline>,
     unlink: bool,
     recover: bool,
+    verify: bool,
     /// How many flushes were asked for, and how many of these were answered.
     flushes: (u64, u64),
     /// The last flushes that failed, by the tickets that they answered.
@@ -125,6 +126,11 @@ impl Maintenance {
     /// Accounts and blobs want looking after: after an unclean end, or a new index.
     pub(crate) fn recover(&self) {
         self.call(|orders| orders.recover = true);
+    }
+
+    /// Payloads were handed out that are not verified yet.
+    pub(crate) fn verify(&self) {
+        self.call(|orders| orders.verify = true);
     }
 
     fn call(&self, change: impl FnOnce(&mut Orders)) {
@@ -237,14 +243,17 @@ impl Maintenance {
     fn tidy(&self, core: &Core) {
         loop {
             let mut orders = lock(&self.orders);
-            while !orders.unlink && !orders.recover && !orders.close {
+            while !orders.unlink && !orders.recover && !orders.verify && !orders.close {
                 orders = self.called.wait(orders).unwrap_or_else(PoisonError::into_inner);
             }
             if orders.close {
                 return;
             }
-            let (unlink, recovers) =
-                (std::mem::take(&mut orders.unlink), std::mem::take(&mut orders.recover));
+            let (unlink, recovers, verifies) = (
+                std::mem::take(&mut orders.unlink),
+                std::mem::take(&mut orders.recover),
+                std::mem::take(&mut orders.verify),
+            );
             drop(orders);
             core.bury_engines();
             if unlink {
@@ -252,6 +261,9 @@ impl Maintenance {
             }
             if recovers {
                 chores::recover(core);
+            }
+            if verifies {
+                core.verify_waiting();
             }
         }
     }

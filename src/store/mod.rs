@@ -28,6 +28,7 @@ mod order;
 mod rebuild;
 mod registry;
 mod shelf;
+mod unverified;
 mod writer;
 
 use std::{

@@ -132,7 +132,8 @@ impl Shelf {
         let Some(path) = self.core.path(&format!("blobs/{}/{id}", self.generation)) else { return Ok(None) };
         let expected =
             Expected { generation: self.generation.0, digest: *digest, sequence: record.sequence, length };
-        let read = blob::read(&path, &expected, &self.core.faults)?;
+        let known = self.core.unverified.seal(&path);
+        let read = blob::read(&path, &expected, known, &self.core.faults)?;
         Ok(read.map(|payload| (payload, Some(path))))
     }
 

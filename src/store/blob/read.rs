@@ -36,8 +36,13 @@ impl Expected {
     }
 }
 
-/// The payload of the file at `path`, under its seal. `None` when there is no such file.
-pub(crate) fn read(path: &Path, expected: &Expected, faults: &Faults) -> Result<Option<Payload>> {
+/// The payload of the file at `path`, under its seal or the one that is known. `None` when there is no such file.
+pub(crate) fn read(
+    path: &Path,
+    expected: &Expected,
+    known: Option<Arc<Seal>>,
+    faults: &Faults,
+) -> Result<Option<Payload>> {
     strike(faults, Operation::BlobRead)?;
     let file = match File::open(path) {
         Ok(file) => file,
@@ -52,9 +57,12 @@ pub(crate) fn read(path: &Path, expected: &Expected, faults: &Faults) -> Result<
     }
     let end = begin.saturating_add(usize::try_from(head.length).unwrap_or(usize::MAX));
     let table = bytes.get(end..).ok_or_else(|| damaged(path, "it was cut"))?;
-    let seal = (checksum(table) == head.table_checksum).then(|| Seal::new(table, end - begin)).flatten();
-    let seal = seal.ok_or_else(|| damaged(path, "its block table"))?;
-    Ok(Some(Payload::sealed(contents, begin..end, Arc::new(seal))))
+    let read_seal = || (checksum(table) == head.table_checksum).then(|| Seal::new(table, end - begin)).flatten();
+    let seal = known.or_else(|| read_seal().map(Arc::new)).ok_or_else(|| damaged(path, "its block table"))?;
+    if seal.is_broken() {
+        return Err(damaged(path, "its payload"));
+    }
+    Ok(Some(Payload::sealed(contents, begin..end, seal)))
 }
 
 /// The bytes of a blob, in memory or mapped.

@@ -75,14 +75,14 @@ fn published(length: usize) -> (tempfile::TempDir, PathBuf, Expected, Vec<u8>) {
 fn a_payload_comes_back_whole_at_every_size() {
     for length in [INLINE + 1, BUFFER, MAPPED as usize, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 12_345] {
         let (_directory, path, expected, payload) = published(length);
-        let read = read(&path, &expected, &Faults::new()).unwrap().unwrap();
+        let read = read(&path, &expected, None, &Faults::new()).unwrap().unwrap();
         assert!(&*read == payload.as_slice() && !read.is_broken(), "{length} bytes");
     }
 }
 
 /// Whether it is noticed, at the latest when the payload is looked at; and then there is nothing to see.
 fn is_damaged(path: &Path, expected: &Expected) -> bool {
-    match read(path, expected, &Faults::new()) {
+    match read(path, expected, None, &Faults::new()) {
         Ok(payload) => payload.is_some_and(|payload| payload.is_empty() && payload.is_broken()),
         Err(error) => error.is_corrupt(),
     }

@@ -1,0 +1,335 @@
+//! The codec for record batches that are read without a copy; the only file that names Arrow.
+
+use std::{any::type_name, io::Write};
+
+use arrow_array::RecordBatch;
+use arrow_buffer::Buffer;
+use arrow_ipc::{reader::StreamDecoder, root_as_message, writer::StreamWriter};
+use arrow_schema::{ArrowError, Schema};
+
+use super::{Codec, Payload, Shape};
+use crate::error::{Error, Kind, Result};
+
+/// A codec for `RecordBatch` and `Vec<RecordBatch>` that hands out views of the mapped file instead of copies: a hit
+/// takes well under a millisecond at any size, after a restart too (feature `arrow`).
+///
+/// The bytes are an Arrow IPC stream. Columns point into the file, which stays readable while a batch of it lives, also
+/// when its entry is removed, evicted or overwritten meanwhile. A page is read from disk when it is first touched. As
+/// nobody can write to a shared map, the columns are immutable, as Arrow's always are.
+///
+/// # What is verified when
+///
+/// | | before it is handed over | afterwards |
+/// |---|---|---|
+/// | up to 8 MiB | every byte | |
+/// | larger, `Arrow` | the head of the file, its block table, the schema and all that says where a column lies | the rest, by the store's own thread, once a process and file |
+/// | larger, [`Arrow.verified()`](Self::verified) | every byte, once a process and file: about 30 ms for 320 MB | |
+///
+/// So with `Arrow` alone, a number in a large file that was damaged on disk may be seen by the first callers of a
+/// process. The damage is found in the background soon after, kept in [`last_failure`](crate::Memo::last_failure) and
+/// counted, and from then on the entry is a miss. Where no wrong number may be seen for a moment, take `verified()`.
+///
+/// Texts, lists and dictionaries are looked through by Arrow itself at each hit, so that nothing but valid text is
+/// handed out: that takes time in proportion to them. Columns of numbers take none.
+///
+/// # Errors
+///
+/// Batches of one value share one schema; the message names the first that does not. A column type that Arrow's own
+/// writer refuses is an error of the encoder. Either is handed over and not stored.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow_array::{ArrayRef, Float64Array, RecordBatch};
+/// use memolith::{Memo, Store, codec::Arrow};
+///
+/// let store = Store::temporary()?;
+/// let rides: Memo<str, RecordBatch> = Memo::builder("rides").codec(Arrow).open(&store)?;
+/// let minutes: ArrayRef = Arc::new(Float64Array::from_iter_values((0..10_000).map(f64::from)));
+/// let batch = rides.get_or_insert_with("2026-01", || RecordBatch::try_from_iter([("minutes", minutes)]).unwrap());
+/// assert_eq!(rides.get("2026-01")?, Some(batch)); // a view
+/// # Ok::<(), memolith::Error>(())
+/// ```
+///
+/// # Polars
+///
+/// A `DataFrame` of polars needs no codec of its own: with polars' feature `serde` it works under
+/// [`Postcard`](super::Postcard), which copies it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrow;
+
+impl Arrow {
+    /// The same, with every byte verified before it is handed over.
+    ///
+    /// ```
+    /// use arrow_array::RecordBatch;
+    /// use memolith::{Memo, Store, codec::Arrow};
+    ///
+    /// let store = Store::temporary()?;
+    /// let rides: Memo<str, Vec<RecordBatch>> = Memo::builder("rides").codec(Arrow.verified()).open(&store)?;
+    /// assert!(rides.get_or_insert_with("none", Vec::new).is_empty());
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub fn verified(self) -> VerifiedArrow {
+        VerifiedArrow(())
+    }
+}
+
+/// [`Arrow`] with every byte verified before it is handed over: see [`Arrow::verified`].
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedArrow(());
+
+/// Verifying so much takes well under a millisecond.
+const VERIFIED_AT_ONCE: usize = 8 << 20;
+
+const ID: &str = "arrow-ipc/1";
+
+/// What can be made of batches, and back.
+trait Batches: Sized {
+    const SHAPE: &'static str;
+    fn as_batches(&self) -> &[RecordBatch];
+    fn of(batches: Vec<RecordBatch>) -> Option<Self>;
+}
+
+impl Batches for Vec<RecordBatch> {
+    const SHAPE: &'static str = "arrow record batches";
+
+    fn as_batches(&self) -> &[RecordBatch] {
+        self
+    }
+
+    fn of(batches: Vec<RecordBatch>) -> Option<Self> {
+        Some(batches)
+    }
+}
+
+impl Batches for RecordBatch {
+    const SHAPE: &'static str = "arrow record batch";
+
+    fn as_batches(&self) -> &[RecordBatch] {
+        std::slice::from_ref(self)
+    }
+
+    fn of(batches: Vec<RecordBatch>) -> Option<Self> {
+        <[Self; 1]>::try_from(batches).ok().map(|[batch]| batch)
+    }
+}
+
+macro_rules! codecs {
+    ($($codec:ty, $value:ty, $verify:expr;)*) => {$(
+        impl Codec<$value> for $codec {
+            fn id(&self) -> &'static str {
+                ID
+            }
+
+            fn shape(&self) -> Result<Shape> {
+                Ok(Shape::named(<$value>::SHAPE))
+            }
+
+            /// Writes columns from where they lie: no copy of them is made.
+            fn encode(&self, value: &$value, out: &mut dyn Write) -> Result<()> {
+                write(value.as_batches(), out).map_err(unwritable::<$value>)
+            }
+
+            fn decode(&self, payload: &Payload) -> Result<$value> {
+                if !$verify(payload) {
+                    return Err(unreadable::<$value>(payload, "its bytes are not those that were written"));
+                }
+                let batches = read(payload).map_err(|cause| unreadable::<$value>(payload, cause))?;
+                Batches::of(batches).ok_or_else(|| unreadable::<$value>(payload, "not one batch"))
+            }
+        }
+    )*};
+}
+
+codecs! {
+    Arrow, RecordBatch, verify_layout;
+    Arrow, Vec<RecordBatch>, verify_layout;
+    VerifiedArrow, RecordBatch, Payload::verify_all;
+    VerifiedArrow, Vec<RecordBatch>, Payload::verify_all;
+}
+
+fn write(batches: &[RecordBatch], out: &mut dyn Write) -> Result<(), ArrowError> {
+    let schema = batches.first().map_or_else(|| Schema::empty().into(), RecordBatch::schema);
+    let other = batches.iter().position(|batch| batch.schema() != schema);
+    if let Some(number) = other {
+        let reason = format!("batch {number} has another schema than batch 0: keep them under keys of their own");
+        return Err(ArrowError::SchemaError(reason));
+    }
+    let mut writer = StreamWriter::try_new(out, &schema)?;
+    batches.iter().try_for_each(|batch| writer.write(batch))?;
+    writer.finish()
+}
+
+/// A payload as Arrow takes it: the bytes as they are, verified or to be verified.
+struct Unverified(Payload);
+
+impl AsRef<[u8]> for Unverified {
+    fn as_ref(&self) -> &[u8] {
+        self.0.unverified()
+    }
+}
+
+fn read(payload: &Payload) -> Result<Vec<RecordBatch>, ArrowError> {
+    let mut buffer = Buffer::from(bytes::Bytes::from_owner(Unverified(payload.clone())));
+    let mut decoder = StreamDecoder::new();
+    let mut batches = Vec::new();
+    while let Some(batch) = decoder.decode(&mut buffer)? {
+        batches.push(batch);
+    }
+    decoder.finish()?;
+    Ok(batches)
+}
+
+/// Verifies what says where the columns lie, and of a small payload everything.
+fn verify_layout(payload: &Payload) -> bool {
+    if payload.size() <= VERIFIED_AT_ONCE {
+        return payload.verify_all();
+    }
+    let mut at = Some(0);
+    while let Some(begin) = at.filter(|begin| *begin < payload.size()) {
+        let Some(next) = behind_message(payload, begin) else { return false };
+        at = Some(next);
+    }
+    true
+}
+
+/// Where the message that begins at `begin` ends; everything of it but its columns is verified.
+fn behind_message(payload: &Payload, begin: usize) -> Option<usize> {
+    /// A mark, and the length of what describes the message.
+    const PREFIX: usize = 8;
+    let verified = |begin: usize, length: usize| {
+        let end = begin.checked_add(length)?;
+        payload.verify(begin..end).then(|| payload.unverified().get(begin..end)).flatten()
+    };
+    let prefix = verified(begin, PREFIX)?;
+    let length = u32::from_le_bytes(*prefix.last_chunk()?) as usize;
+    if length == 0 {
+        return Some(payload.size());
+    }
+    let message = root_as_message(verified(begin + PREFIX, length)?).ok()?;
+    let body = usize::try_from(message.bodyLength()).ok()?;
+    (begin + PREFIX + length).checked_add(body)
+}
+
+#[cold]
+fn unwritable<V>(cause: ArrowError) -> Error {
+    let message = format!("a value of type `{}` cannot be encoded: {cause}", type_name::<V>());
+    Error::new(Kind::Encode, message).caused_by(cause)
+}
+
+#[cold]
+fn unreadable<V>(payload: &Payload, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    let (cause, size) = (cause.into(), payload.size());
+    let message = format!("{size} bytes are no value of type `{}`: {cause}", type_name::<V>());
+    Error::new(Kind::Decode, message).caused_by(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{
+        Array as _, ArrayRef, DictionaryArray, Float64Array, Int64Array, StringArray, types::Int32Type,
+    };
+
+    use super::*;
+    use crate::{
+        checksum::{Seal, Table},
+        codec::testing::{encoded, round_trip},
+    };
+
+    fn batch(rows: i64) -> RecordBatch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter((0..rows).map(|row| (row % 7 != 3).then_some(row))));
+        let floats: ArrayRef = Arc::new(Float64Array::from_iter_values((0..rows).map(|row| row as f64 * 0.5)));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("row {row}"))));
+        let kinds = DictionaryArray::<Int32Type>::from_iter((0..rows).map(|row| ["a", "b"][row as usize % 2]));
+        let kinds: ArrayRef = Arc::new(kinds);
+        RecordBatch::try_from_iter([("n", numbers), ("x", floats), ("text", texts), ("kind", kinds)]).unwrap()
+    }
+
+    fn sealed(encoded: &[u8], flip: Option<usize>) -> Payload {
+        let mut table = Table::new();
+        table.update(encoded);
+        let seal = Seal::new(&table.finish().0, encoded.len()).unwrap();
+        let mut bytes = encoded.to_vec();
+        flip.into_iter().for_each(|at| bytes[at] ^= 1);
+        let length = bytes.len();
+        Payload::sealed(bytes, 0..length, Arc::new(seal))
+    }
+
+    #[test]
+    fn batches_come_back_with_nulls_texts_and_dictionaries() {
+        for rows in [0, 1, 1000] {
+            assert_eq!(round_trip(&Arrow, &batch(rows)).unwrap(), batch(rows));
+            assert_eq!(round_trip(&Arrow.verified(), &batch(rows)).unwrap(), batch(rows));
+        }
+        let several = vec![batch(5), batch(5).slice(0, 0), batch(500)];
+        assert_eq!(round_trip(&Arrow, &several).unwrap(), several);
+        assert_eq!(round_trip(&Arrow, &Vec::<RecordBatch>::new()).unwrap(), []);
+    }
+
+    #[test]
+    fn columns_are_views_of_the_payload() {
+        let bytes = encoded(&Arrow, &batch(100_000)).unwrap();
+        let payload = Payload::from(bytes);
+        let decoded: RecordBatch = Arrow.decode(&payload).unwrap();
+        let column = decoded.column(1).to_data().buffers()[0].as_slice().as_ptr_range();
+        let owner = payload.as_ptr_range();
+        assert!(owner.start <= column.start && column.end <= owner.end);
+        drop(payload);
+        assert_eq!(decoded, batch(100_000), "the batch keeps the bytes alive");
+    }
+
+    #[test]
+    fn batches_of_several_schemas_are_refused_by_number() {
+        let other = RecordBatch::try_from_iter([("y", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+        let error = encoded(&Arrow, &vec![batch(1), batch(2), other]).unwrap_err();
+        assert!(error.to_string().contains("batch 2"), "{error}");
+    }
+
+    #[test]
+    fn several_batches_are_no_single_one() {
+        let bytes = encoded(&Arrow, &vec![batch(1), batch(2)]).unwrap();
+        assert!(Codec::<RecordBatch>::decode(&Arrow, &Payload::from(bytes)).is_err());
+    }
+
+    #[test]
+    fn a_cut_stream_is_an_error() {
+        let bytes = encoded(&Arrow, &batch(50)).unwrap();
+        for length in (0..bytes.len() - 8).step_by(7) {
+            let cut = Payload::from(bytes[..length].to_vec());
+            assert!(Codec::<RecordBatch>::decode(&Arrow, &cut).is_err(), "{length} of {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn of_a_large_payload_the_layout_is_verified_and_the_rest_is_left_for_later() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..3_000_000));
+        let large = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+        let bytes = encoded(&Arrow, &large).unwrap();
+        let whole = sealed(&bytes, None);
+        assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &whole).unwrap(), large);
+        assert!(!whole.is_whole() && !whole.is_broken());
+        assert!(whole.verify_all());
+        for (at, lazily) in [(9, false), (bytes.len() / 2, true), (bytes.len() - 1, false)] {
+            let flipped = sealed(&bytes, Some(at));
+            assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_ok(), lazily, "byte {at}");
+            assert!(Codec::<RecordBatch>::decode(&Arrow.verified(), &flipped).is_err(), "byte {at}");
+            assert!(flipped.is_broken());
+        }
+    }
+
+    #[test]
+    fn of_a_small_payload_everything_is_verified() {
+        let bytes = encoded(&Arrow, &batch(2000)).unwrap();
+        for at in (0..bytes.len()).step_by(997) {
+            let flipped = sealed(&bytes, Some(at));
+            assert!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_err(), "byte {at}");
+            assert!(flipped.is_broken());
+        }
+    }
+}
