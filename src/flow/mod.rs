@@ -308,6 +308,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// Encodes first, outside every lock, then puts.
     fn put(&self, entry: &Entry<'_>, value: &V, claim: Option<&Claim<'_>>, flushed: bool) -> Result<bool> {
         self.core().awake()?;
+        // Whoever overwrites faster than the tidying thread unlinks has to help: the space must not grow.
+        self.core().unlink_rubbish();
         let room = self.core().trash();
         let limit = self.shelf.limit(&self.bounds);
         let mut draft = self.shelf.draft(room.as_deref(), limit, entry.key_head);

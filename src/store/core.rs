@@ -25,6 +25,7 @@ use crate::{
     observe::{Event, Observer},
     stats::{Counters, Stats},
     store::{
+        blob,
         engine::{Engine, Health},
         ledger::{GenerationId, Ledger},
         lifecycle,
@@ -276,8 +277,10 @@ impl Core {
         }
     }
 
-    pub(crate) fn take_rubbish(&self) -> Vec<PathBuf> {
-        std::mem::take(&mut *lock(&self.rubbish))
+    /// Unlinks what was retired and has not been unlinked yet.
+    pub(crate) fn unlink_rubbish(&self) {
+        let rubbish = std::mem::take(&mut *lock(&self.rubbish));
+        rubbish.iter().for_each(|retired| blob::unlink(retired));
     }
 
     /// Tells the observer. One that panics is counted, and not told of that.

@@ -311,7 +311,7 @@ pub(super) fn shut(core: &Core) -> Result<()> {
     drop(temporary);
     lock(&core.lock_file).take();
     // Last: at the end of a program there may be no time for it, and the next open does it too.
-    core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
+    core.unlink_rubbish();
     shut
 }
 

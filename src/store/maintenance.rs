@@ -16,7 +16,7 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{blob, chores, core::Core, lifecycle},
+    store::{chores, core::Core, lifecycle},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread},
 };
 
@@ -257,7 +257,7 @@ impl Maintenance {
             drop(orders);
             core.bury_engines();
             if unlink {
-                core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
+                core.unlink_rubbish();
             }
             if recovers {
                 chores::recover(core);

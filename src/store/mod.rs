@@ -216,7 +216,7 @@ impl Store {
         let retired = chores::drop_retired(core, None)?;
         let expired = chores::drop_expired(core)?;
         let orphaned = chores::retire_orphans(core)?;
-        core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
+        core.unlink_rubbish();
         core.flush()?;
         let bytes = retired.bytes + expired.bytes + orphaned.bytes;
         Ok(Swept { expired: expired.entries, retired: retired.entries, orphaned: orphaned.entries, bytes })

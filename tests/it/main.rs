@@ -13,6 +13,7 @@ mod closing;
 mod codec;
 mod contained;
 mod directory;
+mod frames;
 mod handles;
 mod history;
 mod identity;
