@@ -135,7 +135,8 @@ impl Ahead<'_, '_> {
     pub(crate) fn start(&mut self) {
         let Some((scope, run)) = self.0.take() else { return };
         // Without a thread to be had, whoever reads verifies.
-        let _ = thread::Builder::new().name("memolith-verify".into()).spawn_scoped(scope, move || run.ahead());
+        let _ =
+            thread::Builder::new().name("memolith-verify".into()).spawn_scoped(scope, move || run.ahead());
     }
 }
 

@@ -156,7 +156,8 @@ fn write(batches: &[RecordBatch], out: &mut dyn Write) -> Result<(), ArrowError>
     let schema = batches.first().map_or_else(|| Schema::empty().into(), RecordBatch::schema);
     let other = batches.iter().position(|batch| batch.schema() != schema);
     if let Some(number) = other {
-        let reason = format!("batch {number} has another schema than batch 0: keep them under keys of their own");
+        let reason =
+            format!("batch {number} has another schema than batch 0: keep them under keys of their own");
         return Err(ArrowError::SchemaError(reason));
     }
     let mut writer = StreamWriter::try_new(out, &schema)?;
@@ -243,10 +244,14 @@ mod tests {
     };
 
     fn batch(rows: i64) -> RecordBatch {
-        let numbers: ArrayRef = Arc::new(Int64Array::from_iter((0..rows).map(|row| (row % 7 != 3).then_some(row))));
-        let floats: ArrayRef = Arc::new(Float64Array::from_iter_values((0..rows).map(|row| row as f64 * 0.5)));
-        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("row {row}"))));
-        let kinds = DictionaryArray::<Int32Type>::from_iter((0..rows).map(|row| ["a", "b"][row as usize % 2]));
+        let numbers: ArrayRef =
+            Arc::new(Int64Array::from_iter((0..rows).map(|row| (row % 7 != 3).then_some(row))));
+        let floats: ArrayRef =
+            Arc::new(Float64Array::from_iter_values((0..rows).map(|row| row as f64 * 0.5)));
+        let texts: ArrayRef =
+            Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("row {row}"))));
+        let kinds =
+            DictionaryArray::<Int32Type>::from_iter((0..rows).map(|row| ["a", "b"][row as usize % 2]));
         let kinds: ArrayRef = Arc::new(kinds);
         RecordBatch::try_from_iter([("n", numbers), ("x", floats), ("text", texts), ("kind", kinds)]).unwrap()
     }
@@ -286,7 +291,8 @@ mod tests {
 
     #[test]
     fn batches_of_several_schemas_are_refused_by_number() {
-        let other = RecordBatch::try_from_iter([("y", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+        let other =
+            RecordBatch::try_from_iter([("y", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
         let error = encoded(&Arrow, &vec![batch(1), batch(2), other]).unwrap_err();
         assert!(error.to_string().contains("batch 2"), "{error}");
     }

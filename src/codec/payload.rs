@@ -90,10 +90,7 @@ impl Payload {
     }
 
     /// Runs `work`, which reads from front to back and may have another thread verify what comes next.
-    pub(crate) fn scope<'env, T>(
-        &'env self,
-        work: impl for<'scope> FnOnce(Ahead<'scope, 'env>) -> T,
-    ) -> T {
+    pub(crate) fn scope<'env, T>(&'env self, work: impl for<'scope> FnOnce(Ahead<'scope, 'env>) -> T) -> T {
         match &self.seal {
             Some(seal) => seal.scope(self.unverified(), work),
             None => work(Ahead::nobody()),

@@ -25,10 +25,10 @@ const CROSSINGS: u32 = 2;
 /// Reads a payload from front to back, at the cost of a plain slice.
 pub(super) struct Source<'scope, 'env> {
     payload: &'scope Payload,
-    /// The bytes that may be read now: verified, and the next ones.
+    /// The bytes from the front of the payload that may be read now: those before `position` were read, or passed by.
     window: &'scope [u8],
-    /// Where the window ends in the payload.
-    end: usize,
+    /// Where the next byte is. One number to move at each read, and not a slice: a tenth of the time of a plain vector.
+    position: usize,
     /// Blocks that were entered since the last long run.
     crossings: u32,
     ahead: Ahead<'scope, 'env>,
@@ -37,39 +37,37 @@ pub(super) struct Source<'scope, 'env> {
 impl<'scope, 'env> Source<'scope, 'env> {
     fn new(payload: &'scope Payload, ahead: Ahead<'scope, 'env>) -> Self {
         let window = if payload.is_whole() { payload.unverified() } else { &[] };
-        Self { payload, window, end: window.len(), crossings: 0, ahead }
+        Self { payload, window, position: 0, crossings: 0, ahead }
     }
 
     /// The next `count` bytes; `None` when there are not as many, or when they are not what was written.
     #[inline]
     pub(super) fn take(&mut self, count: usize) -> Option<&'scope [u8]> {
-        if let Some((taken, rest)) = self.window.split_at_checked(count) {
-            self.window = rest;
-            return Some(taken);
+        let end = self.position.wrapping_add(count);
+        match self.window.get(self.position..end) {
+            Some(taken) => {
+                self.position = end;
+                Some(taken)
+            }
+            None => self.take_behind(count),
         }
-        self.take_behind(count)
     }
 
     /// How many bytes are left.
     #[inline]
     pub(super) fn remaining(&self) -> usize {
-        self.payload.size() - self.position()
-    }
-
-    #[inline]
-    fn position(&self) -> usize {
-        self.end - self.window.len()
+        self.payload.size() - self.position
     }
 
     /// What reaches over the end of the window.
     #[cold]
     #[inline(never)]
     fn take_behind(&mut self, count: usize) -> Option<&'scope [u8]> {
-        let begin = self.position();
+        let begin = self.position;
         let end = begin.checked_add(count)?;
         let taken = self.payload.unverified().get(begin..end)?;
         if count >= BLOCK && TRUSTED.take() {
-            (self.window, self.end, self.crossings) = (&[], end, 0);
+            (self.window, self.position, self.crossings) = (&[], end, 0);
             return Some(taken);
         }
         self.crossings += 1;
@@ -80,8 +78,8 @@ impl<'scope, 'env> Source<'scope, 'env> {
             return None;
         }
         let passed = self.payload.passed_from(end).max(end);
-        self.window = self.payload.unverified().get(end..passed).unwrap_or_default();
-        self.end = end + self.window.len();
+        self.window = self.payload.unverified().get(..passed).unwrap_or_default();
+        self.position = end;
         Some(taken)
     }
 }
@@ -143,9 +141,10 @@ impl<'a> Run<'a> {
 
     /// A part of the run; `None` when it is not what was written.
     pub(crate) fn part(&self, part: Range<usize>) -> Option<&'a [u8]> {
-        let verified = self.place.as_ref().is_none_or(|(payload, begin)| {
-            payload.verify(begin + part.start..begin + part.end)
-        });
+        let verified = self
+            .place
+            .as_ref()
+            .is_none_or(|(payload, begin)| payload.verify(begin + part.start..begin + part.end));
         if verified { self.bytes.get(part) } else { None }
     }
 

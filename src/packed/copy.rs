@@ -62,7 +62,8 @@ fn next<T>(items: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
 fn stretches(to: &mut [u8], offset: usize) -> impl Iterator<Item = (usize, &mut [u8])> {
     let first = (STRETCH - offset).min(to.len());
     let (head, rest) = to.split_at_mut(first);
-    let rest = rest.chunks_mut(STRETCH).enumerate().map(move |(number, chunk)| (first + number * STRETCH, chunk));
+    let rest =
+        rest.chunks_mut(STRETCH).enumerate().map(move |(number, chunk)| (first + number * STRETCH, chunk));
     std::iter::once((0, head)).chain(rest)
 }
 

@@ -194,7 +194,7 @@ impl<'de, T: Number> Visitor<'de> for Numbers<T> {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<T>, E> {
-        if bytes.len() % size_of::<T>() != 0 {
+        if !bytes.len().is_multiple_of(size_of::<T>()) {
             return Err(E::invalid_length(bytes.len(), &self));
         }
         copy::numbers(&Run::of(bytes)).ok_or_else(|| E::custom("the numbers are not those that were written"))

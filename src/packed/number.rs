@@ -46,7 +46,9 @@ pub(super) fn little_endian<T: Number>(numbers: &[T]) -> Cow<'_, [u8]> {
 /// Makes numbers of this machine of those that were copied from a file.
 pub(super) fn from_little_endian<T: Number>(numbers: &mut [T]) {
     if cfg!(target_endian = "big") {
-        numbers.iter_mut().for_each(|number| *number = number.swapped());
+        for number in numbers {
+            *number = number.swapped();
+        }
     }
 }
 

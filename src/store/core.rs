@@ -280,7 +280,9 @@ impl Core {
     /// Unlinks what was retired and has not been unlinked yet.
     pub(crate) fn unlink_rubbish(&self) {
         let rubbish = std::mem::take(&mut *lock(&self.rubbish));
-        rubbish.iter().for_each(|retired| blob::unlink(retired));
+        for retired in rubbish {
+            blob::unlink(&retired);
+        }
     }
 
     /// Tells the observer. One that panics is counted, and not told of that.

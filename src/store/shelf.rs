@@ -156,12 +156,7 @@ impl Shelf {
     }
 
     /// A payload to be encoded into, for `put`.
-    pub(crate) fn draft<'a>(
-        &'a self,
-        room: Option<&'a Path>,
-        limit: u64,
-        key_head: &'a [u8],
-    ) -> Draft<'a> {
+    pub(crate) fn draft<'a>(&'a self, room: Option<&'a Path>, limit: u64, key_head: &'a [u8]) -> Draft<'a> {
         Draft::new(room, limit, &self.memo, key_head, &self.core.faults)
     }
 

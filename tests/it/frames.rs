@@ -44,7 +44,10 @@ const MANY: u32 = 3_000_000;
 /// The payload files of a store.
 fn files(bench: &Bench) -> Vec<PathBuf> {
     let folders = fs::read_dir(bench.path().join("blobs")).unwrap().flatten();
-    folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten()).map(|file| file.path()).collect()
+    folders
+        .flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten())
+        .map(|file| file.path())
+        .collect()
 }
 
 #[track_caller]
@@ -295,7 +298,8 @@ fn churn_of_values_of_256_kib_with_8_mib_live_stays_within_12_mib() -> Result<()
     let store = bench.store();
     let memo: Memo<u32, String> = Memo::builder("churn").max_entries(32).open(&store)?;
     let value = |number: u32| number.to_string().repeat((256 << 10) / number.to_string().len());
-    let overwriting = most_on_disk(&bench, 300, |number| memo.insert(&(number % 32), &value(number)).unwrap());
+    let overwriting =
+        most_on_disk(&bench, 300, |number| memo.insert(&(number % 32), &value(number)).unwrap());
     let evicting = most_on_disk(&bench, 300, |number| {
         memo.get_or_insert_with(&(1_000 + number), || value(number));
     });

@@ -57,7 +57,8 @@ pub(crate) fn read(
     }
     let end = begin.saturating_add(usize::try_from(head.length).unwrap_or(usize::MAX));
     let table = bytes.get(end..).ok_or_else(|| damaged(path, "it was cut"))?;
-    let read_seal = || (checksum(table) == head.table_checksum).then(|| Seal::new(table, end - begin)).flatten();
+    let read_seal =
+        || (checksum(table) == head.table_checksum).then(|| Seal::new(table, end - begin)).flatten();
     let seal = known.or_else(|| read_seal().map(Arc::new)).ok_or_else(|| damaged(path, "its block table"))?;
     if seal.is_broken() {
         return Err(damaged(path, "its payload"));

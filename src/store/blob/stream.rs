@@ -69,7 +69,6 @@ impl Stream {
         if bytes.len() >= BUFFER {
             return self.append_run(bytes);
         }
-        self.table.update(bytes);
         self.buffer.extend_from_slice(bytes);
         Ok(())
     }
@@ -101,6 +100,7 @@ impl Stream {
     fn drain(&mut self) -> Result<()> {
         strike(&self.faults, Operation::BlobWrite)?;
         self.written += self.buffer.len();
+        self.table.update(&self.buffer);
         if self.pen.is_none() && self.written >= WORTH_A_THREAD && has_another_core() {
             // Without a thread to be had this one goes on by itself.
             self.pen = self.file.as_file().try_clone().and_then(Pen::start).ok();

@@ -1,0 +1,103 @@
+//! The figures of the run as a chart, once as SVG and once as PNG.
+
+use std::{fs, path::Path, time::Duration};
+
+use plotters::{
+    coord::Shift,
+    prelude::*,
+    style::{FontStyle, RGBColor, register_font},
+};
+
+use crate::{Result, machine::count, measure::Costs, report::time};
+
+const SIZE: (u32, u32) = (1000, 560);
+
+struct Series {
+    name: &'static str,
+    color: RGBColor,
+    of: fn(&Costs) -> Duration,
+}
+
+const SERIES: [Series; 8] = [
+    Series { name: "write() of the same bytes", color: RGBColor(150, 150, 150), of: |costs| costs.write },
+    Series { name: "clone()", color: RGBColor(90, 90, 90), of: |costs| costs.clone },
+    Series { name: "first run, plain", color: RGBColor(214, 96, 77), of: |costs| costs.plain.first },
+    Series { name: "first run, packed", color: RGBColor(244, 165, 130), of: |costs| costs.packed.first },
+    Series { name: "own copy, plain", color: RGBColor(33, 102, 172), of: |costs| costs.plain.later },
+    Series { name: "own copy, packed", color: RGBColor(103, 169, 207), of: |costs| costs.packed.later },
+    Series {
+        name: "zero-copy after a restart",
+        color: RGBColor(27, 120, 55),
+        of: |costs| costs.zero_copy.restarted,
+    },
+    Series { name: "shared, from memory", color: RGBColor(118, 42, 131), of: |costs| costs.shared.later },
+];
+
+pub(crate) fn draw(costs: &[Costs], directory: &Path) -> Result<()> {
+    let font = epaint_default_fonts::UBUNTU_LIGHT;
+    register_font("sans-serif", FontStyle::Normal, font)
+        .map_err(|_| "the font of the chart cannot be read")?;
+    fs::create_dir_all(directory)?;
+    let (svg, png) = (directory.join("frame-cost.svg"), directory.join("frame-cost.png"));
+    draw_on(&SVGBackend::new(&svg, SIZE).into_drawing_area(), costs)?;
+    draw_on(&BitMapBackend::new(&png, SIZE).into_drawing_area(), costs)?;
+    println!("chart: {} and {}", svg.display(), png.display());
+    Ok(())
+}
+
+/// A group of bars a size, on a logarithmic scale: from nanoseconds to seconds.
+fn draw_on<B: DrawingBackend>(area: &DrawingArea<B, Shift>, costs: &[Costs]) -> Result<()>
+where
+    B::ErrorType: 'static,
+{
+    area.fill(&WHITE)?;
+    let seconds = |series: &Series, costs: &Costs| (series.of)(costs).as_secs_f64().max(1e-9);
+    let all = || costs.iter().flat_map(|costs| SERIES.iter().map(move |series| seconds(series, costs)));
+    let (least, most) = (all().fold(f64::MAX, f64::min) / 3.0, all().fold(0.0, f64::max) * 6.0);
+    let mut chart = ChartBuilder::on(area)
+        .caption("What a frame of four f64 columns costs", ("sans-serif", 24))
+        .margin(16)
+        .x_label_area_size(40)
+        .y_label_area_size(80)
+        .build_cartesian_2d(0.0..costs.len() as f64, (least..most).log_scale())?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_labels(0)
+        .y_label_formatter(&|seconds| time(Duration::from_secs_f64(*seconds)))
+        .y_desc("time, logarithmic")
+        .label_style(("sans-serif", 15))
+        .draw()?;
+    let width = 0.9 / SERIES.len() as f64;
+    for (place, series) in SERIES.iter().enumerate() {
+        let bars = costs.iter().enumerate().map(|(group, costs)| {
+            let left = group as f64 + 0.05 + place as f64 * width;
+            let corners = [(left, least), (left + width * 0.85, seconds(series, costs))];
+            Rectangle::new(corners, series.color.filled())
+        });
+        chart
+            .draw_series(bars)?
+            .label(series.name)
+            .legend(|(x, y)| Rectangle::new([(x, y - 6), (x + 12, y + 6)], series.color.filled()));
+        for (group, costs) in costs.iter().enumerate() {
+            let top = (group as f64 + 0.05 + place as f64 * width, seconds(series, costs) * 1.25);
+            let font = ("sans-serif", 12).into_font();
+            chart.draw_series([Text::new(time((series.of)(costs)), top, font)])?;
+        }
+    }
+    for (group, costs) in costs.iter().enumerate() {
+        let below = (group as f64 + 0.4, least * 1.15);
+        let name = format!("{} rows", count(costs.rows));
+        chart.draw_series([Text::new(name, below, ("sans-serif", 17).into_font().color(&BLACK))])?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(RGBColor(200, 200, 200))
+        .label_font(("sans-serif", 14))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
