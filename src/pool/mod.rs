@@ -43,8 +43,11 @@ use std::{
 
 use serde::Serialize;
 
-use self::flow::{Inner, Options, Wish};
 pub use self::{builder::ResourcePoolBuilder, entry::ResourceEntry};
+use self::{
+    flow::{Inner, Options, Wish},
+    name::Name,
+};
 use crate::error::{Error, Result};
 
 /// Keeps what cannot be serialized, connections, models, file handles, threads, in memory: one object for everybody.
@@ -219,7 +222,7 @@ impl ResourcePool {
         key: &(impl Serialize + ?Sized),
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        self.inner.obtain(self.inner.name::<T>(key), Wish::default(), build)
+        self.inner.obtain(self.inner.name::<T>(key, &mut Name::of::<T>()), Wish::default(), build)
     }
 
     /// A call with options of its own: a time to live, a validation.
@@ -237,7 +240,7 @@ impl ResourcePool {
     ///     .or_insert_with(|| connect());
     /// ```
     pub fn entry<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> ResourceEntry<'_, T> {
-        ResourceEntry::new(&self.inner, self.inner.name::<T>(key))
+        ResourceEntry::new(&self.inner, self.inner.name::<T>(key, &mut Name::of::<T>()).copied())
     }
 
     /// The resource of type `T` and of `key`, if it is there. Nobody is waited for, nothing is built.
@@ -253,7 +256,7 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> Option<Arc<T>> {
-        self.inner.look(&self.inner.name::<T>(key)?, None)
+        self.inner.look(self.inner.name::<T>(key, &mut Name::of::<T>())?, None)
     }
 
     /// Lets go of the resource of type `T` and of `key`: it is [released](Self#release) unless somebody else holds it.
@@ -273,7 +276,7 @@ impl ResourcePool {
     /// assert_eq!(Arc::into_inner(log), Some(vec!["started"])); // ours alone now
     /// ```
     pub fn remove<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> bool {
-        self.inner.name::<T>(key).is_some_and(|name| self.inner.remove(&name))
+        self.inner.name::<T>(key, &mut Name::of::<T>()).is_some_and(|name| self.inner.remove(name))
     }
 
     /// Lets go of everything, in the order in which it was put in.

@@ -23,7 +23,7 @@ const ROOMS: [&[&str]; 10] = [
 ];
 
 /// Which foreign crate is named where, and nowhere else. A folder ends in a slash.
-const FOREIGN: [(&str, &str); 10] = [
+const FOREIGN: [(&str, &str); 11] = [
     ("sled", "store/engine.rs"),
     ("tempfile", "store/"),
     ("memmap2", "store/blob/"),
@@ -31,6 +31,7 @@ const FOREIGN: [(&str, &str); 10] = [
     ("serde_json", "codec/json.rs"),
     ("sha2", "key/"),
     ("crc_fast", "checksum.rs"),
+    ("foldhash", "pool/name.rs"),
     ("chrono", "clock.rs"),
     ("tracing", "observe.rs"),
     ("thiserror", "error.rs"),
