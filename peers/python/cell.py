@@ -106,19 +106,15 @@ def misses(call, task):
 def hits(call, task):
     keys = [key(number) for number in range(task["calls"])]
     random.Random(1).shuffle(keys)
-    if task["bytes"] < FRAME:
-        began = time.perf_counter()
-        for _ in range(task["passes"]):
-            for one in keys:
-                call(one)
-        return (time.perf_counter() - began) / task["passes"] / task["calls"]
-    times = []
+    passes = []
     for _ in range(task["passes"]):
+        latest = None
         began = time.perf_counter()
-        handed = call(keys[0])
-        times.append(time.perf_counter() - began)
-        del handed
-    return statistics.median(times)
+        for one in keys:
+            latest = call(one)
+        passes.append((time.perf_counter() - began) / len(keys))
+        del latest
+    return statistics.median(passes)
 
 
 def churn(peer, task):

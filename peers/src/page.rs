@@ -70,6 +70,9 @@ fn head() -> Result<String> {
     let kernel = kernel.split(['-', '+']).next().unwrap_or_default().trim();
     let memory = fs::read_to_string("/proc/meminfo")?;
     let kibibytes: f64 = memory.split_whitespace().nth(1).unwrap_or_default().parse()?;
+    let rounds = SIZES.iter().chain([&CHURN]);
+    let rounds = rounds.map(|size| Ok(format!("{} of {}", results::rounds(size.name)?, size.name)));
+    let rounds = rounds.collect::<Result<Vec<_>>>()?;
     let processors = thread::available_parallelism()?;
     Ok(format!(
         "# Beside the others\n\n\
@@ -77,11 +80,12 @@ fn head() -> Result<String> {
          {kernel}.\n\n\
          The same values through each of them: {}. A frame has four columns of `f64`, so 10 M rows are 320 MB and 50 M rows \
          1.6 GB; in Python it is a pandas `DataFrame`. Each peer does each size in a process of its own, and they take turns. \
-         A figure is the median over the rounds ({}) of the mean of a call, for frames of the median. In brackets its ratio to \
+         A figure is the median over the rounds ({}) of the mean of a call; \
+         of hits it is the median pass over all keys. In brackets its ratio to \
          memolith's: below 1 the peer is ahead. A dash has its reason below.\n",
         kibibytes / f64::from(1 << 20),
         SIZES.map(|size| size.name).join(", "),
-        SIZES.map(|size| format!("{} of {}", size.rounds, size.name)).join(", "),
+        rounds.join(", "),
     ))
 }
 

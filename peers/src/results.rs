@@ -58,15 +58,19 @@ pub(crate) fn append(lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
-/// The median of each cell; if it never had a figure, the reason.
-pub(crate) fn medians() -> Result<BTreeMap<(String, String, Measure), Figure>> {
+/// All that was found.
+fn lines() -> Result<Vec<Line>> {
     let text = match fs::read_to_string(path()) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err("nothing was measured yet".into()),
         read => read?,
     };
+    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+/// The median of each cell; if it never had a figure, the reason.
+pub(crate) fn medians() -> Result<BTreeMap<(String, String, Measure), Figure>> {
     let mut cells: BTreeMap<_, (Vec<f64>, String)> = BTreeMap::new();
-    for line in text.lines() {
-        let Line { peer, size, measure, figure } = serde_json::from_str(line)?;
+    for Line { peer, size, measure, figure } in lines()? {
         let (numbers, reason) = cells.entry((peer, size, measure)).or_default();
         match figure {
             Figure::Number(number) => numbers.push(number),
@@ -75,6 +79,15 @@ pub(crate) fn medians() -> Result<BTreeMap<(String, String, Measure), Figure>> {
     }
     let figure = |(numbers, reason)| median(numbers).map_or(Figure::None(reason), Figure::Number);
     Ok(cells.into_iter().map(|(cell, figures)| (cell, figure(figures))).collect())
+}
+
+/// How often each size had its turn: what all medians of it are taken from, at the least.
+pub(crate) fn rounds(size: &str) -> Result<usize> {
+    let mut turns: BTreeMap<(String, Measure), usize> = BTreeMap::new();
+    for line in lines()?.into_iter().filter(|line| line.size == size) {
+        *turns.entry((line.peer, line.measure)).or_default() += 1;
+    }
+    Ok(turns.into_values().min().unwrap_or_default())
 }
 
 /// The middle one, or the mean of the two in the middle.

@@ -14,10 +14,13 @@
 //!
 //! # Performance
 //!
-//! A hit by a text of 12 bytes takes 82 ns, with a ttl 100 ns, for the clock. A `RwLock<HashMap<String, Arc<_>>>` takes 34
-//! ns, `moka` 122 ns, in the same run. About 30 ns are the atomic steps of a shared lock and an `Arc`, which all of them
-//! pay; the rest is what a map of one type of keys and one type of resources need not do: encoding the key (see
-//! [`compact`](crate::key::compact)) and hashing it.
+//! A hit by a text of 12 bytes takes 56 ns, with a ttl 84 ns, for the clock. A `RwLock<HashMap<String, Arc<_>>>` takes 46
+//! ns, `moka` 233 ns, in the same run. On two threads that ask for one resource it is 202 ns, 155 ns and 463 ns, for two
+//! resources 114 ns, 128 ns and 407 ns. What all of them pay are the atomic steps of a shared lock and an `Arc`; what is
+//! left is encoding the key (see [`compact`](crate::key::compact)).
+//!
+//! The name of a resource is written in one place and stays there, and whatever is not a hit is in functions apart: each
+//! copy of a name that was just written, and each call that is not inlined, shows in these figures.
 //!
 //! # Promise 6
 //!

@@ -17,7 +17,7 @@ use crate::{
 /// The type and the key: two types never meet, whatever their keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
-    /// Of the other two, by a hash that nobody outside can foresee. Taken once, and not under a lock.
+    /// Of the other two, by a hash that is seeded anew in each process. Taken once, and not under a lock.
     hash: u64,
     pub(super) kind: TypeId,
     pub(super) key: Compact,
