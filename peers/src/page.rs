@@ -70,9 +70,7 @@ fn head() -> Result<String> {
     let kernel = kernel.split(['-', '+']).next().unwrap_or_default().trim();
     let memory = fs::read_to_string("/proc/meminfo")?;
     let kibibytes: f64 = memory.split_whitespace().nth(1).unwrap_or_default().parse()?;
-    let rounds = SIZES.iter().chain([&CHURN]);
-    let rounds = rounds.map(|size| Ok(format!("{} of {}", results::rounds(size.name)?, size.name)));
-    let rounds = rounds.collect::<Result<Vec<_>>>()?;
+    let rounds = rounds()?;
     let processors = thread::available_parallelism()?;
     Ok(format!(
         "# Beside the others\n\n\
@@ -85,8 +83,20 @@ fn head() -> Result<String> {
          memolith's: below 1 the peer is ahead. A dash has its reason below.\n",
         kibibytes / f64::from(1 << 20),
         SIZES.map(|size| size.name).join(", "),
-        rounds.join(", "),
+        rounds,
     ))
+}
+
+/// How many turns each size had; those without any have dashes only.
+fn rounds() -> Result<String> {
+    let mut words = Vec::new();
+    for size in SIZES.iter().chain([&CHURN]) {
+        words.push(match results::rounds(size.name)? {
+            0 => format!("{} not measured this time", size.name),
+            rounds => format!("{rounds} of {}", size.name),
+        });
+    }
+    Ok(words.join(", "))
 }
 
 fn table(page: &mut String, cells: &Cells, measure: Measure, sizes: &[&str]) -> Result<()> {

@@ -58,7 +58,7 @@ pub(crate) fn measure(choice: &Choice) -> Result<()> {
     fs::create_dir_all(directory())?;
     for size in SIZES.iter().chain([&CHURN]).filter(|size| is_chosen(choice.sizes.as_ref(), size.name)) {
         for round in 1..=choice.rounds.unwrap_or(size.rounds) {
-            for peer in PEERS.iter().filter(|peer| is_chosen(choice.peers.as_ref(), peer.name)) {
+            for peer in turns(size).filter(|peer| is_chosen(choice.peers.as_ref(), peer.name)) {
                 eprintln!("{}, round {round}: {}", size.name, peer.name);
                 let directory = tempfile::tempdir_in(directory())?;
                 results::append(&cells(peer, size, directory.path())?)?;
@@ -66,6 +66,12 @@ pub(crate) fn measure(choice: &Choice) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// All peers, each round another one first: who comes first finds the disk as somebody else left it.
+fn turns(size: &Size) -> impl Iterator<Item = &'static Peer> {
+    let first = results::rounds(size.name).unwrap_or_default();
+    PEERS.iter().cycle().skip(first % PEERS.len()).take(PEERS.len())
 }
 
 fn cells(peer: &Peer, size: &Size, directory: &Path) -> Result<Vec<Line>> {
