@@ -47,8 +47,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (caller, list) in CALLERS.iter().zip(&lists) {
         println!("  {caller} holds {:?}", list.lock().map_err(|_| "a caller panicked")?);
     }
-    assert!(lists.iter().all(|list| Arc::ptr_eq(list, &lists[0])));
-    assert_eq!(lists[0].lock().map_err(|_| "a caller panicked")?.len(), 1 + CALLERS.len());
+    let list = lists.first().ok_or("there are callers")?;
+    assert!(lists.iter().all(|same| Arc::ptr_eq(same, list)));
+    assert_eq!(list.lock().map_err(|_| "a caller panicked")?.len(), 1 + CALLERS.len());
 
     let store = Store::temporary()?;
     let memo = Memo::builder("guests").open(&store)?;
