@@ -28,11 +28,15 @@ bench:
 bench-quick:
     .ci/run bench-quick
 
+# The same work through memolith and the others, into docs/benchmarks.md: ten minutes.
+peers:
+    .ci/run peers
+
 # The pages of the crate, without warnings.
 doc:
     .ci/run doc
 
-# The first command of the README, twice: the second run must be hits.
+# The first command of the README, twice: the second run must be hits. Then those of the pool.
 examples:
     .ci/run examples
 

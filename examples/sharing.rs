@@ -1,4 +1,4 @@
-//! One object for everybody, or a copy for each: a pool and a memo side by side.
+//! One object for everybody, or a copy for each: a pool and a memo side by side, with three callers at once.
 //!
 //! ```text
 //! cargo run --release --example sharing
@@ -7,6 +7,7 @@
 use std::{
     error::Error,
     sync::{Arc, Mutex},
+    thread,
 };
 
 use memolith::{Memo, ResourcePool, Store};
@@ -31,20 +32,33 @@ fn by_memo(memo: &Memo<str, Vec<String>>, caller: &str) -> Vec<String> {
     list
 }
 
+/// All of them at once.
+fn each<T: Send>(call: impl Fn(&'static str) -> T + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let callers = CALLERS.map(|caller| scope.spawn(|| call(caller)));
+        callers.into_iter().filter_map(|caller| caller.join().ok()).collect()
+    })
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let pool = ResourcePool::new();
     println!("a pool shares one list:");
-    let lists = CALLERS.map(|caller| by_pool(&pool, caller));
+    let lists = each(|caller| by_pool(&pool, caller));
     for (caller, list) in CALLERS.iter().zip(&lists) {
         println!("  {caller} holds {:?}", list.lock().map_err(|_| "a caller panicked")?);
     }
-    assert!(lists.iter().all(|list| Arc::ptr_eq(list, &lists[0])));
+    let list = lists.first().ok_or("there are callers")?;
+    assert!(lists.iter().all(|same| Arc::ptr_eq(same, list)));
+    assert_eq!(list.lock().map_err(|_| "a caller panicked")?.len(), 1 + CALLERS.len());
 
     let store = Store::temporary()?;
     let memo = Memo::builder("guests").open(&store)?;
     println!("a memo gives each of them a copy:");
-    for caller in CALLERS {
-        println!("  {caller} holds {:?}", by_memo(&memo, caller));
+    let lists = each(|caller| by_memo(&memo, caller));
+    for (caller, list) in CALLERS.iter().zip(&lists) {
+        println!("  {caller} holds {list:?}");
+        assert_eq!(list.as_slice(), ["Alan", *caller]);
     }
+    assert_eq!(memo.get("guests")?, Some(guests()));
     Ok(())
 }

@@ -105,7 +105,7 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
     /// assert_eq!(pool.entry::<u8>("n").or_try_insert_with(|| "9".parse()).as_deref(), Ok(&9));
     /// ```
     pub fn or_try_insert_with<E>(self, build: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
-        self.pool.obtain(self.name, self.wish, build)
+        self.pool.obtain(self.name.as_ref(), self.wish, build)
     }
 }
 

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     clock::{Clock, Stopwatch},
     flight::{Claim, Outcome, Reason, Seat, Turn, flight},
-    key,
     sync::lock,
 };
 
@@ -70,35 +69,54 @@ impl Inner {
         Self { options, failures: Failures::default(), age, slots: Slots::new(), order: Mutex::default() }
     }
 
-    /// `None` for a key that cannot be serialized: what is built for it cannot be found again.
-    pub(super) fn name<T: 'static>(&self, key: &(impl Serialize + ?Sized)) -> Option<Name> {
-        let key =
-            self.failures.contain("the `Serialize` of a key", type_name::<T>(), || key::compact(key))?;
-        Some(Name::new::<T>(key))
+    /// Writes the key into the name. `None` for a key that cannot be serialized: what is built for it cannot be found
+    /// again.
+    #[inline]
+    pub(super) fn name<'n, T: 'static>(
+        &self,
+        key: &(impl Serialize + ?Sized),
+        name: &'n mut Name,
+    ) -> Option<&'n Name> {
+        self.failures.contain("the `Serialize` of a key", type_name::<T>(), || name.write(key))?;
+        Some(name)
     }
 
     /// The whole of a call.
+    #[inline]
     pub(super) fn obtain<T: Send + Sync + 'static, E>(
         &self,
-        name: Option<Name>,
+        name: Option<&Name>,
         wish: Wish<'_, T>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
         let Some(name) = name else { return build().map(Arc::new) };
-        if let Some(found) = self.look_valid(&name, wish.ttl, wish.is_valid) {
-            return Ok(found);
+        match self.look_valid(name, wish.ttl, wish.is_valid) {
+            Some(found) => Ok(found),
+            None => self.build(name, wish.ttl, build),
         }
-        match self.take_off(&name, wish.ttl) {
+    }
+
+    /// Apart from the hit, which is the shorter and the faster for it.
+    #[cold]
+    #[inline(never)]
+    fn build<T: Send + Sync + 'static, E>(
+        &self,
+        name: &Name,
+        ttl: Option<Duration>,
+        build: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        match self.take_off(name, ttl) {
             Turnout::Found(found) => Ok(found),
             Turnout::Build(claim) => {
                 let resource = Arc::new(build()?);
-                Ok(self.keep(&name, resource, wish.ttl, claim))
+                Ok(self.keep(name, resource, ttl, claim))
             }
             Turnout::BuildForMyself => build().map(Arc::new),
         }
     }
 
     /// What is there. What is past its time leaves.
+    #[inline]
     pub(super) fn look<T: Send + Sync + 'static>(
         &self,
         name: &Name,
@@ -107,6 +125,7 @@ impl Inner {
         self.find(name, ttl, |slot| slot.resource.clone())?.into_object()
     }
 
+    #[inline]
     fn find<R>(&self, name: &Name, ttl: Option<Duration>, read: impl FnOnce(&Slot) -> R) -> Option<R> {
         let is_over = |slot: &Slot| slot.lifetime.is_over(ttl, || self.age.elapsed());
         let found =
@@ -116,6 +135,7 @@ impl Inner {
 
     /// What is there and passes. Later looks of the same call do not ask again: all that they can find was put in after
     /// this one.
+    #[inline]
     fn look_valid<T: Send + Sync + 'static>(
         &self,
         name: &Name,
@@ -135,6 +155,7 @@ impl Inner {
     }
 
     /// Takes this very resource out, unless another took its place, and lets go of it before a new one is built.
+    #[cold]
     fn dismiss(&self, name: &Name, slot: Slot) {
         let held = self.writer().take_at(name, slot.place);
         self.failures.release(held.into_iter().chain([slot]).map(|slot| slot.resource));

@@ -14,10 +14,13 @@
 //!
 //! # Performance
 //!
-//! A hit by a text of 12 bytes takes 82 ns, with a ttl 100 ns, for the clock. A `RwLock<HashMap<String, Arc<_>>>` takes 34
-//! ns, `moka` 122 ns, in the same run. About 30 ns are the atomic steps of a shared lock and an `Arc`, which all of them
-//! pay; the rest is what a map of one type of keys and one type of resources need not do: encoding the key (see
-//! [`compact`](crate::key::compact)) and hashing it.
+//! A hit by a text of 12 bytes takes 56 ns, with a ttl 84 ns, for the clock. A `RwLock<HashMap<String, Arc<_>>>` takes 46
+//! ns, `moka` 233 ns, in the same run. On two threads that ask for one resource it is 202 ns, 155 ns and 463 ns, for two
+//! resources 114 ns, 128 ns and 407 ns. What all of them pay are the atomic steps of a shared lock and an `Arc`; what is
+//! left is encoding the key (see [`compact`](crate::key::compact)).
+//!
+//! The name of a resource is written in one place and stays there, and whatever is not a hit is in functions apart: each
+//! copy of a name that was just written, and each call that is not inlined, shows in these figures.
 //!
 //! # Promise 6
 //!
@@ -43,8 +46,11 @@ use std::{
 
 use serde::Serialize;
 
-use self::flow::{Inner, Options, Wish};
 pub use self::{builder::ResourcePoolBuilder, entry::ResourceEntry};
+use self::{
+    flow::{Inner, Options, Wish},
+    name::Name,
+};
 use crate::error::{Error, Result};
 
 /// Keeps what cannot be serialized, connections, models, file handles, threads, in memory: one object for everybody.
@@ -219,7 +225,7 @@ impl ResourcePool {
         key: &(impl Serialize + ?Sized),
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        self.inner.obtain(self.inner.name::<T>(key), Wish::default(), build)
+        self.inner.obtain(self.inner.name::<T>(key, &mut Name::of::<T>()), Wish::default(), build)
     }
 
     /// A call with options of its own: a time to live, a validation.
@@ -237,7 +243,7 @@ impl ResourcePool {
     ///     .or_insert_with(|| connect());
     /// ```
     pub fn entry<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> ResourceEntry<'_, T> {
-        ResourceEntry::new(&self.inner, self.inner.name::<T>(key))
+        ResourceEntry::new(&self.inner, self.inner.name::<T>(key, &mut Name::of::<T>()).copied())
     }
 
     /// The resource of type `T` and of `key`, if it is there. Nobody is waited for, nothing is built.
@@ -253,7 +259,7 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> Option<Arc<T>> {
-        self.inner.look(&self.inner.name::<T>(key)?, None)
+        self.inner.look(self.inner.name::<T>(key, &mut Name::of::<T>())?, None)
     }
 
     /// Lets go of the resource of type `T` and of `key`: it is [released](Self#release) unless somebody else holds it.
@@ -273,7 +279,7 @@ impl ResourcePool {
     /// assert_eq!(Arc::into_inner(log), Some(vec!["started"])); // ours alone now
     /// ```
     pub fn remove<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> bool {
-        self.inner.name::<T>(key).is_some_and(|name| self.inner.remove(&name))
+        self.inner.name::<T>(key, &mut Name::of::<T>()).is_some_and(|name| self.inner.remove(name))
     }
 
     /// Lets go of everything, in the order in which it was put in.

@@ -2,27 +2,40 @@
 
 use std::{
     any::TypeId,
-    collections::hash_map::RandomState,
     hash::{BuildHasher, BuildHasherDefault, Hash, Hasher},
     sync::LazyLock,
 };
 
-use crate::key::Compact;
+use foldhash::fast::RandomState;
+use serde::Serialize;
+
+use crate::{
+    error::Result,
+    key::{self, Compact},
+};
 
 /// The type and the key: two types never meet, whatever their keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
-    /// Of the other two, by a hash that nobody outside can foresee. Taken once, and not under a lock.
+    /// Of the other two, by a hash that is seeded anew in each process. Taken once, and not under a lock.
     hash: u64,
     pub(super) kind: TypeId,
     pub(super) key: Compact,
 }
 
 impl Name {
-    pub(super) fn new<T: 'static>(key: Compact) -> Self {
-        static RANDOM: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        let kind = TypeId::of::<T>();
-        Self { hash: RANDOM.hash_one((kind, key)), kind, key }
+    /// The name of no resource, until its key is [written](Self::write).
+    #[inline]
+    pub(super) fn of<T: 'static>() -> Self {
+        Self { hash: 0, kind: TypeId::of::<T>(), key: Compact::default() }
+    }
+
+    #[inline]
+    pub(super) fn write(&mut self, key: &(impl Serialize + ?Sized)) -> Result<()> {
+        static RANDOM: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+        key::compact(key, &mut self.key)?;
+        self.hash = RANDOM.hash_one((self.kind, &self.key));
+        Ok(())
     }
 
     /// Uniform, and apart from what a table makes of the hash.

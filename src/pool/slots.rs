@@ -26,6 +26,7 @@ pub(super) struct Lifetime {
 impl Lifetime {
     /// At the boundary itself it is over; for a caller with a `ttl` of its own maybe earlier. The time is only asked when
     /// it matters.
+    #[inline]
     pub(super) fn is_over(&self, ttl: Option<Duration>, now: impl FnOnce() -> Duration) -> bool {
         if self.until.is_none() && ttl.is_none() {
             return false;
@@ -59,6 +60,7 @@ impl Slots {
     }
 
     /// What `read` makes of the slot. It drops nothing and calls nobody: it runs under the lock of a shard.
+    #[inline]
     pub(super) fn read<R>(&self, name: &Name, read: impl FnOnce(&Slot) -> R) -> Option<R> {
         let shard = self.shard(name).0.read().unwrap_or_else(PoisonError::into_inner);
         shard.get(name).map(read)

@@ -24,7 +24,7 @@ const ROOMS: [&[&str]; 11] = [
 ];
 
 /// Which foreign crate is named where, and nowhere else. A folder ends in a slash.
-const FOREIGN: [(&str, &str); 14] = [
+const FOREIGN: [(&str, &str); 15] = [
     ("sled", "store/engine.rs"),
     ("tempfile", "store/"),
     ("memmap2", "store/blob/"),
@@ -36,6 +36,7 @@ const FOREIGN: [(&str, &str); 14] = [
     ("serde_json", "codec/json.rs"),
     ("sha2", "key/"),
     ("crc_fast", "checksum/"),
+    ("foldhash", "pool/name.rs"),
     ("chrono", "clock.rs"),
     ("tracing", "observe.rs"),
     ("thiserror", "error.rs"),

@@ -1,0 +1,52 @@
+//! One door to all of them: open, call, remove, close.
+
+mod disk;
+mod hybrid;
+mod memory;
+mod ours;
+
+use crate::{
+    Result, cell,
+    task::{Found, OURS, Task},
+    value::Value,
+};
+
+pub(crate) trait Cache<V>: Sized {
+    /// What a caller gets: a value of its own, or a share of one.
+    type Handed;
+
+    /// Whether it is there after a restart.
+    const PERSISTS: bool = true;
+
+    /// Whether it holds a bound by itself when it was opened for churn.
+    const IS_BOUNDED: bool = false;
+
+    fn open(task: &Task) -> Result<Self>;
+
+    fn call(&self, key: &str, compute: impl FnOnce() -> V + Send) -> Result<Self::Handed>;
+
+    fn remove(&self, _: &str) -> Result<()> {
+        Err("it has no way to remove a value".into())
+    }
+
+    fn close(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn measure<V: Value>(task: &Task) -> Result<Found> {
+    match task.peer.as_str() {
+        "files by hand" => cell::measure::<V, disk::Files<V>>(task),
+        OURS => cell::measure::<V, ours::Own<V>>(task),
+        "memolith, `Arc<V>`" => cell::measure::<V, ours::Shared<V>>(task),
+        "cached, disk" => cell::measure::<V, disk::Cached<V, true>>(task),
+        "cached, disk, not durable" => cell::measure::<V, disk::Cached<V, false>>(task),
+        "foyer" => cell::measure::<V, hybrid::Foyer<V>>(task),
+        "cacache" => cell::measure::<V, disk::Cacache>(task),
+        "redb" => cell::measure::<V, disk::Redb>(task),
+        "sled" => cell::measure::<V, disk::Sled>(task),
+        "moka" => cell::measure::<V, memory::Moka<V>>(task),
+        "quick_cache" => cell::measure::<V, memory::QuickCache<V>>(task),
+        unknown => Err(format!("no peer of the name {unknown}").into()),
+    }
+}
