@@ -49,6 +49,7 @@ pub struct StoreBuilder {
     observer: Observer,
     clock: Clock,
     faults: Faults,
+    compacted_when: Option<(u64, u64)>,
 }
 
 /// What was set, as opposed to left at its default.
@@ -114,6 +115,13 @@ impl StoreBuilder {
     #[cfg(feature = "testing")]
     pub fn faults(mut self, faults: &Faults) -> Self {
         self.faults = faults.clone();
+        self
+    }
+
+    #[doc(hidden)]
+    #[cfg(feature = "testing")]
+    pub fn compacted_when(mut self, over: u64, times: u64) -> Self {
+        self.compacted_when = Some((over, times));
         self
     }
 
@@ -238,6 +246,7 @@ impl StoreBuilder {
             observer: self.observer.clone(),
             clock: self.clock.clone(),
             faults: self.faults.clone(),
+            compacted_when: self.compacted_when,
         }
     }
 }

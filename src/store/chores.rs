@@ -1,5 +1,5 @@
-//! What may take long and can wait: counting after an unclean end, sweeping, retiring blobs that nobody knows. Done in
-//! stretches, so that writers get their turn in between.
+//! What may take long and can wait: counting after an unclean end, sweeping, retiring blobs that nobody knows, making the
+//! index smaller. Done in stretches, so that writers get their turn in between.
 
 use std::{fs, path::Path};
 
@@ -8,6 +8,7 @@ use crate::{
     record::BlobId,
     store::{
         blob::{self, Head},
+        compaction,
         core::Core,
         ledger::GenerationId,
         order::Tally,
@@ -18,6 +19,13 @@ use crate::{
 /// Counts what an unclean end left uncounted, evicts what is over a bound, and retires blobs that nobody knows.
 pub(super) fn recover(core: &Core) {
     if let Err(error) = recount(core).and_then(|()| retire_orphans(core).map(|_| ())) {
+        core.failed(&error);
+    }
+}
+
+/// Makes an index longer than `from` smaller if that is worth it. That it failed is no failure of a call.
+pub(super) fn compact(core: &Core, from: u64) {
+    if let Err(error) = compaction::compact(core, from) {
         core.failed(&error);
     }
 }

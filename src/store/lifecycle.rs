@@ -21,7 +21,7 @@ use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
     store::{
-        blob,
+        blob, compaction,
         core::Core,
         engine::{self, Engine},
         ledger::{CatalogRow, Generation, GenerationId, Ledger},
@@ -83,8 +83,13 @@ fn refuse_link(path: &Path) -> Result<()> {
     }
 }
 
-fn index_name(number: u64) -> String {
+pub(super) fn index_name(number: u64) -> String {
     format!("index-{number}")
+}
+
+/// A number that was never used.
+pub(super) fn unused_index(directory: &Path) -> u64 {
+    indexes(directory).into_iter().max().unwrap_or(0) + 1
 }
 
 /// The numbers of all index folders.
@@ -113,6 +118,9 @@ pub(super) fn start(core: &Core) -> Result<bool> {
         blob::make_folder(&directory.join(folder))?;
     }
     discard_leftovers(core, &directory);
+    if core.index.load(Ordering::Acquire) == 0 && !state.fresh {
+        discard_copies(&directory, state.index);
+    }
     for _ in 0..2 {
         match state.open(core, &directory) {
             Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
@@ -139,6 +147,13 @@ fn discard_leftovers(core: &Core, directory: &Path) {
         if core.index.load(Ordering::Acquire) == 0 || !name.to_string_lossy().starts_with("draft-") {
             core.discard(Some(file.path()));
         }
+    }
+}
+
+/// An index that comes behind the one that MANIFEST names is a copy that was never finished.
+fn discard_copies(directory: &Path, live: u64) {
+    for number in indexes(directory).into_iter().filter(|number| *number > live) {
+        let _ = fs::remove_dir_all(directory.join(index_name(number)));
     }
 }
 
@@ -181,10 +196,9 @@ impl State {
         }
     }
 
-    /// A number that was never used.
+    /// Under a number that was never used.
     fn fresh(directory: &Path) -> Self {
-        let index = indexes(directory).into_iter().max().unwrap_or(0) + 1;
-        Self { index, closed: Some(Closed::default()), unclean: true, fresh: true }
+        Self { index: unused_index(directory), closed: Some(Closed::default()), unclean: true, fresh: true }
     }
 
     fn open(&self, core: &Core, directory: &Path) -> Result<bool> {
@@ -279,10 +293,10 @@ fn last_row(engine: &Engine, id: GenerationId) -> Result<Option<OrderRow>> {
 
 /// sled makes its files for everybody to read.
 #[cfg(not(unix))]
-fn close_to_others(_: &Path) {}
+pub(super) fn close_to_others(_: &Path) {}
 
 #[cfg(unix)]
-fn close_to_others(folder: &Path) {
+pub(super) fn close_to_others(folder: &Path) {
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {
         let mode = if file.path().is_dir() { 0o700 } else { 0o600 };
         let _ = fs::set_permissions(file.path(), fs::Permissions::from_mode(mode));
@@ -323,6 +337,7 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
     }
     engine.flush()?;
     let written = engine.was_written();
+    let (engine, folder) = compacted(core, engine, directory, folder);
     engine.close(&folder)?;
     if written {
         engine::settle(&folder)?;
@@ -339,6 +354,23 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
         let _ = fs::remove_dir_all(directory.join(index_name(old)));
     }
     Ok(())
+}
+
+/// A smaller copy of the index, if that is worth it; else the index itself.
+fn compacted(core: &Core, engine: Engine, directory: &Path, folder: PathBuf) -> (Engine, PathBuf) {
+    let copied = if engine.was_written() { compaction::before_close(core, &engine) } else { Ok(None) };
+    match copied {
+        Ok(Some(copy)) => {
+            // Everything is in the copy: what becomes of the old one is of no interest.
+            let _ = engine.close(&folder);
+            (copy, core.index_directory(directory))
+        }
+        Ok(None) => (engine, folder),
+        Err(error) => {
+            core.failed(&error);
+            (engine, folder)
+        }
+    }
 }
 
 fn accounts(ledger: &Ledger) -> BTreeMap<String, (Tally, bool)> {

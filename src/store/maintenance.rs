@@ -16,7 +16,7 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{blob, chores, core::Core, lifecycle},
+    store::{blob, chores, compaction, core::Core, lifecycle},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread},
 };
 
@@ -51,6 +51,7 @@ struct Orders {
     stirred: Option<Deadline>,
     unlink: bool,
     recover: bool,
+    compact: bool,
     /// How many flushes were asked for, and how many of these were answered.
     flushes: (u64, u64),
     /// The last flushes that failed, by the tickets that they answered.
@@ -237,14 +238,15 @@ impl Maintenance {
     fn tidy(&self, core: &Core) {
         loop {
             let mut orders = lock(&self.orders);
-            while !orders.unlink && !orders.recover && !orders.close {
+            while !orders.unlink && !orders.recover && !orders.compact && !orders.close {
                 orders = self.called.wait(orders).unwrap_or_else(PoisonError::into_inner);
             }
             if orders.close {
                 return;
             }
-            let (unlink, recovers) =
-                (std::mem::take(&mut orders.unlink), std::mem::take(&mut orders.recover));
+            let unlink = std::mem::take(&mut orders.unlink);
+            let recovers = std::mem::take(&mut orders.recover);
+            let compacts = std::mem::take(&mut orders.compact);
             drop(orders);
             core.bury_engines();
             if unlink {
@@ -252,6 +254,9 @@ impl Maintenance {
             }
             if recovers {
                 chores::recover(core);
+            }
+            if compacts {
+                chores::compact(core, compaction::LARGE);
             }
         }
     }
@@ -280,8 +285,10 @@ impl Maintenance {
 
     fn answer_flushes(&self, core: &Core, ticket: u64) {
         let flushed = core.flush_now().err().filter(|error| error.kind() != Kind::Closed);
-        if let Some(error) = &flushed {
-            core.failed(error);
+        match &flushed {
+            Some(error) => core.failed(error),
+            None if compaction::is_due(core) => self.call(|orders| orders.compact = true),
+            None => {}
         }
         if !self.is_worker() {
             return;

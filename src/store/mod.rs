@@ -3,7 +3,7 @@
 //! * **Purpose.** Many memos, one index, one lock, one budget of memory, one bound on bytes.
 //! * **Flow.** [`Store`] and [`StoreBuilder`] are the doors; `core` is what their handles share; `shelf` is what a memo
 //!   sees; `writer` and `eviction` are the changes, `ledger` and `order` the accounts they keep; `engine` and `blob` are
-//!   where the bytes go; `lifecycle` opens and closes, `manifest` says how it was left, `maintenance` is the thread,
+//!   where the bytes go; `compaction` gives their space back; `lifecycle` opens and closes, `manifest` says how it was left, `maintenance` is the thread,
 //!   `registry` all stores of the process.
 //! * **Locking.** LOCK keeps other processes out, the registry other handles of this one. In the process: the writer
 //!   lock, then the flight table, then a shard of the memory tier. No code of the user runs under any of them.
@@ -16,6 +16,7 @@ mod blob;
 mod builder;
 mod catalog;
 mod chores;
+mod compaction;
 mod core;
 mod engine;
 mod eviction;
@@ -193,13 +194,16 @@ impl Store {
         let cleared = names.iter().map(|name| writer.forget(name)).fold(Ok(()), Result::and);
         writer.finish();
         cleared?;
-        self.core().flush()
+        self.core().flush()?;
+        chores::compact(self.core(), compaction::EMPTIED);
+        Ok(())
     }
 
     /// Takes away what is of no use any more: expired entries, generations of another version or shape of their memo,
     /// payload files that a crash left behind.
     ///
-    /// Reading never deletes, so what expired takes space until a bound, or this, takes it away.
+    /// Reading never deletes, so what expired takes space until a bound, or this, takes it away. An index over 32 MiB of
+    /// which less than a tenth is in use is copied into a smaller one, while other calls go on.
     ///
     /// # Errors
     ///
@@ -217,6 +221,7 @@ impl Store {
         let orphaned = chores::retire_orphans(core)?;
         core.take_rubbish().iter().for_each(|retired| blob::unlink(retired));
         core.flush()?;
+        chores::compact(core, compaction::LARGE);
         let bytes = retired.bytes + expired.bytes + orphaned.bytes;
         Ok(Swept { expired: expired.entries, retired: retired.entries, orphaned: orphaned.entries, bytes })
     }

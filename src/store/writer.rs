@@ -30,7 +30,7 @@ use crate::{
         blob::{self, Finished, Head},
         core::Core,
         engine::Tables,
-        ledger::{GenerationId, Ledger},
+        ledger::{GenerationId, Gone, Ledger},
         order::{Account, OrderRow, Tally},
     },
     sync::lock,
@@ -212,7 +212,7 @@ impl Writer<'_> {
         size: u64,
     ) -> Result<()> {
         tables.order.remove(&OrderRow::key(sequence))?;
-        self.account(place.generation, |account| account.removed(sequence, size));
+        self.ledger.removed(place.generation, sequence, size);
         Ok(())
     }
 
@@ -265,8 +265,8 @@ impl Writer<'_> {
             (None, Some(record)) => {
                 self.drop_row(tables, place, record.sequence, record_size(record, Some(&bytes), place.memo))?;
             }
-            // Its row is found to lead nowhere when its turn comes.
-            (None, None) => {}
+            // Its row is found to lead nowhere when its turn comes. Which one that is nobody knows.
+            (None, None) => self.ledger.note(Gone::All(place.generation)),
         }
         Ok(true)
     }
@@ -289,6 +289,8 @@ impl Writer<'_> {
             return Ok(Tally::default());
         }
         let engine = self.core.engine()?;
+        // First: a clear that fails half way counts as one.
+        self.ledger.note(Gone::All(generation));
         if let (Some(folder), Some(trash)) =
             (self.core.path(&format!("blobs/{generation}")), self.core.trash())
         {

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         "hold" => locks::hold(),
         "fill and hold" => modes::fill_and_hold(),
         "soak" => soak::play(),
+        "soak with copies" => soak::play_copying(),
         other => panic!("nobody plays {other}"),
     }
     ExitCode::SUCCESS

@@ -11,6 +11,7 @@ mod bounds;
 mod clearing;
 mod closing;
 mod codec;
+mod compaction;
 mod contained;
 mod directory;
 mod handles;
