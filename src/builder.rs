@@ -214,6 +214,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let (memo, leaving) = self.open_anew(store, place, &shape, &mut live)?;
         drop(live);
         store.core().settle(leaving);
+        store.make_room(memo.name());
         Ok(memo)
     }
 

@@ -221,11 +221,9 @@ impl StoreBuilder {
             core.maintenance.recover();
         }
         // The bound may be lower than that of the last run.
-        let mut writer = core.writer();
-        if let Err(error) = writer.evict(None) {
-            writer.leaving.errors.push(error);
+        if let Err(error) = core.make_room(None) {
+            core.failed(&error);
         }
-        writer.finish();
         Ok(self.handle(core))
     }
 

@@ -37,10 +37,8 @@ fn recount(core: &Core) -> Result<()> {
     };
     for (id, name) in generations {
         while !core.maintenance.is_closing() && core.writer().recount(id)? {}
-        let mut writer = core.writer();
-        let evicted = writer.evict(Some(&name)).and_then(|()| writer.evict(None));
-        writer.finish();
-        evicted?;
+        core.make_room(Some(&name))?;
+        core.make_room(None)?;
     }
     Ok(())
 }

@@ -360,6 +360,13 @@ impl Store {
         self.core().directory.as_deref()
     }
 
+    /// The bounds may be lower than those of the last run.
+    pub(crate) fn make_room(&self, name: &str) {
+        if let Err(error) = self.core().make_room(Some(name)) {
+            self.core().failed(&error);
+        }
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.core
     }

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     flight::Claim,
     key::Digest,
-    record::{Body, Record},
+    record::{BlobId, Body, Record},
     stats::Reason,
     store::{
         blob::{self, Draft, Expected, Finished},
@@ -73,11 +73,18 @@ impl Shelf {
                 return Ok(Found::Missing(Reason::Expired));
             }
             let (lifetime, compute_time) = (record.lifetime, record.compute_time);
-            match self.payload(digest, &record, &bytes) {
-                Ok(Some(payload)) => return Ok(Found::Item(Item { payload, lifetime, compute_time })),
-                Ok(None) => {}
-                Err(error) if error.is_corrupt() => return Ok(Found::Damaged(error)),
-                Err(error) => return Err(error),
+            let item = |payload| Ok(Found::Item(Item { payload, lifetime, compute_time }));
+            match record.body {
+                Body::Inline(_) => {
+                    let range = record.inline_range(bytes.len());
+                    return item(Payload::new(bytes, range));
+                }
+                Body::Blob { id, length } => match self.blob(digest, record.sequence, id, length) {
+                    Ok(Some(payload)) => return item(payload),
+                    Ok(None) => {}
+                    Err(error) if error.is_corrupt() => return Ok(Found::Damaged(error)),
+                    Err(error) => return Err(error),
+                },
             }
             let Some(again) = self.record(digest)? else { return Ok(Found::Missing(Reason::Absent)) };
             bytes = again;
@@ -101,13 +108,9 @@ impl Shelf {
         self.core.minded(&engine, read)
     }
 
-    fn payload(&self, digest: &Digest, record: &Record<'_>, bytes: &Bytes) -> Result<Option<Payload>> {
-        let Body::Blob { id, length } = record.body else {
-            return Ok(Some(Payload::new(bytes.clone(), record.inline_range(bytes.len()))));
-        };
+    fn blob(&self, digest: &Digest, sequence: u64, id: BlobId, length: u64) -> Result<Option<Payload>> {
         let Some(path) = self.core.path(&format!("blobs/{}/{id}", self.generation)) else { return Ok(None) };
-        let expected =
-            Expected { generation: self.generation.0, digest: *digest, sequence: record.sequence, length };
+        let expected = Expected { generation: self.generation.0, digest: *digest, sequence, length };
         blob::read(&path, &expected, &self.core.faults)
     }
 
@@ -160,10 +163,10 @@ impl Shelf {
             return Err(blob::oversize(limit));
         }
         let (engine, put) = self.write(|writer, place| {
+            let before = [Some(place.memo), None].map(|name| (name, writer.ledger().tally(name)));
             let put = writer.put(place, entry, payload, claim)?;
-            if put {
-                writer.evict(Some(place.memo))?;
-                writer.evict(None)?;
+            for (name, before) in before.into_iter().filter(|_| put) {
+                writer.evict(name, before)?;
             }
             Ok(put)
         })?;
@@ -186,11 +189,8 @@ impl Shelf {
 
     /// Live entries and their bytes, within the bounds also when an unclean end left them uncounted.
     pub(crate) fn count(&self) -> Result<Tally> {
-        self.write(|writer, place| {
-            writer.recount_all(place.memo)?;
-            writer.count_live(place.generation)
-        })
-        .map(|(_, tally)| tally)
+        self.core.recount(&self.memo)?;
+        self.write(|writer, place| writer.count_live(place.generation)).map(|(_, tally)| tally)
     }
 
     /// What came of a change, and the number of the engine that it was made in.
