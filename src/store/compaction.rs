@@ -91,7 +91,7 @@ impl Growth {
 pub(super) fn is_due(core: &Core) -> bool {
     let length = length(core);
     // A writer who is at work will be followed by a flush.
-    let Ok(ledger) = core.ledger.try_lock() else { return false };
+    let Some(ledger) = core.ledger.try_enter() else { return false };
     let Some(held) = ledger.tally(None) else { return false };
     core.growth.suspects(length, held.entries, LARGE) && core.growth.has_changed(length, held.entries)
 }
@@ -110,9 +110,11 @@ pub(super) fn compact(core: &Core, from: u64) -> Result<()> {
     if !core.minded(&engine, is_worth_it(core, &engine, from))? {
         return Ok(());
     }
-    lock(&core.ledger).journal = Some(Vec::new());
+    core.ledger()?.journal = Some(Vec::new());
     let copied = Copy::begin(core, &engine).and_then(|copy| copy.take_over(&engine));
-    lock(&core.ledger).journal = None;
+    if let Ok(mut ledger) = core.ledger() {
+        ledger.journal = None;
+    }
     let Some(folder) = core.minded(&engine, copied)? else { return Ok(()) };
     alone(engine)?.close(&folder)?;
     // What cannot be removed now is at the next close.
@@ -122,7 +124,7 @@ pub(super) fn compact(core: &Core, from: u64) -> Result<()> {
 
 fn is_worth_it(core: &Core, engine: &Engine, from: u64) -> Result<bool> {
     let length = length(core);
-    let Some(held) = lock(&core.ledger).tally(None) else { return Ok(false) };
+    let Some(held) = core.ledger()?.tally(None) else { return Ok(false) };
     if !core.growth.suspects(length, held.entries, from) {
         return Ok(false);
     }
@@ -135,7 +137,7 @@ fn is_worth_it(core: &Core, engine: &Engine, from: u64) -> Result<bool> {
 
 /// The tables of every generation. Under the lock: one that is dropped meanwhile would be made again.
 fn tables(core: &Core, engine: &Engine) -> Result<Vec<(GenerationId, Arc<Tables>)>> {
-    let ledger = lock(&core.ledger);
+    let ledger = core.ledger()?;
     ledger.generations.keys().map(|id| Ok((*id, engine.tables(*id)?))).collect()
 }
 
@@ -177,22 +179,11 @@ pub(super) fn before_close(core: &Core, engine: &Engine) -> Result<Option<Engine
     if !is_worth_it(core, engine, LARGE)? {
         return Ok(None);
     }
-    let deadline = Deadline::after(AT_CLOSE);
     let mut copy = Copy::begin(core, engine)?;
-    let mut ledger = lock(&core.ledger);
-    loop {
-        let ended = copy.catch_up(&mut ledger, Vec::new()).and_then(|ended| match ended {
-            true => copy.seal(&ledger).map(|()| true),
-            false => Ok(false),
-        });
-        match ended {
-            Ok(true) => break,
-            Ok(false) if deadline.remaining().is_some() => {}
-            other => {
-                copy.give_up();
-                return other.map(|_| None);
-            }
-        }
+    let copied = core.ledger().and_then(|mut ledger| copy.copy_all(&mut ledger, Deadline::after(AT_CLOSE)));
+    if !matches!(copied, Ok(true)) {
+        copy.give_up();
+        return copied.map(|_| None);
     }
     core.index.store(copy.number, Ordering::Release);
     alone(copy.to).map(Some)
@@ -239,6 +230,16 @@ impl<'a> Copy<'a> {
         }
     }
 
+    /// Under the writer lock throughout. Whether there was time for it.
+    fn copy_all(&mut self, ledger: &mut Ledger, deadline: Deadline) -> Result<bool> {
+        while !self.catch_up(ledger, Vec::new())? {
+            if deadline.remaining().is_none() {
+                return Ok(false);
+            }
+        }
+        self.seal(ledger).map(|()| true)
+    }
+
     /// Without a lock.
     fn copy_most(&mut self) -> Result<()> {
         for (id, tables) in tables(self.core, self.from)? {
@@ -258,7 +259,7 @@ impl<'a> Copy<'a> {
             if self.core.is_closed() || self.core.maintenance.is_closing() || !self.core.is_running(from) {
                 return Ok(false);
             }
-            let mut ledger = lock(&self.core.ledger);
+            let mut ledger = self.core.ledger()?;
             // None: the ledger was loaded anew with another engine.
             let Some(journal) = ledger.journal.replace(Vec::new()) else { return Ok(false) };
             if self.catch_up(&mut ledger, journal)? {

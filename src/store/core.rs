@@ -31,6 +31,7 @@ use crate::{
         lifecycle,
         maintenance::Maintenance,
         order::Tally,
+        turnstile::{Inside, Turnstile},
         writer::Leaving,
     },
     sync::lock,
@@ -58,7 +59,7 @@ pub(crate) struct Core {
     pub(crate) memo_counters: Mutex<HashMap<String, Arc<Counters>>>,
     slot: RwLock<Slot>,
     /// The writer lock.
-    pub(super) ledger: Mutex<Ledger>,
+    pub(super) ledger: Turnstile<Ledger>,
     /// The number of the live index.
     pub(super) index: AtomicU64,
     /// Whether the live index must not be opened again.
@@ -132,7 +133,7 @@ impl Core {
             growth: Growth::new(settings.compacted_when),
             memo_counters: Mutex::default(),
             slot: RwLock::new(Slot::Closed),
-            ledger: Mutex::default(),
+            ledger: Turnstile::default(),
             index: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
             reviving: Mutex::new(()),
@@ -195,6 +196,11 @@ impl Core {
     pub(super) fn run(&self, engine: Engine) {
         self.engines.fetch_add(1, Ordering::AcqRel);
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Running(Arc::new(engine));
+    }
+
+    /// The ledger, under the writer lock.
+    pub(super) fn ledger(&self) -> Result<Inside<'_, Ledger>> {
+        self.ledger.enter()
     }
 
     pub(super) fn is_running(&self, engine: &Arc<Engine>) -> bool {
@@ -346,7 +352,7 @@ impl Core {
 
     /// Live entries of every generation, and their bytes; nothing of those that cannot be read.
     pub(crate) fn count_all(&self) -> Tally {
-        let mut writer = self.writer();
+        let Ok(mut writer) = self.writer() else { return Tally::default() };
         let generations: Vec<GenerationId> = writer.ledger().of_name(None).map(|(id, _)| id).collect();
         let mut held = Tally::default();
         for id in generations {

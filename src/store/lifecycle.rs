@@ -212,7 +212,8 @@ impl State {
         blob::make_folder(&folder)?;
         let engine = Engine::open(&folder, &core.faults)?;
         close_to_others(&folder);
-        let mut ledger = lock(&core.ledger);
+        // No fault of this index: it is tried again later.
+        let mut ledger = core.ledger().map_err(|error| error.with_kind(Kind::Io))?;
         let mut loaded = self.load(&engine, &ledger)?;
         if self.fresh {
             rebuild(core, &engine, &mut loaded)?;
@@ -307,10 +308,11 @@ pub(super) fn close_to_others(folder: &Path) {
 /// once, on the maintenance thread.
 pub(super) fn shut(core: &Core) -> Result<()> {
     core.mark_closed();
-    let mut writer = core.writer();
     // Lost with an engine that does not work, and of no use then.
-    let _ = writer.touch_all();
-    writer.finish();
+    if let Ok(mut writer) = core.writer() {
+        let _ = writer.touch_all();
+        writer.finish();
+    }
     // A revival that is under way would put an engine into the empty slot.
     let engine = {
         let _reviving = lock(&core.reviving);
@@ -344,7 +346,7 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
     }
     close_to_others(&folder);
     let live = core.index.load(Ordering::Acquire);
-    let mut ledger = lock(&core.ledger);
+    let mut ledger = core.ledger()?;
     let closed =
         Closed { sequence: ledger.sequence(), generations: accounts(&ledger), files: fingerprint(&folder)? };
     ledger.generations.clear();

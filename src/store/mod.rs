@@ -29,6 +29,7 @@ mod order;
 mod rebuild;
 mod registry;
 mod shelf;
+mod turnstile;
 mod writer;
 
 use std::{
@@ -51,7 +52,6 @@ use crate::{
     error::{Error, Result},
     flight,
     stats::Stats,
-    sync::lock,
 };
 
 /// One directory in which the results of any number of memos are remembered.
@@ -189,7 +189,7 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn clear(&self) -> Result<()> {
-        let mut writer = self.core().writer();
+        let mut writer = self.core().writer()?;
         let names = writer.ledger().names();
         let cleared = names.iter().map(|name| writer.forget(name)).fold(Ok(()), Result::and);
         writer.finish();
@@ -216,6 +216,9 @@ impl Store {
     /// ```
     pub fn sweep(&self) -> Result<Swept> {
         let core = self.core();
+        if core.directory.is_none() {
+            return Ok(Swept::default());
+        }
         let retired = chores::drop_retired(core, None)?;
         let expired = chores::drop_expired(core)?;
         let orphaned = chores::retire_orphans(core)?;
@@ -273,7 +276,7 @@ impl Store {
     /// ```
     #[must_use]
     pub fn memos(&self) -> Vec<String> {
-        lock(&self.core().ledger).names()
+        self.core().ledger().map_or_else(|_| Vec::new(), |ledger| ledger.names())
     }
 
     /// Forgets every entry of the memo `name`, of all its versions, open or not. Whether there was such a memo.
@@ -288,7 +291,7 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn remove_memo(&self, name: &str) -> Result<bool> {
-        let mut writer = self.core().writer();
+        let mut writer = self.core().writer()?;
         let known = writer.ledger().of_name(Some(name)).next().is_some();
         let forgotten = writer.forget(name);
         writer.finish();
@@ -381,15 +384,15 @@ impl Store {
         generation: GenerationId,
         row: &CatalogRow,
         bounds: Bounds,
-    ) -> (Shelf, Leaving) {
+    ) -> Result<(Shelf, Leaving)> {
         let owner = flight::fresh_owner();
         let name: Arc<str> = row.name.as_str().into();
         let core = self.core();
-        let mut writer = core.writer();
+        let mut writer = core.writer()?;
         if let Err(error) = writer.adopt(generation, row, owner, bounds) {
             writer.leaving.errors.push(error);
         }
-        (Shelf::new(Arc::clone(core), generation, name, owner), writer.release())
+        Ok((Shelf::new(Arc::clone(core), generation, name, owner), writer.release()))
     }
 }
 

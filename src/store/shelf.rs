@@ -18,7 +18,6 @@ use crate::{
         order::Tally,
         writer::{Entry, Place, Writer},
     },
-    sync::lock,
 };
 
 /// An entry whose computation took longer than this is flushed before its value is handed over: about a hundred
@@ -116,7 +115,7 @@ impl Shelf {
 
     /// Absent, or outdated when another generation of the memo has it.
     fn missing(&self, digest: &Digest) -> Result<Found> {
-        let ledger = lock(&self.core.ledger);
+        let ledger = self.core.ledger()?;
         let others: Vec<GenerationId> =
             ledger.of_name(Some(&self.memo)).map(|(id, _)| id).filter(|id| *id != self.generation).collect();
         if others.is_empty() {
@@ -195,7 +194,7 @@ impl Shelf {
 
     /// What came of a change, and the number of the engine that it was made in.
     fn write<T>(&self, change: impl FnOnce(&mut Writer<'_>, Place<'_>) -> Result<T>) -> Result<(u64, T)> {
-        let mut writer = self.core.writer();
+        let mut writer = self.core.writer()?;
         // Under the lock, where no engine takes the place of another.
         let engine = self.core.engine_number();
         let changed = change(&mut writer, self.place());
@@ -205,7 +204,7 @@ impl Shelf {
 
     /// The memo was dropped: nobody owns its entries in memory and its flights any more.
     pub(crate) fn release(&self) {
-        let mut writer = self.core.writer();
+        let Ok(mut writer) = self.core.writer() else { return };
         // That it was in use is only ever of use to an engine that works.
         let _ = writer.disown(self.generation, self.owner);
         writer.finish();

@@ -14,10 +14,7 @@
 //! memory tier forgets it, still under the lock. Whoever read before the change can no longer publish, whoever claims
 //! after it reads the new state.
 
-use std::{
-    sync::{Arc, MutexGuard},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Lifetime,
@@ -32,14 +29,14 @@ use crate::{
         engine::Tables,
         ledger::{GenerationId, Gone, Ledger},
         order::{Account, OrderRow, Tally},
+        turnstile::Inside,
     },
-    sync::lock,
 };
 
 /// The writer lock, held.
 pub(crate) struct Writer<'a> {
     pub(super) core: &'a Core,
-    pub(super) ledger: MutexGuard<'a, Ledger>,
+    pub(super) ledger: Inside<'a, Ledger>,
     /// Gathered under the lock, dropped and told after it.
     pub(super) leaving: Leaving,
 }
@@ -73,11 +70,11 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Core {
-    /// Waits for the writer lock.
-    pub(crate) fn writer(&self) -> Writer<'_> {
+    /// Waits for the writer lock, but not for ever.
+    pub(crate) fn writer(&self) -> Result<Writer<'_>> {
         // Before the lock: bringing the engine back takes it too.
         let _ = self.awake();
-        Writer { core: self, ledger: lock(&self.ledger), leaving: Leaving::default() }
+        Ok(Writer { core: self, ledger: self.ledger()?, leaving: Leaving::default() })
     }
 }
 

@@ -31,8 +31,8 @@ fn index(store: &Path) -> (u64, u64) {
     let numbers: Vec<u64> = folders
         .filter_map(|name| name.strip_prefix("index-").and_then(|number| number.parse().ok()))
         .collect();
-    assert_eq!(numbers.len(), 1, "{numbers:?}");
-    (fs::metadata(store.join(format!("index-{}/db", numbers[0]))).unwrap().len(), numbers[0])
+    let &[number] = numbers.as_slice() else { panic!("{numbers:?}") };
+    (fs::metadata(store.join(format!("index-{number}/db"))).unwrap().len(), number)
 }
 
 const MIB: u64 = 1 << 20;
@@ -255,7 +255,7 @@ fn nothing_is_lost_while_the_index_is_copied_again_and_again() {
         assert!(index(&bench.path()).1 > 5, "{:?}", index(&bench.path()));
         let check = |memo: &Memo<(u64, u64), u64>| {
             for (thread, key) in (0..4).flat_map(|thread| (0..7).map(move |key| (thread, key))) {
-                let (.., removed, value) = history(thread).filter(|step| step.1 == key).last().unwrap();
+                let (.., removed, value) = history(thread).rfind(|step| step.1 == key).unwrap();
                 assert_eq!(memo.get(&(thread, key)).unwrap(), (!removed).then_some(value), "{thread} {key}");
             }
             assert_eq!(memo.last_failure().map(|failure| failure.to_string()), None);

@@ -15,6 +15,7 @@ mod compaction;
 mod contained;
 mod directory;
 mod handles;
+mod hanging;
 mod history;
 mod identity;
 mod keys;
