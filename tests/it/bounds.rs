@@ -366,3 +366,39 @@ fn a_bound_that_is_far_lower_than_before_is_applied_in_stretches_that_let_others
     door.lock().unwrap().take();
     Ok(())
 }
+
+/// A value that weighs as much as twice a stretch of evictions, put between two stretches.
+#[test]
+fn no_put_takes_a_memo_that_is_over_its_bound_further_over() -> Result<(), Error> {
+    let bench = Bench::new();
+    let bytes = {
+        let memo = values("values").open(&bench.store())?;
+        for number in 0..2_000 {
+            memo.get_or_insert_with(&number.to_string(), || small("a"));
+        }
+        memo.stats().bytes
+    };
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let door: Arc<Mutex<Option<Store>>> = Arc::default();
+    let options = bench.options().observer({
+        let (door, seen) = (Arc::clone(&door), Arc::clone(&seen));
+        move |event| {
+            let Event::Evicted { memo: "values", .. } = event else { return };
+            let Some(store) = door.lock().unwrap().take() else { return };
+            let memo = values("values").open(&store).unwrap();
+            let before = memo.stats().bytes;
+            memo.get_or_insert_with("large", || vec![7; usize::try_from(bytes / 4).unwrap()]);
+            seen.lock().unwrap().push((before, memo.stats().bytes));
+        }
+    });
+    let store = options.open(bench.path())?;
+    *door.lock().unwrap() = Some(store.clone());
+    let memo = values("values").max_bytes(bytes / 3).open(&store)?;
+    assert!(memo.stats().bytes <= bytes / 3);
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(
+        matches!(seen.as_slice(), [(before, after)] if bytes / 3 < *before && after <= before),
+        "{seen:?}"
+    );
+    Ok(())
+}
