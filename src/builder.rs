@@ -214,6 +214,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let (memo, leaving) = self.open_anew(store, place, &shape, &mut live)?;
         drop(live);
         store.core().settle(leaving);
+        store.make_room(memo.name());
         Ok(memo)
     }
 
@@ -238,7 +239,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             ttl_millis: bounds.ttl_millis(),
         };
         let (cache_if, cache_if_type) = self.cache_if.unzip();
-        let (on_disk, leaving) = store.shelf(generation, &row, bounds);
+        let (on_disk, leaving) = store.shelf(generation, &row, bounds)?;
         let inner = Arc::new(Inner {
             shelf: on_disk,
             codec: Arc::new(self.codec),

@@ -61,6 +61,8 @@ pub enum Operation {
     BlobWrite,
     /// Reading a payload file.
     BlobRead,
+    /// Copying the index, when most of it is copied.
+    Compact,
 }
 
 /// How an operation fails.
@@ -86,7 +88,10 @@ struct Planted {
     /// Whether `faults` holds anything: one load is all that a program without faults pays.
     any: AtomicBool,
     faults: Mutex<Vec<(Operation, Fault)>>,
-    healed: Condvar,
+    /// How often somebody began to hang.
+    hangs: AtomicU64,
+    /// Faults were taken away, or somebody began to hang.
+    changed: Condvar,
 }
 
 impl Faults {
@@ -106,7 +111,15 @@ impl Faults {
     pub fn heal(&self) {
         self.planted().clear();
         self.0.any.store(false, Ordering::SeqCst);
-        self.0.healed.notify_all();
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until somebody hangs, for the first time since these faults were made.
+    pub fn await_hang(&self) {
+        let mut planted = self.planted();
+        while self.0.hangs.load(Ordering::SeqCst) == 0 {
+            planted = self.0.changed.wait(planted).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// The error that the operating system or the engine would give, or nothing.
@@ -118,7 +131,11 @@ impl Faults {
         loop {
             match planted.iter().find(|(planted, _)| *planted == operation).map(|(_, fault)| *fault) {
                 Some(Fault::Hang) => {
-                    planted = self.0.healed.wait(planted).unwrap_or_else(PoisonError::into_inner);
+                    self.0.hangs.fetch_add(1, Ordering::SeqCst);
+                    self.0.changed.notify_all();
+                    while planted.contains(&(operation, Fault::Hang)) {
+                        planted = self.0.changed.wait(planted).unwrap_or_else(PoisonError::into_inner);
+                    }
                 }
                 other => return other,
             }

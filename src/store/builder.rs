@@ -49,6 +49,7 @@ pub struct StoreBuilder {
     observer: Observer,
     clock: Clock,
     faults: Faults,
+    compacted_when: Option<(u64, u64)>,
 }
 
 /// What was set, as opposed to left at its default.
@@ -114,6 +115,13 @@ impl StoreBuilder {
     #[cfg(feature = "testing")]
     pub fn faults(mut self, faults: &Faults) -> Self {
         self.faults = faults.clone();
+        self
+    }
+
+    #[doc(hidden)]
+    #[cfg(feature = "testing")]
+    pub fn compacted_when(mut self, over: u64, times: u64) -> Self {
+        self.compacted_when = Some((over, times));
         self
     }
 
@@ -213,11 +221,9 @@ impl StoreBuilder {
             core.maintenance.recover();
         }
         // The bound may be lower than that of the last run.
-        let mut writer = core.writer();
-        if let Err(error) = writer.evict(None) {
-            writer.leaving.errors.push(error);
+        if let Err(error) = core.make_room(None) {
+            core.failed(&error);
         }
-        writer.finish();
         Ok(self.handle(core))
     }
 
@@ -238,6 +244,7 @@ impl StoreBuilder {
             observer: self.observer.clone(),
             clock: self.clock.clone(),
             faults: self.faults.clone(),
+            compacted_when: self.compacted_when,
         }
     }
 }

@@ -50,7 +50,7 @@ impl Writer<'_> {
                 self.drop_generation(retired)?;
             }
         }
-        self.evict(Some(&name))
+        Ok(())
     }
 
     /// The memo of `owner` lets go of its generation, which counts as used until now.

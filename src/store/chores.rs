@@ -1,5 +1,5 @@
-//! What may take long and can wait: counting after an unclean end, sweeping, retiring blobs that nobody knows. Done in
-//! stretches, so that writers get their turn in between.
+//! What may take long and can wait: counting after an unclean end, sweeping, retiring blobs that nobody knows, making the
+//! index smaller. Done in stretches, so that writers get their turn in between.
 
 use std::{fs, path::Path};
 
@@ -8,6 +8,7 @@ use crate::{
     record::BlobId,
     store::{
         blob::{self, Head},
+        compaction,
         core::Core,
         ledger::GenerationId,
         order::Tally,
@@ -22,17 +23,22 @@ pub(super) fn recover(core: &Core) {
     }
 }
 
+/// Makes an index longer than `from` smaller if that is worth it. That it failed is no failure of a call.
+pub(super) fn compact(core: &Core, from: u64) {
+    if let Err(error) = compaction::compact(core, from) {
+        core.failed(&error);
+    }
+}
+
 fn recount(core: &Core) -> Result<()> {
     let generations: Vec<(GenerationId, String)> = {
-        let writer = core.writer();
+        let writer = core.writer()?;
         writer.ledger().of_name(None).map(|(id, found)| (id, found.row.name.clone())).collect()
     };
     for (id, name) in generations {
-        while !core.maintenance.is_closing() && core.writer().recount(id)? {}
-        let mut writer = core.writer();
-        let evicted = writer.evict(Some(&name)).and_then(|()| writer.evict(None));
-        writer.finish();
-        evicted?;
+        while !core.maintenance.is_closing() && core.writer()?.recount(id)? {}
+        core.make_room(Some(&name))?;
+        core.make_room(None)?;
     }
     Ok(())
 }
@@ -40,7 +46,7 @@ fn recount(core: &Core) -> Result<()> {
 /// Drops the generations that another one took the place of.
 pub(super) fn drop_retired(core: &Core, name: Option<&str>) -> Result<Tally> {
     let mut dropped = Tally::default();
-    let mut writer = core.writer();
+    let mut writer = core.writer()?;
     let retired = writer.ledger().retired(name);
     let outcome =
         retired.into_iter().try_for_each(|id| writer.drop_generation(id).map(|tally| dropped.add(tally)));
@@ -51,11 +57,11 @@ pub(super) fn drop_retired(core: &Core, name: Option<&str>) -> Result<Tally> {
 /// Takes what has expired out of every generation, a stretch at a time so that others get their turn.
 pub(super) fn drop_expired(core: &Core) -> Result<Tally> {
     let mut dropped = Tally::default();
-    let generations: Vec<GenerationId> = core.writer().ledger().of_name(None).map(|(id, _)| id).collect();
+    let generations: Vec<GenerationId> = core.writer()?.ledger().of_name(None).map(|(id, _)| id).collect();
     for id in generations {
         let mut after = None;
         loop {
-            let mut writer = core.writer();
+            let mut writer = core.writer()?;
             let swept = writer.sweep(id, after, &mut dropped);
             writer.finish();
             after = swept?;
@@ -86,7 +92,7 @@ pub(super) fn retire_orphans(core: &Core) -> Result<Tally> {
 fn retire_orphan(core: &Core, path: &Path, id: BlobId) -> Result<Option<u64>> {
     let Some(trash) = core.trash() else { return Ok(None) };
     let head = Head::read(path);
-    let mut writer = core.writer();
+    let mut writer = core.writer()?;
     let known = match &head {
         Ok(head) => writer.owns_blob(head, id)?,
         Err(error) if error.is_corrupt() => false,

@@ -26,11 +26,13 @@ use crate::{
     stats::{Counters, Stats},
     store::{
         blob,
+        compaction::Growth,
         engine::{Engine, Health},
         ledger::{GenerationId, Ledger},
         lifecycle,
         maintenance::Maintenance,
         order::Tally,
+        turnstile::{Inside, Turnstile},
         unverified::Unverified,
         writer::Leaving,
     },
@@ -54,11 +56,12 @@ pub(crate) struct Core {
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_wait: Duration,
     pub(crate) maintenance: Maintenance,
+    pub(super) growth: Growth,
     /// The counters of every memo that is or was open, by name.
     pub(crate) memo_counters: Mutex<HashMap<String, Arc<Counters>>>,
     slot: RwLock<Slot>,
     /// The writer lock.
-    pub(super) ledger: Mutex<Ledger>,
+    pub(super) ledger: Turnstile<Ledger>,
     /// The number of the live index.
     pub(super) index: AtomicU64,
     /// Whether the live index must not be opened again.
@@ -113,6 +116,8 @@ pub(crate) struct Settings {
     pub(crate) observer: Observer,
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
+    /// Only ever set by tests: see [`Growth`].
+    pub(crate) compacted_when: Option<(u64, u64)>,
 }
 
 impl Core {
@@ -128,9 +133,10 @@ impl Core {
             max_bytes: settings.max_bytes,
             max_wait: settings.max_wait,
             maintenance: Maintenance::default(),
+            growth: Growth::new(settings.compacted_when),
             memo_counters: Mutex::default(),
             slot: RwLock::new(Slot::Closed),
-            ledger: Mutex::default(),
+            ledger: Turnstile::default(),
             index: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
             reviving: Mutex::new(()),
@@ -196,6 +202,26 @@ impl Core {
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Running(Arc::new(engine));
     }
 
+    /// The ledger, under the writer lock.
+    pub(super) fn ledger(&self) -> Result<Inside<'_, Ledger>> {
+        self.ledger.enter()
+    }
+
+    pub(super) fn is_running(&self, engine: &Arc<Engine>) -> bool {
+        self.engine().is_ok_and(|running| Arc::ptr_eq(&running, engine))
+    }
+
+    /// Puts an engine that holds the same in the place of `engine`, unless that is out of service by now. It counts as
+    /// the same one: what was written to the old one is in it, and stays.
+    pub(super) fn relieve(&self, engine: &Arc<Engine>, by: &Arc<Engine>) -> bool {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        let is_running = matches!(&*slot, Slot::Running(running) if Arc::ptr_eq(running, engine));
+        if is_running {
+            *slot = Slot::Running(Arc::clone(by));
+        }
+        is_running
+    }
+
     /// Takes the engine out of its slot for good.
     pub(super) fn stop(&self) -> Option<Arc<Engine>> {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
@@ -234,8 +260,7 @@ impl Core {
     pub(crate) fn minded<T>(&self, engine: &Arc<Engine>, outcome: Result<T>) -> Result<T> {
         outcome.inspect_err(|error| {
             let health = engine.health();
-            let current = || self.engine().is_ok_and(|running| Arc::ptr_eq(&running, engine));
-            if health != Health::Sound && current() {
+            if health != Health::Sound && self.is_running(engine) {
                 self.condemned.fetch_or(health == Health::Damaged, Ordering::AcqRel);
                 self.rest(error);
             }
@@ -335,7 +360,7 @@ impl Core {
 
     /// Live entries of every generation, and their bytes; nothing of those that cannot be read.
     pub(crate) fn count_all(&self) -> Tally {
-        let mut writer = self.writer();
+        let Ok(mut writer) = self.writer() else { return Tally::default() };
         let generations: Vec<GenerationId> = writer.ledger().of_name(None).map(|(id, _)| id).collect();
         let mut held = Tally::default();
         for id in generations {

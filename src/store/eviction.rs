@@ -6,18 +6,53 @@ use crate::{
     clock::Timestamp,
     error::Result,
     store::{
+        core::Core,
         engine::Tables,
         ledger::GenerationId,
         order::{OrderRow, Rank, Tally},
         writer::{Place, Writer},
     },
+    sync::thread,
 };
 
 /// How many rows are walked in one stretch: about a millisecond under the lock.
 const STRETCH: usize = 1_000;
 
+/// How many entries leave under one lock: about 5 ms.
+const LEAVING: u64 = 256;
+
 /// How many rows are read ahead when the oldest must leave: 0.2 us each, where finding the first one takes 2 us.
 const AHEAD: usize = 64;
+
+impl Core {
+    /// Takes out what is over the bounds of a memo, or of the store. Writers get their turn in between.
+    pub(crate) fn make_room(&self, name: Option<&str>) -> Result<()> {
+        loop {
+            let mut writer = self.writer()?;
+            let made = writer.evict(name, None);
+            writer.finish();
+            if made? {
+                return Ok(());
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Counts the rest of a memo that an unclean end left uncounted, and makes the room that could not be made so far.
+    pub(crate) fn recount(&self, name: &str) -> Result<()> {
+        let generations: Vec<GenerationId> = {
+            let writer = self.writer()?;
+            if writer.ledger.tally(Some(name)).is_some() {
+                return Ok(());
+            }
+            writer.ledger.of_name(Some(name)).map(|(id, _)| id).collect()
+        };
+        for id in generations {
+            while self.writer()?.recount(id)? {}
+        }
+        self.make_room(Some(name))
+    }
+}
 
 /// The key of the last row that a walk has seen.
 pub(crate) type Seen = Option<[u8; 8]>;
@@ -26,7 +61,10 @@ impl Writer<'_> {
     /// Makes room until the entries of `name`, or of the whole store, are within the bounds. Expired entries leave
     /// first, then those of retired generations, then the oldest insertion. Nothing leaves while a recount goes on: it
     /// evicts when it ends.
-    pub(crate) fn evict(&mut self, name: Option<&str>) -> Result<()> {
+    ///
+    /// Whether it is done. Else so many have left that the lock had better be given back; a put goes on until there is
+    /// no more than there was `before` it, so that no put takes a memo further over its bound.
+    pub(crate) fn evict(&mut self, name: Option<&str>, before: Option<Tally>) -> Result<bool> {
         let (max_entries, max_bytes) = match name {
             None => (None, self.core.max_bytes),
             Some(name) => {
@@ -35,13 +73,19 @@ impl Writer<'_> {
             }
         };
         if max_entries.is_none() && max_bytes.is_none() {
-            return Ok(());
+            return Ok(true);
         }
-        while self.ledger.tally(name).is_some_and(|tally| tally.exceeds(max_entries, max_bytes)) {
+        let mut left = 0;
+        while let Some(tally) = self.ledger.tally(name).filter(|tally| tally.exceeds(max_entries, max_bytes))
+        {
+            if left >= LEAVING && before.is_none_or(|before| tally.is_within(before)) {
+                return Ok(false);
+            }
             let Some((generation, row)) = self.next_to_leave(name)? else { break };
             self.expel(generation, &row, true)?;
+            left += 1;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn next_to_leave(&mut self, name: Option<&str>) -> Result<Option<(GenerationId, OrderRow)>> {
@@ -175,18 +219,6 @@ impl Writer<'_> {
         let rows = self.with_tables(id, |_, tables| stretch(tables, Some(OrderRow::key(counted))))?;
         self.account(id, |account| account.count(&rows));
         Ok(!rows.is_empty())
-    }
-
-    /// Counts the rest of a memo that an unclean end left uncounted, and makes the room that could not be made so far.
-    pub(crate) fn recount_all(&mut self, name: &str) -> Result<()> {
-        if self.ledger.tally(Some(name)).is_some() {
-            return Ok(());
-        }
-        let generations: Vec<GenerationId> = self.ledger.of_name(Some(name)).map(|(id, _)| id).collect();
-        for id in generations {
-            while self.recount(id)? {}
-        }
-        self.evict(Some(name))
     }
 
     /// How many rows of a generation are live now. Walks over the expired ones, all of which are at the front unless

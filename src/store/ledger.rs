@@ -105,6 +105,17 @@ pub(crate) struct Ledger {
     pub(crate) generations: BTreeMap<GenerationId, Generation>,
     /// Of the memos that were opened by this process, by name.
     pub(crate) bounds: HashMap<String, Bounds>,
+    /// What left the index since a copy of it was begun; `None` while none is made.
+    pub(crate) journal: Option<Vec<Gone>>,
+}
+
+/// What left the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// The row of that sequence, with its record if that had not been replaced.
+    Row(GenerationId, u64),
+    /// Everything of a generation.
+    All(GenerationId),
 }
 
 impl Ledger {
@@ -124,6 +135,20 @@ impl Ledger {
 
     pub(crate) fn sequence(&self) -> u64 {
         self.next_sequence
+    }
+
+    /// The row of that sequence is gone.
+    pub(crate) fn removed(&mut self, id: GenerationId, sequence: u64, size: u64) {
+        self.note(Gone::Row(id, sequence));
+        if let Some(generation) = self.generations.get_mut(&id) {
+            generation.account.removed(sequence, size);
+        }
+    }
+
+    pub(crate) fn note(&mut self, gone: Gone) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(gone);
+        }
     }
 
     pub(crate) fn bounds_of(&self, name: &str) -> Bounds {

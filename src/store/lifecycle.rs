@@ -21,7 +21,7 @@ use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
     store::{
-        blob,
+        blob, compaction,
         core::Core,
         engine::{self, Engine},
         ledger::{CatalogRow, Generation, GenerationId, Ledger},
@@ -83,8 +83,13 @@ fn refuse_link(path: &Path) -> Result<()> {
     }
 }
 
-fn index_name(number: u64) -> String {
+pub(super) fn index_name(number: u64) -> String {
     format!("index-{number}")
+}
+
+/// A number that was never used.
+pub(super) fn unused_index(directory: &Path) -> u64 {
+    indexes(directory).into_iter().max().unwrap_or(0) + 1
 }
 
 /// The numbers of all index folders.
@@ -113,6 +118,9 @@ pub(super) fn start(core: &Core) -> Result<bool> {
         blob::make_folder(&directory.join(folder))?;
     }
     discard_leftovers(core, &directory);
+    if core.index.load(Ordering::Acquire) == 0 && !state.fresh {
+        discard_copies(&directory, state.index);
+    }
     for _ in 0..2 {
         match state.open(core, &directory) {
             Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
@@ -139,6 +147,13 @@ fn discard_leftovers(core: &Core, directory: &Path) {
         if core.index.load(Ordering::Acquire) == 0 || !name.to_string_lossy().starts_with("draft-") {
             core.discard(Some(file.path()));
         }
+    }
+}
+
+/// An index that comes behind the one that MANIFEST names is a copy that was never finished.
+fn discard_copies(directory: &Path, live: u64) {
+    for number in indexes(directory).into_iter().filter(|number| *number > live) {
+        let _ = fs::remove_dir_all(directory.join(index_name(number)));
     }
 }
 
@@ -181,10 +196,9 @@ impl State {
         }
     }
 
-    /// A number that was never used.
+    /// Under a number that was never used.
     fn fresh(directory: &Path) -> Self {
-        let index = indexes(directory).into_iter().max().unwrap_or(0) + 1;
-        Self { index, closed: Some(Closed::default()), unclean: true, fresh: true }
+        Self { index: unused_index(directory), closed: Some(Closed::default()), unclean: true, fresh: true }
     }
 
     fn open(&self, core: &Core, directory: &Path) -> Result<bool> {
@@ -198,7 +212,8 @@ impl State {
         blob::make_folder(&folder)?;
         let engine = Engine::open(&folder, &core.faults)?;
         close_to_others(&folder);
-        let mut ledger = lock(&core.ledger);
+        // No fault of this index: it is tried again later.
+        let mut ledger = core.ledger().map_err(|error| error.with_kind(Kind::Io))?;
         let mut loaded = self.load(&engine, &ledger)?;
         if self.fresh {
             rebuild(core, &engine, &mut loaded)?;
@@ -279,10 +294,10 @@ fn last_row(engine: &Engine, id: GenerationId) -> Result<Option<OrderRow>> {
 
 /// sled makes its files for everybody to read.
 #[cfg(not(unix))]
-fn close_to_others(_: &Path) {}
+pub(super) fn close_to_others(_: &Path) {}
 
 #[cfg(unix)]
-fn close_to_others(folder: &Path) {
+pub(super) fn close_to_others(folder: &Path) {
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {
         let mode = if file.path().is_dir() { 0o700 } else { 0o600 };
         let _ = fs::set_permissions(file.path(), fs::Permissions::from_mode(mode));
@@ -293,10 +308,11 @@ fn close_to_others(folder: &Path) {
 /// once, on the maintenance thread.
 pub(super) fn shut(core: &Core) -> Result<()> {
     core.mark_closed();
-    let mut writer = core.writer();
     // Lost with an engine that does not work, and of no use then.
-    let _ = writer.touch_all();
-    writer.finish();
+    if let Ok(mut writer) = core.writer() {
+        let _ = writer.touch_all();
+        writer.finish();
+    }
     // A revival that is under way would put an engine into the empty slot.
     let engine = {
         let _reviving = lock(&core.reviving);
@@ -323,13 +339,14 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
     }
     engine.flush()?;
     let written = engine.was_written();
+    let (engine, folder) = compacted(core, engine, directory, folder);
     engine.close(&folder)?;
     if written {
         engine::settle(&folder)?;
     }
     close_to_others(&folder);
     let live = core.index.load(Ordering::Acquire);
-    let mut ledger = lock(&core.ledger);
+    let mut ledger = core.ledger()?;
     let closed =
         Closed { sequence: ledger.sequence(), generations: accounts(&ledger), files: fingerprint(&folder)? };
     ledger.generations.clear();
@@ -339,6 +356,23 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
         let _ = fs::remove_dir_all(directory.join(index_name(old)));
     }
     Ok(())
+}
+
+/// A smaller copy of the index, if that is worth it; else the index itself.
+fn compacted(core: &Core, engine: Engine, directory: &Path, folder: PathBuf) -> (Engine, PathBuf) {
+    let copied = if engine.was_written() { compaction::before_close(core, &engine) } else { Ok(None) };
+    match copied {
+        Ok(Some(copy)) => {
+            // Everything is in the copy: what becomes of the old one is of no interest.
+            let _ = engine.close(&folder);
+            (copy, core.index_directory(directory))
+        }
+        Ok(None) => (engine, folder),
+        Err(error) => {
+            core.failed(&error);
+            (engine, folder)
+        }
+    }
 }
 
 fn accounts(ledger: &Ledger) -> BTreeMap<String, (Tally, bool)> {

@@ -16,7 +16,7 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{chores, core::Core, lifecycle},
+    store::{chores, compaction, core::Core, lifecycle},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread},
 };
 
@@ -52,6 +52,7 @@ struct Orders {
     unlink: bool,
     recover: bool,
     verify: bool,
+    compact: bool,
     /// How many flushes were asked for, and how many of these were answered.
     flushes: (u64, u64),
     /// The last flushes that failed, by the tickets that they answered.
@@ -63,6 +64,11 @@ struct Orders {
 }
 
 impl Orders {
+    /// Whether there is work for the tidying thread.
+    fn has_chores(&self) -> bool {
+        self.unlink || self.recover || self.verify || self.compact
+    }
+
     fn is_idle(&self) -> bool {
         self.stirred.is_none() && !self.close && self.flushes.0 == self.flushes.1
     }
@@ -243,17 +249,16 @@ impl Maintenance {
     fn tidy(&self, core: &Core) {
         loop {
             let mut orders = lock(&self.orders);
-            while !orders.unlink && !orders.recover && !orders.verify && !orders.close {
+            while !orders.has_chores() && !orders.close {
                 orders = self.called.wait(orders).unwrap_or_else(PoisonError::into_inner);
             }
             if orders.close {
                 return;
             }
-            let (unlink, recovers, verifies) = (
-                std::mem::take(&mut orders.unlink),
-                std::mem::take(&mut orders.recover),
-                std::mem::take(&mut orders.verify),
-            );
+            let unlink = std::mem::take(&mut orders.unlink);
+            let recovers = std::mem::take(&mut orders.recover);
+            let verifies = std::mem::take(&mut orders.verify);
+            let compacts = std::mem::take(&mut orders.compact);
             drop(orders);
             core.bury_engines();
             if unlink {
@@ -264,6 +269,9 @@ impl Maintenance {
             }
             if verifies {
                 core.verify_waiting();
+            }
+            if compacts {
+                chores::compact(core, compaction::LARGE);
             }
         }
     }
@@ -292,8 +300,10 @@ impl Maintenance {
 
     fn answer_flushes(&self, core: &Core, ticket: u64) {
         let flushed = core.flush_now().err().filter(|error| error.kind() != Kind::Closed);
-        if let Some(error) = &flushed {
-            core.failed(error);
+        match &flushed {
+            Some(error) => core.failed(error),
+            None if compaction::is_due(core) => self.call(|orders| orders.compact = true),
+            None => {}
         }
         if !self.is_worker() {
             return;

@@ -3,7 +3,7 @@
 //! * **Purpose.** Many memos, one index, one lock, one budget of memory, one bound on bytes.
 //! * **Flow.** [`Store`] and [`StoreBuilder`] are the doors; `core` is what their handles share; `shelf` is what a memo
 //!   sees; `writer` and `eviction` are the changes, `ledger` and `order` the accounts they keep; `engine` and `blob` are
-//!   where the bytes go; `lifecycle` opens and closes, `manifest` says how it was left, `maintenance` is the thread,
+//!   where the bytes go; `compaction` gives their space back; `lifecycle` opens and closes, `manifest` says how it was left, `maintenance` is the thread,
 //!   `registry` all stores of the process.
 //! * **Locking.** LOCK keeps other processes out, the registry other handles of this one. In the process: the writer
 //!   lock, then the flight table, then a shard of the memory tier. No code of the user runs under any of them.
@@ -16,6 +16,7 @@ mod blob;
 mod builder;
 mod catalog;
 mod chores;
+mod compaction;
 mod core;
 mod engine;
 mod eviction;
@@ -28,6 +29,7 @@ mod order;
 mod rebuild;
 mod registry;
 mod shelf;
+mod turnstile;
 mod unverified;
 mod writer;
 
@@ -51,7 +53,6 @@ use crate::{
     error::{Error, Result},
     flight,
     stats::Stats,
-    sync::lock,
 };
 
 /// One directory in which the results of any number of memos are remembered.
@@ -189,18 +190,21 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn clear(&self) -> Result<()> {
-        let mut writer = self.core().writer();
+        let mut writer = self.core().writer()?;
         let names = writer.ledger().names();
         let cleared = names.iter().map(|name| writer.forget(name)).fold(Ok(()), Result::and);
         writer.finish();
         cleared?;
-        self.core().flush()
+        self.core().flush()?;
+        chores::compact(self.core(), compaction::EMPTIED);
+        Ok(())
     }
 
     /// Takes away what is of no use any more: expired entries, generations of another version or shape of their memo,
     /// payload files that a crash left behind.
     ///
-    /// Reading never deletes, so what expired takes space until a bound, or this, takes it away.
+    /// Reading never deletes, so what expired takes space until a bound, or this, takes it away. An index over 32 MiB of
+    /// which less than a tenth is in use is copied into a smaller one, while other calls go on.
     ///
     /// # Errors
     ///
@@ -213,11 +217,15 @@ impl Store {
     /// ```
     pub fn sweep(&self) -> Result<Swept> {
         let core = self.core();
+        if core.directory.is_none() {
+            return Ok(Swept::default());
+        }
         let retired = chores::drop_retired(core, None)?;
         let expired = chores::drop_expired(core)?;
         let orphaned = chores::retire_orphans(core)?;
         core.unlink_rubbish();
         core.flush()?;
+        chores::compact(core, compaction::LARGE);
         let bytes = retired.bytes + expired.bytes + orphaned.bytes;
         Ok(Swept { expired: expired.entries, retired: retired.entries, orphaned: orphaned.entries, bytes })
     }
@@ -269,7 +277,7 @@ impl Store {
     /// ```
     #[must_use]
     pub fn memos(&self) -> Vec<String> {
-        lock(&self.core().ledger).names()
+        self.core().ledger().map_or_else(|_| Vec::new(), |ledger| ledger.names())
     }
 
     /// Forgets every entry of the memo `name`, of all its versions, open or not. Whether there was such a memo.
@@ -284,7 +292,7 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn remove_memo(&self, name: &str) -> Result<bool> {
-        let mut writer = self.core().writer();
+        let mut writer = self.core().writer()?;
         let known = writer.ledger().of_name(Some(name)).next().is_some();
         let forgotten = writer.forget(name);
         writer.finish();
@@ -356,6 +364,13 @@ impl Store {
         self.core().directory.as_deref()
     }
 
+    /// The bounds may be lower than those of the last run.
+    pub(crate) fn make_room(&self, name: &str) {
+        if let Err(error) = self.core().make_room(Some(name)) {
+            self.core().failed(&error);
+        }
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.core
     }
@@ -370,15 +385,15 @@ impl Store {
         generation: GenerationId,
         row: &CatalogRow,
         bounds: Bounds,
-    ) -> (Shelf, Leaving) {
+    ) -> Result<(Shelf, Leaving)> {
         let owner = flight::fresh_owner();
         let name: Arc<str> = row.name.as_str().into();
         let core = self.core();
-        let mut writer = core.writer();
+        let mut writer = core.writer()?;
         if let Err(error) = writer.adopt(generation, row, owner, bounds) {
             writer.leaving.errors.push(error);
         }
-        (Shelf::new(Arc::clone(core), generation, name, owner), writer.release())
+        Ok((Shelf::new(Arc::clone(core), generation, name, owner), writer.release()))
     }
 }
 

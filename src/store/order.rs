@@ -76,6 +76,10 @@ impl Tally {
         self.bytes = self.bytes.saturating_sub(size);
     }
 
+    pub(crate) fn is_within(&self, other: Self) -> bool {
+        self.entries <= other.entries && self.bytes <= other.bytes
+    }
+
     pub(crate) fn exceeds(&self, max_entries: Option<u64>, max_bytes: Option<u64>) -> bool {
         max_entries.is_some_and(|bound| self.entries > bound)
             || max_bytes.is_some_and(|bound| self.bytes > bound)

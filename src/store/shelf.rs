@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Kind, Result},
     flight::Claim,
     key::Digest,
-    record::{Body, Record},
+    record::{BlobId, Body, Record},
     stats::Reason,
     store::{
         blob::{self, Draft, Expected, Finished},
@@ -22,7 +22,6 @@ use crate::{
         order::Tally,
         writer::{Entry, Place, Writer},
     },
-    sync::lock,
 };
 
 /// An entry whose computation took longer than this is flushed before its value is handed over: about a hundred
@@ -88,13 +87,18 @@ impl Shelf {
                 return Ok(Found::Missing(Reason::Expired));
             }
             let (lifetime, compute_time) = (record.lifetime, record.compute_time);
-            match self.payload(digest, &record, &bytes) {
-                Ok(Some((payload, file))) => {
-                    return Ok(Found::Item(Item { payload, file, lifetime, compute_time }));
+            let item = |payload, file| Ok(Found::Item(Item { payload, file, lifetime, compute_time }));
+            match record.body {
+                Body::Inline(_) => {
+                    let range = record.inline_range(bytes.len());
+                    return item(Payload::new(bytes, range), None);
                 }
-                Ok(None) => {}
-                Err(error) if error.is_corrupt() => return Ok(Found::Damaged(error)),
-                Err(error) => return Err(error),
+                Body::Blob { id, length } => match self.blob(digest, record.sequence, id, length) {
+                    Ok(Some((payload, file))) => return item(payload, Some(file)),
+                    Ok(None) => {}
+                    Err(error) if error.is_corrupt() => return Ok(Found::Damaged(error)),
+                    Err(error) => return Err(error),
+                },
             }
             let Some(again) = self.record(digest)? else { return Ok(Found::Missing(Reason::Absent)) };
             bytes = again;
@@ -118,28 +122,24 @@ impl Shelf {
         self.core.minded(&engine, read)
     }
 
-    /// The payload, and its file if it has one. `None` when that is gone.
-    fn payload(
+    /// A payload and the file that it lies in. `None` when that is gone.
+    fn blob(
         &self,
         digest: &Digest,
-        record: &Record<'_>,
-        bytes: &Bytes,
-    ) -> Result<Option<(Payload, Option<PathBuf>)>> {
-        let Body::Blob { id, length } = record.body else {
-            let payload = Payload::new(bytes.clone(), record.inline_range(bytes.len()));
-            return Ok(Some((payload, None)));
-        };
+        sequence: u64,
+        id: BlobId,
+        length: u64,
+    ) -> Result<Option<(Payload, PathBuf)>> {
         let Some(path) = self.core.path(&format!("blobs/{}/{id}", self.generation)) else { return Ok(None) };
-        let expected =
-            Expected { generation: self.generation.0, digest: *digest, sequence: record.sequence, length };
+        let expected = Expected { generation: self.generation.0, digest: *digest, sequence, length };
         let known = self.core.unverified.seal(&path);
         let read = blob::read(&path, &expected, known, &self.core.faults)?;
-        Ok(read.map(|payload| (payload, Some(path))))
+        Ok(read.map(|payload| (payload, path)))
     }
 
     /// Absent, or outdated when another generation of the memo has it.
     fn missing(&self, digest: &Digest) -> Result<Found> {
-        let ledger = lock(&self.core.ledger);
+        let ledger = self.core.ledger()?;
         let others: Vec<GenerationId> =
             ledger.of_name(Some(&self.memo)).map(|(id, _)| id).filter(|id| *id != self.generation).collect();
         if others.is_empty() {
@@ -181,10 +181,10 @@ impl Shelf {
             return Err(blob::oversize(limit));
         }
         let (engine, put) = self.write(|writer, place| {
+            let before = [Some(place.memo), None].map(|name| (name, writer.ledger().tally(name)));
             let put = writer.put(place, entry, payload, claim)?;
-            if put {
-                writer.evict(Some(place.memo))?;
-                writer.evict(None)?;
+            for (name, before) in before.into_iter().filter(|_| put) {
+                writer.evict(name, before)?;
             }
             Ok(put)
         })?;
@@ -207,16 +207,13 @@ impl Shelf {
 
     /// Live entries and their bytes, within the bounds also when an unclean end left them uncounted.
     pub(crate) fn count(&self) -> Result<Tally> {
-        self.write(|writer, place| {
-            writer.recount_all(place.memo)?;
-            writer.count_live(place.generation)
-        })
-        .map(|(_, tally)| tally)
+        self.core.recount(&self.memo)?;
+        self.write(|writer, place| writer.count_live(place.generation)).map(|(_, tally)| tally)
     }
 
     /// What came of a change, and the number of the engine that it was made in.
     fn write<T>(&self, change: impl FnOnce(&mut Writer<'_>, Place<'_>) -> Result<T>) -> Result<(u64, T)> {
-        let mut writer = self.core.writer();
+        let mut writer = self.core.writer()?;
         // Under the lock, where no engine takes the place of another.
         let engine = self.core.engine_number();
         let changed = change(&mut writer, self.place());
@@ -226,7 +223,7 @@ impl Shelf {
 
     /// The memo was dropped: nobody owns its entries in memory and its flights any more.
     pub(crate) fn release(&self) {
-        let mut writer = self.core.writer();
+        let Ok(mut writer) = self.core.writer() else { return };
         // That it was in use is only ever of use to an engine that works.
         let _ = writer.disown(self.generation, self.owner);
         writer.finish();

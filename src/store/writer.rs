@@ -14,10 +14,7 @@
 //! memory tier forgets it, still under the lock. Whoever read before the change can no longer publish, whoever claims
 //! after it reads the new state.
 
-use std::{
-    sync::{Arc, MutexGuard},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Lifetime,
@@ -30,16 +27,16 @@ use crate::{
         blob::{self, Finished, Head},
         core::Core,
         engine::Tables,
-        ledger::{GenerationId, Ledger},
+        ledger::{GenerationId, Gone, Ledger},
         order::{Account, OrderRow, Tally},
+        turnstile::Inside,
     },
-    sync::lock,
 };
 
 /// The writer lock, held.
 pub(crate) struct Writer<'a> {
     pub(super) core: &'a Core,
-    pub(super) ledger: MutexGuard<'a, Ledger>,
+    pub(super) ledger: Inside<'a, Ledger>,
     /// Gathered under the lock, dropped and told after it.
     pub(super) leaving: Leaving,
 }
@@ -73,11 +70,11 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Core {
-    /// Waits for the writer lock.
-    pub(crate) fn writer(&self) -> Writer<'_> {
+    /// Waits for the writer lock, but not for ever.
+    pub(crate) fn writer(&self) -> Result<Writer<'_>> {
         // Before the lock: bringing the engine back takes it too.
         let _ = self.awake();
-        Writer { core: self, ledger: lock(&self.ledger), leaving: Leaving::default() }
+        Ok(Writer { core: self, ledger: self.ledger()?, leaving: Leaving::default() })
     }
 }
 
@@ -212,7 +209,7 @@ impl Writer<'_> {
         size: u64,
     ) -> Result<()> {
         tables.order.remove(&OrderRow::key(sequence))?;
-        self.account(place.generation, |account| account.removed(sequence, size));
+        self.ledger.removed(place.generation, sequence, size);
         Ok(())
     }
 
@@ -265,8 +262,8 @@ impl Writer<'_> {
             (None, Some(record)) => {
                 self.drop_row(tables, place, record.sequence, record_size(record, Some(&bytes), place.memo))?;
             }
-            // Its row is found to lead nowhere when its turn comes.
-            (None, None) => {}
+            // Its row is found to lead nowhere when its turn comes. Which one that is nobody knows.
+            (None, None) => self.ledger.note(Gone::All(place.generation)),
         }
         Ok(true)
     }
@@ -289,6 +286,8 @@ impl Writer<'_> {
             return Ok(Tally::default());
         }
         let engine = self.core.engine()?;
+        // First: a clear that fails half way counts as one.
+        self.ledger.note(Gone::All(generation));
         if let (Some(folder), Some(trash)) =
             (self.core.path(&format!("blobs/{generation}")), self.core.trash())
         {

@@ -1,7 +1,9 @@
 //! One process at a time: the others are told, or wait.
 
 use std::{
+    env, fs,
     path::Path,
+    process::Command,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -20,6 +22,7 @@ pub const CLAIMS: &[Claim] = &[
     ("locks::a_second_process_waits_until_the_first_closes", second_waits),
     ("locks::a_process_that_was_killed_blocks_nobody", killed_blocks_nobody),
     ("locks::open_or_temporary_works_beside_another_process_and_says_why", temporary_works),
+    ("locks::a_store_that_finds_no_directory_at_all_remembers_in_memory_and_says_why", memory_works),
 ];
 
 /// Keeps the store open until it is released, then closes it.
@@ -29,6 +32,30 @@ pub fn hold() {
     say("held");
     wait_for_release();
     store.close().unwrap();
+}
+
+/// Below a file nothing can be made, and there is no temporary directory either.
+pub fn nowhere() {
+    let store = Store::open_or_temporary(directory());
+    assert!(store.path().is_none() && store.last_failure().unwrap().is_io(), "{:?}", store.last_failure());
+    let memo: Values = Memo::builder("values").max_entries(2).open(&store).unwrap();
+    for key in 0..3 {
+        assert_eq!(memo.get_or_insert_with(&key, || value(key, 0)), value(key, 0));
+        assert_eq!(memo.get_or_insert_with(&key, || panic!("it is in memory")), value(key, 0));
+    }
+    // What is asked to survive the process cannot.
+    let error = memo.insert(&9, &value(9, 0)).unwrap_err();
+    assert!(error.to_string().contains("no directory, results are kept in memory only"), "{error}");
+    assert_eq!(memo.get(&9).unwrap(), None);
+    memo.remove(&0).unwrap();
+    assert_eq!(memo.get(&0).unwrap(), None);
+    memo.clear().unwrap();
+    assert_eq!(memo.get(&1).unwrap(), None);
+    assert_eq!(memo.get_or_insert_with(&1, || value(1, 1)), value(1, 1));
+    store.flush().unwrap();
+    store.sweep().unwrap();
+    store.close().unwrap();
+    say("done");
 }
 
 fn holder(directory: &Path) -> Child {
@@ -94,4 +121,14 @@ fn temporary_works() {
     assert!(holder.end().0.success());
     let (_store, memo) = values::open(directory.path());
     assert_eq!(memo.get(&0).unwrap(), Some(value(0, 0)), "the first process had its store to itself");
+}
+
+fn memory_works() {
+    let bench = tempfile::tempdir().unwrap();
+    let file = bench.path().join("file");
+    fs::write(&file, "of the user").unwrap();
+    let mut command = Command::new(env::current_exe().unwrap());
+    let mut child = Child::spawn(command.env("TMPDIR", file.join("below")), "nowhere", &file.join("store"));
+    child.expect("done");
+    assert!(child.end().0.success());
 }

@@ -40,8 +40,10 @@ fn main() -> ExitCode {
         "flush" => kills::flush(),
         "compute slowly" => kills::compute_slowly(),
         "hold" => locks::hold(),
+        "nowhere" => locks::nowhere(),
         "fill and hold" => modes::fill_and_hold(),
         "soak" => soak::play(),
+        "soak with copies" => soak::play_copying(),
         other => panic!("nobody plays {other}"),
     }
     ExitCode::SUCCESS

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use memolith::{Memo, Store};
+use memolith::{Memo, Store, StoreBuilder};
 
 use crate::{
     child::{self, Child, say, seed, wait_for_release},
@@ -16,14 +16,26 @@ use crate::{
     values::{Rolls, Values, is_blob, value, version_of},
 };
 
-pub const CLAIMS: &[Claim] = &[("soak::a_kill_at_any_moment_costs_nothing_that_was_acknowledged", survives)];
+pub const CLAIMS: &[Claim] = &[
+    ("soak::a_kill_at_any_moment_costs_nothing_that_was_acknowledged", survives),
+    ("soak::a_kill_while_the_index_is_copied_costs_nothing_that_was_acknowledged", survives_copies),
+];
 
 /// Of each thread, before the store is closed.
 const OPERATIONS: u64 = 300;
 
 pub fn play() {
+    play_in(Store::builder());
+}
+
+/// Every flush has the index copied.
+pub fn play_copying() {
+    play_in(Store::builder().compacted_when(0, 0));
+}
+
+fn play_in(options: StoreBuilder) {
     say("opening");
-    let store = ticking(|| Store::open(child::directory()).unwrap());
+    let store = ticking(|| options.open(child::directory()).unwrap());
     let memo = bounded(&store);
     say("opened");
     thread::scope(|scope| {
@@ -103,12 +115,23 @@ impl Moment {
 
 /// B117, B126
 fn survives() {
-    let rounds = if std::env::var_os("MEMOLITH_SOAK").is_some() { 1_000 } else { 25 };
+    survives_as("soak", if is_long() { 1_000 } else { 25 });
+}
+
+fn survives_copies() {
+    survives_as("soak with copies", if is_long() { 1_000 } else { 25 });
+}
+
+fn is_long() -> bool {
+    std::env::var_os("MEMOLITH_SOAK").is_some()
+}
+
+fn survives_as(role: &str, rounds: u64) {
     let (mut rolls, mut required, mut looks) = (Rolls(1), 0, 0);
     let mut bench = (tempfile::tempdir().unwrap(), History::new());
     for round in 1..=rounds {
         let (directory, history) = &mut bench;
-        live_and_be_killed(directory.path(), round, history, &Moment::by_chance(&mut rolls));
+        live_and_be_killed(role, directory.path(), round, history, &Moment::by_chance(&mut rolls));
         // Some are opened again, and killed again, before anybody looks.
         if rolls.below(3) > 0 {
             looks += 1;
@@ -121,8 +144,8 @@ fn survives() {
     assert!(required > looks * 5, "next to nothing had to be there: {required} entries at {looks} looks");
 }
 
-fn live_and_be_killed(directory: &Path, seed: u64, history: &mut History, moment: &Moment) {
-    let mut child = Child::play("soak", directory, seed);
+fn live_and_be_killed(role: &str, directory: &Path, seed: u64, history: &mut History, moment: &Moment) {
+    let mut child = Child::play(role, directory, seed);
     let mut left = None;
     while let Some(line) = child.line() {
         history.tell(&line);

@@ -1,7 +1,7 @@
 //! The bounds hold on disk, and what leaves for them is the oldest insertion.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering::SeqCst},
 };
 
@@ -327,5 +327,78 @@ fn a_lowered_bound_of_the_store_is_obeyed_at_open() -> Result<(), Error> {
     assert!(store.stats().bytes <= bound, "{} bytes", store.stats().bytes);
     let [one, other] = open(&store);
     assert_eq!((kept(&one, "abc", small), kept(&other, "def", small)), (String::new(), "ef".into()));
+    Ok(())
+}
+
+/// Another memo is written to, and this one too, between one stretch of evictions and the next.
+#[test]
+fn a_bound_that_is_far_lower_than_before_is_applied_in_stretches_that_let_others_write() -> Result<(), Error>
+{
+    let bench = Bench::new();
+    {
+        let memo = plain(&bench.store(), "numbers");
+        (0..2_000).for_each(|number| miss!(memo, number.to_string().as_str() => number));
+    }
+    let stretches = Arc::new(Mutex::new(Vec::new()));
+    let door: Arc<Mutex<Option<Store>>> = Arc::default();
+    let store = bench.options().observer({
+        let (door, stretches) = (Arc::clone(&door), Arc::clone(&stretches));
+        move |event| {
+            let Event::Evicted { memo: "numbers", entries } = event else { return };
+            let Some(store) = door.lock().unwrap().take() else { return };
+            stretches.lock().unwrap().push(*entries);
+            plain(&store, "other").insert("between", &1).unwrap();
+            let same: Memo<str, u64> = Memo::builder("numbers").max_entries(10).open(&store).unwrap();
+            let before = same.len();
+            miss!(same, format!("new {before}").as_str() => 1);
+            assert!(same.len() <= before, "{} after {before}", same.len());
+            *door.lock().unwrap() = Some(store);
+        }
+    });
+    let store = store.open(bench.path())?;
+    *door.lock().unwrap() = Some(store.clone());
+    let memo: Memo<str, u64> = Memo::builder("numbers").max_entries(10).open(&store)?;
+    assert_eq!(memo.len(), 10);
+    let stretches = std::mem::take(&mut *stretches.lock().unwrap());
+    assert!(stretches.len() >= 3 && stretches.iter().all(|left| *left < 300), "{stretches:?}");
+    assert_eq!(plain(&store, "other").get("between")?, Some(1));
+    assert!(memo.last_failure().is_none() && store.last_failure().is_none());
+    door.lock().unwrap().take();
+    Ok(())
+}
+
+/// A value that weighs as much as twice a stretch of evictions, put between two stretches.
+#[test]
+fn no_put_takes_a_memo_that_is_over_its_bound_further_over() -> Result<(), Error> {
+    let bench = Bench::new();
+    let bytes = {
+        let memo = values("values").open(&bench.store())?;
+        for number in 0..2_000 {
+            memo.get_or_insert_with(&number.to_string(), || small("a"));
+        }
+        memo.stats().bytes
+    };
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let door: Arc<Mutex<Option<Store>>> = Arc::default();
+    let options = bench.options().observer({
+        let (door, seen) = (Arc::clone(&door), Arc::clone(&seen));
+        move |event| {
+            let Event::Evicted { memo: "values", .. } = event else { return };
+            let Some(store) = door.lock().unwrap().take() else { return };
+            let memo = values("values").open(&store).unwrap();
+            let before = memo.stats().bytes;
+            memo.get_or_insert_with("large", || vec![7; usize::try_from(bytes / 4).unwrap()]);
+            seen.lock().unwrap().push((before, memo.stats().bytes));
+        }
+    });
+    let store = options.open(bench.path())?;
+    *door.lock().unwrap() = Some(store.clone());
+    let memo = values("values").max_bytes(bytes / 3).open(&store)?;
+    assert!(memo.stats().bytes <= bytes / 3);
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(
+        matches!(seen.as_slice(), [(before, after)] if bytes / 3 < *before && after <= before),
+        "{seen:?}"
+    );
     Ok(())
 }

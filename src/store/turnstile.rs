@@ -1,0 +1,125 @@
+//! The writer lock: one at a time, and nobody waits for ever for one who never comes back.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use crate::{
+    error::{Error, Kind, Result},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, lock},
+};
+
+/// Waited for in slices, so that the time for which the whole process was stopped counts as one of them.
+const SLICE: Duration = Duration::from_millis(100);
+const PATIENCE: u32 = 50;
+
+/// What it guards is reached by whoever is inside. When that one stays for over 5 s (a call of the engine that hangs),
+/// the others go on without, from then on at once, until it comes back: if ever it does, nothing was lost.
+///
+/// A mutex alone would do but for that: std has none that is waited for with a deadline.
+#[derive(Default)]
+pub(super) struct Turnstile<T> {
+    /// Whether somebody is inside.
+    taken: Mutex<bool>,
+    left: Condvar,
+    /// Whether the one inside was waited for in vain.
+    stalled: AtomicBool,
+    /// Only ever locked by the one inside.
+    inside: Mutex<T>,
+}
+
+/// The right to be inside.
+pub(crate) struct Inside<'a, T> {
+    turnstile: &'a Turnstile<T>,
+    guarded: MutexGuard<'a, T>,
+}
+
+impl<T> Turnstile<T> {
+    /// Waits for at most 5 s.
+    pub(super) fn enter(&self) -> Result<Inside<'_, T>> {
+        self.enter_within(PATIENCE)
+    }
+
+    /// Waits for so many slices.
+    fn enter_within(&self, mut patience: u32) -> Result<Inside<'_, T>> {
+        let mut taken = lock(&self.taken);
+        while *taken {
+            if patience == 0 {
+                self.stalled.store(true, Ordering::Release);
+            }
+            if self.stalled.load(Ordering::Acquire) {
+                let message = "the storage engine does not answer: nothing is written until it does";
+                return Err(Error::new(Kind::Engine, message));
+            }
+            let (again, waited) =
+                self.left.wait_timeout(taken, SLICE).unwrap_or_else(PoisonError::into_inner);
+            taken = again;
+            patience -= u32::from(waited.timed_out());
+        }
+        *taken = true;
+        drop(taken);
+        Ok(Inside { turnstile: self, guarded: lock(&self.inside) })
+    }
+
+    /// Nothing when somebody is inside.
+    pub(super) fn try_enter(&self) -> Option<Inside<'_, T>> {
+        let mut taken = lock(&self.taken);
+        if std::mem::replace(&mut *taken, true) {
+            return None;
+        }
+        drop(taken);
+        Some(Inside { turnstile: self, guarded: lock(&self.inside) })
+    }
+}
+
+impl<T> Deref for Inside<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guarded
+    }
+}
+
+impl<T> DerefMut for Inside<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guarded
+    }
+}
+
+impl<T> Drop for Inside<'_, T> {
+    fn drop(&mut self) {
+        *lock(&self.turnstile.taken) = false;
+        self.turnstile.stalled.store(false, Ordering::Release);
+        self.turnstile.left.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_is_inside() {
+        let turnstile = Turnstile::<u64>::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|_| *turnstile.enter().unwrap() += 1));
+            }
+        });
+        assert_eq!(turnstile.try_enter().map(|inside| *inside), Some(2_000));
+    }
+
+    #[test]
+    fn whoever_was_waited_for_in_vain_is_not_waited_for_again_until_it_comes_back() {
+        let turnstile = Turnstile::<u64>::default();
+        let inside = turnstile.enter().unwrap();
+        assert!(turnstile.try_enter().is_none());
+        assert!(turnstile.enter_within(0).is_err());
+        assert!(turnstile.enter_within(u32::MAX).is_err(), "at once, or never");
+        drop(inside);
+        *turnstile.enter().unwrap() = 7;
+        assert_eq!(turnstile.enter().map(|inside| *inside).ok(), Some(7));
+    }
+}

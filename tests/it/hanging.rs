@@ -1,0 +1,65 @@
+//! A call of the engine that does not come back keeps its own caller, and nobody else for longer than 5 s.
+
+use memolith::testing::{Fault, Operation};
+
+use crate::{
+    threads::{Caller, watched},
+    vocabulary::*,
+};
+
+#[test]
+#[ignore = "waits for a deadline of 5 s"]
+fn while_a_write_hangs_the_others_compute_and_remember_in_memory() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let (memo, other) = (plain(&store, "numbers"), plain(&store, "other"));
+        miss!(other, "kept" => 1);
+        bench.faults.plant(Operation::Write, Fault::Hang);
+        let hanging = Caller::start({
+            let memo = memo.clone();
+            move || memo.get_or_insert_with("hangs", || 7)
+        });
+        bench.faults.await_hang();
+        hit!(other, "kept" => 1);
+        for key in ["one", "two"] {
+            miss!(other, key => 2);
+            hit!(other, key => 2);
+        }
+        assert!(other.insert("three", &3).unwrap_err().to_string().contains("does not answer"));
+        assert!(other.remove("kept").is_err() && other.clear().is_err() && store.sweep().is_err());
+        assert_eq!((other.len(), store.memos()), (0, Vec::<String>::new()));
+        bench.faults.heal();
+        assert_eq!(hanging.join(), 7);
+        other.insert("three", &3).unwrap();
+        miss!(other, "four" => 4);
+        drop((memo, other, store));
+        let store = bench.store();
+        hit!(plain(&store, "numbers"), "hangs" => 7);
+        for (key, value) in [("kept", 1), ("three", 3), ("four", 4)] {
+            hit!(plain(&store, "other"), key => value);
+        }
+        assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+    });
+}
+
+#[test]
+fn while_a_read_hangs_what_is_in_memory_is_handed_out() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let memo = plain(&store, "numbers");
+        miss!(memo, "kept" => 1);
+        hit!(memo, "kept" => 1);
+        bench.faults.plant(Operation::Read, Fault::Hang);
+        let hanging = Caller::start({
+            let memo = memo.clone();
+            move || memo.get_or_insert_with("hangs", || 7)
+        });
+        bench.faults.await_hang();
+        hit!(memo, "kept" => 1);
+        bench.faults.heal();
+        assert_eq!(hanging.join(), 7);
+        hit!(memo, "hangs" => 7);
+    });
+}
