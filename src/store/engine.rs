@@ -18,7 +18,7 @@ use std::{
     io,
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     catalog: Table,
     /// The tables of every generation that was asked for: opening one walks sled's meta page.
     shelves: RwLock<BTreeMap<GenerationId, Arc<Tables>>>,
+    /// The log. sled goes on writing to it without an error when it is deleted.
+    log: PathBuf,
     pulse: Arc<Pulse>,
 }
 
@@ -91,7 +93,7 @@ impl Engine {
         let pulse = Arc::new(Pulse { faults: faults.clone(), ..Pulse::default() });
         let db = pulse.fenced(Operation::Open, || config(directory).open())?;
         let catalog = pulse.table(&db, "memos")?;
-        Ok(Self { db, catalog, shelves: RwLock::default(), pulse })
+        Ok(Self { db, catalog, shelves: RwLock::default(), log: directory.join("db"), pulse })
     }
 
     pub(crate) fn catalog(&self) -> &Table {
@@ -145,6 +147,11 @@ impl Engine {
         let covered = self.pulse.changes.load(Ordering::Acquire);
         if self.is_dirty() {
             self.pulse.fenced(Operation::Flush, || self.db.flush())?;
+            if matches!(self.log.try_exists(), Ok(false)) {
+                return Err(self
+                    .pulse
+                    .failed(Error::new(Kind::Engine, "the index was deleted while it was in use")));
+            }
             self.pulse.flushed.fetch_max(covered, Ordering::AcqRel);
         }
         Ok(())
@@ -199,14 +206,18 @@ impl Pulse {
             None => call().map_err(translate),
             Some(fault) => Err(injected(operation, fault)),
         }));
-        fenced.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).inspect_err(|error| {
-            let health = match error.kind() {
-                Kind::Closed => Health::Sound,
-                Kind::Io => Health::Refused,
-                _ => Health::Damaged,
-            };
-            self.health.fetch_max(health as u8, Ordering::AcqRel);
-        })
+        fenced.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).map_err(|error| self.failed(error))
+    }
+
+    /// Takes note of an error.
+    fn failed(&self, error: Error) -> Error {
+        let health = match error.kind() {
+            Kind::Closed => Health::Sound,
+            Kind::Io => Health::Refused,
+            _ => Health::Damaged,
+        };
+        self.health.fetch_max(health as u8, Ordering::AcqRel);
+        error
     }
 }
 

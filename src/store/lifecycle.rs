@@ -108,6 +108,7 @@ pub(super) fn start(core: &Core) -> Result<bool> {
     let Some(directory) = core.directory.clone() else {
         return Err(Error::new(Kind::Closed, "the store has no directory"));
     };
+    hold(core, &directory)?;
     let mut state = State::read(core, &directory)?;
     for folder in ["blobs", "trash"] {
         blob::make_folder(&directory.join(folder))?;
@@ -117,12 +118,22 @@ pub(super) fn start(core: &Core) -> Result<bool> {
         match state.open(core, &directory) {
             Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
                 core.failed(&error);
-                state = State::fresh(&directory);
+                state = State::fresh(core, &directory);
             }
             other => return other,
         }
     }
     state.open(core, &directory)
+}
+
+/// The directory may have been deleted under us: then it is made anew, unless somebody else was quicker.
+fn hold(core: &Core, directory: &Path) -> Result<()> {
+    let mut held = lock(&core.lock_file);
+    if !held.as_ref().is_some_and(|file| manifest::is_locked_by(file, directory)) {
+        blob::make_folder(directory)?;
+        *held = Some(manifest::lock(directory, Duration::ZERO)?);
+    }
+    Ok(())
 }
 
 /// What lies in the trash was left there by an earlier run, and so was a manifest that never got its name.
@@ -156,7 +167,7 @@ struct State {
 impl State {
     fn read(core: &Core, directory: &Path) -> Result<Self> {
         if core.condemned.load(Ordering::Acquire) {
-            return Ok(Self::fresh(directory));
+            return Ok(Self::fresh(core, directory));
         }
         match Manifest::read(directory)? {
             Found::Whole(Manifest { index, closed: None }) => {
@@ -171,19 +182,20 @@ impl State {
                     return Ok(Self { index, closed: Some(closed), unclean: false, fresh: false });
                 }
                 core.failed(&Error::new(Kind::Corrupt, "the files of the index are not as they were left"));
-                Ok(Self::fresh(directory))
+                Ok(Self::fresh(core, directory))
             }
-            Found::Nothing => Ok(Self::fresh(directory)),
+            Found::Nothing => Ok(Self::fresh(core, directory)),
             Found::Damaged => {
                 core.failed(&Error::new(Kind::Corrupt, "the MANIFEST is damaged"));
-                Ok(Self::fresh(directory))
+                Ok(Self::fresh(core, directory))
             }
         }
     }
 
-    /// A number that was never used.
-    fn fresh(directory: &Path) -> Self {
-        let index = indexes(directory).into_iter().max().unwrap_or(0) + 1;
+    /// A number that was never used, also not by an index that was deleted: its engine may still write.
+    fn fresh(core: &Core, directory: &Path) -> Self {
+        let used = core.index.load(Ordering::Acquire);
+        let index = indexes(directory).into_iter().max().unwrap_or(0).max(used) + 1;
         Self { index, closed: Some(Closed::default()), unclean: true, fresh: true }
     }
 

@@ -62,6 +62,21 @@ pub(crate) fn lock(directory: &Path, patience: Duration) -> Result<File> {
     }
 }
 
+/// Whether the file that is locked is still the one that others would try.
+#[cfg(unix)]
+pub(crate) fn is_locked_by(file: &File, directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = |found: fs::Metadata| (found.dev(), found.ino());
+    let found = fs::metadata(directory.join("LOCK")).map(place);
+    found.is_ok_and(|found| file.metadata().map(place).is_ok_and(|held| held == found))
+}
+
+/// Elsewhere a file that is open cannot be deleted.
+#[cfg(not(unix))]
+pub(crate) fn is_locked_by(_: &File, _: &Path) -> bool {
+    true
+}
+
 fn in_use(directory: &Path, patience: Duration) -> Error {
     let message = format!(
         "the store at {} is in use by another process (waited {patience:?}): close it there, raise `lock_timeout`, \

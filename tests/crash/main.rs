@@ -12,6 +12,7 @@ mod ends;
 mod harness;
 mod history;
 mod kills;
+mod limits;
 mod locks;
 mod modes;
 mod soak;
@@ -21,9 +22,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Some(role) = child::role() else {
-        let claims =
-            [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS, soak::CLAIMS];
-        return harness::run(&claims.concat());
+        let rooms = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS];
+        return harness::run(&[&rooms.concat(), soak::CLAIMS, limits::CLAIMS].concat());
     };
     child::watch();
     match role.as_str() {
@@ -42,6 +42,11 @@ fn main() -> ExitCode {
         "hold" => locks::hold(),
         "fill and hold" => modes::fill_and_hold(),
         "soak" => soak::play(),
+        "few descriptors" => limits::few_descriptors(),
+        "no descriptors at the ends" => limits::no_descriptors_at_the_ends(),
+        "deleted" => limits::deleted(),
+        "blocked" => limits::blocked(),
+        "read only" => limits::read_only(),
         other => panic!("nobody plays {other}"),
     }
     ExitCode::SUCCESS
