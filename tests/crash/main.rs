@@ -8,22 +8,27 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test binary")]
 
 mod child;
+mod damage;
 mod ends;
 mod harness;
 mod history;
+mod images;
 mod kills;
 mod limits;
 mod locks;
 mod modes;
 mod soak;
 mod values;
+mod wounds;
 
 use std::process::ExitCode;
+
+use images::End;
 
 fn main() -> ExitCode {
     let Some(role) = child::role() else {
         let rooms = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS];
-        return harness::run(&[&rooms.concat(), soak::CLAIMS, limits::CLAIMS].concat());
+        return harness::run(&[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS].concat());
     };
     child::watch();
     match role.as_str() {
@@ -42,6 +47,11 @@ fn main() -> ExitCode {
         "hold" => locks::hold(),
         "fill and hold" => modes::fill_and_hold(),
         "soak" => soak::play(),
+        "furnish and close" => images::play(End::Closed),
+        "furnish and exit" => images::play(End::Exit),
+        "furnish and write on" => images::play(End::Killed),
+        "look at what was closed" => damage::play(End::Closed),
+        "look at what was killed" => damage::play(End::Killed),
         "few descriptors" => limits::few_descriptors(),
         "no descriptors at the ends" => limits::no_descriptors_at_the_ends(),
         "deleted" => limits::deleted(),
