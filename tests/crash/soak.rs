@@ -33,9 +33,17 @@ pub fn play() {
         }
     });
     say("closing");
-    ticking(|| store.close().unwrap());
+    ticking(|| close_twice(&store));
     say("closed");
     wait_for_release();
+}
+
+/// From two threads at once.
+fn close_twice(store: &Store) {
+    thread::scope(|scope| {
+        let other = scope.spawn(|| store.close());
+        store.close().and(other.join().unwrap()).unwrap();
+    });
 }
 
 fn bounded(store: &Store) -> Values {
@@ -113,6 +121,11 @@ fn survives() {
         if rolls.below(3) > 0 {
             looks += 1;
             required += look(directory.path(), history);
+            // Closed, and so known for sure; the next one fills a new index from the blobs, and may be killed at that.
+            if rolls.below(5) == 0 {
+                fs::remove_file(directory.path().join("MANIFEST")).unwrap();
+                history.lose_index();
+            }
         }
         if rolls.below(12) == 0 {
             bench = (tempfile::tempdir().unwrap(), History::new());
