@@ -28,6 +28,7 @@ mod persistence;
 mod pool;
 mod rebuild;
 mod stamp;
+mod stress;
 mod threads;
 mod transparent;
 mod ttl;
