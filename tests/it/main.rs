@@ -13,6 +13,7 @@ mod closing;
 mod codec;
 mod contained;
 mod directory;
+mod faults;
 mod handles;
 mod history;
 mod identity;
