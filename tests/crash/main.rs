@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         "flush" => kills::flush(),
         "compute slowly" => kills::compute_slowly(),
         "hold" => locks::hold(),
+        "take a turn" => locks::take_a_turn(),
         "fill and hold" => modes::fill_and_hold(),
         "soak" => soak::play(),
         "furnish and close" => images::play(End::Closed),
