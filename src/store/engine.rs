@@ -14,7 +14,7 @@
 use std::{
     any::Any,
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io,
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -90,6 +90,7 @@ impl Engine {
             // No damage, so no reason to give the index up: it is tried again later.
             await_release(directory).map_err(|error| error.with_kind(Kind::Io))?;
         }
+        discard_unfinished(directory);
         let pulse = Arc::new(Pulse { faults: faults.clone(), ..Pulse::default() });
         let db = pulse.fenced(Operation::Open, || config(directory).open())?;
         let catalog = pulse.table(&db, "memos")?;
@@ -226,6 +227,18 @@ impl Pulse {
 pub(crate) fn settle(directory: &Path) -> Result<()> {
     Pulse::default().fenced(Operation::Open, || config(directory).open().map(drop))?;
     await_release(directory)
+}
+
+/// A snapshot that never got its name, because the process was killed while it was written: sled would take it for its
+/// newest one, and the whole index for damaged. The one before it and the log are whole.
+fn discard_unfinished(directory: &Path) {
+    for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 fn config(directory: &Path) -> sled::Config {

@@ -159,6 +159,7 @@ fn look(directory: &Path, history: &mut History) -> usize {
     let store = Store::open(directory).unwrap();
     let memo = bounded(&store);
     assert!(memo.len() <= BOUND, "{} entries", memo.len());
+    assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
     let (mut required, mut blobs) = (0, 0);
     for key in 0..KEYS {
         let found = memo.get(&key).unwrap().map(|found| version_of(key, &found));
