@@ -1,6 +1,8 @@
 //! The whole order of a change over its three places: the disk, the claims, the memory tier. Two keys and room on disk
 //! for one of them, so that each value that is stored evicts the other.
 
+#![allow(clippy::indexing_slicing, reason = "there are two keys")]
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
