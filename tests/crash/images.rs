@@ -36,8 +36,11 @@ impl End {
     }
 }
 
-/// What is known for sure of every key of the memos that were flushed.
-pub const MEMOS: [(&str, u32, fn(u32) -> Option<u64>); 2] = [
+/// The latest version of a key, if it has one.
+type Latest = fn(u32) -> Option<u64>;
+
+/// What is known for sure of the memos that were flushed: name, number of keys, and each key.
+pub const MEMOS: [(&str, u32, Latest); 2] = [
     ("values", 180, |key| match key {
         30..40 => Some(3),
         40..90 => Some(2),

@@ -23,17 +23,17 @@ use crate::{
 
 pub const CLAIMS: &[Claim] = &[
     ("limits::without_descriptors_values_are_handed_over_and_with_them_they_are_kept", || {
-        assert_whole(FEW, "few descriptors")
+        assert_whole(FEW, "few descriptors");
     }),
     ("limits::a_store_is_opened_and_closed_without_descriptors_or_says_why_not", || {
-        assert_whole(FEW, "no descriptors at the ends")
+        assert_whole(FEW, "no descriptors at the ends");
     }),
     ("limits::a_store_that_is_deleted_under_a_running_program_is_made_anew", || assert_whole(ALL, "deleted")),
     ("limits::what_stands_in_the_way_of_its_folders_is_told_and_when_it_is_gone_values_are_kept", || {
-        assert_whole(ALL, "blocked")
+        assert_whole(ALL, "blocked");
     }),
     ("limits::in_a_directory_that_is_read_only_for_a_while_values_are_handed_over", || {
-        assert_whole(ALL, "read only")
+        assert_whole(ALL, "read only");
     }),
 ];
 
@@ -211,9 +211,9 @@ pub fn read_only() {
     let scene = Scene::new();
     let folders = folders(&directory());
     let set = |mode| {
-        folders
-            .iter()
-            .for_each(|folder| fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap())
+        for folder in &folders {
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+        }
     };
     set(0o500);
     if fs::write(directory().join("probe"), "").is_ok() {
