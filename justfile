@@ -20,6 +20,10 @@ crash:
 soak:
     .ci/run soak
 
+# Every fuzz target for a minute (needs cargo-fuzz).
+fuzz:
+    .ci/run fuzz
+
 # Both sides of every comparison, in one run.
 bench:
     .ci/run bench

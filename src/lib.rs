@@ -118,6 +118,9 @@ pub mod codec;
 mod error;
 mod flight;
 mod flow;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 mod memo;
 mod memory;

@@ -8,6 +8,8 @@
 
 #[path = "../src/flight/mod.rs"]
 mod flight;
+#[path = "shuttle/tiers.rs"]
+mod tiers;
 
 /// `src/sync.rs` over shuttle.
 mod sync {
@@ -78,7 +80,7 @@ mod races {
     };
 
     const SEAT: Seat = Seat { owner: 1, digest: [5; 32] };
-    const FOREVER: Duration = Duration::MAX;
+    pub(crate) const FOREVER: Duration = Duration::MAX;
     const A_WHILE: Duration = Duration::from_secs(1);
 
     /// The smallest memo: one key, whose value is the moment at which its computation began.

@@ -127,6 +127,14 @@ pub(crate) fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
     head.into_bytes()
 }
 
+/// The whole of what the digest is taken from.
+#[cfg(feature = "testing")]
+pub(crate) fn encoding<K: Serialize + ?Sized>(key: &K) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    encode(key, &mut bytes).map_err(unserializable)?;
+    Ok(bytes)
+}
+
 fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), Failure> {
     sink.write(&[FORMAT])?;
     key.serialize(Encoder::new(sink))

@@ -207,7 +207,7 @@ struct Copy<'a> {
 impl<'a> Copy<'a> {
     fn begin(core: &'a Core, from: &'a Engine) -> Result<Self> {
         let directory = core.directory.as_deref().unwrap_or(Path::new(""));
-        let number = unused_index(directory);
+        let number = unused_index(core, directory);
         let folder = directory.join(index_name(number));
         blob::make_folder(&folder)?;
         let to = Engine::open(&folder, &core.faults).map(Arc::new).inspect_err(|_| {

@@ -14,11 +14,11 @@
 use std::{
     any::Any,
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io,
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     catalog: Table,
     /// The tables of every generation that was asked for: opening one walks sled's meta page.
     shelves: RwLock<BTreeMap<GenerationId, Arc<Tables>>>,
+    /// The log. sled goes on writing to it without an error when it is deleted.
+    log: PathBuf,
     pulse: Arc<Pulse>,
 }
 
@@ -88,10 +90,11 @@ impl Engine {
             // No damage, so no reason to give the index up: it is tried again later.
             await_release(directory).map_err(|error| error.with_kind(Kind::Io))?;
         }
+        discard_unfinished(directory);
         let pulse = Arc::new(Pulse { faults: faults.clone(), ..Pulse::default() });
         let db = pulse.fenced(Operation::Open, || config(directory).open())?;
         let catalog = pulse.table(&db, "memos")?;
-        Ok(Self { db, catalog, shelves: RwLock::default(), pulse })
+        Ok(Self { db, catalog, shelves: RwLock::default(), log: directory.join("db"), pulse })
     }
 
     pub(crate) fn catalog(&self) -> &Table {
@@ -145,6 +148,11 @@ impl Engine {
         let covered = self.pulse.changes.load(Ordering::Acquire);
         if self.is_dirty() {
             self.pulse.fenced(Operation::Flush, || self.db.flush())?;
+            if matches!(self.log.try_exists(), Ok(false)) {
+                return Err(self
+                    .pulse
+                    .failed(Error::new(Kind::Engine, "the index was deleted while it was in use")));
+            }
             self.pulse.flushed.fetch_max(covered, Ordering::AcqRel);
         }
         Ok(())
@@ -199,14 +207,18 @@ impl Pulse {
             None => call().map_err(translate),
             Some(fault) => Err(injected(operation, fault)),
         }));
-        fenced.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).inspect_err(|error| {
-            let health = match error.kind() {
-                Kind::Closed => Health::Sound,
-                Kind::Io => Health::Refused,
-                _ => Health::Damaged,
-            };
-            self.health.fetch_max(health as u8, Ordering::AcqRel);
-        })
+        fenced.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).map_err(|error| self.failed(error))
+    }
+
+    /// Takes note of an error.
+    fn failed(&self, error: Error) -> Error {
+        let health = match error.kind() {
+            Kind::Closed => Health::Sound,
+            Kind::Io => Health::Refused,
+            _ => Health::Damaged,
+        };
+        self.health.fetch_max(health as u8, Ordering::AcqRel);
+        error
     }
 }
 
@@ -215,6 +227,18 @@ impl Pulse {
 pub(crate) fn settle(directory: &Path) -> Result<()> {
     Pulse::default().fenced(Operation::Open, || config(directory).open().map(drop))?;
     await_release(directory)
+}
+
+/// A snapshot that never got its name, because the process was killed while it was written: sled would take it for its
+/// newest one, and the whole index for damaged. The one before it and the log are whole.
+fn discard_unfinished(directory: &Path) {
+    for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 fn config(directory: &Path) -> sled::Config {

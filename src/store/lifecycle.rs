@@ -88,8 +88,9 @@ pub(super) fn index_name(number: u64) -> String {
 }
 
 /// A number that was never used.
-pub(super) fn unused_index(directory: &Path) -> u64 {
-    indexes(directory).into_iter().max().unwrap_or(0) + 1
+pub(super) fn unused_index(core: &Core, directory: &Path) -> u64 {
+    let used = core.index.load(Ordering::Acquire);
+    indexes(directory).into_iter().max().unwrap_or(0).max(used) + 1
 }
 
 /// The numbers of all index folders.
@@ -113,6 +114,7 @@ pub(super) fn start(core: &Core) -> Result<bool> {
     let Some(directory) = core.directory.clone() else {
         return Err(Error::new(Kind::Closed, "the store has no directory"));
     };
+    hold(core, &directory)?;
     let mut state = State::read(core, &directory)?;
     for folder in ["blobs", "trash"] {
         blob::make_folder(&directory.join(folder))?;
@@ -125,12 +127,22 @@ pub(super) fn start(core: &Core) -> Result<bool> {
         match state.open(core, &directory) {
             Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
                 core.failed(&error);
-                state = State::fresh(&directory);
+                state = State::fresh(core, &directory);
             }
             other => return other,
         }
     }
     state.open(core, &directory)
+}
+
+/// The directory may have been deleted under us: then it is made anew, unless somebody else was quicker.
+fn hold(core: &Core, directory: &Path) -> Result<()> {
+    let mut held = lock(&core.lock_file);
+    if !held.as_ref().is_some_and(|file| manifest::is_locked_by(file, directory)) {
+        blob::make_folder(directory)?;
+        *held = Some(manifest::lock(directory, Duration::ZERO)?);
+    }
+    Ok(())
 }
 
 /// What lies in the trash was left there by an earlier run, and so was a manifest that never got its name.
@@ -171,7 +183,7 @@ struct State {
 impl State {
     fn read(core: &Core, directory: &Path) -> Result<Self> {
         if core.condemned.load(Ordering::Acquire) {
-            return Ok(Self::fresh(directory));
+            return Ok(Self::fresh(core, directory));
         }
         match Manifest::read(directory)? {
             Found::Whole(Manifest { index, closed: None }) => {
@@ -186,19 +198,20 @@ impl State {
                     return Ok(Self { index, closed: Some(closed), unclean: false, fresh: false });
                 }
                 core.failed(&Error::new(Kind::Corrupt, "the files of the index are not as they were left"));
-                Ok(Self::fresh(directory))
+                Ok(Self::fresh(core, directory))
             }
-            Found::Nothing => Ok(Self::fresh(directory)),
+            Found::Nothing => Ok(Self::fresh(core, directory)),
             Found::Damaged => {
                 core.failed(&Error::new(Kind::Corrupt, "the MANIFEST is damaged"));
-                Ok(Self::fresh(directory))
+                Ok(Self::fresh(core, directory))
             }
         }
     }
 
     /// Under a number that was never used.
-    fn fresh(directory: &Path) -> Self {
-        Self { index: unused_index(directory), closed: Some(Closed::default()), unclean: true, fresh: true }
+    fn fresh(core: &Core, directory: &Path) -> Self {
+        let index = unused_index(core, directory);
+        Self { index, closed: Some(Closed::default()), unclean: true, fresh: true }
     }
 
     fn open(&self, core: &Core, directory: &Path) -> Result<bool> {

@@ -49,6 +49,8 @@ pub(crate) use self::{
     shelf::{Found, Item, Shelf},
     writer::{Entry, Leaving},
 };
+#[cfg(feature = "testing")]
+pub(crate) use self::{blob::Head, manifest::Manifest, order::OrderRow};
 use crate::{
     error::{Error, Result},
     flight,

@@ -158,10 +158,16 @@ impl Writer<'_> {
         let row = OrderRow { sequence, digest: *entry.digest, size, lifetime };
         tables.order.insert(&OrderRow::key(sequence), &row.encode())?;
         self.account(place.generation, |account| account.added(&row));
-        if let Finished::Blob(blob) = payload {
-            self.name_blob(blob, place, entry, &row, id)?;
+        let named = match payload {
+            Finished::Blob(blob) => self.name_blob(blob, place, entry, &row, id),
+            Finished::Inline(_) => Ok(()),
+        };
+        let entered = named.and_then(|()| tables.records.insert(entry.digest.as_bytes(), &bytes));
+        if entered.is_err() {
+            // A row that leads nowhere counts, and in time would push out an entry that is there.
+            let _ = self.drop_row(tables, place, sequence, size);
         }
-        tables.records.insert(entry.digest.as_bytes(), &bytes)?;
+        entered?;
         if let Some(old) = old {
             self.drop_row(tables, place, old.sequence, record_size(&old, before.as_deref(), place.memo))?;
         }

@@ -12,7 +12,7 @@ use std::{
 
 const ROLE: &str = "MEMOLITH_ROLE";
 const DIRECTORY: &str = "MEMOLITH_DIRECTORY";
-const SEED: &str = "MEMOLITH_SEED";
+pub const SEED: &str = "MEMOLITH_SEED";
 
 /// No role takes longer, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);

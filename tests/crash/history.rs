@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::harness::Claim;
+use crate::{harness::Claim, values::is_blob};
 
 pub const CLAIMS: &[Claim] = &[
     ("history::what_was_acknowledged_must_be_there_and_nothing_older", acknowledged_is_required),
@@ -155,6 +155,16 @@ impl History {
             }
         }
         (0..KEYS).for_each(|key| self.note(key, "killed"));
+    }
+
+    /// What lay in the index of a store that was closed is lost; what had a file of its own is not.
+    pub fn lose_index(&mut self) {
+        for (key, known) in (0..).zip(&mut self.keys) {
+            if known.allowed.iter().flatten().any(|version| !is_blob(key, *version)) {
+                known.allowed.insert(None);
+                known.told.push(format!("{} the index was lost", self.now));
+            }
+        }
     }
 
     /// Holds what was found against what may be. Whether it had to be there.

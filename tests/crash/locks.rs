@@ -12,7 +12,7 @@ use std::{
 use memolith::{Memo, Store};
 
 use crate::{
-    child::{Child, directory, say, wait_for_release},
+    child::{Child, directory, say, seed, wait_for_release},
     harness::Claim,
     values::{self, Values, value},
 };
@@ -20,6 +20,7 @@ use crate::{
 pub const CLAIMS: &[Claim] = &[
     ("locks::a_second_process_is_told_which_store_is_in_use_and_what_to_do", second_is_told),
     ("locks::a_second_process_waits_until_the_first_closes", second_waits),
+    ("locks::processes_that_wait_for_each_other_get_their_turns", turns_come),
     ("locks::a_process_that_was_killed_blocks_nobody", killed_blocks_nobody),
     ("locks::open_or_temporary_works_beside_another_process_and_says_why", temporary_works),
     ("locks::a_store_that_finds_no_directory_at_all_remembers_in_memory_and_says_why", memory_works),
@@ -58,6 +59,18 @@ pub fn nowhere() {
     say("done");
 }
 
+/// Waits until the store is free, and leaves an entry of its own.
+pub fn take_a_turn() {
+    let store = Store::builder().lock_timeout(Duration::from_secs(50)).open(directory()).unwrap();
+    let memo: Values = Memo::builder("values").open(&store).unwrap();
+    let key = seed() as u32;
+    for round in 0..20 {
+        memo.insert(&key, &value(key, round)).unwrap();
+    }
+    store.close().unwrap();
+    say("had its turn");
+}
+
 fn holder(directory: &Path) -> Child {
     let mut child = Child::play("hold", directory, 0);
     child.expect("held");
@@ -94,6 +107,22 @@ fn second_waits() {
     let memo: Values = Memo::builder("values").open(&store).unwrap();
     assert_eq!(memo.get(&0).unwrap(), Some(value(0, 0)));
     assert!(holder.end().0.success());
+}
+
+fn turns_come() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut holder = holder(directory.path());
+    let others: Vec<Child> = (1..6).map(|key| Child::play("take a turn", directory.path(), key)).collect();
+    holder.release();
+    for mut other in others {
+        other.expect("had its turn");
+        assert!(other.end().0.success());
+    }
+    let (store, memo) = values::open(directory.path());
+    for key in 1..6 {
+        assert_eq!(memo.get(&key).unwrap(), Some(value(key, 19)), "{key}");
+    }
+    assert!(memo.len() == 6 && store.last_failure().is_none(), "{:?}", store.last_failure());
 }
 
 fn killed_blocks_nobody() {

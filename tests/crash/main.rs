@@ -8,22 +8,27 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test binary")]
 
 mod child;
+mod damage;
 mod ends;
 mod harness;
 mod history;
+mod images;
 mod kills;
+mod limits;
 mod locks;
 mod modes;
 mod soak;
 mod values;
+mod wounds;
 
 use std::process::ExitCode;
 
+use images::End;
+
 fn main() -> ExitCode {
     let Some(role) = child::role() else {
-        let claims =
-            [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS, soak::CLAIMS];
-        return harness::run(&claims.concat());
+        let rooms = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS];
+        return harness::run(&[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS].concat());
     };
     child::watch();
     match role.as_str() {
@@ -41,9 +46,20 @@ fn main() -> ExitCode {
         "compute slowly" => kills::compute_slowly(),
         "hold" => locks::hold(),
         "nowhere" => locks::nowhere(),
+        "take a turn" => locks::take_a_turn(),
         "fill and hold" => modes::fill_and_hold(),
         "soak" => soak::play(),
         "soak with copies" => soak::play_copying(),
+        "furnish and close" => images::play(End::Closed),
+        "furnish and exit" => images::play(End::Exit),
+        "furnish and write on" => images::play(End::Killed),
+        "look at what was closed" => damage::play(End::Closed),
+        "look at what was killed" => damage::play(End::Killed),
+        "few descriptors" => limits::few_descriptors(),
+        "no descriptors at the ends" => limits::no_descriptors_at_the_ends(),
+        "deleted" => limits::deleted(),
+        "blocked" => limits::blocked(),
+        "read only" => limits::read_only(),
         other => panic!("nobody plays {other}"),
     }
     ExitCode::SUCCESS

@@ -45,9 +45,17 @@ fn play_in(options: StoreBuilder) {
         }
     });
     say("closing");
-    ticking(|| store.close().unwrap());
+    ticking(|| close_twice(&store));
     say("closed");
     wait_for_release();
+}
+
+/// From two threads at once.
+fn close_twice(store: &Store) {
+    thread::scope(|scope| {
+        let other = scope.spawn(|| store.close());
+        store.close().and(other.join().unwrap()).unwrap();
+    });
 }
 
 fn bounded(store: &Store) -> Values {
@@ -136,6 +144,11 @@ fn survives_as(role: &str, rounds: u64) {
         if rolls.below(3) > 0 {
             looks += 1;
             required += look(directory.path(), history);
+            // Closed, and so known for sure; the next one fills a new index from the blobs, and may be killed at that.
+            if rolls.below(5) == 0 {
+                fs::remove_file(directory.path().join("MANIFEST")).unwrap();
+                history.lose_index();
+            }
         }
         if rolls.below(12) == 0 {
             bench = (tempfile::tempdir().unwrap(), History::new());
@@ -169,6 +182,7 @@ fn look(directory: &Path, history: &mut History) -> usize {
     let store = Store::open(directory).unwrap();
     let memo = bounded(&store);
     assert!(memo.len() <= BOUND, "{} entries", memo.len());
+    assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
     let (mut required, mut blobs) = (0, 0);
     for key in 0..KEYS {
         let found = memo.get(&key).unwrap().map(|found| version_of(key, &found));

@@ -9,10 +9,13 @@ pub type Values = Memo<u32, Vec<u8>>;
 /// Every third is large enough for a file of its own.
 pub fn value(key: u32, version: u64) -> Vec<u8> {
     let mut rolls = Rolls(u64::from(key) << 40 ^ version);
-    let length = if is_blob(key, version) { 5_000 + rolls.below(20_000) } else { rolls.below(300) };
-    let mut value = key.to_le_bytes().to_vec();
-    value.extend_from_slice(&version.to_le_bytes());
-    value.extend((0..length).map(|_| rolls.next() as u8));
+    let length = if is_blob(key, version) { 4_500 + rolls.below(2_000) } else { rolls.below(300) };
+    let mut value = [&key.to_le_bytes()[..], &version.to_le_bytes()].concat();
+    let end = value.len() + length as usize;
+    while value.len() < end {
+        value.extend_from_slice(&rolls.next().to_le_bytes());
+    }
+    value.truncate(end);
     value
 }
 

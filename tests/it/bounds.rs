@@ -1,8 +1,11 @@
 //! The bounds hold on disk, and what leaves for them is the oldest insertion.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering::SeqCst},
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use memolith::{Error, Memo, MemoBuilder, Store, observe::Event};
@@ -401,4 +404,27 @@ fn no_put_takes_a_memo_that_is_over_its_bound_further_over() -> Result<(), Error
         "{seen:?}"
     );
     Ok(())
+}
+
+/// What stands in the way is a file where the folder of the payloads was.
+#[test]
+fn values_that_could_not_be_stored_push_nothing_out() {
+    let bench = Bench::new();
+    let store = bench.diskful();
+    let memo: Memo<u8, Vec<u8>> = Memo::builder("pictures").max_entries(2).open(&store).unwrap();
+    miss!(memo, &1 => large(1));
+    miss!(memo, &2 => large(2));
+    let folder = fs::read_dir(bench.path().join("blobs")).unwrap().next().unwrap().unwrap().path();
+    let aside = bench.directory.path().join("aside");
+    fs::rename(&folder, &aside).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    (3..9).for_each(|key| miss!(memo, &key => large(key)));
+    assert_eq!(memo.stats().failures.io, 6);
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&aside, &folder).unwrap();
+    assert_eq!((memo.len(), memo.stats().evictions), (2, 0));
+    hit!(memo, &1 => large(1));
+    hit!(memo, &2 => large(2));
+    miss!(memo, &3 => large(3));
+    hit!(memo, &3 => large(3));
 }

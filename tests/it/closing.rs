@@ -1,11 +1,13 @@
 //! Handles that come and go, and what is left of a store that was closed.
 
 use std::{
+    any::Any,
+    env,
     sync::{Arc, Barrier, mpsc},
     thread,
 };
 
-use crate::vocabulary::*;
+use crate::{history::Dice, vocabulary::*};
 use memolith::{Memo, Store};
 
 #[test]
@@ -20,6 +22,25 @@ fn handles_dropped_and_opened_at_once_lose_nothing() {
         }
         miss!(memo, round.to_string().as_str() => round);
         assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+    }
+}
+
+#[test]
+fn handles_dropped_in_any_order_lose_nothing() {
+    let (bench, mut dice) = (Bench::new(), Dice(1));
+    let rounds = if env::var_os("MEMOLITH_SOAK").is_some() { 1_000 } else { 60 };
+    for round in 0..rounds {
+        let (one, other) = (bench.store(), bench.store());
+        let (left, right) = (plain(&one, "left"), plain(&other, "right"));
+        assert_eq!((left.len(), right.len()), (round as usize, round as usize));
+        miss!(left, round.to_string().as_str() => round);
+        miss!(right, round.to_string().as_str() => round);
+        assert!(one.last_failure().is_none(), "{:?}", one.last_failure());
+        let mut handles: Vec<Box<dyn Any>> = vec![Box::new(one.clone()), Box::new(left.clone())];
+        handles.extend([Box::new(one) as Box<dyn Any>, Box::new(other), Box::new(left), Box::new(right)]);
+        while !handles.is_empty() {
+            drop(handles.swap_remove(dice.below(handles.len() as u64) as usize));
+        }
     }
 }
 

@@ -18,11 +18,11 @@ const KEYS: usize = 3;
 /// A value: its tick, and enough behind it to have a file of its own where that is wanted.
 type Value = Vec<u64>;
 
-struct History {
+pub struct History {
     /// What orders everything.
     ticks: AtomicU64,
     /// By key: the tick before the latest change that has returned.
-    floors: [AtomicU64; KEYS],
+    floors: Vec<AtomicU64>,
     /// By the tick of a value: until when its origin may count as later than a change. A computation began at its
     /// tick; an insert counts until it has returned, as it may take effect as late as that.
     latest: Vec<AtomicU64>,
@@ -31,17 +31,31 @@ struct History {
 }
 
 impl History {
-    fn new(operations: usize) -> Self {
-        let latest = (0..operations * THREADS * 4).map(|_| AtomicU64::new(u64::MAX)).collect();
-        Self { ticks: AtomicU64::new(1), floors: Default::default(), latest, shared: AtomicUsize::default() }
+    /// Of so many keys and ticks.
+    pub fn new(keys: usize, ticks: usize) -> Self {
+        let latest = (0..ticks).map(|_| AtomicU64::new(u64::MAX)).collect();
+        let floors = (0..keys).map(|_| AtomicU64::new(0)).collect();
+        Self { ticks: AtomicU64::new(1), floors, latest, shared: AtomicUsize::default() }
     }
 
     fn tick(&self) -> u64 {
         self.ticks.fetch_add(1, SeqCst)
     }
 
+    /// A computation begins: its tick.
+    pub fn begin(&self) -> u64 {
+        let tick = self.tick();
+        self.latest[tick as usize].store(tick, SeqCst);
+        tick
+    }
+
+    /// A call of the key begins: what it may not be answered from before.
+    pub fn floor(&self, key: usize) -> u64 {
+        self.floors[key].load(SeqCst)
+    }
+
     /// Something that makes what came before it invalid for a key.
-    fn change(&self, keys: impl Iterator<Item = usize>, change: impl FnOnce(u64)) {
+    pub fn change(&self, keys: impl Iterator<Item = usize>, change: impl FnOnce(u64)) {
         let before = self.tick();
         change(before);
         for key in keys {
@@ -50,44 +64,44 @@ impl History {
     }
 
     fn call(&self, memo: &Memo<usize, Value>, key: usize, length: usize) {
-        let floor = self.floors[key].load(SeqCst);
+        let floor = self.floor(key);
         let mut computed = false;
         let value = memo.get_or_insert_with(&key, || {
             computed = true;
-            let tick = self.tick();
-            self.latest[tick as usize].store(tick, SeqCst);
-            vec![tick; length]
+            vec![self.begin(); length]
         });
         self.shared.fetch_add(usize::from(!computed), SeqCst);
-        self.check(key, &value, floor);
+        self.check(key, value[0], floor);
     }
 
     fn get(&self, memo: &Memo<usize, Value>, key: usize) {
-        let floor = self.floors[key].load(SeqCst);
+        let floor = self.floor(key);
         if let Some(value) = memo.get(&key).unwrap() {
-            self.check(key, &value, floor);
+            self.check(key, value[0], floor);
         }
     }
 
-    fn insert(&self, memo: &Memo<usize, Value>, key: usize, length: usize) {
+    /// Inserts what belongs to the tick.
+    pub fn insert(&self, key: usize, insert: impl FnOnce(u64)) {
         self.change([key].into_iter(), |tick| {
-            memo.insert(&key, &vec![tick; length]).unwrap();
+            insert(tick);
             self.latest[tick as usize].store(self.tick(), SeqCst);
         });
     }
 
-    fn check(&self, key: usize, value: &Value, floor: u64) {
-        let tick = value[0];
+    /// Whether a value of the tick may be the answer to a call that began at the floor.
+    #[track_caller]
+    pub fn check(&self, key: usize, tick: u64, floor: u64) {
         let latest = self.latest[tick as usize].load(SeqCst);
         assert!(latest >= floor, "key {key}: a value of {tick} (until {latest}) after a change of {floor}");
     }
 }
 
 /// A stream of numbers that is the same in each run.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
@@ -108,7 +122,7 @@ fn work(
             4..6 => history.change(0..KEYS, |_| memo.clear().unwrap()),
             6 => history.change(0..KEYS, |_| store.clear().unwrap()),
             7 => history.change(0..KEYS, |_| _ = store.remove_memo(memo.name()).unwrap()),
-            8..12 => history.insert(memo, key, length),
+            8..12 => history.insert(key, |tick| memo.insert(&key, &vec![tick; length]).unwrap()),
             12..24 => history.get(memo, key),
             _ => history.call(memo, key, length),
         }
@@ -119,7 +133,7 @@ fn under_load(store: impl FnOnce(&Bench) -> Store, operations: usize, length: us
     let bench = Bench::new();
     let store = store(&bench);
     let memo: Memo<usize, Value> = Memo::builder("values").max_entries(2).open(&store).unwrap();
-    let history = History::new(operations);
+    let history = History::new(KEYS, operations * THREADS * 4);
     thread::scope(|scope| {
         for seed in 0..THREADS as u64 {
             let (history, store, memo) = (&history, &store, &memo);

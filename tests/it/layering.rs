@@ -11,7 +11,7 @@ use std::{
 /// are no circles.
 const ROOMS: [&[&str]; 11] = [
     &["lib"],
-    &["builder"],
+    &["builder", "fuzzing"],
     &["memo", "pool"],
     &["flow"],
     &["store"],

@@ -286,3 +286,26 @@ fn a_temporary_store_leaves_nothing_behind() -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// What `kill -9` leaves of a store that is just being settled: everything that was flushed, and a piece of a snapshot.
+#[test]
+fn a_snapshot_that_a_kill_left_unfinished_costs_nothing() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let memo = plain(&store, "numbers");
+    memo.insert("one", &1).unwrap();
+    let index = bench.path().join("index-1");
+    let left: Vec<_> = ["db", "conf"].map(|name| (name, fs::read(index.join(name)).unwrap())).into();
+    let manifest = fs::read(bench.path().join("MANIFEST")).unwrap();
+    drop((memo, store));
+    fs::remove_dir_all(&index).unwrap();
+    fs::create_dir(&index).unwrap();
+    for (name, bytes) in left {
+        fs::write(index.join(name), bytes).unwrap();
+    }
+    fs::write(index.join("snap.0000000000FFFFFF.generating"), "a piece").unwrap();
+    fs::write(bench.path().join("MANIFEST"), manifest).unwrap();
+    let store = bench.store();
+    hit!(plain(&store, "numbers"), "one" => 1);
+    assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+}

@@ -81,6 +81,17 @@ pub fn until_asleep<T: Send + 'static>(callers: &[Caller<T>]) {
     }
 }
 
+/// Returns once the caller is done, or has slept for a while.
+pub fn until_still<T: Send + 'static>(caller: &Caller<T>) {
+    let (mut before, mut unchanged) = (None, 0);
+    while unchanged < 20 && !caller.thread.is_finished() {
+        thread::yield_now();
+        let now = caller.sleep();
+        unchanged = if now.is_some() && now == before { unchanged + 1 } else { 0 };
+        before = now;
+    }
+}
+
 /// A point that a thread reaches, and where it stays until it is let go.
 pub struct Gate {
     reach: Sender<()>,

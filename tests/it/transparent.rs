@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Everything but opening, which is claimed about by itself.
-const OPERATIONS: [Operation; 7] = [
+pub const OPERATIONS: [Operation; 7] = [
     Operation::Read,
     Operation::Write,
     Operation::Remove,
@@ -58,16 +58,16 @@ impl Told {
 }
 
 /// A memo of values in the index and one of values in files, both at their bound of two entries.
-struct Scene {
-    bench: Bench,
+pub struct Scene {
+    pub bench: Bench,
     told: Told,
-    store: Store,
-    numbers: Memo<str, u64>,
-    pictures: Memo<str, Vec<u8>>,
+    pub store: Store,
+    pub numbers: Memo<str, u64>,
+    pub pictures: Memo<str, Vec<u8>>,
 }
 
 impl Scene {
-    fn new(memory: u64) -> Self {
+    pub fn new(memory: u64) -> Self {
         let (bench, told) = (Bench::new(), Told::default());
         let store = told.observe(bench.options().memory(memory)).open(bench.path()).unwrap();
         let numbers = Memo::builder("numbers").max_entries(2).open(&store).unwrap();
@@ -82,7 +82,7 @@ impl Scene {
 
     /// Calls that took as long as asks for a flush. Whether remembered or computed, the value is the right one.
     #[track_caller]
-    fn call(&self, key: &str, seed: u8) {
+    pub fn call(&self, key: &str, seed: u8) {
         let slowly = || self.bench.clock.advance(Duration::from_millis(20));
         let number = self.numbers.get_or_insert_with(key, || {
             slowly();
@@ -98,7 +98,7 @@ impl Scene {
 
     /// An overwrite may be refused: then the old value may still be there.
     #[track_caller]
-    fn overwrite(&self, key: &str) {
+    pub fn overwrite(&self, key: &str) {
         let inserted = (self.numbers.insert(key, &2), self.pictures.insert(key, &large(2)));
         let number = self.numbers.get_or_insert_with(key, || 2);
         let picture = self.pictures.get_or_insert_with(key, || large(2));
@@ -117,7 +117,7 @@ impl Scene {
     }
 
     #[track_caller]
-    fn remembers_again(&self) {
+    pub fn remembers_again(&self) {
         self.bench.faults.heal();
         self.bench.clock.advance(MINUTE);
         // Another thread may just be trying to bring the engine back, and may have begun before the disk was healed.

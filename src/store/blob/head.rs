@@ -80,6 +80,10 @@ impl Head {
         let key = u16::from_le_bytes(fields.array()?);
         let memo = String::from_utf8(fields.slice(name.into())?.to_vec()).ok()?;
         let key_head = fields.slice(key.into())?.to_vec();
+        let zeros = Self::size(&memo, &key_head).checked_sub(FIXED + memo.len() + key_head.len() + 8)?;
+        if size != Self::size(&memo, &key_head) || fields.slice(zeros)?.iter().any(|byte| *byte != 0) {
+            return None;
+        }
         let head = Self {
             generation,
             digest,

@@ -1,0 +1,56 @@
+//! The readers of what lies on disk, for fuzz targets: each gives back what it accepted, written again. Not part of the
+//! public promise.
+
+use serde::Serialize;
+
+use crate::{
+    error::Result,
+    key,
+    record::Record,
+    store::{CatalogRow, Head, Manifest, OrderRow},
+};
+
+/// What a forger would put behind the bytes.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u64 {
+    crate::checksum::checksum(bytes)
+}
+
+/// A record of the index.
+#[must_use]
+pub fn record(bytes: &[u8]) -> Option<Vec<u8>> {
+    Record::decode(bytes).map(|record| record.encode())
+}
+
+/// The head of a payload file, without what follows it.
+#[must_use]
+pub fn blob_head(bytes: &[u8]) -> Option<Vec<u8>> {
+    Head::decode(bytes).map(|(head, _)| head.encode())
+}
+
+/// Key and value of a row of the order.
+#[must_use]
+pub fn order_row(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    OrderRow::decode(key, value).map(|row| (OrderRow::key(row.sequence).to_vec(), row.encode()))
+}
+
+/// A row of the catalog.
+#[must_use]
+pub fn catalog_row(bytes: &[u8]) -> Option<Vec<u8>> {
+    CatalogRow::decode(bytes).map(|row| row.encode())
+}
+
+/// A MANIFEST of this format.
+#[must_use]
+pub fn manifest(text: &str) -> Option<String> {
+    Manifest::decode(text).ok()?.map(|manifest| manifest.encode())
+}
+
+/// The whole of what the digest of a key is taken from.
+///
+/// # Errors
+///
+/// When the key cannot be serialized.
+pub fn key<K: Serialize + ?Sized>(key: &K) -> Result<Vec<u8>> {
+    key::encoding(key)
+}

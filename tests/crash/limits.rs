@@ -1,0 +1,245 @@
+//! What the operating system takes away from a running program, and gives back: descriptors, folders, the right to
+//! write, the store itself. Each in a child of its own, which has a watchdog.
+//!
+//! The value is always handed over; the trouble is counted and told; and when it is over the same process remembers again.
+
+use std::{
+    env,
+    fs::{self, File},
+    io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use memolith::{Memo, Store, StoreBuilder, testing::ManualClock};
+
+use crate::{
+    child::{Child, directory, say},
+    harness::Claim,
+    values::{self, Values, is_blob, value},
+};
+
+pub const CLAIMS: &[Claim] = &[
+    ("limits::without_descriptors_values_are_handed_over_and_with_them_they_are_kept", || {
+        assert_whole(FEW, "few descriptors");
+    }),
+    ("limits::a_store_is_opened_and_closed_without_descriptors_or_says_why_not", || {
+        assert_whole(FEW, "no descriptors at the ends");
+    }),
+    ("limits::a_store_that_is_deleted_under_a_running_program_is_made_anew", || assert_whole(ALL, "deleted")),
+    ("limits::what_stands_in_the_way_of_its_folders_is_told_and_when_it_is_gone_values_are_kept", || {
+        assert_whole(ALL, "blocked");
+    }),
+    ("limits::in_a_directory_that_is_read_only_for_a_while_values_are_handed_over", || {
+        assert_whole(ALL, "read only");
+    }),
+];
+
+/// What a shell does before the child: so many descriptors, or all.
+const FEW: &str = "ulimit -n 48 && exec \"$0\"";
+const ALL: &str = "exec \"$0\"";
+
+/// Every third of these has a file of its own.
+const KEYS: u32 = 30;
+
+/// The child says what it found, and that it came to its end.
+fn assert_whole(script: &str, role: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("sh");
+    let command = shell.arg("-c").arg(script).arg(env::current_exe().unwrap()).stderr(Stdio::piped());
+    let mut child = Child::spawn(command, role, &directory.path().join("store"));
+    let said: Vec<String> = std::iter::from_fn(|| child.line()).collect();
+    let (status, words) = child.end();
+    assert!(
+        status.success() && said.last().is_some_and(|last| last == "whole"),
+        "{said:?} {status}: {words}"
+    );
+    said[..said.len() - 1].iter().for_each(|line| println!("{role}: {line}"));
+}
+
+/// A store that reads from disk, with a clock that a rest of the engine is over by.
+struct Scene {
+    clock: ManualClock,
+    store: Store,
+    memo: Values,
+}
+
+fn options(clock: &ManualClock) -> StoreBuilder {
+    Store::builder().memory(0).clock(clock)
+}
+
+impl Scene {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let store = options(&clock).open(directory()).unwrap();
+        let memo = Memo::builder("values").open(&store).unwrap();
+        let scene = Self { clock, store, memo };
+        scene.keeps(1);
+        scene
+    }
+
+    /// Every value of a version is handed over, whatever becomes of it.
+    #[track_caller]
+    fn hands_over(&self, version: u64) {
+        for key in keys(version) {
+            assert!(
+                self.memo.get_or_insert_with(&key, || value(key, version)) == value(key, version),
+                "{key}"
+            );
+        }
+    }
+
+    /// What was handed over is there.
+    #[track_caller]
+    fn keeps(&self, version: u64) {
+        self.clock.advance(Duration::from_secs(120));
+        self.hands_over(version);
+        for key in keys(version) {
+            let found = self
+                .memo
+                .get_or_insert_with(&key, || panic!("{key} was not kept: {:?}", self.memo.last_failure()));
+            assert!(found == value(key, version), "{key}");
+        }
+    }
+
+    #[track_caller]
+    fn told(&self) {
+        let failures = self.store.stats().failures;
+        assert!(failures.io + failures.engine > 0, "{failures:?}");
+        let told = self.memo.last_failure().or(self.store.last_failure()).unwrap();
+        say(&told.to_string().replace('\n', " "));
+    }
+
+    /// And so does the next process.
+    fn ends(self, version: u64) {
+        self.store.close().unwrap();
+        let (store, memo) = values::open(&directory());
+        for key in keys(version) {
+            let found = memo.get_or_insert_with(&key, || panic!("{key} was not kept"));
+            assert!(found == value(key, version), "{key}");
+        }
+        assert_eq!(memo.len(), memo.stats().hits.total() as usize + others(&memo, version));
+        assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+        store.close().unwrap();
+        say("whole");
+    }
+}
+
+/// Each version has keys of its own.
+fn keys(version: u64) -> std::ops::Range<u32> {
+    let first = version as u32 * 100;
+    first..first + KEYS
+}
+
+/// How many entries of earlier versions are there.
+fn others(memo: &Values, version: u64) -> usize {
+    let earlier = (0..version).flat_map(keys);
+    earlier.filter(|key| memo.contains_key(key).unwrap()).count()
+}
+
+/// All descriptors that there are.
+fn hoard() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
+pub fn few_descriptors() {
+    let scene = Scene::new();
+    let hoarded = hoard();
+    assert!(hoarded.len() < 48, "there is no end of them");
+    scene.hands_over(2);
+    scene.told();
+    let in_the_index = keys(1).filter(|key| !is_blob(*key, 1));
+    in_the_index
+        .for_each(|key| assert!(scene.memo.get(&key).unwrap().is_some(), "{key} needs no descriptor"));
+    drop(hoarded);
+    scene.keeps(3);
+    scene.ends(3);
+}
+
+pub fn no_descriptors_at_the_ends() {
+    let scene = Scene::new();
+    let hoarded = hoard();
+    if let Err(error) = scene.store.close() {
+        say(&format!("close: {error}"));
+    }
+    // The store had some of them.
+    let more = hoard();
+    let error = Store::open(directory()).unwrap_err();
+    assert!(error.is_io(), "{error}");
+    let elsewhere = Store::open_or_temporary(directory());
+    assert!(elsewhere.last_failure().unwrap().is_io());
+    let memo: Values = Memo::builder("values").open(&elsewhere).unwrap();
+    assert!(memo.get_or_insert_with(&7, || value(7, 1)) == value(7, 1));
+    assert!(memo.get_or_insert_with(&7, || panic!("it is in memory")) == value(7, 1));
+    drop((memo, elsewhere, scene, hoarded, more));
+    Scene::new().ends(1);
+}
+
+pub fn deleted() {
+    let scene = Scene::new();
+    fs::remove_dir_all(directory()).unwrap();
+    scene.hands_over(2);
+    scene.store.flush().unwrap_or_else(|error| say(&format!("flush: {error}")));
+    scene.hands_over(1);
+    scene.told();
+    scene.keeps(3);
+    scene.memo.clear().unwrap();
+    scene.keeps(4);
+    scene.ends(4);
+}
+
+/// A file in the place of the folder, and the folder back in its place.
+pub fn blocked() {
+    let scene = Scene::new();
+    for name in ["trash", "blobs"] {
+        let (folder, aside) = (directory().join(name), directory().join("aside"));
+        fs::rename(&folder, &aside).unwrap();
+        fs::write(&folder, "in the way").unwrap();
+        scene.hands_over(2);
+        scene.hands_over(1);
+        fs::remove_file(&folder).unwrap();
+        fs::rename(&aside, &folder).unwrap();
+        scene.told();
+        scene.keeps(if name == "trash" { 3 } else { 4 });
+    }
+    scene.ends(4);
+}
+
+pub fn read_only() {
+    let scene = Scene::new();
+    let folders = folders(&directory());
+    let set = |mode| {
+        for folder in &folders {
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    set(0o500);
+    if fs::write(directory().join("probe"), "").is_ok() {
+        set(0o700);
+        fs::remove_file(directory().join("probe")).unwrap();
+        say("not tried: permissions mean nothing to this user");
+        return scene.ends(1);
+    }
+    scene.hands_over(2);
+    scene.told();
+    let error = Store::open(directory().join("below")).unwrap_err();
+    assert!(error.is_io(), "{error}");
+    set(0o700);
+    scene.keeps(3);
+    scene.ends(3);
+}
+
+fn folders(store: &Path) -> Vec<PathBuf> {
+    let below = |folder: &Path| -> io::Result<Vec<PathBuf>> {
+        Ok(fs::read_dir(folder)?.flatten().map(|file| file.path()).filter(|path| path.is_dir()).collect())
+    };
+    let mut all = vec![store.to_owned()];
+    let mut seen = 0;
+    while let Some(folder) = all.get(seen).cloned() {
+        all.extend(below(&folder).unwrap());
+        seen += 1;
+    }
+    all
+}

@@ -1,0 +1,144 @@
+//! Bytes that nobody wrote: what the fuzz targets of `fuzz/` demand, on random bytes and on changed golden ones; and how
+//! much memory decoding them may take.
+//!
+//! A binary of its own, because it counts what is allocated. `MEMOLITH_SOAK=1` takes more cases.
+
+#![allow(
+    unreachable_pub,
+    unused_imports,
+    dead_code,
+    missing_docs,
+    reason = "a test binary, which mounts the properties"
+)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc, reason = "a test binary")]
+
+#[path = "../fuzz/src/lib.rs"]
+mod properties;
+
+use std::{
+    alloc::System,
+    env, fs,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use proptest::{collection::vec, prelude::*, sample::Index};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// One test at a time: what is allocated is counted for the whole process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn cases() -> ProptestConfig {
+    ProptestConfig::with_cases(if env::var_os("MEMOLITH_SOAK").is_some() { 100_000 } else { 1_000 })
+}
+
+/// The golden bytes that the fuzzers begin with.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+/// A golden input with a few bytes changed, put in or taken out; or bytes as they come.
+fn inputs(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
+    let changes = vec((any::<Index>(), any::<u8>(), 0..4u8), 0..4);
+    let changed = (prop::sample::select(seeds(target)), changes).prop_map(|(mut bytes, changes)| {
+        for (at, byte, how) in changes {
+            let at = at.index(bytes.len() + 1);
+            match how {
+                0 => bytes.insert(at, byte),
+                1 => bytes.truncate(at),
+                _ if at == bytes.len() => {}
+                2 => drop(bytes.remove(at)),
+                _ => bytes[at] = byte,
+            }
+        }
+        bytes
+    });
+    prop_oneof![3 => changed, 1 => vec(any::<u8>(), 0..200)]
+}
+
+/// The bytes that a call allocates, freed ones too.
+fn allocated(call: impl FnOnce()) -> usize {
+    let region = Region::new(COUNTED);
+    call();
+    let change = region.change();
+    change.bytes_allocated + usize::try_from(change.bytes_reallocated).unwrap_or(0)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn a_record_is_read_as_it_would_be_written_or_not_at_all(data in inputs("record")) {
+        let _alone = alone();
+        properties::record(&data);
+    }
+
+    #[test]
+    fn a_blob_head_is_read_as_it_would_be_written_or_not_at_all(data in inputs("blob_head")) {
+        let _alone = alone();
+        properties::blob_head(&data);
+    }
+
+    #[test]
+    fn a_row_is_read_as_it_would_be_written_or_not_at_all(data in inputs("rows")) {
+        let _alone = alone();
+        properties::rows(&data);
+    }
+
+    #[test]
+    fn a_manifest_is_read_as_something_that_is_read_as_itself_or_not_at_all(data in inputs("manifest")) {
+        let _alone = alone();
+        properties::manifest(&data);
+    }
+
+    #[test]
+    fn two_keys_from_any_bytes_encode_alike_exactly_when_they_are_one(data in inputs("key")) {
+        let _alone = alone();
+        properties::key(&data);
+    }
+
+    #[test]
+    fn a_value_decoded_from_any_bytes_takes_little_more_memory_than_they_do(data in inputs("codec")) {
+        let _alone = alone();
+        for (name, decode) in properties::CODECS {
+            let bytes = allocated(|| decode(&data));
+            prop_assert!(bytes <= allowed(data.len()), "{name}: {bytes} bytes for {}", data.len());
+        }
+    }
+}
+
+/// Decoded three times over. serde reserves up to 1 MiB for a list on the word of its length alone, and lists of lists
+/// are three deep here; behind that an empty text of one byte takes 24, a narrow entry of a map over 100.
+fn allowed(input: usize) -> usize {
+    (8 << 20) + 512 * input
+}
+
+#[test]
+fn a_length_that_lies_reserves_no_more_than_that() {
+    let _alone = alone();
+    for first in [0x7f_u8, 0xff, 0x01] {
+        for tail in 0..12 {
+            let lie = [vec![first; 9], vec![1; tail], vec![0xff; 9], vec![1]].concat();
+            for (name, decode) in properties::CODECS {
+                let bytes = allocated(|| decode(&lie));
+                assert!(bytes <= allowed(lie.len()), "{name}: {bytes} bytes for {}", lie.len());
+            }
+        }
+    }
+}
+
+/// Or the bound above proves nothing.
+#[test]
+fn what_is_allocated_is_counted() {
+    let _alone = alone();
+    assert!(allocated(|| drop(Vec::<u8>::with_capacity(64 << 20))) >= 64 << 20);
+}
