@@ -9,7 +9,7 @@ use std::{
 use crate::sync::thread::{Builder, JoinHandle};
 
 /// How many full buffers may wait: enough that neither side waits for the other one's hiccups.
-const WAITING: usize = 16;
+const WAITING: usize = 2;
 
 /// A thread that writes. Dropped, it writes what it was given, and ends.
 pub(super) struct Pen {

@@ -22,12 +22,15 @@ use crate::{
 /// What is gathered before it is written.
 pub(super) const BUFFER: usize = 128 << 10;
 
+/// The same when another thread writes: waking that one costs more than writing 128 KiB.
+const LARGE_BUFFER: usize = 1 << 20;
+
 /// From here on a second thread is worth its start of some 30 us: writing as much takes 1 ms.
 const WORTH_A_THREAD: usize = 4 << 20;
 
 pub(super) struct Stream {
     file: NamedTempFile,
-    /// Bytes that were not written yet, at most [`BUFFER`].
+    /// Bytes that were not written yet, at most [`BUFFER`], or [`LARGE_BUFFER`] when there is a pen.
     buffer: Vec<u8>,
     table: Table,
     /// Writes what comes in small pieces, once there is much of it. While it has work the file is not touched here.
@@ -63,7 +66,8 @@ impl Stream {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.buffer.len() + bytes.len() > BUFFER {
+        let room = if self.pen.is_some() { LARGE_BUFFER } else { BUFFER };
+        if self.buffer.len() + bytes.len() > room {
             self.drain()?;
         }
         if bytes.len() >= BUFFER {
