@@ -48,9 +48,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 
 /// A golden input with a few bytes changed, put in or taken out; or bytes as they come.
 fn inputs(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
-    let changes = vec((any::<Index>(), any::<u8>(), 0..4u8), 0..4);
-    let changed = (prop::sample::select(seeds(target)), changes).prop_map(|(mut bytes, changes)| {
-        for (at, byte, how) in changes {
+    let edits = vec((any::<Index>(), any::<u8>(), 0..4u8), 0..4);
+    let changed = (prop::sample::select(seeds(target)), edits).prop_map(|(mut bytes, edits)| {
+        for (at, byte, how) in edits {
             let at = at.index(bytes.len() + 1);
             match how {
                 0 => bytes.insert(at, byte),

@@ -55,7 +55,7 @@ impl Source<'_> {
         match self.byte() % forms {
             0 => Oracle::Unit,
             1 => Oracle::None,
-            2 => Oracle::Bool(self.byte() % 2 == 0),
+            2 => Oracle::Bool(self.byte().is_multiple_of(2)),
             3 => {
                 let width = width(self.byte());
                 Oracle::Unsigned(width, self.number(width))
@@ -88,7 +88,7 @@ impl Source<'_> {
             1 => Body::Newtype(Box::new(self.value(depth))),
             2 => Body::Tuple(self.several(|source| source.value(depth))),
             _ => Body::Fields(self.several(|source| {
-                let given = source.byte() % 2 == 0;
+                let given = source.byte().is_multiple_of(2);
                 (source.name(), given.then(|| source.value(depth)))
             })),
         }

@@ -134,18 +134,18 @@ fn storm(seed: u64, operations: usize) {
     let memos = memos(&store, |bounded| bounded.max_entries(2));
     // A call may begin a computation at each of its depths, and an insert takes two.
     let history = History::new(place(MEMOS, 0), operations * THREADS as usize * 8);
-    let storm = Storm { history, store, memos, shared: AtomicU64::new(0), broken: AtomicU64::new(0) };
+    let all = Storm { history, store, memos, shared: AtomicU64::new(0), broken: AtomicU64::new(0) };
     thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (storm, mut dice) = (&storm, Dice(seed * THREADS + thread));
-            scope.spawn(move || (0..operations).for_each(|_| storm.work(&mut dice)));
+            let (all, mut dice) = (&all, Dice(seed * THREADS + thread));
+            scope.spawn(move || (0..operations).for_each(|_| all.work(&mut dice)));
         }
     });
-    let stats = storm.store.stats();
-    assert_eq!(stats.failures.total(), 0, "{stats} {:?}", storm.store.last_failure());
-    assert!(stats.evictions > 0 && storm.shared.into_inner() > 0 && storm.broken.into_inner() > 0, "{stats}");
-    assert!(storm.memos[3].len() <= 2);
-    let Storm { store, memos, .. } = storm;
+    let stats = all.store.stats();
+    assert_eq!(stats.failures.total(), 0, "{stats} {:?}", all.store.last_failure());
+    assert!(stats.evictions > 0 && all.shared.into_inner() > 0 && all.broken.into_inner() > 0, "{stats}");
+    assert!(all.memos[3].len() <= 2);
+    let Storm { store, memos, .. } = all;
     // Everything is free, and what is on disk is sound.
     for (number, memo) in memos.iter().enumerate() {
         for key in 0..KEYS {

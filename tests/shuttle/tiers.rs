@@ -150,7 +150,9 @@ fn callers_beside(change: impl Fn(&Memo) -> u64 + Send + Sync + 'static, keys: &
                 assert!(value >= changed, "{value} is from before {changed}");
             }
         }
-        callers.into_iter().for_each(|caller| drop(caller.join().unwrap()));
+        for caller in callers {
+            caller.join().unwrap();
+        }
         assert_tiers_agree(&memo);
     });
 }
@@ -188,7 +190,9 @@ fn what_was_evicted_leaves_the_memory_while_others_read_and_compute() {
             let memo = Arc::clone(&memo);
             thread::spawn(move || (memo.get(key), memo.get(1 - key)))
         };
-        [0, 1, 0].map(call).into_iter().for_each(|caller| drop(caller.join().unwrap()));
+        for caller in [0, 1, 0].map(call) {
+            caller.join().unwrap();
+        }
         assert_tiers_agree(&memo);
         assert!(lock(&memo.disk).iter().flatten().count() <= 1);
     });
