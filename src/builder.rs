@@ -144,11 +144,19 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// Stores a computed value only if `wanted` says so; the others are handed over. Without it every value is stored.
     ///
     /// If it panics, the value is handed over and not stored.
-    pub fn cache_if<F>(mut self, wanted: F) -> Self
+    pub fn cache_if<F>(self, wanted: F) -> Self
     where
         F: Fn(&V) -> bool + Send + Sync + 'static,
     {
-        self.cache_if = Some((Arc::new(wanted), TypeId::of::<F>()));
+        self.cache_if_of(wanted, TypeId::of::<F>())
+    }
+
+    /// The same, with what stands for the closure when two opens of one name are compared.
+    pub(crate) fn cache_if_of<F>(mut self, wanted: F, kind: TypeId) -> Self
+    where
+        F: Fn(&V) -> bool + Send + Sync + 'static,
+    {
+        self.cache_if = Some((Arc::new(wanted), kind));
         self
     }
 
@@ -188,7 +196,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self.open_at(store, &place).map_err(|error| error.at(&place))
     }
 
-    fn place(&self) -> Arc<str> {
+    pub(crate) fn place(&self) -> Arc<str> {
         format!("memo `{}` ({} -> {})", self.name.escape_debug(), type_name::<K>(), type_name::<V>()).into()
     }
 
@@ -228,9 +236,23 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         V: Clone + Send + Sync + 'static,
         C: Codec<V>,
     {
+        let generation = GenerationId::of(&self.name, self.version.unwrap_or(0), self.codec.id(), shape)?;
+        Ok(self.open_as(generation, store, place, live))
+    }
+
+    pub(crate) fn open_as(
+        self,
+        generation: GenerationId,
+        store: &Store,
+        place: &Arc<str>,
+        live: &mut HashMap<String, LiveMemo>,
+    ) -> (Memo<K, V>, Leaving)
+    where
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
         let bounds = Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes };
         let version = self.version.unwrap_or(0);
-        let generation = GenerationId::of(&self.name, version, self.codec.id(), shape)?;
         let row = CatalogRow {
             name: self.name.clone(),
             version,
@@ -263,7 +285,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             version,
         };
         live.insert(self.name, open);
-        Ok((Memo::new(inner), leaving))
+        (Memo::new(inner), leaving)
     }
 
     fn check(&self) -> Result<()> {
