@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Kind, Result},
     flow::{CacheIf, Inner},
     memo::Memo,
-    store::{Bounds, CatalogRow, GenerationId, Leaving, LiveMemo, Store},
+    store::{Bounds, CatalogRow, GenerationId, Leaving, LiveMemo, Shelf, Store},
     sync::lock,
 };
 
@@ -144,11 +144,19 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// Stores a computed value only if `wanted` says so; the others are handed over. Without it every value is stored.
     ///
     /// If it panics, the value is handed over and not stored.
-    pub fn cache_if<F>(mut self, wanted: F) -> Self
+    pub fn cache_if<F>(self, wanted: F) -> Self
     where
         F: Fn(&V) -> bool + Send + Sync + 'static,
     {
-        self.cache_if = Some((Arc::new(wanted), TypeId::of::<F>()));
+        self.cache_if_of(wanted, TypeId::of::<F>())
+    }
+
+    /// The same, with what stands for the closure when two opens of one name are compared.
+    pub(crate) fn cache_if_of<F>(mut self, wanted: F, kind: TypeId) -> Self
+    where
+        F: Fn(&V) -> bool + Send + Sync + 'static,
+    {
+        self.cache_if = Some((Arc::new(wanted), kind));
         self
     }
 
@@ -188,7 +196,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self.open_at(store, &place).map_err(|error| error.at(&place))
     }
 
-    fn place(&self) -> Arc<str> {
+    pub(crate) fn place(&self) -> Arc<str> {
         format!("memo `{}` ({} -> {})", self.name.escape_debug(), type_name::<K>(), type_name::<V>()).into()
     }
 
@@ -229,7 +237,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         V: Clone + Send + Sync + 'static,
         C: Codec<V>,
     {
-        let bounds = Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes };
+        let bounds = self.bounds();
         let version = self.version.unwrap_or(0);
         let generation = GenerationId::of(&self.name, version, self.codec.id(), shape)?;
         let row = CatalogRow {
@@ -238,8 +246,28 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             last_used: store.core().clock.now(),
             ttl_millis: bounds.ttl_millis(),
         };
-        let (cache_if, cache_if_type) = self.cache_if.unzip();
         let (on_disk, leaving) = store.shelf(generation, &row, bounds)?;
+        Ok((self.open_on(on_disk, generation, store, place, live), leaving))
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes }
+    }
+
+    pub(crate) fn open_on(
+        self,
+        on_disk: Shelf,
+        generation: GenerationId,
+        store: &Store,
+        place: &Arc<str>,
+        live: &mut HashMap<String, LiveMemo>,
+    ) -> Memo<K, V>
+    where
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
+        let (bounds, version) = (self.bounds(), self.version.unwrap_or(0));
+        let (cache_if, cache_if_type) = self.cache_if.unzip();
         let inner = Arc::new(Inner {
             shelf: on_disk,
             codec: Arc::new(self.codec),
@@ -264,7 +292,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             version,
         };
         live.insert(self.name, open);
-        Ok((Memo::new(inner), leaving))
+        Memo::new(inner)
     }
 
     fn check(&self) -> Result<()> {

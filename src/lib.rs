@@ -40,6 +40,7 @@
 //! A [`Store`] is a directory. A [`Memo`] in it remembers one function: a name, a key type, a value type.
 //! [`Memo::get_or_insert_with`] is the whole of the daily work, [`Memo::get_or_try_insert_with`] the same for functions
 //! that may fail. What cannot be written down, like a connection, is shared by a [`ResourcePool`].
+//! [`#[memo]`](macro@memo) and [`#[resource]`](macro@resource) are both in one line above a function.
 //! [`FileStamp`] makes a key of a file. [`Stats`] says what the cache did, [`observe`] tells it while it
 //! happens, and [`codec`] is how values become bytes.
 //!
@@ -108,6 +109,8 @@
 //!
 //! # Features
 //!
+//! * `macros`, on by default: the attributes [`#[memo]`](macro@memo), [`#[resource]`](macro@resource) and
+//!   [`#[code]`](macro@code).
 //! * `json`: the codec `Json`, for values that postcard cannot read back.
 //! * `tracing`: what the observer is told, as `tracing` events.
 
@@ -115,12 +118,15 @@ mod builder;
 mod checksum;
 mod clock;
 pub mod codec;
+mod default_store;
 mod error;
 mod flight;
 mod flow;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[doc(hidden)]
+pub mod internal;
 mod key;
 mod memo;
 mod memory;
@@ -142,6 +148,7 @@ mod testing;
 
 pub use crate::{
     builder::MemoBuilder,
+    default_store::{default_store, set_default_store},
     error::{Error, Result},
     memo::Memo,
     pool::{ResourceEntry, ResourcePool, ResourcePoolBuilder},
@@ -149,6 +156,9 @@ pub use crate::{
     stats::Stats,
     store::{Store, StoreBuilder, Swept},
 };
+
+#[cfg(feature = "macros")]
+pub use memolith_macros::{code, memo, resource};
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
-    flow::{Inner, Lookup},
+    flow::{Begun, Inner, Lookup},
     key::{self, Digest},
     stats::Stats,
 };
@@ -64,6 +64,11 @@ pub struct Memo<K: ?Sized, V: 'static> {
 impl<K: ?Sized, V> Memo<K, V> {
     pub(crate) fn new(inner: Arc<Inner<V>>) -> Self {
         Self { inner, key: PhantomData }
+    }
+
+    /// The same memo, asked with keys of another type.
+    pub(crate) fn of_keys<Q: ?Sized>(self) -> Memo<Q, V> {
+        Memo::new(self.inner)
     }
 
     /// The name that the memo was opened with.
@@ -132,17 +137,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn get_or_try_insert_with<E>(&self, key: &K, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
-        // The key is taken before the call: a closure that changes it through a cell does not change where this goes.
-        let Ok(digest) = self.digest(key) else { return compute() };
-        match self.inner.look_up(&digest) {
-            Lookup::Hit(value) => Ok(value),
-            Lookup::Compute(computation) => {
-                let key_head = head(key);
-                let value = compute()?;
-                computation.keep(&key_head, &value);
-                Ok(value)
-            }
-        }
+        self.begin(key).finish(compute)
     }
 
     /// The value of `key`, if it is remembered. Nobody is waited for, nothing is computed.
@@ -323,9 +318,28 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     pub fn last_failure(&self) -> Option<Error> {
         self.inner.counters.last_failure().or_else(|| self.inner.core().counters.last_failure())
     }
+}
+
+impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
+    /// The first half of a call, after which the key is done with: a closure that changes it through a cell does not change
+    /// where this goes, and one may take what the key was made from. Any key that serializes as a `K` does will do.
+    #[inline]
+    pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> Begun<'_, V> {
+        let Ok(digest) = self.digest(key) else { return Begun::Direct };
+        match self.inner.look_up(&digest) {
+            Lookup::Hit(value) => Begun::Hit(value),
+            Lookup::Compute(computation) => Begun::Compute(computation, head(key)),
+        }
+    }
+
+    /// A call that computes because of `error`, and tells it.
+    pub(crate) fn refuse(&self, error: &Error) -> Begun<'_, V> {
+        self.inner.failed(error);
+        Begun::Direct
+    }
 
     /// A key that cannot be serialized is a failure of the cache: counted, kept and told.
-    fn digest(&self, key: &K) -> Result<Digest> {
+    fn digest<Q: Serialize + ?Sized>(&self, key: &Q) -> Result<Digest> {
         let digest = self.inner.guarded("Serialize", || key::digest(key));
         digest.inspect_err(|error| self.inner.failed(error))
     }

@@ -31,7 +31,7 @@ pub(crate) fn room_for(rows: usize) -> Result<(), String> {
             bytes(frame * 2)
         ));
     }
-    let disk = rustix::fs::statvfs(&env::temp_dir()).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
+    let disk = rustix::fs::statvfs(env::temp_dir()).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
     if disk < frame + frame / 4 {
         return Err(format!("{} of disk are free, and the frame takes {}", bytes(disk), bytes(frame)));
     }

@@ -3,6 +3,7 @@
 //! Everything that can go wrong here ends in a computation: failures are counted, kept and told, never returned. The
 //! four methods that return a [`Result`] are those that have no closure to fall back on.
 
+mod begun;
 mod computation;
 mod direct;
 
@@ -15,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::computation::Computation;
+pub(crate) use self::{begun::Begun, computation::Computation};
 use crate::{
     clock::Lifetime,
     codec::{Codec, Payload},

@@ -143,12 +143,13 @@ impl StoreBuilder {
     /// As [`Store::open_or_temporary`], with these options.
     #[must_use]
     pub fn open_or_temporary(self, path: impl AsRef<Path>) -> Store {
-        let why = match self.clone().open(path) {
-            Ok(store) => return store,
-            Err(why) => why,
-        };
+        self.clone().open(path).unwrap_or_else(|why| self.instead(&why))
+    }
+
+    /// A store in place of one that was not to be had, which says why.
+    pub(crate) fn instead(self, why: &Error) -> Store {
         let store = self.clone().temporary().unwrap_or_else(|_| self.in_memory());
-        store.core().failed(&why);
+        store.core().failed(why);
         store
     }
 
@@ -227,7 +228,7 @@ impl StoreBuilder {
         Ok(self.handle(core))
     }
 
-    fn in_memory(self) -> Store {
+    pub(crate) fn in_memory(self) -> Store {
         let core = Arc::new(Core::new(None, &self.settings()));
         self.handle(core)
     }

@@ -397,6 +397,11 @@ impl Store {
         }
         Ok((Shelf::new(Arc::clone(core), generation, name, owner), writer.release()))
     }
+
+    /// The shelf of a memo that keeps nothing: the ledger does not know it.
+    pub(crate) fn shelf_apart(&self, generation: GenerationId, name: &str) -> Shelf {
+        Shelf::new(Arc::clone(self.core()), generation, name.into(), flight::fresh_owner())
+    }
 }
 
 fn size(path: &PathBuf) -> u64 {

@@ -6,6 +6,7 @@
 #[macro_use]
 mod vocabulary;
 
+mod attributes;
 mod basic;
 mod bounds;
 mod clearing;

@@ -1,0 +1,168 @@
+//! What the key is made of: which parameters, and of which types.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{Error, FnArg, Pat, PatType, Path, Receiver, Result, Type, parse_quote, spanned::Spanned};
+
+use crate::{function::Function, lifetimes::forever, options::Key};
+
+/// serde knows tuples up to this length.
+const LONGEST_TUPLE: usize = 16;
+
+/// What the options say about the key.
+pub(crate) struct Chosen<'a> {
+    pub(crate) krate: &'a Path,
+    pub(crate) key: Option<&'a Key>,
+    /// Parameters to leave out.
+    pub(crate) skip: &'a [Ident],
+    /// Parameters that are paths, of which the stamp of the file counts.
+    pub(crate) files: &'a [Ident],
+}
+
+/// How a function is asked for a result.
+pub(crate) struct AskedBy {
+    /// An expression that borrows the key.
+    pub(crate) value: TokenStream,
+    /// The key type of the handle; `None` where no type is known.
+    pub(crate) kind: Option<Type>,
+}
+
+/// One parameter that belongs to the key.
+struct Part {
+    value: TokenStream,
+    /// With `'static` for every lifetime.
+    kind: Type,
+}
+
+impl AskedBy {
+    pub(crate) fn new(function: &Function, chosen: &Chosen<'_>) -> Result<Self> {
+        chosen.check(function)?;
+        let krate = chosen.krate;
+        let Some(Key { kind, value }) = chosen.key else { return Self::parts(chosen.parts(function)?) };
+        let Some(kind) = kind else {
+            return Ok(Self {
+                value: quote_spanned!(value.span()=> #krate::internal::part(&(#value))),
+                kind: None,
+            });
+        };
+        let name = Ident::new("key", Span::mixed_site());
+        let value =
+            quote_spanned!(value.span()=> #krate::internal::part(&{ let #name: #kind = #value; #name }));
+        Ok(Self { value, kind: Some(target(forever(kind))) })
+    }
+
+    /// Of one parameter the value itself, of several a tuple.
+    fn parts(parts: Vec<Part>) -> Result<Self> {
+        if let Some(extra) = parts.get(LONGEST_TUPLE) {
+            return Err(Error::new(
+                extra.kind.span(),
+                "more than 16 parameters are too many for a key: put them into a struct, or leave some out by `skip(..)`",
+            ));
+        }
+        if let [Part { value, kind }] = parts.as_slice() {
+            return Ok(Self { value: value.clone(), kind: Some(target(kind.clone())) });
+        }
+        let (values, kinds): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.value, part.kind)).unzip();
+        Ok(Self { value: quote!(&(#(#values,)*)), kind: Some(parse_quote!((#(#kinds,)*))) })
+    }
+}
+
+impl Chosen<'_> {
+    /// A name that is no parameter is a slip of the pen.
+    fn check(&self, function: &Function) -> Result<()> {
+        let known = |name: &Ident| {
+            function.signature.inputs.iter().any(|input| match input {
+                FnArg::Receiver(_) => name == "self",
+                FnArg::Typed(input) => matches!(&*input.pat, Pat::Ident(pattern) if pattern.ident == *name),
+            })
+        };
+        if let Some(name) = self.skip.iter().chain(self.files).find(|name| !known(name)) {
+            return Err(Error::new(name.span(), format!("`{name}` is no parameter of this function")));
+        }
+        if let Some(name) = self.files.iter().find(|name| self.skip.contains(name)) {
+            return Err(Error::new(name.span(), format!("`{name}` cannot be both in `files` and in `skip`")));
+        }
+        match (self.key, self.skip.iter().chain(self.files).next()) {
+            (Some(_), Some(name)) => Err(Error::new(
+                name.span(),
+                "`key` replaces the parameters, so there is nothing to choose among them: put all of the key into `key`",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn parts(&self, function: &Function) -> Result<Vec<Part>> {
+        let parts = function.signature.inputs.iter().filter_map(|input| match input {
+            FnArg::Receiver(receiver) => self.receiver(receiver).transpose(),
+            FnArg::Typed(input) => self.parameter(input).transpose(),
+        });
+        parts.collect()
+    }
+
+    fn receiver(&self, receiver: &Receiver) -> Result<Option<Part>> {
+        if self.skip.iter().any(|name| name == "self") {
+            return Ok(None);
+        }
+        if receiver.mutability.is_some() && receiver.reference.is_some() {
+            return Err(Error::new(
+                receiver.span(),
+                "a hit would not change `self` as the function does: take `&self`, or leave it out of the key by \
+                 `skip(self)`",
+            ));
+        }
+        let kind: Type = match (&receiver.colon_token, &receiver.reference) {
+            (Some(_), _) => forever(&receiver.ty),
+            (None, Some(_)) => parse_quote!(&'static Self),
+            (None, None) => parse_quote!(Self),
+        };
+        let krate = self.krate;
+        let name = receiver.self_token;
+        Ok(Some(Part { value: quote_spanned!(name.span=> #krate::internal::part(&#name)), kind }))
+    }
+
+    fn parameter(&self, input: &PatType) -> Result<Option<Part>> {
+        let name = match &*input.pat {
+            Pat::Wild(_) => return Ok(None),
+            Pat::Ident(pattern) if pattern.by_ref.is_none() => &pattern.ident,
+            other => {
+                return Err(Error::new(
+                    other.span(),
+                    "a part of the key needs a name: name the parameter, and take it apart in the body",
+                ));
+            }
+        };
+        if self.skip.contains(name) || name.to_string().trim_start_matches("r#").starts_with('_') {
+            return Ok(None);
+        }
+        let krate = self.krate;
+        if self.files.contains(name) {
+            let value = quote_spanned!(input.ty.span()=> &#krate::internal::stamp(&#name));
+            return Ok(Some(Part { value, kind: parse_quote!(#krate::internal::FileStamp) }));
+        }
+        refuse_mutable(&input.ty, name)?;
+        let value = quote_spanned!(input.ty.span()=> #krate::internal::part(&#name));
+        Ok(Some(Part { value, kind: forever(&input.ty) }))
+    }
+}
+
+fn refuse_mutable(kind: &Type, name: &Ident) -> Result<()> {
+    let Type::Reference(reference) = kind else { return Ok(()) };
+    match &reference.mutability {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            reference.and_token.span,
+            format!(
+                "a hit would not change `{name}` as the function does: return what is new, or leave it out of the key by \
+                 `skip({name})`"
+            ),
+        )),
+    }
+}
+
+/// What a reference refers to: a memo is asked by reference anyway.
+fn target(kind: Type) -> Type {
+    match kind {
+        Type::Reference(reference) => *reference.elem,
+        other => other,
+    }
+}

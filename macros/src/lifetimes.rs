@@ -1,0 +1,66 @@
+//! `'static` in place of every lifetime: the types that a handle is written with.
+//!
+//! A memo is covariant in its key type, so one of `'static` keys is asked with keys that borrow for a moment.
+
+use proc_macro2::Span;
+use syn::{
+    GenericParam, Generics, Lifetime, ParenthesizedGenericArguments, Type, TypeBareFn, TypeReference,
+    WherePredicate, parse_quote,
+    visit_mut::{self, VisitMut},
+};
+
+/// The type with `'static` for the lifetimes that are elided or named, but for those of a `for<'a>`.
+pub(crate) fn forever(kind: &Type) -> Type {
+    let mut kind = kind.clone();
+    Forever.visit_type_mut(&mut kind);
+    kind
+}
+
+/// The generics without lifetimes, and every type for ever.
+pub(crate) fn forever_generics(generics: &Generics) -> Generics {
+    let mut generics = generics.clone();
+    let kept =
+        generics.params.into_iter().filter(|parameter| !matches!(parameter, GenericParam::Lifetime(_)));
+    generics.params = kept.collect();
+    if let Some(bounds) = &mut generics.where_clause {
+        let predicates = std::mem::take(&mut bounds.predicates).into_iter();
+        bounds.predicates =
+            predicates.filter(|predicate| !matches!(predicate, WherePredicate::Lifetime(_))).collect();
+    }
+    Forever.visit_generics_mut(&mut generics);
+    for parameter in generics.type_params_mut() {
+        parameter.bounds.push(parse_quote!('static));
+    }
+    generics
+}
+
+struct Forever;
+
+impl VisitMut for Forever {
+    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+        *lifetime = Lifetime::new("'static", lifetime.span());
+    }
+
+    fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
+        reference.lifetime.get_or_insert_with(|| Lifetime::new("'static", Span::call_site()));
+        visit_mut::visit_type_reference_mut(self, reference);
+    }
+
+    // Here an elided lifetime is each call's own, and a named one nearly always too.
+    fn visit_type_bare_fn_mut(&mut self, _: &mut TypeBareFn) {}
+
+    fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
+
+    // `for<'a> Trait<'a>` in a bound.
+    fn visit_trait_bound_mut(&mut self, bound: &mut syn::TraitBound) {
+        if bound.lifetimes.is_none() {
+            visit_mut::visit_trait_bound_mut(self, bound);
+        }
+    }
+
+    fn visit_predicate_type_mut(&mut self, predicate: &mut syn::PredicateType) {
+        if predicate.lifetimes.is_none() {
+            visit_mut::visit_predicate_type_mut(self, predicate);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The options between the parentheses of an attribute.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote};
+use syn::{
+    Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, Type, parenthesized,
+    parse::{Parse, ParseStream},
+    parse_quote,
+    punctuated::Punctuated,
+};
+
+use crate::duration;
+
+/// What `#[memo]` takes.
+const OF_MEMO: &[&str] = &[
+    "ttl",
+    "max_entries",
+    "max_bytes",
+    "memory",
+    "codec",
+    "store",
+    "version",
+    "name",
+    "skip",
+    "key",
+    "files",
+    "depends",
+    "cache_if",
+    "handle",
+    "crate",
+];
+
+/// What `#[resource]` takes.
+const OF_RESOURCE: &[&str] = &["ttl", "validate", "skip", "key", "files", "crate"];
+
+/// What `#[code]` takes.
+const OF_CODE: &[&str] = &["depends", "crate"];
+
+/// `key = expression` or `key: Type = expression`.
+pub(crate) struct Key {
+    pub(crate) kind: Option<Type>,
+    pub(crate) value: Expr,
+}
+
+/// What becomes of the companion function.
+pub(crate) enum Handle {
+    Usual,
+    Named(Ident),
+    Without,
+}
+
+/// All options of all three attributes; each takes those of its list.
+pub(crate) struct Options {
+    /// Methods of the builder, as they are called: `.max_entries(1000)`.
+    pub(crate) builder: Vec<TokenStream>,
+    pub(crate) ttl: Option<TokenStream>,
+    pub(crate) cache_if: Option<Expr>,
+    pub(crate) validate: Option<Expr>,
+    pub(crate) store: Option<Expr>,
+    pub(crate) version: Option<Expr>,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) skip: Vec<Ident>,
+    pub(crate) files: Vec<Ident>,
+    pub(crate) key: Option<Key>,
+    pub(crate) depends: Vec<Path>,
+    pub(crate) handle: Handle,
+    /// Where memolith is found.
+    pub(crate) krate: Path,
+    /// Those that were there, to see one that comes twice.
+    seen: Vec<Ident>,
+}
+
+impl Options {
+    /// What says which key the function is asked by: with it another result may be remembered under the same key.
+    pub(crate) fn about_key(&self) -> TokenStream {
+        let Self { skip, files, .. } = self;
+        let skip = (!skip.is_empty()).then(|| quote!(skip(#(#skip)*)));
+        let files = (!files.is_empty()).then(|| quote!(files(#(#files)*)));
+        let key = self.key.as_ref().map(|Key { kind, value }| quote!(key(#kind = #value)));
+        quote!(#skip #files #key)
+    }
+
+    pub(crate) fn memo(input: ParseStream<'_>) -> Result<Self> {
+        Self::parse(input, OF_MEMO)
+    }
+
+    pub(crate) fn resource(input: ParseStream<'_>) -> Result<Self> {
+        Self::parse(input, OF_RESOURCE)
+    }
+
+    pub(crate) fn code(input: ParseStream<'_>) -> Result<Self> {
+        Self::parse(input, OF_CODE)
+    }
+
+    fn parse(input: ParseStream<'_>, known: &[&str]) -> Result<Self> {
+        let mut options = Self::default();
+        while !input.is_empty() {
+            options.option(input, known)?;
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(options)
+    }
+
+    fn option(&mut self, input: ParseStream<'_>, known: &[&str]) -> Result<()> {
+        let name: Ident = input.call(syn::ext::IdentExt::parse_any)?;
+        let text = name.to_string();
+        if !known.contains(&text.as_str()) {
+            let message = format!("there is no option `{text}` here; there are: {}", known.join(", "));
+            return Err(Error::new(name.span(), message));
+        }
+        if self.seen.contains(&name) {
+            return Err(Error::new(name.span(), format!("`{text}` is set twice")));
+        }
+        match text.as_str() {
+            "skip" => self.skip = listed(input)?,
+            "files" => self.files = listed(input)?,
+            "depends" => self.depends = listed(input)?,
+            "key" => self.key = Some(input.parse()?),
+            _ => {
+                input.parse::<Token![=]>()?;
+                self.value(&name, input)?;
+            }
+        }
+        self.seen.push(name);
+        Ok(())
+    }
+
+    /// Behind `name =`.
+    fn value(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
+        match name.to_string().as_str() {
+            "ttl" => self.ttl = Some(duration(&input.parse()?)?),
+            "cache_if" => self.cache_if = Some(input.parse()?),
+            "validate" => self.validate = Some(input.parse()?),
+            "store" => self.store = Some(input.parse()?),
+            "version" => self.version = Some(input.parse()?),
+            "name" => self.name = Some(named(input)?),
+            "handle" => self.handle = handle(&input.parse()?),
+            "crate" => self.krate = input.call(Path::parse_mod_style)?,
+            _ => {
+                let value: Expr = input.parse()?;
+                self.builder.push(quote!(.#name(#value)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            builder: Vec::new(),
+            ttl: None,
+            cache_if: None,
+            validate: None,
+            store: None,
+            version: None,
+            name: None,
+            skip: Vec::new(),
+            files: Vec::new(),
+            key: None,
+            depends: Vec::new(),
+            handle: Handle::Usual,
+            krate: parse_quote!(::memolith),
+            seen: Vec::new(),
+        }
+    }
+}
+
+impl Parse for Key {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let kind = if input.parse::<Option<Token![:]>>()?.is_some() { Some(input.parse()?) } else { None };
+        input.parse::<Token![=]>()?;
+        Ok(Self { kind, value: input.parse()? })
+    }
+}
+
+/// `(a, b)`; `self` may be one of them.
+fn listed<T: Listed>(input: ParseStream<'_>) -> Result<Vec<T>> {
+    let inside;
+    parenthesized!(inside in input);
+    Ok(Punctuated::<T, Token![,]>::parse_terminated_with(&inside, T::read)?.into_iter().collect())
+}
+
+trait Listed: Sized {
+    fn read(input: ParseStream<'_>) -> Result<Self>;
+}
+
+impl Listed for Ident {
+    fn read(input: ParseStream<'_>) -> Result<Self> {
+        input.call(syn::ext::IdentExt::parse_any)
+    }
+}
+
+impl Listed for Path {
+    fn read(input: ParseStream<'_>) -> Result<Self> {
+        input.parse()
+    }
+}
+
+fn named(input: ParseStream<'_>) -> Result<LitStr> {
+    let name: LitStr = input.parse()?;
+    let text = name.value();
+    if text.is_empty() || text.contains('\0') || text.len() > 256 {
+        return Err(Error::new(name.span(), "a name is 1 to 256 bytes long and holds no NUL"));
+    }
+    Ok(name)
+}
+
+fn handle(name: &Ident) -> Handle {
+    if name == "none" { Handle::Without } else { Handle::Named(name.clone()) }
+}
+
+/// A text is read here; anything else is an expression of type `Duration`.
+fn duration(value: &Expr) -> Result<TokenStream> {
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value else { return Ok(value.to_token_stream()) };
+    let milliseconds =
+        duration::milliseconds(&text.value()).map_err(|message| Error::new(text.span(), message))?;
+    Ok(quote!(::core::time::Duration::from_millis(#milliseconds)))
+}

@@ -1,0 +1,8 @@
+use memolith::memo;
+
+#[memo]
+fn shown(value: impl std::fmt::Display) -> String {
+    value.to_string()
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use memolith::memo;
+
+#[memo]
+async fn load(url: String) -> String {
+    url
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+use memolith::memo;
+
+#[memo(tll = "1h")]
+fn load(url: String) -> String {
+    url
+}
+
+#[memo(ttl = "1h", ttl = "2h")]
+fn load_again(url: String) -> String {
+    url
+}
+
+#[memolith::resource(max_entries = 3)]
+fn connection(host: String) -> String {
+    host
+}
+
+fn main() {}

@@ -1,0 +1,74 @@
+//! Which function has which name, in this process.
+//!
+//! A name is what the compiler calls a function, or what the user chose, and neither is unique: two blocks of one function
+//! may hold two functions of one name. They must not share a memo. So the first one claims the name, and any other is
+//! refused, and told.
+
+use std::{
+    any::TypeId,
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use crate::{
+    error::{Error, Kind, Result},
+    store::Store,
+    sync::lock,
+};
+
+/// The two places that open a memo for one function.
+#[derive(Clone, Copy)]
+pub(super) enum Door {
+    Function,
+    Handle,
+}
+
+/// Who has a name.
+struct Claim {
+    code: u64,
+    /// The store that the first of the two doors named: an expression may make another one each time.
+    store: Store,
+    /// The mark of whoever came through this door. By the two code hashes alone the two doors belong together: their marks
+    /// have nothing in common.
+    function: Option<TypeId>,
+    handle: Option<TypeId>,
+}
+
+static CLAIMS: Mutex<BTreeMap<String, Claim>> = Mutex::new(BTreeMap::new());
+
+/// Claims `name`, and says in which store its memo is.
+pub(super) fn claim(name: &str, code: u64, door: Door, mark: TypeId, store: &Store) -> Result<Store> {
+    let mut claims = lock(&CLAIMS);
+    let anew = || Claim { code, store: store.clone(), function: None, handle: None };
+    let claim = claims.entry(name.to_owned()).or_insert_with(anew);
+    let holder = match door {
+        Door::Function => &mut claim.function,
+        Door::Handle => &mut claim.handle,
+    };
+    if claim.code == code && *holder.get_or_insert(mark) == mark {
+        return Ok(claim.store.clone());
+    }
+    let message = format!(
+        "another memoized function is called `{name}` too, so this one computes at each call: give one of them a name of \
+         its own, `#[memo(name = \"..\")]`"
+    );
+    Err(Error::new(Kind::Config, message))
+}
+
+/// What tells the resources of one function from those of any other, in this process.
+#[derive(Debug)]
+pub(super) struct Number(u64);
+
+impl Number {
+    pub(super) fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,136 @@
+//! The name of a function's memo: where the function stands and for which generics, as the compiler names it.
+
+use std::borrow::Cow;
+
+use super::Function;
+use crate::key;
+
+/// Longer names are cut, and end in a digest of the whole. A memo takes 512 bytes.
+const LONGEST: usize = 400;
+
+/// The name of the memo of a function, from the type name of a closure written in it or in its handle.
+///
+/// `crate::module::A<u8>::load<u16>::{{closure}}` is the function `crate::module::A<u8>::load<u16>`. A chosen name stands in
+/// place of the path, but the generics stay: two instances are two functions.
+pub(super) fn identity(closure: &str, function: &Function) -> String {
+    let path = without_lifetimes(closure.strip_suffix("::{{closure}}").unwrap_or(closure));
+    let (parent, last) = split(&path);
+    let generics = last.find('<').and_then(|at| last.get(at..)).unwrap_or_default();
+    let name = match function.chosen {
+        Some(chosen) => format!("{chosen}{}{generics}", angled(parent)),
+        None => format!("{parent}::{}{generics}", function.name),
+    };
+    shortened(name)
+}
+
+/// Compilers differ in what they say of lifetimes, and so do a function and its handle, which has none.
+fn without_lifetimes(path: &str) -> Cow<'_, str> {
+    if !path.contains("'_") {
+        return Cow::Borrowed(path);
+    }
+    Cow::Owned(
+        path.replace("'_, ", "").replace(", '_", "").replace("'_ ", "").replace("'_", "").replace("<>", ""),
+    )
+}
+
+/// The last step of a path, and what is before it.
+fn split(path: &str) -> (&str, &str) {
+    let mut last = None;
+    for (at, depth) in depths(path) {
+        if depth == 0 && path.get(at..).is_some_and(|rest| rest.starts_with("::")) {
+            last = Some(at);
+        }
+    }
+    let parts = last.and_then(|at| Some((path.get(..at)?, path.get(at + 2..)?)));
+    parts.unwrap_or(("", path))
+}
+
+/// All that stands in angle brackets: `A<u8>::b<u16>` has `<u8><u16>`.
+fn angled(path: &str) -> String {
+    let mut before = 0;
+    let mut angled = String::new();
+    for ((_, depth), character) in depths(path).zip(path.chars()) {
+        if depth > 0 || before > 0 {
+            angled.push(character);
+        }
+        before = depth;
+    }
+    angled
+}
+
+/// Where each character stands, and in how many angle brackets; an opening one is within itself. An arrow is none.
+fn depths(path: &str) -> impl Iterator<Item = (usize, usize)> {
+    let (mut depth, mut before) = (0_usize, ' ');
+    path.char_indices().map(move |(at, character)| {
+        match character {
+            '<' => depth += 1,
+            '>' if before != '-' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        before = character;
+        (at, depth)
+    })
+}
+
+fn shortened(name: String) -> String {
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let digest = key::digest(name.as_str()).map(|digest| format!("{digest:?}")).unwrap_or_default();
+    let head: String = name.chars().take(LONGEST / 4).collect();
+    format!("{head}..{digest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(closure: &str, chosen: Option<&'static str>) -> String {
+        identity(closure, &Function { name: "load", chosen, code: 0 })
+    }
+
+    #[test]
+    fn it_is_the_path_of_the_function_with_its_generics() {
+        for (closure, expected) in [
+            ("a::load::{{closure}}", "a::load"),
+            (
+                "a::b::A<u8>::load<alloc::vec::Vec<i32>, 3>::{{closure}}",
+                "a::b::A<u8>::load<alloc::vec::Vec<i32>, 3>",
+            ),
+            ("<u8 as a::Tr>::load::{{closure}}", "<u8 as a::Tr>::load"),
+            ("a::b::<impl a::A<u8>>::load::{{closure}}", "a::b::<impl a::A<u8>>::load"),
+            ("a::f::{{closure}}::load::{{closure}}", "a::f::{{closure}}::load"),
+            ("a::load<fn(u8) -> a::B>::{{closure}}", "a::load<fn(u8) -> a::B>"),
+        ] {
+            assert_eq!(of(closure, None), expected);
+        }
+    }
+
+    #[test]
+    fn a_function_and_its_handle_have_one_name() {
+        for (function, handle) in [
+            ("a::A<u8>::load<u16>::{{closure}}", "a::A<u8>::load_memo<u16>::{{closure}}"),
+            ("a::P<'_>::load<'_, u8>::{{closure}}", "a::P<'_>::load_memo<u8>::{{closure}}"),
+            ("a::P<'_>::load<'_>::{{closure}}", "a::P<'_>::load_memo::{{closure}}"),
+            ("a::load<fn(&'_ u8) -> u8>::{{closure}}", "a::other<fn(&u8) -> u8>::{{closure}}"),
+        ] {
+            assert_eq!(of(function, None), of(handle, None));
+            assert_eq!(of(function, Some("n")), of(handle, Some("n")));
+        }
+    }
+
+    #[test]
+    fn a_chosen_name_survives_a_move_but_keeps_instances_apart() {
+        assert_eq!(of("a::b::load::{{closure}}", Some("rides")), of("c::load::{{closure}}", Some("rides")));
+        assert_eq!(of("a::A<u8>::load<u16>::{{closure}}", Some("rides")), "rides<u8><u16>");
+        assert_eq!(of("<u8 as a::Tr>::load::{{closure}}", Some("rides")), "rides<u8 as a::Tr>");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_still_its_own() {
+        let long = |last: char| format!("a::load<{}{last}>::{{{{closure}}}}", "é".repeat(600));
+        let (one, two) = (of(&long('1'), None), of(&long('2'), None));
+        assert_ne!(one, two);
+        assert!(one.len() <= 512 && one.starts_with("a::load<"), "{one}");
+    }
+}

@@ -1,0 +1,229 @@
+//! What the attributes write into a program. Hidden, and no promise of stability: `memolith-macros` of the same version
+//! is the only caller, and this the only module it speaks to.
+//!
+//! # What the caller owes
+//!
+//! Nothing here is unsafe; who breaks one of these gets wrong answers or a memo that refuses, not undefined behaviour.
+//!
+//! 1. A [`Cells`] is a `static` of its own for each place that calls [`memo`], [`handle`] or [`resource`], inside the
+//!    function that calls.
+//! 2. The closure given with it is written at that place and captures nothing, so that its type stands for the function
+//!    together with its generics. (Checked while compiling.)
+//! 3. It is written *directly* in the function that it stands for, or in that function's handle, not in another closure:
+//!    the name of its type, less the last step, is the path of the function.
+//! 4. The two doors of one function, [`memo`] and [`handle`], are called with equal [`Function`]s, with plans that
+//!    set the same options, and `Function::name` is the name of the function, at both doors.
+//! 5. `Function::code` and [`code`] are given the hash of the function's tokens, and change when these do.
+//! 6. The value given to [`call`] and [`resource`] serializes as the key type of the handle does: the same parts in the same
+//!    order, references for what they refer to.
+//! 7. The closure given to [`Call::plain`] or [`Call::fallible`] is the body of the function, for the arguments that the
+//!    key was made from.
+//! 8. What [`Returned::is_no_result`] and [`same`] check is written where a function's value type was guessed from names.
+
+mod cells;
+mod claims;
+mod identity;
+mod refused;
+mod returned;
+
+use std::{any::TypeId, borrow::Borrow, convert::Infallible};
+
+pub use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+pub use self::{
+    cells::Cells,
+    returned::{Fallible, Plain, Returned, same},
+};
+use self::{claims::Door, identity::identity};
+use crate::{
+    builder::MemoBuilder,
+    codec::Codec,
+    error::{Error, Result},
+    flow::Begun,
+    pool::{ResourceEntry, ResourcePool},
+    store::Store,
+};
+pub use crate::{default_store::default_store, memo::Memo, stamp::FileStamp};
+
+/// A key type that nobody can make a value of: of memos whose key has no type that an attribute could name.
+#[derive(Debug)]
+pub enum Unnamed {}
+
+impl Serialize for Unnamed {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        match *self {}
+    }
+}
+
+/// A memoized function, as both of its doors describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Without its path.
+    pub name: &'static str,
+    /// In place of the path, if the user said so.
+    pub chosen: Option<&'static str>,
+    /// The hash of its tokens and of those it depends on.
+    pub code: u64,
+}
+
+/// A memo that was opened for one door of a function. It lives as long as the process.
+#[derive(Debug)]
+pub struct Opened<K: ?Sized, V: 'static> {
+    memo: Memo<K, V>,
+    /// Why there is none that could remember anything: each call computes, and tells this.
+    refused: Option<Error>,
+}
+
+/// The memo of the function at whose first call it is opened, by the plan `plan`.
+#[inline]
+pub fn memo<V, C, S, P>(cells: &'static Cells, function: Function, plan: P) -> &'static Opened<Unnamed, V>
+where
+    V: Clone + Send + Sync + 'static,
+    C: Codec<V>,
+    S: Borrow<Store>,
+    P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
+{
+    cells.get::<P, _>(|| open(function, Door::Function, plan))
+}
+
+/// The same memo for the handle of the function, which knows the type of the key.
+#[inline]
+pub fn handle<K, V, C, S, P>(cells: &'static Cells, function: Function, plan: P) -> &'static Memo<K, V>
+where
+    K: ?Sized + 'static,
+    V: Clone + Send + Sync + 'static,
+    C: Codec<V>,
+    S: Borrow<Store>,
+    P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
+{
+    &cells.get::<P, Opened<K, V>>(|| open(function, Door::Handle, plan)).memo
+}
+
+/// What the user's options are evaluated by runs before any lock is taken.
+fn open<K, V, C, S, P>(function: Function, door: Door, plan: P) -> Opened<K, V>
+where
+    K: ?Sized,
+    V: Clone + Send + Sync + 'static,
+    C: Codec<V>,
+    S: Borrow<Store>,
+    P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
+{
+    let name = identity(std::any::type_name::<P>(), &function);
+    let (store, builder) = plan(Memo::builder(name.as_str()).version(function.code));
+    let asked: &Store = store.borrow();
+    let claimed = claims::claim(&name, function.code, door, TypeId::of::<P>(), asked);
+    match claimed.and_then(|store| builder.open(&store)) {
+        Ok(memo) => Opened { memo: memo.of_keys(), refused: None },
+        Err(error) => {
+            // Seen by whoever observes the store, and by the handles in it.
+            asked.core().failed(&error);
+            Opened { memo: refused::memo(&name, &error), refused: Some(error) }
+        }
+    }
+}
+
+/// Decides whether a value is kept. Both doors bring a closure of their own, of one text: they count as one.
+pub fn cache_if<V, C, F>(builder: MemoBuilder<Unnamed, V, C>, wanted: F) -> MemoBuilder<Unnamed, V, C>
+where
+    F: Fn(&V) -> bool + Send + Sync + 'static,
+{
+    builder.cache_if_of(wanted, TypeId::of::<Unnamed>())
+}
+
+/// A call that has asked its memo and may have to compute. The key is done with.
+#[derive(Debug)]
+#[must_use = "whoever waits for this computation waits until it is dropped"]
+pub struct Call<V: 'static>(Begun<'static, V>);
+
+/// Asks the memo.
+#[inline]
+pub fn call<V, K>(opened: &'static Opened<Unnamed, V>, key: &K) -> Call<V>
+where
+    V: Clone + Send + Sync + 'static,
+    K: Serialize + ?Sized,
+{
+    Call(match &opened.refused {
+        None => opened.memo.begin(key),
+        Some(error) => opened.memo.refuse(error),
+    })
+}
+
+impl<V: Clone + Send + Sync + 'static> Call<V> {
+    /// Of a function that cannot fail. A panic of the body unwinds, and hands over to one of those who wait.
+    #[inline]
+    pub fn plain(self, body: impl FnOnce() -> V) -> V {
+        match self.0.finish(|| Ok::<V, Infallible>(body())) {
+            Ok(value) => value,
+        }
+    }
+
+    /// Of a function that may fail: its error is passed on untouched.
+    ///
+    /// # Errors
+    ///
+    /// Those of the body.
+    #[inline]
+    pub fn fallible<E>(self, body: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        self.0.finish(body)
+    }
+}
+
+/// A call on the pool of the process. The type of `site` is the function's own: two functions never share a resource.
+#[inline]
+pub fn resource<T, P, K>(cells: &'static Cells, _site: P, key: &K) -> ResourceEntry<'static, T>
+where
+    T: Send + Sync + 'static,
+    P: FnOnce() + 'static,
+    K: Serialize + ?Sized,
+{
+    let function = cells.get::<P, claims::Number>(claims::Number::fresh);
+    ResourcePool::global().entry(&Resource { function: function.get(), key })
+}
+
+/// The key of a resource. As a struct of this name it meets no key that a user gives the same pool.
+#[derive(Serialize)]
+#[serde(rename = "memolith::resource")]
+struct Resource<'a, K: ?Sized> {
+    function: u64,
+    key: &'a K,
+}
+
+/// One part of a key, as it is: a place for the compiler to say that it cannot be serialized.
+#[inline]
+pub fn part<T: Serialize + ?Sized>(part: &T) -> &T {
+    part
+}
+
+/// The stamp of a file, as one part of a key. A file that has none makes a key that cannot be serialized, and so a
+/// call that computes and tells why.
+#[derive(Debug)]
+pub struct Stamped(Result<FileStamp>);
+
+/// Stamps the file at `path`.
+pub fn stamp(path: impl AsRef<std::path::Path>) -> Stamped {
+    Stamped(FileStamp::of(path))
+}
+
+impl Serialize for Stamped {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Ok(stamp) => stamp.serialize(serializer),
+            Err(error) => Err(serde::ser::Error::custom(error)),
+        }
+    }
+}
+
+/// The hash of a function's tokens together with those of the functions it depends on, in their order.
+#[must_use]
+pub const fn code(own: u64, others: &[u64]) -> u64 {
+    let mut hash = own;
+    let mut rest = others;
+    while let [other, after @ ..] = rest {
+        // The step of FNV-1a, a word at a time.
+        hash = (hash.rotate_left(29) ^ *other).wrapping_mul(0x0100_0000_01b3);
+        rest = after;
+    }
+    hash
+}

@@ -1,0 +1,46 @@
+//! The memo of a function that can have none: its value type cannot be read back, or its name is another's.
+//!
+//! A function has nobody to return such an error to. So it computes at each call, and its handle gives out a memo that
+//! remembers nothing and says why.
+
+use std::{collections::HashMap, io::Write};
+
+use crate::{
+    builder::MemoBuilder,
+    codec::{Codec, Payload, Shape},
+    error::{Error, Result},
+    memo::Memo,
+    store::{GenerationId, Store},
+};
+
+/// Neither writes nor reads.
+struct Refusing(Error);
+
+impl<V> Codec<V> for Refusing {
+    fn id(&self) -> &'static str {
+        "refusing"
+    }
+
+    fn shape(&self) -> Result<Shape> {
+        Err(self.0.clone())
+    }
+
+    fn encode(&self, _: &V, _: &mut dyn Write) -> Result<()> {
+        Err(self.0.clone())
+    }
+
+    fn decode(&self, _: &Payload) -> Result<V> {
+        Err(self.0.clone())
+    }
+}
+
+/// A memo called `name` in a store of its own, without a disk, in which nothing is kept.
+pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why: &Error) -> Memo<K, V> {
+    let store = Store::builder().in_memory();
+    let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(Refusing(why.clone()));
+    let place = builder.place();
+    let nowhere = GenerationId([0; 16]);
+    let memo = builder.open_on(store.shelf_apart(nowhere, name), nowhere, &store, &place, &mut HashMap::new());
+    drop(memo.refuse(why));
+    memo
+}

@@ -1,0 +1,315 @@
+use std::{fmt, sync::LazyLock};
+
+use memolith::{Memo, Store, code, memo};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use super::{Runs, store};
+
+fn of_rides(runs: &Runs) -> (String, String) {
+    #[memo(store = store())]
+    fn load(key: u8, _runs: &Runs) -> String {
+        _runs.count();
+        format!("rides {key}")
+    }
+    (load(1, runs), load_memo().name().to_owned())
+}
+
+fn of_flights(runs: &Runs) -> (String, String) {
+    #[memo(store = store())]
+    fn load(key: u8, _runs: &Runs) -> String {
+        _runs.count();
+        format!("flights {key}")
+    }
+    (load(1, runs), load_memo().name().to_owned())
+}
+
+#[test]
+fn functions_of_one_name_within_two_others_are_two() {
+    let runs = Runs::default();
+    let ((rides, first), (flights, second)) = (of_rides(&runs), of_flights(&runs));
+    assert_eq!((rides.as_str(), flights.as_str(), runs.take()), ("rides 1", "flights 1", 2));
+    assert!(first.ends_with("of_rides::load") && second.ends_with("of_flights::load"), "{first}, {second}");
+}
+
+struct Rides;
+struct Flights;
+
+impl Rides {
+    #[memo(store = store())]
+    fn load(key: u8) -> String {
+        format!("rides {key}")
+    }
+}
+
+impl Flights {
+    #[memo(store = store())]
+    fn load(key: u8) -> String {
+        format!("flights {key}")
+    }
+}
+
+#[test]
+fn associated_functions_of_two_types_are_two() {
+    assert_eq!((Rides::load(1).as_str(), Flights::load(1).as_str()), ("rides 1", "flights 1"));
+    assert_eq!((Rides::load(1).as_str(), Flights::load(1).as_str()), ("rides 1", "flights 1"));
+    assert_ne!(Rides::load_memo().name(), Flights::load_memo().name());
+}
+
+#[memo(store = store())]
+fn described<T: fmt::Display + Default + Serialize, const N: usize>(key: u8, _runs: &Runs) -> String {
+    _runs.count();
+    format!("{key} {N} {}", T::default())
+}
+
+#[test]
+fn instances_of_a_generic_function_do_not_share() {
+    let runs = Runs::default();
+    for _ in 0..2 {
+        assert_eq!(described::<u8, 1>(7, &runs), "7 1 0");
+        assert_eq!(described::<String, 1>(7, &runs), "7 1 ");
+        assert_eq!(described::<u8, 2>(7, &runs), "7 2 0");
+        assert_eq!(described::<bool, 2>(7, &runs), "7 2 false");
+    }
+    assert_eq!(runs.take(), 4);
+    assert_eq!(described_memo::<u8, 1>().len(), 1);
+    described_memo::<u8, 1>().clear().unwrap();
+    described::<u8, 1>(7, &runs);
+    described::<u8, 2>(7, &runs);
+    assert_eq!(runs.take(), 1, "the handle of one instance is not that of another");
+}
+
+struct Named<T>(T);
+
+impl<T: fmt::Debug + Default + Serialize + 'static> Named<T> {
+    #[memo(store = store(), name = "a name of its own")]
+    fn shown(_runs: &Runs) -> String {
+        _runs.count();
+        format!("{:?}", T::default())
+    }
+
+    #[memo(store = store(), key: &'static T = &self.0)]
+    fn kept(&'static self, _runs: &Runs) -> String {
+        _runs.count();
+        format!("{:?}", self.0)
+    }
+}
+
+static NINE: Named<u8> = Named(9);
+
+#[test]
+fn instances_of_a_generic_impl_do_not_share_even_under_a_chosen_name() {
+    let runs = Runs::default();
+    for _ in 0..2 {
+        assert_eq!(
+            (Named::<u8>::shown(&runs).as_str(), Named::<String>::shown(&runs).as_str()),
+            ("0", "\"\"")
+        );
+    }
+    assert_eq!(runs.take(), 2);
+    assert_eq!(Named::<u8>::shown_memo().name(), "a name of its own<u8>");
+    assert_eq!((NINE.kept(&runs).as_str(), NINE.kept(&runs).as_str(), runs.take()), ("9", "9", 1));
+}
+
+trait Load {
+    fn load(key: u8, runs: &Runs) -> String;
+}
+
+impl Load for Rides {
+    #[memo(store = store(), handle = none, skip(runs))]
+    fn load(key: u8, runs: &Runs) -> String {
+        runs.count();
+        format!("trait rides {key}")
+    }
+}
+
+impl Load for Flights {
+    #[memo(store = store(), handle = none, skip(runs))]
+    fn load(key: u8, runs: &Runs) -> String {
+        runs.count();
+        format!("trait flights {key}")
+    }
+}
+
+#[test]
+fn two_impls_of_one_trait_do_not_share() {
+    let runs = Runs::default();
+    for _ in 0..2 {
+        assert_eq!(<Rides as Load>::load(1, &runs), "trait rides 1");
+        assert_eq!(<Flights as Load>::load(1, &runs), "trait flights 1");
+    }
+    assert_eq!(runs.take(), 2);
+}
+
+/// Where a function is refused, the store is told, and with it every memo in it.
+static REFUSING: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
+
+fn twins() -> [u32; 4] {
+    let one = {
+        const OFFSET: u32 = 100;
+        #[memo(store = &*REFUSING)]
+        fn twin(key: u8) -> u32 {
+            u32::from(key) + OFFSET
+        }
+        [twin(1), twin(1)]
+    };
+    let two = {
+        const OFFSET: u32 = 200;
+        #[memo(store = &*REFUSING)]
+        fn twin(key: u8) -> u32 {
+            u32::from(key) + OFFSET
+        }
+        [twin(1), twin(1)]
+    };
+    [one[0], one[1], two[0], two[1]]
+}
+
+#[test]
+fn who_has_the_name_of_another_computes_and_tells() {
+    assert_eq!(twins(), [101, 101, 201, 201]);
+    let failure = REFUSING.last_failure().unwrap();
+    assert!(failure.is_config() && failure.to_string().contains("twins::twin"), "{failure}");
+}
+
+#[code]
+fn cleaned(text: &str) -> String {
+    text.trim().to_owned()
+}
+
+mod helpers {
+    pub(super) struct Parser;
+
+    impl Parser {
+        #[memolith::code(depends(super::cleaned))]
+        pub(super) fn parse(text: &str) -> usize {
+            super::cleaned(text).len()
+        }
+    }
+}
+
+#[memo(store = store())]
+fn alone(text: &str) -> usize {
+    helpers::Parser::parse(text)
+}
+
+#[memo(store = store(), depends(helpers::Parser::parse, cleaned), name = "depends")]
+fn dependent(text: &str) -> usize {
+    helpers::Parser::parse(text)
+}
+
+#[memo(store = store(), depends(dependent))]
+fn outer(text: &str) -> usize {
+    dependent(text)
+}
+
+/// Whether the memo of that name is open under this version: any other is refused.
+fn has_version(name: &str, version: u64) -> bool {
+    let again = Memo::<str, usize>::builder(name).version(version).open(store());
+    again.is_ok()
+}
+
+#[test]
+fn what_a_function_depends_on_is_part_of_its_version() {
+    assert_eq!((alone(" a "), dependent(" a "), outer(" a ")), (1, 1, 1));
+    // One text, and so one hash of its own; the difference is what they depend on.
+    assert_ne!(alone_code(), dependent_code());
+    assert!(
+        has_version(alone_memo().name(), alone_code()) && !has_version(alone_memo().name(), dependent_code())
+    );
+    assert!(has_version("depends", dependent_code()) && has_version(outer_memo().name(), outer_code()));
+    assert_ne!(helpers::Parser::parse_code(), cleaned_code());
+}
+
+#[memo(store = store(), skip(second), name = "by the first")]
+fn by_first(first: u32, second: u32) -> u32 {
+    first + second
+}
+
+#[memo(store = store(), skip(first), ttl = "1h")]
+fn by_second(first: u32, second: u32) -> u32 {
+    first + second
+}
+
+#[memo(store = store(), skip(first), ttl = "2h", max_entries = 5)]
+fn by_second_for_longer(first: u32, second: u32) -> u32 {
+    first + second
+}
+
+#[test]
+fn another_choice_of_the_key_is_another_version_and_another_option_is_not() {
+    assert_ne!(by_first_code(), by_second_code(), "3 would be found for another 3");
+    assert_eq!(by_second_code(), by_second_for_longer_code());
+    assert_eq!((by_first(3, 1), by_first(3, 2), by_second(1, 3), by_second(2, 3)), (4, 4, 4, 4));
+    assert_eq!(by_second_for_longer(1, 3), 4);
+}
+
+mod before {
+    #[memolith::code]
+    pub(super) fn helper(number: u32) -> u32 {
+        number + 1
+    }
+}
+
+mod after {
+    #[memolith::code]
+    pub(super) fn helper(number: u32) -> u32 {
+        number + 2
+    }
+}
+
+mod reworded {
+    /// Adds one.
+    #[memolith::code]
+    #[inline]
+    pub(super) fn helper(number: u32, // to add to
+    ) -> u32 {
+        // As everybody knows.
+        number + 1
+    }
+}
+
+#[test]
+fn a_changed_body_is_another_version_and_a_comment_is_not() {
+    assert_ne!(before::helper_code(), after::helper_code());
+    assert_eq!(before::helper_code(), reworded::helper_code());
+    assert_eq!((before::helper(1), after::helper(1), reworded::helper(1)), (2, 3, 2));
+}
+
+#[memo(store = store(), version = 7, name = "versioned")]
+fn versioned(text: &str) -> usize {
+    text.len()
+}
+
+#[test]
+fn a_version_takes_the_place_of_the_hash() {
+    assert_eq!(versioned("abc"), 3);
+    assert!(has_version("versioned", 7) && !has_version("versioned", versioned_code()));
+}
+
+/// No sample is good enough for it, so what stands behind it cannot be told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Peculiar(u64);
+
+impl<'de> Deserialize<'de> for Peculiar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            odd @ 918_273_645 => Ok(Self(odd)),
+            _ => Err(D::Error::custom("only 918273645 will do")),
+        }
+    }
+}
+
+#[memo(store = store())]
+fn peculiar(_runs: &Runs) -> (Peculiar, u8) {
+    _runs.count();
+    (Peculiar(918_273_645), 1)
+}
+
+#[test]
+fn the_hash_vouches_for_a_type_whose_shape_cannot_be_told() {
+    assert!(Memo::<(), (Peculiar, u8)>::builder("peculiar").open(store()).unwrap_err().is_unsupported_type());
+    let runs = Runs::default();
+    assert_eq!(
+        (peculiar(&runs), peculiar(&runs), runs.take()),
+        ((Peculiar(918_273_645), 1), (Peculiar(918_273_645), 1), 1)
+    );
+}

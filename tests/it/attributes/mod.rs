@@ -1,0 +1,36 @@
+//! What the attributes promise: `#[memo]`, `#[resource]`, `#[code]`.
+
+#![allow(clippy::used_underscore_binding, reason = "what is left out of a key is used all the same")]
+
+use std::{cell::Cell, sync::LazyLock};
+
+use memolith::Store;
+
+mod default_store;
+mod handles;
+mod hygiene;
+mod identity;
+mod key;
+mod options;
+mod resource;
+mod results;
+
+/// One store for all of these functions, each of which has a memo of its own in it.
+fn store() -> &'static Store {
+    static STORE: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
+    &STORE
+}
+
+/// How often a body ran since it was asked last.
+#[derive(Default)]
+struct Runs(Cell<u32>);
+
+impl Runs {
+    fn count(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+
+    fn take(&self) -> u32 {
+        self.0.take()
+    }
+}
