@@ -96,7 +96,9 @@ fn raw_write(group: &mut BenchmarkGroup<'_, WallTime>, frame: &Plain) {
     let path = directory.path().join("frame");
     let write = || {
         let mut file = File::create(&path).unwrap();
-        bytes.iter().for_each(|column| file.write_all(column).unwrap());
+        for column in &bytes {
+            file.write_all(column).unwrap();
+        }
     };
     row(group, "write of the same bytes", write, |()| fs::remove_file(&path).unwrap());
 }

@@ -243,17 +243,20 @@ mod tests {
         codec::testing::{encoded, round_trip},
     };
 
-    fn batch(rows: i64) -> RecordBatch {
-        let numbers: ArrayRef =
-            Arc::new(Int64Array::from_iter((0..rows).map(|row| (row % 7 != 3).then_some(row))));
-        let floats: ArrayRef =
-            Arc::new(Float64Array::from_iter_values((0..rows).map(|row| row as f64 * 0.5)));
-        let texts: ArrayRef =
-            Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("row {row}"))));
-        let kinds =
-            DictionaryArray::<Int32Type>::from_iter((0..rows).map(|row| ["a", "b"][row as usize % 2]));
-        let kinds: ArrayRef = Arc::new(kinds);
-        RecordBatch::try_from_iter([("n", numbers), ("x", floats), ("text", texts), ("kind", kinds)]).unwrap()
+    fn batch(rows: u32) -> RecordBatch {
+        let rows = || 0..i64::from(rows);
+        let numbers: Int64Array = rows().map(|row| (row % 7 != 3).then_some(row)).collect();
+        let floats: Float64Array = (0..rows().end as i32).map(|row| Some(f64::from(row) * 0.5)).collect();
+        let texts: StringArray = rows().map(|row| Some(format!("row {row}"))).collect();
+        let kinds: DictionaryArray<Int32Type> =
+            rows().map(|row| if row % 2 == 0 { "a" } else { "b" }).collect();
+        let columns: [(&str, ArrayRef); 4] = [
+            ("n", Arc::new(numbers)),
+            ("x", Arc::new(floats)),
+            ("text", Arc::new(texts)),
+            ("kind", Arc::new(kinds)),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
     }
 
     fn sealed(encoded: &[u8], flip: Option<usize>) -> Payload {
@@ -261,7 +264,9 @@ mod tests {
         table.update(encoded);
         let seal = Seal::new(&table.finish().0, encoded.len()).unwrap();
         let mut bytes = encoded.to_vec();
-        flip.into_iter().for_each(|at| bytes[at] ^= 1);
+        if let Some(byte) = flip.and_then(|at| bytes.get_mut(at)) {
+            *byte ^= 1;
+        }
         let length = bytes.len();
         Payload::sealed(bytes, 0..length, Arc::new(seal))
     }

@@ -124,7 +124,7 @@ struct Large {
 }
 
 fn large() -> Large {
-    let column = |count: usize| (0..count).map(|row| row as f64 * 0.5).collect();
+    let column = |count: u32| (0..count).map(|row| f64::from(row) * 0.5).collect();
     Large {
         name: "x".repeat(200_000),
         columns: [1_300_000, 3, 0, 2_500_001, 140_000].map(column).to_vec(),

@@ -1,6 +1,8 @@
 //! Large values: packed vectors, record batches without a copy, files that are damaged or do not fit, space that comes
 //! back.
 
+#![allow(clippy::cast_precision_loss, clippy::indexing_slicing, reason = "a test")]
+
 use std::{
     fs,
     path::PathBuf,
