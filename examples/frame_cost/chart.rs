@@ -5,7 +5,10 @@ use std::{fs, path::Path, time::Duration};
 use plotters::{
     coord::Shift,
     prelude::*,
-    style::{FontStyle, RGBColor, register_font},
+    style::{
+        FontStyle, RGBColor, register_font,
+        text_anchor::{HPos, Pos, VPos},
+    },
 };
 
 use crate::{Result, machine::count, measure::Costs, report::time};
@@ -53,7 +56,9 @@ where
     area.fill(&WHITE)?;
     let seconds = |series: &Series, costs: &Costs| (series.of)(costs).as_secs_f64().max(1e-9);
     let all = || costs.iter().flat_map(|costs| SERIES.iter().map(move |series| seconds(series, costs)));
-    let (least, most) = (all().fold(f64::MAX, f64::min) / 3.0, all().fold(0.0, f64::max) * 6.0);
+    let (floor, most) = (all().fold(f64::MAX, f64::min) / 2.0, all().fold(0.0, f64::max) * 6.0);
+    // The name of a group stands below its bars.
+    let least = floor / 4.0;
     let mut chart = ChartBuilder::on(area)
         .caption("What a frame of four f64 columns costs", ("sans-serif", 24))
         .margin(16)
@@ -73,7 +78,7 @@ where
     for (place, series) in SERIES.iter().enumerate() {
         let bars = costs.iter().enumerate().map(|(group, costs)| {
             let left = group as f64 + 0.05 + place as f64 * width;
-            let corners = [(left, least), (left + width * 0.85, seconds(series, costs))];
+            let corners = [(left, floor), (left + width * 0.85, seconds(series, costs))];
             Rectangle::new(corners, series.color.filled())
         });
         chart
@@ -81,13 +86,13 @@ where
             .label(series.name)
             .legend(|(x, y)| Rectangle::new([(x, y - 6), (x + 12, y + 6)], series.color.filled()));
         for (group, costs) in costs.iter().enumerate() {
-            let top = (group as f64 + 0.05 + place as f64 * width, seconds(series, costs) * 1.25);
-            let font = ("sans-serif", 12).into_font();
+            let top = (group as f64 + 0.05 + place as f64 * width, seconds(series, costs) * 1.1);
+            let font = ("sans-serif", 12).into_font().pos(Pos::new(HPos::Left, VPos::Bottom));
             chart.draw_series([Text::new(time((series.of)(costs)), top, font)])?;
         }
     }
     for (group, costs) in costs.iter().enumerate() {
-        let below = (group as f64 + 0.4, least * 1.15);
+        let below = (group as f64 + 0.4, floor * 0.7);
         let name = format!("{} rows", count(costs.rows));
         chart.draw_series([Text::new(name, below, ("sans-serif", 17).into_font().color(&BLACK))])?;
     }
