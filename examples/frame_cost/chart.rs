@@ -87,7 +87,7 @@ where
             .legend(|(x, y)| Rectangle::new([(x, y - 6), (x + 12, y + 6)], series.color.filled()));
         for (group, costs) in costs.iter().enumerate() {
             let top = (group as f64 + 0.05 + place as f64 * width, seconds(series, costs) * 1.1);
-            let font = ("sans-serif", 12).into_font().pos(Pos::new(HPos::Left, VPos::Bottom));
+            let font = TextStyle::from(("sans-serif", 12)).pos(Pos::new(HPos::Left, VPos::Bottom));
             chart.draw_series([Text::new(time((series.of)(costs)), top, font)])?;
         }
     }
