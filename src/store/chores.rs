@@ -1,7 +1,7 @@
 //! What may take long and can wait: counting after an unclean end, sweeping, retiring blobs that nobody knows, making the
 //! index smaller. Done in stretches, so that writers get their turn in between.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::atomic::Ordering};
 
 use crate::{
     error::Result,
@@ -20,6 +20,8 @@ use crate::{
 pub(super) fn recover(core: &Core) {
     if let Err(error) = recount(core).and_then(|()| retire_orphans(core).map(|_| ())) {
         core.failed(&error);
+        // Without a count no bound holds: again, when the engine has answered.
+        core.unrecovered.store(true, Ordering::Release);
     }
 }
 

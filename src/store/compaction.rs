@@ -14,7 +14,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, Mutex, TryLockError, atomic::Ordering},
     time::Duration,
 };
 
@@ -102,33 +102,49 @@ fn length(core: &Core) -> u64 {
     fs::metadata(core.index_directory(directory).join("db")).map_or(0, |found| found.len())
 }
 
-/// Copies the index if it is longer than `from` and ten times what lives in it; after another thread that just does.
+/// Copies the index if it is longer than `from` and ten times what lives in it, unless another thread is just doing that.
 pub(super) fn compact(core: &Core, from: u64) -> Result<()> {
-    let _one = lock(&core.growth.copying);
+    let _one = match core.growth.copying.try_lock() {
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        // Nobody waits: the other thread may hang in the engine.
+        Err(TryLockError::Poisoned(held)) => held.into_inner(),
+        Ok(held) => held,
+    };
     // An engine that rests is another one when it comes back.
     let Ok(engine) = core.engine() else { return Ok(()) };
-    if !core.minded(&engine, is_worth_it(core, &engine, from))? {
+    let worth_it = is_worth_it(core, &engine, from, &|| core.maintenance.is_closing());
+    if !core.minded(&engine, worth_it)? {
         return Ok(());
     }
-    core.ledger()?.journal = Some(Vec::new());
+    let before = {
+        let mut ledger = core.ledger()?;
+        ledger.journal = Some(Vec::new());
+        (length(core), ledger.tally(None).map_or(0, |held| held.entries))
+    };
     let copied = Copy::begin(core, &engine).and_then(|copy| copy.take_over(&engine));
     if let Ok(mut ledger) = core.ledger() {
         ledger.journal = None;
     }
-    let Some(folder) = core.minded(&engine, copied)? else { return Ok(()) };
+    let copied = core.minded(&engine, copied);
+    // What failed is not tried again before there is more to be gained.
+    let (length, entries) = if matches!(copied, Ok(Some(_))) { (0, 0) } else { before };
+    *lock(&core.growth.declined) = (length, entries);
+    let Some(folder) = copied? else { return Ok(()) };
     alone(engine)?.close(&folder)?;
     // What cannot be removed now is at the next close.
     let _ = fs::remove_dir_all(folder);
     Ok(())
 }
 
-fn is_worth_it(core: &Core, engine: &Engine, from: u64) -> Result<bool> {
+/// A look that `must_end` before its end does not say so.
+fn is_worth_it(core: &Core, engine: &Engine, from: u64, must_end: &dyn Fn() -> bool) -> Result<bool> {
     let length = length(core);
     let Some(held) = core.ledger()?.tally(None) else { return Ok(false) };
     if !core.growth.suspects(length, held.entries, from) {
         return Ok(false);
     }
-    let worth_it = length > core.growth.rule.1 * live_bytes(core, engine)?;
+    let Some(live) = live_bytes(core, engine, must_end)? else { return Ok(false) };
+    let worth_it = length > core.growth.rule.1 * live;
     if !worth_it {
         *lock(&core.growth.declined) = (length, held.entries);
     }
@@ -141,20 +157,21 @@ fn tables(core: &Core, engine: &Engine) -> Result<Vec<(GenerationId, Arc<Tables>
     ledger.generations.keys().map(|id| Ok((*id, engine.tables(*id)?))).collect()
 }
 
-/// What the entries take in the index, by their rows.
-fn live_bytes(core: &Core, engine: &Engine) -> Result<u64> {
+/// What the entries take in the index, by their rows. `None` when the look had to end.
+fn live_bytes(core: &Core, engine: &Engine, must_end: &dyn Fn() -> bool) -> Result<Option<u64>> {
     let weight = |row: &OrderRow| LEAST - 54 + if row.size > INLINE { FILED } else { row.size };
     let mut bytes = 0;
     for (_, tables) in tables(core, engine)? {
         let mut seen = None;
-        while !core.maintenance.is_closing()
-            && let Some(stretch) = stretch(&tables, seen)?
-        {
+        while let Some(stretch) = stretch(&tables, seen)? {
+            if must_end() {
+                return Ok(None);
+            }
             bytes += stretch.rows.iter().map(weight).sum::<u64>();
             seen = stretch.last;
         }
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 /// Some rows in the order of insertion, and the key of the last.
@@ -176,11 +193,12 @@ fn stretch(tables: &Tables, seen: Seen) -> Result<Option<Stretch>> {
 
 /// Before a close: the engine of a copy, if one was worth it and could be made in a second. Nobody else is in the store.
 pub(super) fn before_close(core: &Core, engine: &Engine) -> Result<Option<Engine>> {
-    if !is_worth_it(core, engine, LARGE)? {
+    let deadline = Deadline::after(AT_CLOSE);
+    if !is_worth_it(core, engine, LARGE, &|| deadline.remaining().is_none())? {
         return Ok(None);
     }
     let mut copy = Copy::begin(core, engine)?;
-    let copied = core.ledger().and_then(|mut ledger| copy.copy_all(&mut ledger, Deadline::after(AT_CLOSE)));
+    let copied = core.ledger().and_then(|mut ledger| copy.copy_all(&mut ledger, deadline));
     if !matches!(copied, Ok(true)) {
         copy.give_up();
         return copied.map(|_| None);
@@ -209,7 +227,8 @@ impl<'a> Copy<'a> {
         let directory = core.directory.as_deref().unwrap_or(Path::new(""));
         let number = unused_index(core, directory);
         let folder = directory.join(index_name(number));
-        blob::make_folder(&folder)?;
+        // One that is there already is the index of an engine that was brought back just now.
+        blob::make_new_folder(&folder)?;
         let to = Engine::open(&folder, &core.faults).map(Arc::new).inspect_err(|_| {
             let _ = fs::remove_dir_all(&folder);
         })?;
@@ -240,10 +259,15 @@ impl<'a> Copy<'a> {
         self.seal(ledger).map(|()| true)
     }
 
-    /// Without a lock.
+    /// Without a lock, as far as there were rows when it began: it must not run after those who write.
     fn copy_most(&mut self) -> Result<()> {
+        let end = OrderRow::key(self.core.ledger()?.sequence());
         for (id, tables) in tables(self.core, self.from)? {
-            while !self.core.maintenance.is_closing() && self.copy_stretch(id, &tables)? {}
+            let is_behind = |seen: Option<&Seen>| seen.copied().flatten().is_none_or(|last| last < end);
+            while is_behind(self.seen.get(&id))
+                && !self.core.maintenance.is_closing()
+                && self.copy_stretch(id, &tables)?
+            {}
         }
         if self.core.faults.strike(Operation::Compact).is_some() {
             return Err(Error::io("a planted fault", io::ErrorKind::StorageFull.into()));
@@ -275,9 +299,11 @@ impl<'a> Copy<'a> {
     fn catch_up(&mut self, ledger: &mut Ledger, journal: Vec<Gone>) -> Result<bool> {
         for (id, row) in std::mem::take(&mut self.doubtful) {
             let tables = self.from.tables(id)?;
-            if !self.copy_row(id, &tables, &row)? {
+            let key = OrderRow::key(row.sequence);
+            // One that went since it was read was counted out by whoever took it.
+            if !self.copy_row(id, &tables, &row)? && tables.order.get(&key)?.is_some() {
                 // It leads nowhere, and would be counted for ever.
-                tables.order.remove(&OrderRow::key(row.sequence))?;
+                tables.order.remove(&key)?;
                 ledger.removed(id, row.sequence, row.size);
             }
         }

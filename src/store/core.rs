@@ -64,6 +64,8 @@ pub(crate) struct Core {
     pub(super) ledger: Turnstile<Ledger>,
     /// The number of the live index.
     pub(super) index: AtomicU64,
+    /// Whether accounts and blobs still want looking after, because that failed.
+    pub(super) unrecovered: AtomicBool,
     /// Whether the live index must not be opened again.
     pub(super) condemned: AtomicBool,
     /// Held while one thread tries to bring the engine back.
@@ -138,6 +140,7 @@ impl Core {
             slot: RwLock::new(Slot::Closed),
             ledger: Turnstile::default(),
             index: AtomicU64::new(0),
+            unrecovered: AtomicBool::new(false),
             condemned: AtomicBool::new(false),
             reviving: Mutex::new(()),
             leaving: Mutex::default(),

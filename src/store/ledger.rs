@@ -98,6 +98,9 @@ pub(crate) struct Generation {
     pub(crate) owner: Option<u64>,
 }
 
+/// So much is worked off in less than a second.
+const LONGEST_JOURNAL: usize = 50_000;
+
 /// Everything that the writer lock guards.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -105,7 +108,7 @@ pub(crate) struct Ledger {
     pub(crate) generations: BTreeMap<GenerationId, Generation>,
     /// Of the memos that were opened by this process, by name.
     pub(crate) bounds: HashMap<String, Bounds>,
-    /// What left the index since a copy of it was begun; `None` while none is made.
+    /// What left the index since a copy of it was begun; `None` while none is made, and when it was too much.
     pub(crate) journal: Option<Vec<Gone>>,
 }
 
@@ -145,7 +148,11 @@ impl Ledger {
         }
     }
 
+    /// Beyond a length the journal ends, and with it the copy: working it off would hold up everybody.
     pub(crate) fn note(&mut self, gone: Gone) {
+        if self.journal.as_ref().is_some_and(|journal| journal.len() >= LONGEST_JOURNAL) {
+            self.journal = None;
+        }
         if let Some(journal) = &mut self.journal {
             journal.push(gone);
         }

@@ -114,6 +114,8 @@ pub(super) fn start(core: &Core) -> Result<bool> {
     let Some(directory) = core.directory.clone() else {
         return Err(Error::new(Kind::Closed, "the store has no directory"));
     };
+    // A writer that is stuck would stop this later, with a new folder made for nothing each time.
+    drop(core.ledger().map_err(|error| error.with_kind(Kind::Io))?);
     hold(core, &directory)?;
     let mut state = State::read(core, &directory)?;
     for folder in ["blobs", "trash"] {

@@ -302,6 +302,7 @@ impl Maintenance {
         let flushed = core.flush_now().err().filter(|error| error.kind() != Kind::Closed);
         match &flushed {
             Some(error) => core.failed(error),
+            None if core.unrecovered.swap(false, Ordering::AcqRel) => self.recover(),
             None if compaction::is_due(core) => self.call(|orders| orders.compact = true),
             None => {}
         }

@@ -180,7 +180,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) and alike when the disk refuses. The memory is cleared all the same.
+    /// [`is_io`](Error::is_io) and alike when the disk refuses. The memory is cleared all the same, unless another
+    /// writer has been stuck in the storage engine for 5 s: then nothing was changed.
     ///
     /// ```
     /// # use memolith::{Memo, Store};

@@ -69,8 +69,17 @@ pub(crate) fn random_id() -> BlobId {
 
 /// A folder of ours: for the owner alone. Its parents are made likewise when they are missing.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    make(path, true)
+}
+
+/// The same, and an error if there is something already.
+pub(crate) fn make_new_folder(path: &Path) -> Result<()> {
+    make(path, false)
+}
+
+fn make(path: &Path, recursive: bool) -> Result<()> {
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
+    builder.recursive(recursive);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).map_err(|cause| Error::io(path.display(), cause))
