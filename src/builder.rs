@@ -289,6 +289,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             memory: self.memory,
             cache_if: cache_if_type,
             value_type,
+            codec: TypeId::of::<C>(),
             version,
         };
         live.insert(self.name, open);
@@ -346,6 +347,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         }
         if GenerationId::of(&self.name, open.version, self.codec.id(), shape)? != open.generation {
             return Err(conflict("codec or shape", "the value type"));
+        }
+        if open.codec != TypeId::of::<C>() {
+            return Err(conflict("codec", "of the same id"));
         }
         if self.ttl.is_some() && self.ttl != ttl {
             return Err(conflict("ttl", Told(ttl)));

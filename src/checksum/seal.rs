@@ -28,6 +28,8 @@ pub(crate) struct Seal {
     whole: AtomicBool,
     /// Whether a block did not pass. Never taken back.
     broken: AtomicBool,
+    /// Whether the reader asked to have the rest verified after the call.
+    may_wait: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -45,8 +47,8 @@ impl Seal {
         }
         let block = |sum: &[u8; 8]| Block { sum: u64::from_le_bytes(*sum), passed: AtomicBool::new(false) };
         let blocks = sums.iter().map(block).collect();
-        let (whole, broken) = Default::default();
-        Some(Self { blocks, ahead: AtomicUsize::new(0), whole, broken })
+        let (whole, broken, may_wait) = Default::default();
+        Some(Self { blocks, ahead: AtomicUsize::new(0), whole, broken, may_wait })
     }
 
     /// Whether a block was found not to be what was written.
@@ -57,6 +59,15 @@ impl Seal {
     /// Whether every block passed.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole.load(Relaxed)
+    }
+
+    /// Lets what was not verified wait until after the call.
+    pub(crate) fn let_wait(&self) {
+        self.may_wait.store(true, Relaxed);
+    }
+
+    pub(crate) fn may_wait(&self) -> bool {
+        self.may_wait.load(Relaxed)
     }
 
     /// Verifies the blocks that hold `range` of the payload, as far as they did not pass before.

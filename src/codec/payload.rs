@@ -73,6 +73,11 @@ impl Payload {
         self.seal.as_ref().is_some_and(|seal| seal.is_broken())
     }
 
+    /// Whether the codec asked to have the rest verified after the call.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.seal.as_ref().is_some_and(|seal| seal.may_wait())
+    }
+
     /// Whether nothing is left to be verified.
     pub(crate) fn is_whole(&self) -> bool {
         self.seal.as_ref().is_none_or(|seal| seal.is_whole())

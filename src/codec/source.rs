@@ -89,16 +89,17 @@ pub(super) fn read<T>(payload: &Payload, decode: impl FnOnce(Source<'_, '_>) -> 
     if payload.is_whole() {
         return decode(Source::new(payload, Ahead::nobody()));
     }
-    let _restore = Restore(READING.replace(Some(payload.clone())));
+    let _restore = Restore(READING.replace(Some(payload.clone())), TRUSTED.replace(false));
     payload.scope(|ahead| decode(Source::new(payload, ahead)))
 }
 
 /// Also when the decoding panics, and when a `Deserialize` decodes something else in between.
-struct Restore(Option<Payload>);
+struct Restore(Option<Payload>, bool);
 
 impl Drop for Restore {
     fn drop(&mut self) {
         READING.set(self.0.take());
+        TRUSTED.set(self.1);
     }
 }
 

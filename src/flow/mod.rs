@@ -256,6 +256,10 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// The value of an item, and nothing when its payload turned out to be damaged.
     fn decode(&self, item: &Item) -> Result<V> {
         let decoded = self.decode_payload(&item.payload);
+        // A codec that kept the bytes without a look hands them out only if they are whole.
+        if decoded.is_ok() && !item.payload.may_wait() {
+            item.payload.verify_all();
+        }
         item.damage().map_or(decoded, |damage| Err(damage.at(&self.place)))
     }
 

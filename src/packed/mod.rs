@@ -39,7 +39,7 @@
 //!
 //! # Memory
 //!
-//! A copy of one's own takes its size in memory, and nothing beside it. Where several callers only read, take
+//! A copy of one's own takes its size in memory, and nothing beside it; an `Arc<[T]>` twice that while it is made. Where several callers only read, take
 //! `V = Arc<Frame>`: hits from memory then share one.
 
 mod copy;

@@ -14,7 +14,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, TryLockError, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -102,14 +102,9 @@ fn length(core: &Core) -> u64 {
     fs::metadata(core.index_directory(directory).join("db")).map_or(0, |found| found.len())
 }
 
-/// Copies the index if it is longer than `from` and ten times what lives in it, unless another thread is just doing that.
+/// Copies the index if it is longer than `from` and ten times what lives in it; after another thread that just does.
 pub(super) fn compact(core: &Core, from: u64) -> Result<()> {
-    let _one = match core.growth.copying.try_lock() {
-        Err(TryLockError::WouldBlock) => return Ok(()),
-        // Nobody waits: the other thread may hang in the engine.
-        Err(TryLockError::Poisoned(held)) => held.into_inner(),
-        Ok(held) => held,
-    };
+    let _one = lock(&core.growth.copying);
     // An engine that rests is another one when it comes back.
     let Ok(engine) = core.engine() else { return Ok(()) };
     let worth_it = is_worth_it(core, &engine, from, &|| core.maintenance.is_closing());

@@ -39,6 +39,8 @@ pub(crate) struct LiveMemo {
     /// The type of the `cache_if` closure.
     pub(crate) cache_if: Option<TypeId>,
     pub(crate) value_type: &'static str,
+    /// Two codecs may share an id, and give different guarantees.
+    pub(crate) codec: TypeId,
     pub(crate) version: u64,
 }
 

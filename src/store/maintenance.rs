@@ -45,6 +45,8 @@ pub(crate) struct Maintenance {
 struct Orders {
     /// Who does the work.
     worker: Option<thread::ThreadId>,
+    /// Whether there is a thread that tidies up.
+    tidying: bool,
     /// Whether there is a thread; without one everything is done on the thread of the caller.
     running: bool,
     /// Since when something waits for the tick.
@@ -83,6 +85,7 @@ impl Maintenance {
         let spawned = thread::Builder::new()
             .name("memolith-tidy".into())
             .spawn(move || tidier.maintenance.tidy(&tidier));
+        lock(&core.maintenance.orders).tidying = spawned.is_ok();
         if let Err(cause) = spawned {
             // What lies about is found by the next open.
             core.failed(&Error::io("starting the tidying thread", cause));
@@ -134,9 +137,10 @@ impl Maintenance {
         self.call(|orders| orders.recover = true);
     }
 
-    /// Payloads were handed out that are not verified yet.
-    pub(crate) fn verify(&self) {
+    /// Payloads were handed out that are not verified yet. `false` when there is no thread to do it.
+    pub(crate) fn verify(&self) -> bool {
         self.call(|orders| orders.verify = true);
+        lock(&self.orders).tidying
     }
 
     fn call(&self, change: impl FnOnce(&mut Orders)) {

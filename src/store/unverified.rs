@@ -18,8 +18,12 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-/// Beyond this all are forgotten, and verified once more when they are read again. A seal takes 16 B for each MiB.
-const KEPT: usize = 256;
+/// Beyond this the seals of payloads that passed are forgotten, and those verified once more when they are read again. A
+/// seal takes 16 B for each MiB.
+const KEPT: usize = 4_096;
+
+/// So many may wait: each holds a map. Beyond it the caller verifies.
+const WAITING: usize = 64;
 
 #[derive(Default)]
 pub(crate) struct Unverified {
@@ -59,25 +63,37 @@ impl Core {
             return;
         }
         if seals.len() >= KEPT {
-            seals.clear();
+            seals.retain(|_, seal| seal.is_broken());
         }
         seals.insert(file.to_owned(), Arc::clone(seal));
         drop(seals);
-        let waiting = Waiting { file: file.to_owned(), payload: payload.clone(), tell: Box::new(tell) };
-        lock(&self.unverified.waiting).push(waiting);
-        self.maintenance.verify();
+        let this = Waiting { file: file.to_owned(), payload: payload.clone(), tell: Box::new(tell) };
+        let mut waiting = lock(&self.unverified.waiting);
+        if waiting.len() < WAITING && self.maintenance.verify() {
+            waiting.push(this);
+        } else {
+            drop(waiting);
+            self.verify_one(this);
+        }
     }
 
     /// Verifies what waits, on one thread and a block at a time: nobody waits for it but the close.
     pub(super) fn verify_waiting(&self) {
-        for Waiting { file, payload, tell } in std::mem::take(&mut *lock(&self.unverified.waiting)) {
-            let mut blocks = (0..payload.size()).step_by(BLOCK);
-            let passed = blocks.all(|begin| {
-                self.maintenance.is_closing() || payload.verify(begin..(begin + BLOCK).min(payload.size()))
-            });
-            if !passed {
-                tell(self, blob::damaged(&file, "its payload"));
+        // Not in the head of a loop: the lock would be held throughout, also while the observer is told.
+        let waiting = std::mem::take(&mut *lock(&self.unverified.waiting));
+        waiting.into_iter().for_each(|waiting| self.verify_one(waiting));
+    }
+
+    fn verify_one(&self, Waiting { file, payload, tell }: Waiting) {
+        for begin in (0..payload.size()).step_by(BLOCK) {
+            if self.maintenance.is_closing() {
+                return;
+            }
+            if !payload.verify(begin..(begin + BLOCK).min(payload.size())) {
+                return tell(self, blob::damaged(&file, "its payload"));
             }
         }
+        // Each block passed, so this is a look at them and no more.
+        payload.verify_all();
     }
 }

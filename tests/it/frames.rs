@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::PathBuf,
     sync::{Arc, Barrier, Mutex},
 };
@@ -12,7 +13,7 @@ use std::{
 use arrow_array::{Array as _, ArrayRef, Float64Array, RecordBatch};
 use memolith::{
     Error, Memo, Store,
-    codec::Arrow,
+    codec::{Arrow, Codec, Payload, Shape},
     observe::Event,
     testing::{Fault, Operation},
 };
@@ -268,6 +269,54 @@ fn verified_arrow_hands_out_nothing_that_is_damaged() -> Result<(), Error> {
     miss!(memo, "rides" => batch(MANY));
     flip(&only_file(&bench), |length| length / 2);
     miss!(memo, "rides" => batch(1));
+    assert_eq!(memo.stats().misses.damaged, 1);
+    Ok(())
+}
+
+#[test]
+fn verified_arrow_on_a_memo_that_is_open_without_it_is_an_error() -> Result<(), Error> {
+    let bench = Bench::new();
+    let store = bench.store();
+    let _open = batches(&store)?;
+    let again: Result<Memo<str, RecordBatch>, Error> =
+        Memo::builder("batches").codec(Arrow.verified()).open(&store);
+    assert!(again.is_err_and(|error| error.is_config()));
+    Ok(())
+}
+
+/// Keeps the bytes, and looks at them when it is asked.
+#[derive(Clone)]
+struct View(Payload);
+
+struct Views;
+
+impl Codec<View> for Views {
+    fn id(&self) -> &'static str {
+        "views/1"
+    }
+
+    fn shape(&self) -> Result<Shape, Error> {
+        Ok(Shape::named("bytes"))
+    }
+
+    fn encode(&self, value: &View, out: &mut dyn Write) -> Result<(), Error> {
+        Ok(out.write_all(&value.0)?)
+    }
+
+    fn decode(&self, payload: &Payload) -> Result<View, Error> {
+        Ok(View(payload.clone()))
+    }
+}
+
+#[test]
+fn a_codec_that_keeps_the_bytes_without_a_look_hands_out_whole_ones_only() -> Result<(), Error> {
+    let bench = Bench::new();
+    let memo: Memo<str, View> = Memo::builder("views").codec(Views).open(&bench.diskful())?;
+    let value = |seed| View(Payload::from(vec![seed; 5 << 20]));
+    memo.insert("bytes", &value(1))?;
+    assert_eq!(memo.get("bytes")?.unwrap().0.len(), 5 << 20);
+    flip(&only_file(&bench), |length| length / 2);
+    assert!(memo.get("bytes")?.is_none(), "damaged, and handed out");
     assert_eq!(memo.stats().misses.damaged, 1);
     Ok(())
 }

@@ -35,8 +35,9 @@ pub(super) struct Stream {
     table: Table,
     /// Writes what comes in small pieces, once there is much of it. While it has work the file is not touched here.
     pen: Option<Pen>,
-    /// How much of the payload went to the file, or to the pen.
-    written: usize,
+    /// How much came in small pieces since the last long run: a pen is started for much of it, not for what stands
+    /// between the columns of a frame.
+    gathered: usize,
     head_size: usize,
     faults: Faults,
 }
@@ -59,7 +60,7 @@ impl Stream {
             buffer: Vec::with_capacity(BUFFER),
             table: Table::new(),
             pen: None,
-            written: 0,
+            gathered: 0,
             head_size,
             faults: faults.clone(),
         })
@@ -70,25 +71,22 @@ impl Stream {
         if self.buffer.len() + bytes.len() > room {
             self.drain()?;
         }
-        if bytes.len() >= BUFFER {
+        // What does not fit into an empty buffer: only then is nothing left in it that belongs before the run.
+        if bytes.len() > room {
             return self.append_run(bytes);
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// A long run is written from where it lies, without a copy, while another thread sums it.
+    /// A long run is written from where it lies, without a copy, while another thread sums it. The buffer is empty.
     fn append_run(&mut self, run: &[u8]) -> Result<()> {
-        if let Some(pen) = self.pen.take() {
-            pen.finish().map_err(|cause| self.unwritten(cause))?;
-        }
+        debug_assert!(self.buffer.is_empty(), "what came before must be written before");
+        self.lay_down_the_pen()?;
         strike(&self.faults, Operation::BlobWrite)?;
         let (file, table) = (&mut self.file, &mut self.table);
         let written = if run.len() >= WORTH_A_THREAD && has_another_core() {
-            thread::scope(|scope| {
-                scope.spawn(|| table.update(run));
-                file.write_all(run)
-            })
+            write_and_sum(file, table, run)
         } else {
             // A block is summed and written while it is in the cache.
             run.chunks(BLOCK).try_for_each(|block| {
@@ -96,16 +94,18 @@ impl Stream {
                 file.write_all(block)
             })
         };
-        self.written += run.len();
         written.map_err(|cause| self.unwritten(cause))
     }
 
     /// Sends the buffer on its way.
     fn drain(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         strike(&self.faults, Operation::BlobWrite)?;
-        self.written += self.buffer.len();
+        self.gathered += self.buffer.len();
         self.table.update(&self.buffer);
-        if self.pen.is_none() && self.written >= WORTH_A_THREAD && has_another_core() {
+        if self.pen.is_none() && self.gathered >= WORTH_A_THREAD && has_another_core() {
             // Without a thread to be had this one goes on by itself.
             self.pen = self.file.as_file().try_clone().and_then(Pen::start).ok();
         }
@@ -118,8 +118,14 @@ impl Stream {
             return Ok(());
         }
         // It only ever stops early with an error.
-        let outcome = self.pen.take().map_or(Ok(()), Pen::finish);
-        Err(self.unwritten(outcome.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into())))
+        self.lay_down_the_pen()?;
+        Err(self.unwritten(io::ErrorKind::WriteZero.into()))
+    }
+
+    /// Waits until what the pen was given is written.
+    fn lay_down_the_pen(&mut self) -> Result<()> {
+        self.gathered = 0;
+        self.pen.take().map_or(Ok(()), Pen::finish).map_err(|cause| self.unwritten(cause))
     }
 
     fn unwritten(&self, cause: io::Error) -> Error {
@@ -128,14 +134,29 @@ impl Stream {
 
     pub(super) fn finish(mut self, length: u64) -> Result<Blob> {
         self.drain()?;
-        if let Some(pen) = self.pen.take() {
-            pen.finish().map_err(|cause| self.unwritten(cause))?;
-        }
+        self.lay_down_the_pen()?;
         let (table, table_checksum) = self.table.finish();
         let written = self.file.write_all(&table);
         written.map_err(|cause| Error::io(self.file.path().display(), cause))?;
         Ok(Blob { file: self.file, length, table_checksum, head_size: self.head_size })
     }
+}
+
+/// On two threads; on this one alone if there is no other to be had.
+fn write_and_sum(file: &mut NamedTempFile, table: &mut Table, run: &[u8]) -> io::Result<()> {
+    let mut summed = false;
+    let written = thread::scope(|scope| {
+        let sum = || {
+            table.update(run);
+            summed = true;
+        };
+        let _ = thread::Builder::new().name("memolith-sum".into()).spawn_scoped(scope, sum);
+        file.write_all(run)
+    });
+    if !summed {
+        table.update(run);
+    }
+    written
 }
 
 fn draft_in(room: &Path) -> io::Result<NamedTempFile> {

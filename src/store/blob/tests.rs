@@ -80,6 +80,33 @@ fn a_payload_comes_back_whole_at_every_size() {
     }
 }
 
+/// Small pieces until another thread writes, and then runs of every size between them: on every way from the encoder to
+/// the file.
+#[test]
+fn pieces_of_any_sizes_stand_in_the_file_in_their_order() {
+    let small = vec![1_000; 6_000];
+    let mixed = [10, 200 << 10, 10, BUFFER, 1, BUFFER + 1, BLOCK, 3, BLOCK + 1, 7, 5 * BLOCK, 0, 9, 140_000];
+    for sizes in [mixed.to_vec(), [small.as_slice(), &mixed, &small, &mixed].concat()] {
+        let directory = tempfile::tempdir().unwrap();
+        let (head, faults) = (head(), Faults::new());
+        let mut draft = Draft::new(Some(directory.path()), u64::MAX, &head.memo, &head.key_head, &faults);
+        let mut payload = Vec::new();
+        for (number, size) in sizes.into_iter().enumerate() {
+            let piece: Vec<u8> = (0..size).map(|at| ((at + number * 7) % 251) as u8).collect();
+            draft.write_all(&piece).unwrap();
+            payload.extend_from_slice(&piece);
+        }
+        let Finished::Blob(blob) = draft.finish().unwrap() else { panic!("too small for a blob") };
+        let head = Head { length: blob.length, table_checksum: blob.table_checksum, ..head };
+        blob.publish(&head, directory.path(), BlobId([9; 16])).unwrap();
+        let Head { generation, digest, sequence, length, .. } = head;
+        let path = directory.path().join(BlobId([9; 16]).to_string());
+        let expected = Expected { generation, digest, sequence, length };
+        let read = read(&path, &expected, None, &Faults::new()).unwrap().unwrap();
+        assert!(&*read == payload.as_slice() && !read.is_broken());
+    }
+}
+
 /// Whether it is noticed, at the latest when the payload is looked at; and then there is nothing to see.
 fn is_damaged(path: &Path, expected: &Expected) -> bool {
     match read(path, expected, None, &Faults::new()) {
