@@ -254,10 +254,13 @@ fn nothing_is_lost_while_the_index_is_copied_again_and_again() {
         });
         assert!(index(&bench.path()).1 > 5, "{:?}", index(&bench.path()));
         let check = |memo: &Memo<(u64, u64), u64>| {
+            let mut present = 0;
             for (thread, key) in (0..4).flat_map(|thread| (0..7).map(move |key| (thread, key))) {
                 let (.., removed, value) = history(thread).rfind(|step| step.1 == key).unwrap();
                 assert_eq!(memo.get(&(thread, key)).unwrap(), (!removed).then_some(value), "{thread} {key}");
+                present += usize::from(!removed);
             }
+            assert_eq!(memo.len(), present, "an entry that left during a copy is counted out once");
             assert_eq!(memo.last_failure().map(|failure| failure.to_string()), None);
         };
         check(&memo);
