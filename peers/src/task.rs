@@ -101,7 +101,7 @@ const fn python(name: &'static str, package: &'static str, note: &'static str) -
 /// The one that all ratios are taken to.
 pub(crate) const OURS: &str = "memolith";
 
-pub(crate) const PEERS: [Peer; 15] = [
+pub(crate) const PEERS: [Peer; 16] = [
     rust(
         "files by hand",
         "",
@@ -109,6 +109,11 @@ pub(crate) const PEERS: [Peer; 15] = [
         holds, a hit after restart one `read`.",
     ),
     rust(OURS, "memolith", "Each hit is the caller's own value."),
+    rust(
+        "memolith, packed",
+        "memolith",
+        "The same, its columns under `#[serde(with = \"memolith::packed\")]`.",
+    ),
     rust(
         "memolith, `Arc<V>`",
         "memolith",

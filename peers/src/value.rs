@@ -100,6 +100,31 @@ impl Value for Frame {
     }
 }
 
+/// The same frame with its columns packed.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct PackedFrame {
+    #[serde(with = "memolith::packed")]
+    columns: Vec<Vec<f64>>,
+}
+
+impl Value for PackedFrame {
+    fn sample(bytes: usize, number: usize) -> Self {
+        Self { columns: Frame::sample(bytes, number).columns.into() }
+    }
+
+    fn weight(&self) -> usize {
+        self.columns.iter().map(|column| column.len() * size_of::<f64>()).sum()
+    }
+
+    fn write(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn read(_: &Path) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 impl Task {
     pub(crate) fn new(
         peer: &str,

@@ -62,6 +62,7 @@ impl Seal {
     }
 
     /// Lets what was not verified wait until after the call.
+    #[cfg(feature = "arrow")]
     pub(crate) fn let_wait(&self) {
         self.may_wait.store(true, Relaxed);
     }

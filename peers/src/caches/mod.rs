@@ -7,8 +7,8 @@ mod ours;
 
 use crate::{
     Result, cell,
-    task::{Found, OURS, Task},
-    value::Value,
+    task::{FRAME, Found, OURS, Task},
+    value::{PackedFrame, Value},
 };
 
 pub(crate) trait Cache<V>: Sized {
@@ -38,6 +38,8 @@ pub(crate) fn measure<V: Value>(task: &Task) -> Result<Found> {
     match task.peer.as_str() {
         "files by hand" => cell::measure::<V, disk::Files<V>>(task),
         OURS => cell::measure::<V, ours::Own<V>>(task),
+        "memolith, packed" if task.bytes <= FRAME => Err("frames only".into()),
+        "memolith, packed" => cell::measure::<PackedFrame, ours::Own<PackedFrame>>(task),
         "memolith, `Arc<V>`" => cell::measure::<V, ours::Shared<V>>(task),
         "cached, disk" => cell::measure::<V, disk::Cached<V, true>>(task),
         "cached, disk, not durable" => cell::measure::<V, disk::Cached<V, false>>(task),
