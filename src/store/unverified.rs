@@ -81,7 +81,9 @@ impl Core {
     pub(super) fn verify_waiting(&self) {
         // Not in the head of a loop: the lock would be held throughout, also while the observer is told.
         let waiting = std::mem::take(&mut *lock(&self.unverified.waiting));
-        waiting.into_iter().for_each(|waiting| self.verify_one(waiting));
+        for this in waiting {
+            self.verify_one(this);
+        }
     }
 
     fn verify_one(&self, Waiting { file, payload, tell }: Waiting) {
