@@ -64,7 +64,7 @@ where
         .margin(16)
         .x_label_area_size(40)
         .y_label_area_size(80)
-        .build_cartesian_2d(0.0..costs.len() as f64, (least..most).log_scale())?;
+        .build_cartesian_2d(0.0..costs.len() as f64 * 1.3, (least..most).log_scale())?;
     chart
         .configure_mesh()
         .disable_x_mesh()
