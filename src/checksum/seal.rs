@@ -15,7 +15,7 @@ use std::{
 use super::{BLOCK, checksum};
 use crate::sync::thread::{self, Scope};
 
-/// Below this many blocks a second thread costs more than it helps: starting one takes about 30 us, a block 90 us.
+/// Below this many blocks starting a second thread is not worth its while.
 const WORTH_A_THREAD: usize = 4;
 
 /// The checksums of a payload, and which of its blocks passed. The bytes themselves are elsewhere and never change.

@@ -27,7 +27,7 @@ pub(super) struct Source<'scope, 'env> {
     payload: &'scope Payload,
     /// The bytes from the front of the payload that may be read now: those before `position` were read, or passed by.
     window: &'scope [u8],
-    /// Where the next byte is. One number to move at each read, and not a slice: a tenth of the time of a plain vector.
+    /// Where the next byte is: one number to move at each read, and not a slice.
     position: usize,
     /// Blocks that were entered since the last long run.
     crossings: u32,

@@ -1,7 +1,7 @@
 //! Vectors of plain numbers, stored as the bytes that they are: `#[serde(with = "memolith::packed")]`.
 //!
 //! Serde hands over a `Vec<f64>` number by number. Packed, it is one run of bytes, little-endian, which is written from
-//! where it lies and read back by a copy on two threads: a frame of 320 MB is stored at the speed of a plain `write`,
+//! where it lies and read back by a copy on two threads: a frame of 320 MB is stored at about the speed of a plain `write`,
 //! and handed over in about half the time of its `clone()`, after a restart too.
 //!
 //! ```
