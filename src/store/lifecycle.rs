@@ -189,6 +189,11 @@ impl State {
         }
         match Manifest::read(directory)? {
             Found::Whole(Manifest { index, closed: None }) => {
+                // sled would begin an empty one, and every payload file would be one that nobody knows.
+                if matches!(directory.join(index_name(index)).join("db").try_exists(), Ok(false)) {
+                    core.failed(&Error::new(Kind::Corrupt, "the file of the index is gone"));
+                    return Ok(Self::fresh(core, directory));
+                }
                 Ok(Self { index, closed: None, unclean: true, fresh: false })
             }
             Found::Whole(Manifest { index, closed: Some(closed) }) => {

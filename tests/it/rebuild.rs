@@ -60,6 +60,35 @@ fn what_has_a_file_of_its_own_survives_the_loss_of_the_index() {
     }
 }
 
+/// sled would make a new file, and every payload file would be one that nobody knows.
+#[test]
+fn what_has_a_file_of_its_own_survives_the_loss_of_an_index_that_was_not_closed() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let memo = pictures(&store);
+    memo.insert("kept", &large(1)).unwrap();
+    memo.insert("removed", &large(2)).unwrap();
+    memo.remove("removed").unwrap();
+    // As a crash leaves it: another directory has a copy of what is there by now.
+    let left = Bench::new();
+    copy(&bench.path(), &left.path());
+    fs::remove_file(left.path().join("index-1/db")).unwrap();
+    let store = left.store();
+    assert!(store.last_failure().is_some_and(|failure| failure.is_corrupt()));
+    let memo = pictures(&store);
+    hit!(memo, "kept" => large(1));
+    assert_eq!(memo.get("removed").unwrap(), None);
+    assert_eq!(store.sweep().unwrap().orphaned, 0);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().flatten() {
+        let (path, to) = (file.path(), to.join(file.file_name()));
+        if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, to).map(drop).unwrap() }
+    }
+}
+
 #[test]
 fn what_has_expired_is_not_brought_back() {
     let bench = Bench::new();
