@@ -6,7 +6,7 @@
 use std::{
     env,
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -35,11 +35,21 @@ pub const CLAIMS: &[Claim] = &[
     ("limits::in_a_directory_that_is_read_only_for_a_while_values_are_handed_over", || {
         assert_whole(ALL, "read only");
     }),
+    ("limits::on_a_full_disk_values_are_handed_over_and_when_there_is_room_they_are_kept", || {
+        assert_whole(SMALL_DISK, "full disk");
+    }),
 ];
 
 /// What a shell does before the child: so many descriptors, or all.
 const FEW: &str = "ulimit -n 48 && exec \"$0\"";
 const ALL: &str = "exec \"$0\"";
+/// On a file system in memory that nobody else sees, where a user may make one.
+const SMALL_DISK: &str = r#"
+    unshare --user --map-root-user --mount true 2>/dev/null || exec "$0"
+    exec unshare --user --map-root-user --mount sh -c '
+        mount -t tmpfs -o size=12m tmpfs "$(dirname "$MEMOLITH_DIRECTORY")" && exec "$0"
+    ' "$0"
+"#;
 
 /// Every third of these has a file of its own.
 const KEYS: u32 = 30;
@@ -229,6 +239,37 @@ pub fn read_only() {
     set(0o700);
     scene.keeps(3);
     scene.ends(3);
+}
+
+/// Not one byte is left; then all of it again.
+pub fn full_disk() {
+    let scene = Scene::new();
+    let disk = rustix::fs::statvfs(&directory()).unwrap();
+    if disk.f_blocks * disk.f_frsize > 16 << 20 {
+        say("not tried: no file system of its own to be had");
+        return scene.ends(1);
+    }
+    let ballast = directory().with_file_name("ballast");
+    let mut filling = File::create(&ballast).unwrap();
+    for piece in [vec![1; 64 << 10], vec![1; 1]] {
+        while filling.write_all(&piece).is_ok() {}
+    }
+    for version in [2, 1, 3] {
+        scene.hands_over(version);
+        // More than the log of the index holds back.
+        scene.store.flush().unwrap_or_else(|error| say(&format!("flush: {error}")));
+        scene.clock.advance(Duration::from_secs(120));
+    }
+    scene.told();
+    assert!(scene.memo.insert(&0, &value(0, 1)).is_err());
+    let another = Store::open_or_temporary(directory().with_file_name("another"));
+    assert!(another.last_failure().unwrap().is_io());
+    let memo: Values = Memo::builder("values").open(&another).unwrap();
+    assert!(memo.get_or_insert_with(&7, || value(7, 1)) == value(7, 1));
+    drop((memo, another, filling));
+    fs::remove_file(&ballast).unwrap();
+    scene.keeps(4);
+    scene.ends(4);
 }
 
 fn folders(store: &Path) -> Vec<PathBuf> {

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         "deleted" => limits::deleted(),
         "blocked" => limits::blocked(),
         "read only" => limits::read_only(),
+        "full disk" => limits::full_disk(),
         other => panic!("nobody plays {other}"),
     }
     ExitCode::SUCCESS
