@@ -31,6 +31,7 @@ use crate::{
         lifecycle::{alone, close_to_others, index_name, unused_index},
         manifest::Manifest,
         order::OrderRow,
+        turnstile::Turnstile,
     },
     sync::{lock, thread},
     testing::Operation,
@@ -59,19 +60,22 @@ const STRETCH: usize = 256;
 const AT_CLOSE: Duration = Duration::from_secs(1);
 
 /// When an index is worth a copy, and what was found when that was asked last.
-#[derive(Debug)]
 pub(super) struct Growth {
     /// [`LARGE`] and [`TIMES`], unless a test sets them.
     rule: (u64, u64),
     /// Held while a copy is made.
-    copying: Mutex<()>,
+    copying: Turnstile<()>,
     /// The length and the entries of an index that was looked at and found not to be worth it.
     declined: Mutex<(u64, u64)>,
 }
 
 impl Growth {
     pub(super) fn new(rule: Option<(u64, u64)>) -> Self {
-        Self { rule: rule.unwrap_or((LARGE, TIMES)), copying: Mutex::default(), declined: Mutex::default() }
+        Self {
+            rule: rule.unwrap_or((LARGE, TIMES)),
+            copying: Turnstile::default(),
+            declined: Mutex::default(),
+        }
     }
 
     /// Whether an index deserves a closer look than this.
@@ -102,9 +106,10 @@ fn length(core: &Core) -> u64 {
     fs::metadata(core.index_directory(directory).join("db")).map_or(0, |found| found.len())
 }
 
-/// Copies the index if it is longer than `from` and ten times what lives in it; after another thread that just does.
+/// Copies the index if it is longer than `from` and ten times what lives in it; after another thread that just does,
+/// unless that takes it over 5 s.
 pub(super) fn compact(core: &Core, from: u64) -> Result<()> {
-    let _one = lock(&core.growth.copying);
+    let Ok(_one) = core.growth.copying.enter() else { return Ok(()) };
     // An engine that rests is another one when it comes back.
     let Ok(engine) = core.engine() else { return Ok(()) };
     let worth_it = is_worth_it(core, &engine, from, &|| core.maintenance.is_closing());

@@ -15,19 +15,27 @@ use crate::{
 const SLICE: Duration = Duration::from_millis(100);
 const PATIENCE: u32 = 50;
 
-/// What it guards is reached by whoever is inside. When that one stays for over 5 s (a call of the engine that hangs),
-/// the others go on without, from then on at once, until it comes back: if ever it does, nothing was lost.
+/// What it guards is reached by whoever is inside. When one of them stays for over 5 s (a call of the engine that hangs),
+/// the others go on without, from then on at once, until it comes back: if ever it does, nothing was lost. A long line of
+/// others who come and go is waited for.
 ///
 /// A mutex alone would do but for that: std has none that is waited for with a deadline.
 #[derive(Default)]
 pub(super) struct Turnstile<T> {
-    /// Whether somebody is inside.
-    taken: Mutex<bool>,
+    gate: Mutex<Gate>,
     left: Condvar,
     /// Whether the one inside was waited for in vain.
     stalled: AtomicBool,
     /// Only ever locked by the one inside.
     inside: Mutex<T>,
+}
+
+#[derive(Default)]
+struct Gate {
+    /// Whether somebody is inside.
+    taken: bool,
+    /// How many came out so far.
+    left: u64,
 }
 
 /// The right to be inside.
@@ -37,39 +45,40 @@ pub(crate) struct Inside<'a, T> {
 }
 
 impl<T> Turnstile<T> {
-    /// Waits for at most 5 s.
+    /// Waits for at most 5 s for any one that is inside.
     pub(super) fn enter(&self) -> Result<Inside<'_, T>> {
         self.enter_within(PATIENCE)
     }
 
     /// Waits for so many slices.
-    fn enter_within(&self, mut patience: u32) -> Result<Inside<'_, T>> {
-        let mut taken = lock(&self.taken);
-        while *taken {
-            if patience == 0 {
+    fn enter_within(&self, patience: u32) -> Result<Inside<'_, T>> {
+        let mut gate = lock(&self.gate);
+        let (mut before, mut slices) = (gate.left, 0);
+        while gate.taken {
+            if gate.left != before {
+                (before, slices) = (gate.left, 0);
+            }
+            if slices >= patience {
                 self.stalled.store(true, Ordering::Release);
             }
             if self.stalled.load(Ordering::Acquire) {
                 let message = "the storage engine does not answer: nothing is written until it does";
                 return Err(Error::new(Kind::Engine, message));
             }
-            let (again, waited) =
-                self.left.wait_timeout(taken, SLICE).unwrap_or_else(PoisonError::into_inner);
-            taken = again;
-            patience -= u32::from(waited.timed_out());
+            let (again, waited) = self.left.wait_timeout(gate, SLICE).unwrap_or_else(PoisonError::into_inner);
+            gate = again;
+            slices += u32::from(waited.timed_out());
         }
-        *taken = true;
-        drop(taken);
+        gate.taken = true;
+        drop(gate);
         Ok(Inside { turnstile: self, guarded: lock(&self.inside) })
     }
 
     /// Nothing when somebody is inside.
     pub(super) fn try_enter(&self) -> Option<Inside<'_, T>> {
-        let mut taken = lock(&self.taken);
-        if std::mem::replace(&mut *taken, true) {
+        if std::mem::replace(&mut lock(&self.gate).taken, true) {
             return None;
         }
-        drop(taken);
         Some(Inside { turnstile: self, guarded: lock(&self.inside) })
     }
 }
@@ -90,7 +99,10 @@ impl<T> DerefMut for Inside<'_, T> {
 
 impl<T> Drop for Inside<'_, T> {
     fn drop(&mut self) {
-        *lock(&self.turnstile.taken) = false;
+        let mut gate = lock(&self.turnstile.gate);
+        gate.taken = false;
+        gate.left += 1;
+        drop(gate);
         self.turnstile.stalled.store(false, Ordering::Release);
         self.turnstile.left.notify_one();
     }
