@@ -10,7 +10,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock, TryLockError, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -189,7 +189,11 @@ impl Core {
     }
 
     fn revive(&self) {
-        let Ok(_one) = self.reviving.try_lock() else { return };
+        let _one = match self.reviving.try_lock() {
+            Ok(one) => one,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
         if !self.rest_is_over() || self.is_closed() {
             return;
         }
@@ -215,9 +219,11 @@ impl Core {
     }
 
     /// Puts an engine that holds the same in the place of `engine`, unless that is out of service by now. It counts as
-    /// the same one: what was written to the old one is in it, and stays.
+    /// the same one: what was written to the old one is in it, and stays. MANIFEST names the new one already: whatever
+    /// was held against the index was of the old one.
     pub(super) fn relieve(&self, engine: &Arc<Engine>, by: &Arc<Engine>) -> bool {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        self.condemned.store(false, Ordering::Release);
         let is_running = matches!(&*slot, Slot::Running(running) if Arc::ptr_eq(running, engine));
         if is_running {
             *slot = Slot::Running(Arc::clone(by));
@@ -234,19 +240,33 @@ impl Core {
         }
     }
 
-    /// Takes the engine out of service for a while, the longer the more often it failed.
-    pub(super) fn rest(&self, error: &Error) {
-        let pause =
-            pause(self.strikes.fetch_add(1, Ordering::AcqRel), self.condemned.load(Ordering::Acquire));
-        let rest = Slot::Resting(Rest { error: error.clone(), since: self.clock.stopwatch(), pause });
+    /// Takes `engine` out of service for a while, the longer the more often it failed, unless another one runs by now.
+    /// Whether it was in service.
+    fn dismiss(&self, engine: &Arc<Engine>, error: &Error, damaged: bool) -> bool {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        if self.is_closed() {
-            return;
+        if !matches!(&*slot, Slot::Running(running) if Arc::ptr_eq(running, engine)) {
+            return false;
         }
-        if let Slot::Running(engine) = std::mem::replace(&mut *slot, rest) {
-            lock(&self.leaving).push(engine);
-            self.maintenance.unlink();
+        self.condemned.fetch_or(damaged, Ordering::AcqRel);
+        *slot = self.resting(error);
+        drop(slot);
+        lock(&self.leaving).push(Arc::clone(engine));
+        self.maintenance.unlink();
+        true
+    }
+
+    /// Puts off the next attempt to bring an engine up, after one that failed.
+    pub(super) fn rest(&self, error: &Error) {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_closed() {
+            *slot = self.resting(error);
         }
+    }
+
+    fn resting(&self, error: &Error) -> Slot {
+        let strikes = self.strikes.fetch_add(1, Ordering::AcqRel);
+        let pause = pause(strikes, self.condemned.load(Ordering::Acquire));
+        Slot::Resting(Rest { error: error.clone(), since: self.clock.stopwatch(), pause })
     }
 
     /// Drops the engines that are out of service. One that somebody never comes back from is leaked.
@@ -263,20 +283,19 @@ impl Core {
     pub(crate) fn minded<T>(&self, engine: &Arc<Engine>, outcome: Result<T>) -> Result<T> {
         outcome.inspect_err(|error| {
             let health = engine.health();
-            if health != Health::Sound && self.is_running(engine) {
-                self.condemned.fetch_or(health == Health::Damaged, Ordering::AcqRel);
-                self.rest(error);
+            if health != Health::Sound {
+                self.dismiss(engine, error, health == Health::Damaged);
             }
         })
     }
 
     /// An engine that does not answer is left where it is: leaked, so that nobody waits for it any more.
-    pub(super) fn condemn(&self, error: &Error) {
-        if let Ok(engine) = self.engine() {
+    pub(super) fn condemn(&self, engine: &Weak<Engine>, error: &Error) {
+        if let Some(engine) = engine.upgrade()
+            && self.dismiss(&engine, error, true)
+        {
             std::mem::forget(engine);
         }
-        self.condemned.store(true, Ordering::Release);
-        self.rest(error);
         self.failed(error);
     }
 
@@ -397,8 +416,9 @@ impl Core {
         }
         let engine = self.engine()?;
         if engine.is_dirty() {
-            drop(engine);
-            return self.maintenance.flush(self);
+            // Weak: a close waits until nobody holds the engine, and whoever waits for a flush may wait for the close.
+            let engine = Arc::downgrade(&engine);
+            return self.maintenance.flush(self, &engine);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{chores, compaction, core::Core, lifecycle},
+    store::{chores, compaction, core::Core, engine::Engine, lifecycle},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread},
 };
 
@@ -148,8 +148,9 @@ impl Maintenance {
         self.called.notify_all();
     }
 
-    /// Flushes, and waits for it for at most 5 s. Callers that come together share one flush.
-    pub(crate) fn flush(&self, core: &Core) -> Result<()> {
+    /// Flushes, and waits for it for at most 5 s: past that `engine` is out of service. Callers that come together share
+    /// one flush.
+    pub(super) fn flush(&self, core: &Core, engine: &Weak<Engine>) -> Result<()> {
         let mut orders = lock(&self.orders);
         // An observer, or the drop of a value, may call from this very thread: it cannot wait for itself.
         if !orders.running || orders.worker == Some(thread::current().id()) {
@@ -172,7 +173,7 @@ impl Maintenance {
                 orders.failed = Some((ticket..=orders.flushes.1, error.clone()));
                 drop(orders);
                 self.answered.notify_all();
-                core.condemn(&error);
+                core.condemn(engine, &error);
                 self.replace_worker();
                 return Err(error);
             }

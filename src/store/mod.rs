@@ -194,11 +194,12 @@ impl Store {
     /// ```
     pub fn clear(&self) -> Result<()> {
         let mut writer = self.core().writer()?;
+        let engine = self.core().engine_number();
         let names = writer.ledger().names();
         let cleared = names.iter().map(|name| writer.forget(name)).fold(Ok(()), Result::and);
         writer.finish();
         cleared?;
-        self.core().flush()?;
+        self.core().flush_engine(engine)?;
         chores::compact(self.core(), compaction::EMPTIED);
         Ok(())
     }
@@ -296,11 +297,12 @@ impl Store {
     /// ```
     pub fn remove_memo(&self, name: &str) -> Result<bool> {
         let mut writer = self.core().writer()?;
+        let engine = self.core().engine_number();
         let known = writer.ledger().of_name(Some(name)).next().is_some();
         let forgotten = writer.forget(name);
         writer.finish();
         forgotten?;
-        self.core().flush()?;
+        self.core().flush_engine(engine)?;
         Ok(known)
     }
 
