@@ -244,7 +244,7 @@ pub fn read_only() {
 /// Not one byte is left; then all of it again.
 pub fn full_disk() {
     let scene = Scene::new();
-    let disk = rustix::fs::statvfs(&directory()).unwrap();
+    let disk = rustix::fs::statvfs(directory()).unwrap();
     if disk.f_blocks * disk.f_frsize > 16 << 20 {
         say("not tried: no file system of its own to be had");
         return scene.ends(1);
