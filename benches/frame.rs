@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 const COLUMNS: usize = 4;
 const ROWS: usize = 10_000_000;
 
-/// Plain vectors, as serde does them: one call an element.
+/// Plain vectors, as anybody would write them.
 #[derive(Clone, Serialize, Deserialize)]
 struct Plain {
     columns: Vec<Vec<f64>>,

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) const COLUMNS: usize = 4;
 pub(crate) const ROW: usize = COLUMNS * size_of::<f64>();
 
-/// Plain vectors: serde hands over number by number.
+/// Plain vectors, as anybody would write them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Plain {
     pub columns: Vec<Vec<f64>>,
 }
 
-/// Packed vectors: runs of bytes.
+/// Packed vectors: runs of bytes for any serializer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Packed {
     #[serde(with = "memolith::packed")]

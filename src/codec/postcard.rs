@@ -1,13 +1,14 @@
-//! The codec that a memo uses unless told otherwise: compact, fast, and the only file that names `postcard`.
+//! The codec that a memo uses unless told otherwise: compact and fast.
 
 use std::{any::type_name, io::Write};
 
-use ::postcard::{Deserializer, Serializer, de_flavors, ser_flavors, take_from_bytes};
+use ::postcard::{Serializer, ser_flavors};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Codec, Payload, Shape,
-    source::{self, Source},
+    reader::{Reader, Unreadable},
+    source,
     stage::Stage,
     strict::{self, Format, Refusal},
     symmetry,
@@ -78,12 +79,12 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
 
     fn decode(&self, payload: &Payload) -> Result<V> {
         source::read(payload, |source| {
-            let mut deserializer = Deserializer::from_flavor(source);
-            let value = V::deserialize(&mut deserializer).map_err(|cause| unreadable::<V>(payload, cause))?;
-            match deserializer.finalize() {
+            let mut reader = Reader::new(source);
+            let value = V::deserialize(&mut reader).map_err(|cause| unreadable::<V>(payload, cause))?;
+            match reader.left_over() {
                 // Read to the last byte: every block passed.
-                Ok(0) if payload.verify_all() => Ok(value),
-                left => Err(unread::<V>(left.unwrap_or_default())),
+                0 if payload.verify_all() => Ok(value),
+                left => Err(unread::<V>(left)),
             }
         })
     }
@@ -91,7 +92,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
 
 /// The value that the bytes begin with.
 pub(super) fn leading<V: DeserializeOwned>(bytes: &[u8]) -> Option<V> {
-    take_from_bytes(bytes).ok().map(|(value, _)| value)
+    source::read(&Payload::from(bytes.to_vec()), |source| V::deserialize(&mut Reader::new(source)).ok())
 }
 
 #[cold]
@@ -101,7 +102,7 @@ fn unwritable<V>(refusal: Refusal<::postcard::Error>) -> Error {
 }
 
 #[cold]
-fn unreadable<V>(payload: &Payload, cause: ::postcard::Error) -> Error {
+fn unreadable<V>(payload: &Payload, cause: Unreadable) -> Error {
     let (len, value_type) = (payload.size(), type_name::<V>());
     Error::new(Kind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
         .caused_by(cause)
@@ -128,34 +129,6 @@ impl ser_flavors::Flavor for Stage<'_> {
 
     fn finalize(self) -> ::postcard::Result<()> {
         Ok(())
-    }
-}
-
-impl<'scope> de_flavors::Flavor<'scope> for Source<'scope, '_> {
-    /// How many bytes were left over.
-    type Remainder = usize;
-    type Source = &'scope Payload;
-
-    #[inline]
-    fn pop(&mut self) -> ::postcard::Result<u8> {
-        match self.take(1) {
-            Some([byte]) => Ok(*byte),
-            _ => Err(::postcard::Error::DeserializeUnexpectedEnd),
-        }
-    }
-
-    #[inline]
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.remaining())
-    }
-
-    #[inline]
-    fn try_take_n(&mut self, count: usize) -> ::postcard::Result<&'scope [u8]> {
-        self.take(count).ok_or(::postcard::Error::DeserializeUnexpectedEnd)
-    }
-
-    fn finalize(self) -> ::postcard::Result<usize> {
-        Ok(self.remaining())
     }
 }
 
@@ -361,8 +334,11 @@ mod tests {
             }
         }
         let mut out = Largest(0);
-        Postcard.encode(&vec![1.5_f64; 100_000], &mut out).unwrap();
+        Postcard.encode(&vec![(1.5_f64, 1_u8); 100_000], &mut out).unwrap();
         assert!((1..=4096).contains(&out.0));
+        // From where they lie.
+        Postcard.encode(&vec![1.5_f64; 100_000], &mut out).unwrap();
+        assert_eq!(out.0, 800_000);
     }
 
     #[test]

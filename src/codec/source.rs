@@ -1,23 +1,13 @@
 //! Where a deserializer that reads by position takes its bytes from: verified ones, and no others.
 //!
 //! Blocks are verified as they are reached, by a second thread that runs ahead when the value is read in small pieces: a
-//! flipped bit is noticed before any `Deserialize` sees it, and it costs no pass of its own. A long run for
-//! [`packed`](crate::packed) is handed out as it is, because that verifies each block right before copying it.
+//! flipped bit is noticed before any `Deserialize` sees it, and it costs no pass of its own. A long run of numbers is
+//! handed out as it is, to be verified block by block right before each is copied.
 
-use std::{cell::Cell, ops::Range};
+use std::ops::Range;
 
 use super::Payload;
-use crate::{
-    checksum::{Ahead, BLOCK},
-    sync::thread_local,
-};
-
-thread_local! {
-    /// Whether the next long run is for somebody who verifies it.
-    static TRUSTED: Cell<bool> = const { Cell::new(false) };
-    /// What this thread is decoding from, unless that can be trusted.
-    static READING: Cell<Option<Payload>> = const { Cell::new(None) };
-}
+use crate::checksum::{Ahead, BLOCK};
 
 /// Entering so many blocks one after the other is reason to have a second thread run ahead.
 const CROSSINGS: u32 = 2;
@@ -53,6 +43,18 @@ impl<'scope, 'env> Source<'scope, 'env> {
         }
     }
 
+    /// The next `count` bytes, to be verified by whoever copies them; `None` when there are not as many.
+    pub(super) fn run(&mut self, count: usize) -> Option<Run<'scope>> {
+        if count < BLOCK || self.payload.is_whole() {
+            return self.take(count).map(Run::verified);
+        }
+        let begin = self.position;
+        let end = begin.checked_add(count)?;
+        let bytes = self.payload.unverified().get(begin..end)?;
+        (self.window, self.position, self.crossings) = (&[], end, 0);
+        Some(Run { bytes, place: Some((self.payload, begin)) })
+    }
+
     /// How many bytes are left.
     #[inline]
     pub(super) fn remaining(&self) -> usize {
@@ -66,10 +68,6 @@ impl<'scope, 'env> Source<'scope, 'env> {
         let begin = self.position;
         let end = begin.checked_add(count)?;
         let taken = self.payload.unverified().get(begin..end)?;
-        if count >= BLOCK && TRUSTED.take() {
-            (self.window, self.position, self.crossings) = (&[], end, 0);
-            return Some(taken);
-        }
         self.crossings += 1;
         if self.crossings == CROSSINGS {
             self.ahead.start();
@@ -89,63 +87,31 @@ pub(super) fn read<T>(payload: &Payload, decode: impl FnOnce(Source<'_, '_>) -> 
     if payload.is_whole() {
         return decode(Source::new(payload, Ahead::nobody()));
     }
-    let _restore = Restore(READING.replace(Some(payload.clone())), TRUSTED.replace(false));
     payload.scope(|ahead| decode(Source::new(payload, ahead)))
 }
 
-/// Also when the decoding panics, and when a `Deserialize` decodes something else in between.
-struct Restore(Option<Payload>, bool);
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        READING.set(self.0.take());
-        TRUSTED.set(self.1);
-    }
-}
-
-/// Lets `read` ask for one long run that it verifies itself, by [`Run`].
-pub(crate) fn trusting<T>(read: impl FnOnce() -> T) -> T {
-    /// Also when it was not asked for after all, or panicked.
-    struct Forget;
-    impl Drop for Forget {
-        fn drop(&mut self) {
-            TRUSTED.set(false);
-        }
-    }
-    let _forget = Forget;
-    TRUSTED.set(true);
-    read()
-}
-
-/// Bytes that were read under [`trusting`]: perhaps not verified yet.
+/// The bytes of many numbers: perhaps not verified yet.
 pub(crate) struct Run<'a> {
     bytes: &'a [u8],
-    /// The payload that they lie in, and where; `None` when they came from elsewhere and can be trusted.
-    place: Option<(Payload, usize)>,
+    /// The payload that they lie in, and where; `None` when they can be trusted.
+    place: Option<(&'a Payload, usize)>,
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn of(bytes: &'a [u8]) -> Self {
-        let payload = READING.take();
-        READING.set(payload.clone());
-        let place = payload.and_then(|payload| {
-            let begin = bytes.as_ptr().addr().checked_sub(payload.unverified().as_ptr().addr())?;
-            (begin + bytes.len() <= payload.size()).then_some((payload, begin))
-        });
-        Self { bytes, place }
+    /// Of bytes that can be trusted.
+    pub(crate) fn verified(bytes: &'a [u8]) -> Self {
+        Self { bytes, place: None }
     }
 
     /// Where the blocks of the payload begin in the run, so that no block is verified twice: the first is cut by this.
     pub(crate) fn offset(&self) -> usize {
-        self.place.as_ref().map_or(0, |(_, begin)| begin % BLOCK)
+        self.place.map_or(0, |(_, begin)| begin % BLOCK)
     }
 
     /// A part of the run; `None` when it is not what was written.
     pub(crate) fn part(&self, part: Range<usize>) -> Option<&'a [u8]> {
-        let verified = self
-            .place
-            .as_ref()
-            .is_none_or(|(payload, begin)| payload.verify(begin + part.start..begin + part.end));
+        let verified =
+            self.place.is_none_or(|(payload, begin)| payload.verify(begin + part.start..begin + part.end));
         if verified { self.bytes.get(part) } else { None }
     }
 

@@ -10,9 +10,10 @@ mod parts;
 
 use std::{cell::Cell, fmt, marker::PhantomData};
 
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
 use self::parts::Compound;
+use super::runs;
 
 /// What a format cannot tell apart.
 pub(super) trait Format {
@@ -273,6 +274,29 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         Context::<F>::length(len)?;
         let inner = self.inner.serialize_seq(len).map_err(Refusal::Format)?;
         Ok(self.context.compound(inner, "a sequence", "", len))
+    }
+
+    /// As serde does it, and a run of numbers at once where the format writes each as it lies in memory.
+    fn collect_seq<I>(self, sequence: I) -> Result<S::Ok, Self::Error>
+    where
+        I: IntoIterator<Item: Serialize>,
+    {
+        if F::POSITIONAL
+            && let Some((count, bytes)) = runs::bytes_of(&sequence)
+        {
+            let mut written = self.inner.serialize_seq(Some(count)).map_err(Refusal::Format)?;
+            return match runs::put(&mut written, bytes) {
+                Some(true) => written.end().map_err(Refusal::Format),
+                Some(false) => Err(refuse::<F, _>("the writer takes no more")),
+                None => self.context.compound(written, "a sequence", "", Some(count)).collect(sequence),
+            };
+        }
+        let elements = sequence.into_iter();
+        let length = match elements.size_hint() {
+            (least, Some(most)) if least == most => Some(least),
+            _ => None,
+        };
+        self.serialize_seq(length)?.collect(elements)
     }
 
     #[inline]

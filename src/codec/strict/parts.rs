@@ -46,6 +46,17 @@ impl<C, F: Format> Compound<'_, C, F> {
     }
 }
 
+impl<C: SerializeSeq, F: Format> Compound<'_, C, F> {
+    /// All elements of a sequence.
+    pub(super) fn collect<I>(mut self, elements: I) -> Result<C::Ok, Refusal<C::Error>>
+    where
+        I: IntoIterator<Item: Serialize>,
+    {
+        elements.into_iter().try_for_each(|element| self.serialize_element(&element))?;
+        SerializeSeq::end(self)
+    }
+}
+
 /// The traits of values with parts that carry no names.
 macro_rules! forward_parts {
     ($($trait:ident::$method:ident),* $(,)?) => {$(

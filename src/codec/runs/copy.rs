@@ -23,8 +23,11 @@ const STRETCH: usize = 8 * BLOCK;
 /// Below this a second thread costs more than it helps.
 const WORTH_A_THREAD: usize = 4 * BLOCK;
 
+/// Below this memory is seldom fresh from the kernel.
+const WORTH_ASKING: usize = 128 << 10;
+
 /// The numbers of a run; `None` when it is not what was written.
-pub(super) fn numbers<T: Number>(run: &Run<'_>) -> Option<Vec<T>> {
+pub(crate) fn numbers<T: Number>(run: &Run<'_>) -> Option<Vec<T>> {
     // Fresh memory is zero already: nothing is touched twice.
     let mut numbers: Vec<T> = bytemuck::zeroed_vec(run.len() / size_of::<T>());
     fill(bytemuck::cast_slice_mut(&mut numbers), run)?;
@@ -91,13 +94,13 @@ fn populate(stretch: &mut [u8]) {
         mm::{Advice, madvise},
         param::page_size,
     };
+    if stretch.len() < WORTH_ASKING {
+        return;
+    }
     let page = page_size();
     let skipped = stretch.as_ptr().align_offset(page).min(stretch.len());
     let Some(pages) = stretch.get_mut(skipped..) else { return };
     let length = pages.len() / page * page;
-    if length == 0 {
-        return;
-    }
     // SAFETY: the pages lie within a slice that is borrowed for writing here, and populating does not change what they
     // hold. The kernel refuses what it does not know.
     #[expect(unsafe_code, reason = "advice on memory of our own")]
