@@ -1,0 +1,71 @@
+//! Processing an image. Shows a `codec` of one's own: the result is a type of another crate, which knows nothing of serde.
+//!
+//! ```text
+//! cargo run --example image_processing                            # run it twice: the second time is a hit
+//! cargo run --example image_processing -- picture.png small.png   # another picture, and where the small one goes
+//! ```
+
+use std::{env, error::Error, io::Write, path::Path};
+
+use image::{ImageError, RgbImage, imageops};
+use memolith::{
+    codec::{Codec, Payload, Shape},
+    memo,
+};
+
+mod timed;
+
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/frame-cost.png");
+
+/// A small, soft one, `width` pixels wide.
+#[memo(files(path), codec = Pixels)]
+fn thumbnail(path: &Path, width: u32) -> Result<RgbImage, ImageError> {
+    let picture = image::open(path)?.into_rgb8();
+    let height = picture.height() * width / picture.width();
+    Ok(imageops::blur(&imageops::thumbnail(&picture, width, height), 1.0))
+}
+
+/// Pictures as their width and their pixels.
+///
+/// Whatever the codec writes is checked by the memo before it is given back to it: damage is a miss. So here it has only to
+/// see that the bytes are a picture at all. Change `id` when the bytes change: what is stored under another is not read.
+struct Pixels;
+
+impl Codec<RgbImage> for Pixels {
+    fn id(&self) -> &'static str {
+        "pixels/1"
+    }
+
+    fn shape(&self) -> memolith::Result<Shape> {
+        Ok(Shape::named("width, rgb8"))
+    }
+
+    fn encode(&self, picture: &RgbImage, out: &mut dyn Write) -> memolith::Result<()> {
+        out.write_all(&picture.width().to_le_bytes())?;
+        Ok(out.write_all(picture.as_raw())?)
+    }
+
+    fn decode(&self, payload: &Payload) -> memolith::Result<RgbImage> {
+        let picture = || {
+            let (width, pixels) = payload.split_first_chunk()?;
+            let width = u32::from_le_bytes(*width);
+            let rows = pixels.len().checked_div(3 * width as usize)?;
+            RgbImage::from_raw(width, rows.try_into().ok()?, pixels.to_vec())
+        };
+        picture().ok_or_else(|| memolith::Error::other("not a picture"))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args_os().skip(1);
+    let path = arguments.next().unwrap_or_else(|| PICTURE.into());
+    let path = Path::new(&path);
+    let small = timed::memo(thumbnail_memo(), path.display(), || thumbnail(path, 200))?;
+    println!("{} x {} pixels", small.width(), small.height());
+    if let Some(to) = arguments.next() {
+        small.save(&to)?;
+        println!("written to {}", to.display());
+    }
+    timed::kept();
+    Ok(())
+}
