@@ -4,7 +4,7 @@
 //! cargo run --example frame_transform   # run it twice: the second time is a hit
 //! ```
 
-use std::{collections::BTreeMap, error::Error};
+use std::{cmp::Reverse, collections::BTreeMap, error::Error};
 
 use memolith::{code, memo};
 use serde::{Deserialize, Serialize};
@@ -26,9 +26,8 @@ struct Airports {
 struct State {
     name: String,
     airports: usize,
-    /// The two that are closest to each other; none in a state with one airport.
-    closest: Option<(String, String)>,
-    kilometres: f64,
+    /// The two that are closest to each other, by kilometres; none in a state with one airport.
+    closest: Option<(f64, String, String)>,
 }
 
 /// One row a state, those with the most airports first.
@@ -38,28 +37,27 @@ struct State {
 /// `files(path)` is quicker: the path is the argument then, and nothing is read.
 #[memo(depends(kilometres))]
 fn by_state(airports: &Airports) -> Vec<State> {
-    let mut rows = BTreeMap::<&str, Vec<usize>>::new();
-    for (row, state) in airports.state.iter().enumerate() {
-        rows.entry(state).or_default().push(row);
+    type Airport<'a> = (&'a String, (f64, f64));
+
+    let places = airports.latitude.iter().copied().zip(airports.longitude.iter().copied());
+    let mut states = BTreeMap::<&str, Vec<Airport>>::new();
+    for (state, airport) in airports.state.iter().zip(airports.code.iter().zip(places)) {
+        states.entry(state).or_default().push(airport);
     }
-    let place = |row: usize| Some((*airports.latitude.get(row)?, *airports.longitude.get(row)?));
-    let code = |row: usize| airports.code.get(row).cloned().unwrap_or_default();
-    let summary = |(name, rows): (&str, Vec<usize>)| {
-        let pairs = rows.iter().enumerate().flat_map(|(number, one)| {
-            rows.iter()
-                .skip(number + 1)
-                .filter_map(move |other| Some((kilometres(place(*one)?, place(*other)?), *one, *other)))
+    let row = |(name, airports): (&str, Vec<Airport>)| {
+        let pairs = airports.iter().enumerate().flat_map(|(number, (one, here))| {
+            let others = airports.iter().skip(number + 1);
+            others.map(move |(other, there)| (kilometres(*here, *there), *one, *other))
         });
         let closest = pairs.min_by(|(one, ..), (other, ..)| one.total_cmp(other));
         State {
             name: name.to_owned(),
-            airports: rows.len(),
-            closest: closest.map(|(_, one, other)| (code(one), code(other))),
-            kilometres: closest.map_or(0.0, |(kilometres, ..)| kilometres),
+            airports: airports.len(),
+            closest: closest.map(|(kilometres, one, other)| (kilometres, one.clone(), other.clone())),
         }
     };
-    let mut states: Vec<_> = rows.into_iter().map(summary).collect();
-    states.sort_by_key(|state| std::cmp::Reverse(state.airports));
+    let mut states: Vec<_> = states.into_iter().map(row).collect();
+    states.sort_by_key(|state| Reverse(state.airports));
     states
 }
 
@@ -94,8 +92,8 @@ fn read(path: &str) -> csv::Result<Airports> {
 fn main() -> Result<(), Box<dyn Error>> {
     let airports = read(AIRPORTS)?;
     let states = timed::memo(by_state_memo(), "airports by state", || by_state(&airports));
-    for State { name, airports, closest, kilometres } in states.iter().take(3) {
-        let (one, other) = closest.as_ref().ok_or("three states have more than one airport")?;
+    for State { name, airports, closest } in states.iter().take(3) {
+        let (kilometres, one, other) = closest.as_ref().ok_or("three states have more than one airport")?;
         println!("{name}: {airports} airports, closest are {one} and {other}, {kilometres:.1} km apart");
     }
     timed::kept();
