@@ -40,7 +40,7 @@ peers:
 doc:
     .ci/run doc
 
-# The first command of the README, twice: the second run must be hits. Then those of the pool.
+# Every example twice: the second run must be hits.
 examples:
     .ci/run examples
 

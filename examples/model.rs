@@ -1,20 +1,20 @@
-//! A model that is loaded once and read by many threads, with its answers remembered on disk beside it.
+//! A model that is loaded once and read by many threads. Shows a key of one's own: with new weights it is loaded anew.
 //!
 //! ```text
-//! cargo run --release --example model
+//! cargo run --example model
 //! ```
 //!
-//! The model is in a pool: everybody reads the same weights, and they are loaded anew when the file changes, because
-//! the key is the file's stamp. The answers serialize, so they are a memo's.
+//! Loaded weights are in memory only: they are loaded once a process, and the hits are in the same run. What a model answers
+//! serializes, and may be kept on disk: see the example `inference`.
 
-use std::{error::Error, fs, path::Path, sync::Arc, thread, time::Instant};
+use std::{error::Error, fs, io, path::Path, sync::Arc, thread};
 
-use memolith::{FileStamp, Memo, ResourcePool, Store};
+use memolith::{FileStamp, ResourcePool};
 
-type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+mod timed;
 
 const INPUTS: usize = 256;
-const OUTPUTS: usize = 4096;
+const OUTPUTS: usize = 1024;
 
 /// One layer, row by row.
 struct Model {
@@ -22,11 +22,10 @@ struct Model {
 }
 
 impl Model {
-    fn load(path: &Path) -> Result<Self> {
-        let start = Instant::now();
+    fn load(path: &Path) -> io::Result<Self> {
+        timed::ran();
         let bytes = fs::read(path)?;
         let weights = bytes.as_chunks::<4>().0.iter().map(|number| f32::from_le_bytes(*number)).collect();
-        println!("loaded {} MiB of weights in {:.1?}", bytes.len() >> 20, start.elapsed());
         Ok(Self { weights })
     }
 
@@ -38,19 +37,24 @@ impl Model {
     }
 }
 
-fn model(pool: &ResourcePool, path: &Path) -> Result<Arc<Model>> {
-    pool.get_or_try_insert_with(&FileStamp::of(path)?, || Model::load(path))
+/// The key is the file as it is now, so everybody reads the same weights until it changes.
+fn model(pool: &ResourcePool, path: &Path) -> Result<Arc<Model>, Box<dyn Error + Send + Sync>> {
+    pool.get_or_try_insert_with(&FileStamp::of(path)?, || Ok(Model::load(path)?))
 }
 
-/// The answer depends on the weights and on the input: both are the key.
-fn classify(
-    pool: &ResourcePool,
-    answers: &Memo<(FileStamp, u32), usize>,
-    path: &Path,
-    number: u32,
-) -> Result<usize> {
-    let stamp = FileStamp::of(path)?;
-    answers.get_or_try_insert_with(&(stamp, number), || Ok(model(pool, path)?.classify(&input(number))))
+/// From four threads at once.
+fn ask(pool: &ResourcePool, path: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let classes = thread::scope(|scope| {
+        let answer = |number| {
+            let model = timed::resource(format_args!("question {number}"), || model(pool, path));
+            model.map(|model| model.classify(&input(number)))
+        };
+        let callers = [0, 1, 2, 3].map(|number| scope.spawn(move || answer(number)));
+        let answers = callers.into_iter().map(|caller| caller.join().map_err(|_| "a caller panicked")?);
+        answers.collect::<Result<Vec<_>, _>>()
+    })?;
+    println!("answered by classes {classes:?}");
+    Ok(())
 }
 
 fn input(number: u32) -> Vec<f32> {
@@ -63,43 +67,22 @@ fn noise(seed: u32) -> f32 {
     f32::from((mixed ^ mixed >> 15) as u16) / f32::from(u16::MAX) - 0.5
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("weights.bin");
-    let weights = |shift: u32| -> Vec<u8> {
-        (0..(INPUTS * OUTPUTS) as u32).flat_map(|place| noise(place + shift).to_le_bytes()).collect()
+    let weights = |from: u32| -> Vec<u8> {
+        (from..from + (INPUTS * OUTPUTS) as u32).flat_map(|place| noise(place).to_le_bytes()).collect()
     };
     fs::write(&path, weights(0))?;
 
     // Old weights are let go when new ones come.
     let pool = ResourcePool::builder().max_entries(1).build()?;
-    let store = Store::open(directory.path().join("cache"))?;
-    let answers = Memo::builder("answers").open(&store)?;
-
-    let ask = || -> Result<()> {
-        let start = Instant::now();
-        let classes = thread::scope(|scope| {
-            let (pool, answers, path) = (&pool, &answers, path.as_path());
-            let callers: Vec<_> = (0..4)
-                .map(|number| {
-                    scope.spawn(move || classify(pool, answers, path, number).map_err(|e| e.to_string()))
-                })
-                .collect();
-            callers
-                .into_iter()
-                .map(|caller| caller.join().map_err(|_| "a caller panicked")?)
-                .collect::<Result<Vec<_>, _>>()
-        })?;
-        println!("classes {classes:?} in {:.1?}", start.elapsed());
-        Ok(())
-    };
-    println!("four threads ask:");
-    ask()?;
-    println!("they ask again, and the model is not even looked at:");
-    ask()?;
+    ask(&pool, &path)?;
+    println!("asked again:");
+    ask(&pool, &path)?;
     println!("the weights change on disk:");
     fs::write(&path, [weights(1), vec![0; 4 * INPUTS]].concat())?;
-    ask()?;
+    ask(&pool, &path)?;
     println!("{} model in the pool", pool.len());
     Ok(())
 }

@@ -1,8 +1,10 @@
-//! One object for everybody, or a copy for each: a pool and a memo side by side, with three callers at once.
+//! One object for everybody, or a copy for each. Shows a pool and a memo side by side, with three callers at once.
 //!
 //! ```text
-//! cargo run --release --example sharing
+//! cargo run --example sharing
 //! ```
+//!
+//! Both last as long as this run, and have their hits in it: the memo is in a temporary store.
 
 use std::{
     error::Error,
@@ -12,9 +14,12 @@ use std::{
 
 use memolith::{Memo, ResourcePool, Store};
 
+mod timed;
+
 const CALLERS: [&str; 3] = ["Ada", "Grace", "Barbara"];
 
 fn guests() -> Vec<String> {
+    timed::ran();
     vec!["Alan".to_owned()]
 }
 
@@ -33,9 +38,9 @@ fn by_memo(memo: &Memo<str, Vec<String>>, caller: &str) -> Vec<String> {
 }
 
 /// All of them at once.
-fn each<T: Send>(call: impl Fn(&'static str) -> T + Sync) -> Vec<T> {
+fn each<T: Send>(call: impl Fn(&'static str) -> T + Copy + Send) -> Vec<T> {
     thread::scope(|scope| {
-        let callers = CALLERS.map(|caller| scope.spawn(|| call(caller)));
+        let callers = CALLERS.map(|caller| scope.spawn(move || timed::resource(caller, || call(caller))));
         callers.into_iter().filter_map(|caller| caller.join().ok()).collect()
     })
 }

@@ -1,8 +1,10 @@
-//! A background thread that starts at its first use and ends when it is released.
+//! A background thread that starts at its first use. Shows release: it ends with the last handle on its pool.
 //!
 //! ```text
-//! cargo run --release --example worker_thread
+//! cargo run --example worker_thread
 //! ```
+//!
+//! A thread cannot be kept on disk: it is started once a process, and the hits are in the same run.
 
 use std::{
     sync::mpsc::{self, Sender},
@@ -10,6 +12,8 @@ use std::{
 };
 
 use memolith::ResourcePool;
+
+mod timed;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -22,7 +26,7 @@ struct Worker {
 
 impl Worker {
     fn start() -> Self {
-        println!("the worker starts");
+        timed::ran();
         let (queue, jobs) = mpsc::channel::<Job>();
         let thread = thread::spawn(move || jobs.into_iter().for_each(|job| job()));
         Self { queue: Some(queue), thread: Some(thread) }
@@ -58,18 +62,13 @@ fn square(pool: &ResourcePool, number: u64) -> Option<u64> {
 
 fn main() {
     let pool = ResourcePool::new();
+    let ask = |number| timed::resource(format_args!("{number} squared"), || square(&pool, number));
     thread::scope(|scope| {
-        let callers: Vec<_> = (1..=4)
-            .map(|number| {
-                scope.spawn({
-                    let pool = &pool;
-                    move || square(pool, number)
-                })
-            })
-            .collect();
+        let callers = [1, 2, 3, 4].map(|number| scope.spawn(move || ask(number)));
         let squares: Vec<_> = callers.into_iter().filter_map(|caller| caller.join().ok().flatten()).collect();
-        println!("squares by one worker: {squares:?}");
+        println!("by one worker: {squares:?}");
     });
+    println!("{:?}", ask(5));
 
     let worker = pool.get::<Worker>("worker");
     let lost = worker.as_ref().and_then(|worker| {
@@ -82,7 +81,8 @@ fn main() {
         thread::yield_now();
     }
     drop(worker);
-    println!("the next caller finds it dead, and gets a new one: {:?}", square(&pool, 5));
+    println!("the next caller finds it dead, and gets a new one:");
+    println!("{:?}", ask(6));
     // The last handle goes, and with it the worker.
     drop(pool);
     println!("the end");

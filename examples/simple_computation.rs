@@ -1,0 +1,48 @@
+//! A computation with plain numbers: the longest Collatz sequence. Shows `depends`: a changed helper is noticed.
+//!
+//! ```text
+//! cargo run --example simple_computation            # run it twice: the second time is hits
+//! cargo run --example simple_computation -- 50000   # up to another number
+//! ```
+
+use std::{env, error::Error};
+
+use memolith::{code, memo};
+
+mod timed;
+
+/// The number up to `limit` that takes the most steps to 1, and how many these are.
+///
+/// The version of this function is a hash of its code, and `depends` puts the code of `steps` into it. Change either, and
+/// it computes anew; without `depends` the old answers would go on being given after a change of `steps`.
+#[memo(depends(steps))]
+fn longest(limit: u64) -> Option<(u64, u32)> {
+    (1..=limit).map(|number| (number, steps(number))).max_by_key(|(_, steps)| *steps)
+}
+
+/// Half of an even number, three times an odd one and one more, until it is 1.
+#[code]
+fn steps(mut number: u64) -> u32 {
+    let mut steps = 0;
+    while number != 1 {
+        number = if number.is_multiple_of(2) { number / 2 } else { 3 * number + 1 };
+        steps += 1;
+    }
+    steps
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let limits = match env::args().nth(1) {
+        Some(limit) => vec![limit.parse()?],
+        None => vec![10_000, 20_000],
+    };
+    for limit in limits {
+        let longest = timed::memo(longest_memo(), format_args!("up to {limit}"), || longest(limit));
+        let (number, steps) = longest.ok_or("there is no number from 1 up to 0")?;
+        println!("{number} takes {steps} steps");
+    }
+    // The companion of the function: what it remembers.
+    println!("{} limits are remembered", longest_memo().len());
+    timed::kept();
+    Ok(())
+}

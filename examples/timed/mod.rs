@@ -1,0 +1,72 @@
+//! What the examples print: a line a call, `computed` or `hit`, how long it took, and what was asked for.
+//!
+//! A program has no need of this. Which of the words it is, is never assumed: a memo counts, and a closure says that it ran.
+
+#![allow(dead_code, reason = "an example is about memos or about resources, and uses one half of it")]
+
+use std::{
+    cell::Cell,
+    fmt::Display,
+    time::{Duration, Instant},
+};
+
+use memolith::{Memo, default_store};
+use serde::Serialize;
+
+/// Calls a function under `#[memo]`, and prints what its `memo` counted.
+pub(crate) fn memo<K, V, T>(memo: &Memo<K, V>, what: impl Display, call: impl FnOnce() -> T) -> T
+where
+    K: Serialize + ?Sized,
+    V: Clone + Send + Sync + 'static,
+{
+    let before = memo.stats();
+    let (answer, time) = timed(call);
+    let after = memo.stats();
+    let outcome = if after.hits.total() > before.hits.total() {
+        "hit"
+    } else if after.inserts > before.inserts {
+        "computed"
+    } else {
+        "not stored"
+    };
+    line(outcome, time, what);
+    if let Some(failure) = memo.last_failure() {
+        eprintln!("the answer is right, but the cache did not work: {failure}");
+    }
+    answer
+}
+
+/// Where the functions under `#[memo]` remember.
+pub(crate) fn kept() {
+    if let Some(folder) = default_store().path() {
+        println!("kept in {}: the next run reads it there", folder.display());
+    }
+}
+
+thread_local! {
+    /// Whether the closure ran, on the thread that made the call.
+    static RAN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Said by what builds a resource.
+pub(crate) fn ran() {
+    RAN.set(true);
+}
+
+/// Asks for a resource, and prints whether the closure [`ran`] for that. Who waited for another's has a hit.
+pub(crate) fn resource<T>(what: impl Display, call: impl FnOnce() -> T) -> T {
+    RAN.set(false);
+    let (answer, time) = timed(call);
+    line(if RAN.get() { "computed" } else { "hit" }, time, what);
+    answer
+}
+
+fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let answer = call();
+    (answer, start.elapsed())
+}
+
+fn line(outcome: &str, time: Duration, what: impl Display) {
+    println!("{outcome:<12}{time:>10.1?}   {what}");
+}
