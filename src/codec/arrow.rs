@@ -1,6 +1,10 @@
 //! The codec for record batches that are read without a copy; the only file that names Arrow.
 
-use std::{any::type_name, io::Write};
+use std::{
+    any::type_name,
+    io::Write,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -138,7 +142,7 @@ macro_rules! codecs {
                 if !$verify(payload) {
                     return Err(unreadable::<$value>(payload, "its bytes are not those that were written"));
                 }
-                let batches = read(payload).map_err(|cause| unreadable::<$value>(payload, cause))?;
+                let batches = guarded(payload).map_err(|cause| unreadable::<$value>(payload, cause))?;
                 Batches::of(batches).ok_or_else(|| unreadable::<$value>(payload, "not one batch"))
             }
         }
@@ -183,6 +187,14 @@ fn read(payload: &Payload) -> Result<Vec<RecordBatch>, ArrowError> {
     }
     decoder.finish()?;
     Ok(batches)
+}
+
+/// Arrow's reader panics on some bytes that it would not have written, such as a column that lies behind the end.
+fn guarded(payload: &Payload) -> Result<Vec<RecordBatch>, Box<dyn std::error::Error + Send + Sync>> {
+    match catch_unwind(AssertUnwindSafe(|| read(payload))) {
+        Ok(batches) => batches.map_err(Into::into),
+        Err(panic) => Err(Error::panicked("the reader of Arrow", panic.as_ref()).into()),
+    }
 }
 
 /// Verifies what says where the columns lie, and of a small payload everything.
@@ -239,6 +251,8 @@ mod tests {
     use arrow_array::{
         Array as _, ArrayRef, DictionaryArray, Float64Array, Int64Array, StringArray, types::Int32Type,
     };
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::{
@@ -317,6 +331,28 @@ mod tests {
         for length in (0..bytes.len() - 8).step_by(7) {
             let cut = Payload::from(bytes[..length].to_vec());
             assert!(Codec::<RecordBatch>::decode(&Arrow, &cut).is_err(), "{length} of {}", bytes.len());
+        }
+    }
+
+    proptest! {
+        /// As somebody would forge them, with checksums to match.
+        #[test]
+        fn bytes_that_nobody_wrote_are_an_error_or_sound_batches(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let mut bytes = encoded(&Arrow, &vec![batch(9), batch(30)]).unwrap();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(cut.map_or(usize::MAX, |cut| cut.index(bytes.len())));
+            let batches: Result<Vec<RecordBatch>> = Arrow.decode(&bytes.into());
+            for batch in batches.into_iter().flatten() {
+                for column in batch.columns() {
+                    column.to_data().validate_full().unwrap();
+                }
+            }
         }
     }
 
