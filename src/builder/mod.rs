@@ -11,6 +11,7 @@ use crate::{
     error::Result,
     flow::CacheIf,
     memo::Memo,
+    observe::{Event, Observe},
     store::Store,
 };
 
@@ -43,6 +44,8 @@ pub struct MemoBuilder<K: ?Sized, V, C = Postcard> {
     memory: Option<u64>,
     /// With the type of the closure, by which two opens of one name are compared.
     cache_if: Option<(CacheIf<V>, TypeId)>,
+    /// The same for these.
+    observers: Vec<(Arc<Observe>, TypeId)>,
     codec: C,
     key: PhantomData<fn() -> Box<K>>,
 }
@@ -78,6 +81,7 @@ impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
             version: None,
             memory: None,
             cache_if: None,
+            observers: Vec::new(),
             codec: Postcard,
             key: PhantomData,
         }
@@ -151,10 +155,56 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
+    /// Calls `observe` with everything that happens to this memo: hits, misses, computations, what left, failures.
+    ///
+    /// It is told before the [`observer`](crate::StoreBuilder::observer) of the store, on the thread of the call that caused it, never under a
+    /// lock, and may use the cache itself. If it panics, the panic is contained. Set more than once, all are called, in
+    /// their order. It is dropped with the last handle of the memo.
+    ///
+    /// A memo that is open already has the observers it was opened with: when it is opened again with one, that must be
+    /// a closure of the same type, from the same place in the program, and is not called.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// use std::sync::{Arc, Mutex};
+    /// use memolith::observe::Event;
+    ///
+    /// let slow = Arc::new(Mutex::new(Vec::new()));
+    /// let noted = Arc::clone(&slow);
+    /// let squares: Memo<u64, u64> = Memo::builder("squares")
+    ///     .observer(move |event| {
+    ///         if let Event::ComputingEnded { took, .. } = event {
+    ///             noted.lock().unwrap().push(*took);
+    ///         }
+    ///     })
+    ///     .open(&store)?;
+    /// squares.get_or_insert_with(&12, || 144);
+    /// squares.get_or_insert_with(&12, || unreachable!("remembered"));
+    /// assert_eq!(slow.lock().unwrap().len(), 1);
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn observer<F>(self, observe: F) -> Self
+    where
+        F: Fn(&Event<'_>) + Send + Sync + 'static,
+    {
+        self.observer_of(observe, TypeId::of::<F>())
+    }
+
+    /// The same, with what stands for the closure when two opens of one name are compared.
+    pub(crate) fn observer_of<F>(mut self, observe: F, kind: TypeId) -> Self
+    where
+        F: Fn(&Event<'_>) + Send + Sync + 'static,
+    {
+        self.observers.push((Arc::new(observe), kind));
+        self
+    }
+
     /// How values become bytes; [`Postcard`] unless set. See [`codec`](crate::codec).
     pub fn codec<D>(self, codec: D) -> MemoBuilder<K, V, D> {
-        let Self { name, ttl, max_entries, max_bytes, version, memory, cache_if, codec: _, key } = self;
-        MemoBuilder { name, ttl, max_entries, max_bytes, version, memory, cache_if, codec, key }
+        let Self { name, ttl, max_entries, max_bytes, version, memory, cache_if, observers, codec: _, key } =
+            self;
+        MemoBuilder { name, ttl, max_entries, max_bytes, version, memory, cache_if, observers, codec, key }
     }
 
     /// Opens the memo in `store`.

@@ -93,6 +93,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     {
         let (bounds, version) = (self.bounds(), self.version.unwrap_or(0));
         let (cache_if, cache_if_type) = self.cache_if.unzip();
+        let (observers, observer_types): (Vec<_>, Vec<_>) = self.observers.into_iter().unzip();
+        let name: Arc<str> = self.name.as_str().into();
         let inner = Arc::new(Inner {
             shelf: on_disk,
             codec: Arc::new(self.codec),
@@ -100,7 +102,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             memory: self.memory,
             cache_if,
             counters: store.core().counters_of(&self.name),
-            name: self.name.as_str().into(),
+            observers: store.core().audience.welcome(&name, observers.into_iter().collect()),
+            name,
             place: Arc::clone(place),
             told_oversize: AtomicBool::new(false),
             store: store.clone(),
@@ -113,6 +116,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             bounds,
             memory: self.memory,
             cache_if: cache_if_type,
+            observers: observer_types,
             value_type,
             codec: TypeId::of::<C>(),
             version,
@@ -190,6 +194,10 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         }
         if self.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
             return Err(conflict("cache_if", "a closure"));
+        }
+        let observers = self.observers.iter().map(|(_, closure)| closure);
+        if !self.observers.is_empty() && !observers.eq(&open.observers) {
+            return Err(conflict("observer", "a closure"));
         }
         Ok(())
     }

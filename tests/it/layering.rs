@@ -42,7 +42,7 @@ const FOREIGN: [(&str, &str); 17] = [
     ("chrono", "clock.rs"),
     ("etcetera", "default_store.rs"),
     ("memolith_macros", "lib.rs"),
-    ("tracing", "observe.rs"),
+    ("tracing", "observe/trace.rs"),
     ("thiserror", "error.rs"),
 ];
 

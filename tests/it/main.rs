@@ -15,6 +15,7 @@ mod codec;
 mod compaction;
 mod contained;
 mod directory;
+mod events;
 mod faults;
 mod frames;
 mod handles;
@@ -35,6 +36,7 @@ mod rebuild;
 mod stamp;
 mod stress;
 mod threads;
+
 mod transparent;
 mod ttl;
 mod types;
