@@ -36,6 +36,7 @@ mod rebuild;
 mod stamp;
 mod stress;
 mod threads;
+mod traced;
 
 mod transparent;
 mod ttl;
