@@ -27,10 +27,14 @@
 //! `took` and `succeeded`.
 
 mod audience;
+#[cfg(feature = "spinner")]
+mod spinner;
 mod trace;
 
 use std::time::Duration;
 
+#[cfg(feature = "spinner")]
+pub use self::spinner::Spinner;
 pub(crate) use self::{
     audience::{Audience, Observe, Observers},
     trace::Span,
