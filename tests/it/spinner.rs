@@ -82,7 +82,7 @@ impl Terminal {
         // An error is how the end of the last process on the other side is told.
         let Ok(length @ 1..) = self.master.read(&mut bytes) else { return false };
         // A read may end within a character: one beyond ASCII is a star where it begins, and nothing where it goes on.
-        let begins = bytes[..length].iter().filter(|byte| !(0x80..0xc0).contains(*byte));
+        let begins = bytes.iter().take(length).filter(|byte| !(0x80..0xc0).contains(*byte));
         let text: String = begins.map(|byte| if byte.is_ascii() { char::from(*byte) } else { '*' }).collect();
         self.screen.write_str(&text).unwrap();
         true

@@ -83,7 +83,11 @@ impl Stage {
     }
 
     pub(super) fn suspend<T>(&'static self, write: impl FnOnce() -> T) -> T {
-        let _suspended = Suspended::new(self);
+        let mut state = lock(&self.state);
+        state.suspended += 1;
+        state.look(clock::moment());
+        drop(state);
+        let _suspended = Suspended(self);
         write()
     }
 
@@ -122,31 +126,21 @@ impl Stage {
 impl State {
     /// Draws what is to be seen now, or takes it away. When to look again, if there is a reason to.
     fn look(&mut self, now: Instant) -> Option<Instant> {
-        let shown = if self.suspended == 0 { self.scene.shown(now) } else { None };
-        match shown {
-            Some(shown) => {
-                self.line.draw(shown.to_string());
-                Some(now + FRAME)
-            }
-            None => {
-                self.line.clear();
-                self.scene.due().filter(|_| self.suspended == 0)
-            }
+        if self.suspended > 0 {
+            self.line.clear();
+            return None;
         }
+        let Some(shown) = self.scene.shown(now) else {
+            self.line.clear();
+            return self.scene.due();
+        };
+        self.line.draw(shown.to_string());
+        Some(now + FRAME)
     }
 }
 
 /// Somebody is writing to the terminal.
 struct Suspended(&'static Stage);
-
-impl Suspended {
-    fn new(stage: &'static Stage) -> Self {
-        let mut state = lock(&stage.state);
-        state.suspended += 1;
-        state.look(clock::moment());
-        Self(stage)
-    }
-}
 
 impl Drop for Suspended {
     fn drop(&mut self) {
@@ -180,13 +174,13 @@ mod tests {
     fn shown(text: &str) -> (&'static Stage, InMemoryTerm, Instant) {
         let (stage, terminal) = stage();
         let now = clock::moment();
-        let mut state = lock(&stage.state);
-        state.scene.begun(thread::current().id(), &text.into(), now);
-        assert_eq!(state.look(now), Some(now + Duration::from_millis(200)), "nothing to see yet");
+        let mut inside = lock(&stage.state);
+        inside.scene.begun(thread::current().id(), &text.into(), now);
+        assert_eq!(inside.look(now), Some(now + Duration::from_millis(200)), "nothing to see yet");
         assert_eq!(terminal.contents(), "");
         let now = now + Duration::from_secs(1);
-        assert_eq!(state.look(now), Some(now + FRAME));
-        drop(state);
+        assert_eq!(inside.look(now), Some(now + FRAME));
+        drop(inside);
         (stage, terminal, now)
     }
 
@@ -255,12 +249,12 @@ mod tests {
     fn the_end_of_one_thread_leaves_the_line_to_another() {
         let (stage, terminal, now) = shown("Fetching...");
         let other = thread::spawn(|| thread::current().id()).join().unwrap();
-        let mut state = lock(&stage.state);
-        state.scene.begun(other, &"Training...".into(), now);
-        state.look(now + FRAME * 2);
+        let mut inside = lock(&stage.state);
+        inside.scene.begun(other, &"Training...".into(), now);
+        inside.look(now + FRAME * 2);
         assert_eq!(terminal.contents(), "⠹ Fetching... 1 s (and 1 more)");
-        state.scene.ended(&thread::current().id());
-        state.look(now + FRAME * 3);
+        inside.scene.ended(&thread::current().id());
+        inside.look(now + FRAME * 3);
         assert_eq!(terminal.contents(), "⠸ Training...");
     }
 }
