@@ -1,9 +1,9 @@
 //! Who draws, and when: one lock, one thread.
 //!
 //! The thread is started at the first computation. It waits until the first of those that run now has lasted long
-//! enough, then for the next frame, and for ever when nothing runs. A computation that begins wakes it only from that
-//! last wait: an earlier one always has it look in time. So a burst of short computations wakes it five times a second, not each
-//! time.
+//! enough, then for the next frame, and for ever when nothing has begun for a while. A computation that begins wakes it only
+//! from that last wait: in all others it looks in time by itself. So a burst of short computations wakes it five times a
+//! second, not each time.
 //!
 //! Whoever ends a computation takes its line away itself, before the call returns.
 
@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{line::Line, scene::Scene};
+use super::{
+    line::Line,
+    scene::{DELAY, Scene},
+};
 use crate::{
     clock,
     sync::{Condvar, Mutex, PoisonError, lock, thread},
@@ -44,8 +47,10 @@ enum Thread {
     NotStarted,
     /// It waits to be woken.
     Resting,
-    /// It will look by itself, in time for whatever begins now.
+    /// It will look by itself, in time for whatever begins now. Something has begun since it looked last.
     Watching,
+    /// The same, and nothing has.
+    Lingering,
 }
 
 impl Stage {
@@ -94,7 +99,7 @@ impl Stage {
     /// Has the thread look in time.
     fn watch(&'static self, state: &mut State) {
         match mem::replace(&mut state.thread, Thread::Watching) {
-            Thread::Watching => {}
+            Thread::Watching | Thread::Lingering => {}
             Thread::Resting => self.changed.notify_one(),
             Thread::NotStarted => {
                 let named = thread::Builder::new().name("memolith spinner".into());
@@ -109,11 +114,8 @@ impl Stage {
         let mut state = lock(&self.state);
         loop {
             let now = clock::moment();
-            state = match state.look(now) {
-                None => {
-                    state.thread = Thread::Resting;
-                    self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-                }
+            state = match state.next(now) {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(next) => {
                     let wait = next.saturating_duration_since(now);
                     self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
@@ -124,6 +126,17 @@ impl Stage {
 }
 
 impl State {
+    /// Looks. When the thread looks next, or nothing if it rests until it is woken: then nothing has begun for a while.
+    fn next(&mut self, now: Instant) -> Option<Instant> {
+        let next = self.look(now);
+        if next.is_some() {
+            return next;
+        }
+        let lingers = self.thread == Thread::Watching;
+        self.thread = if lingers { Thread::Lingering } else { Thread::Resting };
+        lingers.then(|| now + DELAY)
+    }
+
     /// Draws what is to be seen now, or takes it away. When to look again, if there is a reason to.
     fn look(&mut self, now: Instant) -> Option<Instant> {
         if self.suspended > 0 {
@@ -225,6 +238,25 @@ mod tests {
         assert_eq!(terminal.contents(), "⠙ Fetching all the data that t");
         let (_, terminal, _) = shown("データを取得しています、少々お待ちください");
         assert_eq!(terminal.contents(), "⠙ データを取得しています、少々");
+    }
+
+    #[test]
+    fn a_burst_of_short_computations_lets_the_thread_rest_only_after_it() {
+        let (stage, terminal) = stage();
+        let short = || {
+            stage.begun(&"Fetching...".into());
+            stage.ended();
+        };
+        let now = clock::moment();
+        let after = |delays: u32| now + DELAY * delays;
+        for round in 0..3 {
+            short();
+            short();
+            assert_eq!(lock(&stage.state).next(after(round)), Some(after(round + 1)));
+            assert_eq!(lock(&stage.state).thread, Thread::Lingering);
+        }
+        assert_eq!(lock(&stage.state).next(after(3)), None);
+        assert_eq!((lock(&stage.state).thread, terminal.contents()), (Thread::Resting, String::new()));
     }
 
     #[test]
