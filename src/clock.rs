@@ -103,6 +103,12 @@ impl Clock {
     }
 }
 
+/// A point of the monotonic clock, for what is shown to a person and stored nowhere.
+#[cfg(feature = "spinner")]
+pub(crate) fn moment() -> Instant {
+    Instant::now()
+}
+
 #[derive(Debug)]
 pub(crate) enum Stopwatch {
     Monotonic(Instant),

@@ -114,7 +114,8 @@
 //!   [`#[code]`](macro@code).
 //! * `arrow`: the codec `Arrow`, for record batches that are read without a copy.
 //! * `json`: the codec `Json`, for values that postcard cannot read back.
-//! * `tracing`: what the observer is told, as `tracing` events.
+//! * `spinner`: a line on the terminal while something slow computes, `Spinner` in [`observe`].
+//! * `tracing`: what an observer is told, as `tracing` events, and a span around each computation.
 
 mod builder;
 mod checksum;

@@ -44,7 +44,7 @@ pub struct Stats {
     pub misses: Misses,
     /// Values that were stored, by computing or by `insert`.
     pub inserts: u64,
-    /// Entries that left because of a bound.
+    /// Entries that left because of a bound, fresh or expired.
     pub evictions: u64,
     /// Trouble that was kept away from the callers.
     pub failures: Failures,
@@ -126,15 +126,22 @@ impl Failures {
     /// All failures.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.key
-            + self.encode
-            + self.decode
-            + self.corrupt
-            + self.io
-            + self.engine
-            + self.oversize
-            + self.closed
-            + self.panic
+        self.by_kind().iter().map(|(_, count)| count).sum()
+    }
+
+    fn by_kind(&self) -> [(&'static str, u64); 9] {
+        let Self { key, encode, decode, corrupt, io, engine, oversize, closed, panic } = *self;
+        [
+            ("key", key),
+            ("encode", encode),
+            ("decode", decode),
+            ("corrupt", corrupt),
+            ("io", io),
+            ("engine", engine),
+            ("oversize", oversize),
+            ("closed", closed),
+            ("panic", panic),
+        ]
     }
 }
 
@@ -152,7 +159,12 @@ impl fmt::Display for Stats {
         writeln!(f, ", outdated {}, damaged {}", misses.outdated, misses.damaged)?;
         writeln!(f, "inserts     {:>12}   evictions {}", self.inserts, self.evictions)?;
         writeln!(f, "entries     {:>12}   bytes {}", self.entries, self.bytes)?;
-        writeln!(f, "failures    {:>12}", failures.total())?;
+        write!(f, "failures    {:>12}", failures.total())?;
+        let some = failures.by_kind().into_iter().filter(|(_, count)| *count > 0);
+        for (at, (kind, count)) in some.enumerate() {
+            write!(f, "{} {kind} {count}", if at == 0 { "  " } else { "," })?;
+        }
+        writeln!(f)?;
         write!(f, "time saved  {:>12}", format!("{:.3?}", self.time_saved))
     }
 }
@@ -320,7 +332,22 @@ mod tests {
         counters.hit(Tier::Memory, Duration::from_millis(1500));
         counters.miss(Reason::Outdated);
         let table = counters.snapshot().to_string();
-        assert!(table.starts_with("hits                   1   memory 1, disk 0\n"), "{table}");
-        assert!(table.contains("outdated 1") && table.ends_with("1.500s"), "{table}");
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "hits                   1   memory 1, disk 0",
+                "misses                 1   absent 0, expired 0, outdated 1, damaged 0",
+                "inserts                0   evictions 0",
+                "entries                0   bytes 0",
+                "failures               0",
+                "time saved        1.500s",
+            ]
+        );
+        counters.failed(&Error::new(Kind::Io, "no space"));
+        counters.failed(&Error::new(Kind::Io, "no space"));
+        counters.failed(&Error::new(Kind::Panic, "the observer panicked"));
+        let table = counters.snapshot().to_string();
+        assert!(table.contains("failures               3   io 2, panic 1\n"), "{table}");
     }
 }

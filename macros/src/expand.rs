@@ -171,10 +171,16 @@ fn plan(options: &Options) -> TokenStream {
     let ttl = options.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
     let version = options.version.as_ref().map(|version| quote!(.version(#version)));
     let builder = quote!(#plan #version #ttl #(#settings)*);
-    let builder = match &options.cache_if {
-        Some(wanted) => quote!(#krate::internal::cache_if(#builder, #wanted)),
+    // Of each of these the two doors have a value of their own, so that they go through functions of ours.
+    let through =
+        [("cache_if", &options.cache_if), ("observer", &options.observer), ("spinner", &options.spinner)];
+    let builder = through.into_iter().fold(builder, |builder, (option, value)| match value {
+        Some(value) => {
+            let option = Ident::new(option, value.span());
+            quote_spanned!(value.span()=> #krate::internal::#option(#builder, #value))
+        }
         None => builder,
-    };
+    });
     quote!(|#plan| (#store, #builder))
 }
 

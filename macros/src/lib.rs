@@ -83,6 +83,8 @@ use crate::{function::Function, options::Options};
 /// | `memory = 0` | the part of the memory tier, in bytes of encoded values |
 /// | `codec = Json` | how values become bytes |
 /// | `cache_if = \|value\| ..` | which values are stored |
+/// | `observer = \|event\| ..` | what is told of each [`Event`](../memolith/observe/enum.Event.html) of this memo |
+/// | `spinner = "Fetching..."` | a line on the terminal while a slow computation runs; with the feature `spinner` of memolith |
 /// | `store = expr` | a `Store`, or a reference to one, in place of [`default_store()`](../memolith/fn.default_store.html) |
 /// | `version = 2` | in place of the hash of the tokens |
 /// | `name = "rides"` | in place of the path |
@@ -141,6 +143,34 @@ use crate::{function::Function, options::Options};
 /// assert!(query_memo().is_empty()); // asked again next time
 /// # Ok::<(), memolith::Error>(())
 /// ```
+///
+/// ## `observer` and `spinner`
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+/// use memolith::{memo, observe::Event};
+/// # memolith::set_default_store(memolith::Store::temporary()?)?;
+///
+/// static COMPUTED: AtomicU64 = AtomicU64::new(0);
+///
+/// #[memo(observer = |event| if let Event::ComputingEnded { .. } = event { COMPUTED.fetch_add(1, Relaxed); })]
+/// fn total(day: u32) -> u32 {
+///     day * 24
+/// }
+///
+/// assert_eq!((total(3), total(3), COMPUTED.load(Relaxed)), (72, 72, 1));
+/// # Ok::<(), memolith::Error>(())
+/// ```
+///
+/// ```ignore
+/// #[memo(spinner = "Fetching data...")] // the text is an expression of type `&str`
+/// fn fetch(url: &str) -> Vec<u8> {
+///     download(url)
+/// }
+/// ```
+///
+/// The line is that of [`Spinner`](../memolith/observe/enum.Spinner.html), on stderr if that is a terminal, once a computation has
+/// lasted 200 ms; a hit shows nothing. Without the feature the option is a compile error that says so.
 ///
 /// ## `store` and `codec`
 ///

@@ -20,7 +20,7 @@ impl<V: Clone + Send + Sync + 'static> Begun<'_, V> {
             Self::Hit(value) => Ok(value),
             Self::Direct => compute(),
             Self::Compute(computation, key_head) => {
-                let value = compute()?;
+                let value = computation.span.within(compute)?;
                 computation.keep(&key_head, &value);
                 Ok(value)
             }

@@ -5,7 +5,7 @@ use crate::{
     clock::Stopwatch,
     flight::{Claim, Outcome},
     key::Digest,
-    observe::Event,
+    observe::{Event, Span},
     store::Entry,
 };
 
@@ -16,6 +16,7 @@ pub(crate) struct Computation<'a, V: 'static> {
     pub(super) digest: Digest,
     /// `None` when there is nothing to store to.
     pub(super) claim: Option<Claim<'a>>,
+    pub(super) span: Span,
     pub(super) stopwatch: Stopwatch,
     /// Whether the end was told.
     pub(super) done: bool,
@@ -48,8 +49,8 @@ impl<V: 'static> Computation<'_, V> {
     fn end(&mut self, succeeded: bool) {
         if !std::mem::replace(&mut self.done, true) {
             let took = self.stopwatch.elapsed();
-            let event = Event::ComputingEnded { memo: &self.memo.name, took, succeeded };
-            self.memo.core().tell(&event);
+            self.span.ended(took, succeeded);
+            self.memo.tell(&Event::ComputingEnded { memo: &self.memo.name, took, succeeded });
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     flight::{Claim, Outcome, Seat, Turn, flight},
     key::Digest,
     memory::{Admission, Held},
-    observe::Event,
+    observe::{Event, Observers, Span},
     stats::{Counters, Reason, Tier},
     store::{Bounds, Core, Entry, Finished, Found, Item, Shelf, Store},
 };
@@ -41,6 +41,7 @@ pub(crate) struct Inner<V: 'static> {
     pub(crate) memory: Option<u64>,
     pub(crate) cache_if: Option<CacheIf<V>>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) observers: Arc<Observers>,
     pub(crate) name: Arc<str>,
     /// Name, key type and value type, for the front of every error.
     pub(crate) place: Arc<str>,
@@ -131,20 +132,20 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     fn hit(&self, seen: Sighting<V>) -> V {
         self.counters.hit(seen.tier, seen.compute_time);
-        self.core().tell(&Event::Hit { memo: &self.name, tier: seen.tier });
+        self.tell(&Event::Hit { memo: &self.name, tier: seen.tier, saved: seen.compute_time });
         seen.value
     }
 
     fn missed(&self, reason: Reason) {
         self.counters.miss(reason);
-        self.core().tell(&Event::Miss { memo: &self.name, reason });
+        self.tell(&Event::Miss { memo: &self.name, reason });
     }
 
     fn compute<'a>(&'a self, digest: &Digest, claim: Option<Claim<'a>>, reason: Reason) -> Lookup<'a, V> {
         self.missed(reason);
-        self.core().tell(&Event::ComputingBegan { memo: &self.name });
-        let stopwatch = self.core().clock.stopwatch();
-        Lookup::Compute(Computation { memo: self, digest: *digest, claim, stopwatch, done: false })
+        self.tell(&Event::ComputingBegan { memo: &self.name });
+        let (span, stopwatch) = (Span::of_computing(&self.name), self.core().clock.stopwatch());
+        Lookup::Compute(Computation { memo: self, digest: *digest, claim, span, stopwatch, done: false })
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Sighting<V>> {
@@ -205,12 +206,12 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// What the codec handed out without looking at it is verified after the call.
     fn verify_later(&self, item: &Item) {
         let Some(file) = item.file.as_deref().filter(|_| !item.payload.is_whole()) else { return };
-        let (counters, name, place) =
-            (Arc::clone(&self.counters), Arc::clone(&self.name), Arc::clone(&self.place));
+        let (counters, observers) = (Arc::clone(&self.counters), Arc::clone(&self.observers));
+        let (name, place) = (Arc::clone(&self.name), Arc::clone(&self.place));
         self.core().verify_later(file, &item.payload, move |core, error| {
             let error = error.at(&place);
             counters.failed(&error);
-            core.tell(&Event::Failed { memo: Some(&name), error: &error });
+            core.tell(Some(&observers), &Event::Failed { memo: Some(&name), error: &error });
         });
     }
 
@@ -245,7 +246,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     fn too_large(&self, bytes: u64) {
         if self.counters.too_large() {
-            self.core().tell(&Event::TooLargeForMemory { memo: &self.name, bytes });
+            self.tell(&Event::TooLargeForMemory { memo: &self.name, bytes });
         }
     }
 
@@ -285,7 +286,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let error = error.clone().at(&self.place);
         self.counters.failed(&error);
         if error.kind() != Kind::Oversize || !self.told_oversize.swap(true, Relaxed) {
-            self.core().tell(&Event::Failed { memo: Some(&self.name), error: &error });
+            self.tell(&Event::Failed { memo: Some(&self.name), error: &error });
         }
     }
 
@@ -347,6 +348,10 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 impl<V: 'static> Inner<V> {
     pub(crate) fn core(&self) -> &Core {
         self.store.core()
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        self.core().tell(Some(&self.observers), event);
     }
 }
 

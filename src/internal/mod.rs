@@ -42,6 +42,7 @@ use crate::{
     codec::Codec,
     error::{Error, Result},
     flow::Begun,
+    observe::Event,
     pool::{ResourceEntry, ResourcePool},
     store::Store,
 };
@@ -130,6 +131,38 @@ where
     F: Fn(&V) -> bool + Send + Sync + 'static,
 {
     builder.cache_if_of(wanted, TypeId::of::<Unnamed>())
+}
+
+/// Tells `observe` what happens to the memo. Both doors bring a closure of their own, as with [`cache_if`].
+pub fn observer<V, C, F>(builder: MemoBuilder<Unnamed, V, C>, observe: F) -> MemoBuilder<Unnamed, V, C>
+where
+    F: Fn(&Event<'_>) + Send + Sync + 'static,
+{
+    builder.observer_of(observe, TypeId::of::<Unnamed>())
+}
+
+/// Shows a line of `text` while a slow computation runs.
+pub fn spinner<B: Spins>(builder: B, text: &str) -> B {
+    builder.spinner(text)
+}
+
+/// A builder that takes a spinner, which needs a feature.
+#[diagnostic::on_unimplemented(
+    message = "the option `spinner` needs the feature `spinner` of memolith",
+    label = "switch the feature on, or leave this out",
+    note = "in Cargo.toml: memolith = {{ version = \"..\", features = [\"spinner\"] }}"
+)]
+pub trait Spins {
+    /// With a spinner.
+    #[must_use]
+    fn spinner(self, text: &str) -> Self;
+}
+
+#[cfg(feature = "spinner")]
+impl<V, C> Spins for MemoBuilder<Unnamed, V, C> {
+    fn spinner(self, text: &str) -> Self {
+        observer(self, crate::observe::Spinner::new(text))
+    }
 }
 
 /// A call that has asked its memo and may have to compute. The key is done with.

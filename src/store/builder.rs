@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crate::{
     clock::Clock,
     error::{Error, Kind, Result},
-    observe::{Event, Observer},
+    observe::{Event, Observers},
     store::{
         Handle, Store,
         core::{Core, Settings},
@@ -46,7 +46,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
 pub struct StoreBuilder {
     lock_timeout: Option<Duration>,
     asked: Asked,
-    observer: Observer,
+    observers: Observers,
     clock: Clock,
     faults: Faults,
     compacted_when: Option<(u64, u64)>,
@@ -98,9 +98,10 @@ impl StoreBuilder {
     /// Calls `observe` with everything that the cache does: hits, misses, computations, evictions, failures.
     ///
     /// It runs on the thread of the call that caused it, never under a lock, and may use the cache itself. If it panics,
-    /// the panic is contained.
+    /// the panic is contained and counted in [`Failures::panic`](crate::stats::Failures::panic). Set more than once, all
+    /// are called, in their order. See [`observe`](crate::observe).
     pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.observer = Observer::new(observe);
+        self.observers.push(Arc::new(observe));
         self
     }
 
@@ -182,7 +183,7 @@ impl StoreBuilder {
         let differing = differs(self.asked.memory.is_some() && self.asked.memory != memory, "memory")
             .or(differs(self.asked.max_bytes.is_some() && self.asked.max_bytes != max_bytes, "max_bytes"))
             .or(differs(self.asked.max_wait.is_some() && self.asked.max_wait != max_wait, "max_wait"))
-            .or(differs(self.observer.is_set(), "observer"));
+            .or(differs(!self.observers.is_empty(), "observer"));
         match differing {
             None => Ok(Store { handle }),
             Some(what) => {
@@ -242,7 +243,7 @@ impl StoreBuilder {
             memory: self.asked.memory.unwrap_or(MEMORY),
             max_bytes: self.asked.max_bytes,
             max_wait: self.asked.max_wait.unwrap_or(MAX_WAIT),
-            observer: self.observer.clone(),
+            observers: self.observers.clone(),
             clock: self.clock.clone(),
             faults: self.faults.clone(),
             compacted_when: self.compacted_when,

@@ -22,7 +22,7 @@ use crate::{
     clock::{Clock, Stopwatch},
     error::{Error, Kind, Result},
     memory::{Held, Memory},
-    observe::{Event, Observer},
+    observe::{Audience, Event, Observers},
     stats::{Counters, Stats},
     store::{
         blob,
@@ -50,7 +50,7 @@ pub(crate) struct Core {
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
     pub(crate) memory: Memory,
-    observer: Observer,
+    pub(crate) audience: Audience,
     /// Failures of the store as a whole, and what dropped memos counted.
     pub(crate) counters: Counters,
     pub(crate) max_bytes: Option<u64>,
@@ -115,7 +115,7 @@ pub(crate) struct Settings {
     pub(crate) memory: u64,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_wait: Duration,
-    pub(crate) observer: Observer,
+    pub(crate) observers: Observers,
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
     /// Only ever set by tests: see [`Growth`].
@@ -130,7 +130,7 @@ impl Core {
             clock: settings.clock.clone(),
             faults: settings.faults.clone(),
             memory: Memory::new(settings.memory),
-            observer: settings.observer.clone(),
+            audience: Audience::new(settings.observers.clone()),
             counters: Counters::default(),
             max_bytes: settings.max_bytes,
             max_wait: settings.max_wait,
@@ -332,24 +332,23 @@ impl Core {
         }
     }
 
-    /// Tells the observer. One that panics is counted, and not told of that.
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        if let Err(error) = self.observer.tell(event) {
-            self.counters.failed(&error);
-        }
+    /// Tells the observers of the memo, and those of the store. One that panics is counted, and not told of that.
+    pub(crate) fn tell(&self, of_memo: Option<&Observers>, event: &Event<'_>) {
+        self.audience.tell(of_memo, event).iter().for_each(|panic| self.counters.failed(panic));
     }
 
     /// Counts, keeps and tells a failure of the store as a whole.
     pub(crate) fn failed(&self, error: &Error) {
         self.counters.failed(error);
-        self.tell(&Event::Failed { memo: None, error });
+        self.tell(None, &Event::Failed { memo: None, error });
     }
 
     /// Drops what left the memory tier and tells what was evicted: after the writer lock was given back.
     pub(crate) fn settle(&self, leaving: Leaving) {
-        for (name, entries) in &leaving.evicted {
-            self.counters_of(name).evicted(*entries);
-            self.tell(&Event::Evicted { memo: name, entries: *entries });
+        for (memo, left) in &leaving.left {
+            self.counters_of(memo).evicted(left.for_room);
+            let observers = self.audience.of_memo(memo);
+            left.events(memo).for_each(|event| self.tell(observers.as_deref(), &event));
         }
         leaving.errors.iter().for_each(|error| self.failed(error));
         self.release(leaving.values);

@@ -10,7 +10,7 @@ use crate::{
         engine::Tables,
         ledger::GenerationId,
         order::{OrderRow, Rank, Tally},
-        writer::{Place, Writer},
+        writer::{Left, Place, Writer},
     },
     sync::thread,
 };
@@ -163,7 +163,7 @@ impl Writer<'_> {
     }
 
     /// Takes the entry of a row out, and the row. A row whose record is gone or is a newer one only goes itself.
-    fn expel(&mut self, id: GenerationId, row: &OrderRow, counts: bool) -> Result<bool> {
+    fn expel(&mut self, id: GenerationId, row: &OrderRow, for_room: bool) -> Result<bool> {
         let Some((name, owner)) =
             self.ledger.generations.get(&id).map(|found| (found.row.name.clone(), found.owner))
         else {
@@ -185,16 +185,16 @@ impl Writer<'_> {
             // Its computation may be under way: that one is wanted.
             self.leaving.values.extend(self.core.memory.remove(owner, &row.digest));
         }
-        if expelled && counts {
-            self.count_evicted(name);
+        if expelled {
+            self.count_left(name, Left::one(fresh, for_room));
         }
         Ok(expelled)
     }
 
-    fn count_evicted(&mut self, name: String) {
-        match self.leaving.evicted.iter_mut().find(|(evicted, _)| *evicted == name) {
-            Some((_, entries)) => *entries += 1,
-            None => self.leaving.evicted.push((name, 1)),
+    fn count_left(&mut self, name: String, one: Left) {
+        match self.leaving.left.iter_mut().find(|(memo, _)| *memo == name) {
+            Some((_, left)) => left.add(one),
+            None => self.leaving.left.push((name, one)),
         }
     }
 

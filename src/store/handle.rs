@@ -38,6 +38,8 @@ pub(crate) struct LiveMemo {
     pub(crate) memory: Option<u64>,
     /// The type of the `cache_if` closure.
     pub(crate) cache_if: Option<TypeId>,
+    /// The types of the observers, in their order.
+    pub(crate) observers: Vec<TypeId>,
     pub(crate) value_type: &'static str,
     /// Two codecs may share an id, and give different guarantees.
     pub(crate) codec: TypeId,

@@ -22,6 +22,7 @@ use crate::{
     flight::{Claim, Seat, flight},
     key::Digest,
     memory::Held,
+    observe::Event,
     record::{BlobId, Body, Record},
     store::{
         blob::{self, Finished, Head},
@@ -46,10 +47,38 @@ pub(crate) struct Writer<'a> {
 pub(crate) struct Leaving {
     /// Values out of the memory tier: their drop is code of the user.
     pub(crate) values: Vec<Arc<Held>>,
-    /// How many entries each memo lost to a bound.
-    pub(crate) evicted: Vec<(String, u64)>,
+    /// What each memo lost.
+    pub(crate) left: Vec<(String, Left)>,
     /// Trouble that concerns no single call.
     pub(crate) errors: Vec<Error>,
+}
+
+/// How many entries of a memo left, and why.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Left {
+    /// Because of a bound, fresh or not.
+    pub(crate) for_room: u64,
+    pub(crate) fresh: u64,
+    pub(crate) expired: u64,
+}
+
+impl Left {
+    pub(super) fn one(fresh: bool, for_room: bool) -> Self {
+        Self { for_room: u64::from(for_room), fresh: u64::from(fresh), expired: u64::from(!fresh) }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.for_room += other.for_room;
+        self.fresh += other.fresh;
+        self.expired += other.expired;
+    }
+
+    /// As they are told.
+    pub(crate) fn events(self, memo: &str) -> impl Iterator<Item = Event<'_>> {
+        let evicted = (self.fresh > 0).then_some(Event::Evicted { memo, entries: self.fresh });
+        let expired = (self.expired > 0).then_some(Event::Expired { memo, entries: self.expired });
+        evicted.into_iter().chain(expired)
+    }
 }
 
 /// Which generation, and who owns its entries in memory and in flight.

@@ -26,7 +26,7 @@ const ROOMS: [&[&str]; 13] = [
 ];
 
 /// Which foreign crate is named where, and nowhere else. A folder ends in a slash.
-const FOREIGN: [(&str, &str); 18] = [
+const FOREIGN: [(&str, &str); 19] = [
     ("sled", "store/engine.rs"),
     ("tempfile", "store/"),
     ("memmap2", "store/blob/"),
@@ -43,7 +43,8 @@ const FOREIGN: [(&str, &str); 18] = [
     ("chrono", "clock.rs"),
     ("etcetera", "default_store.rs"),
     ("memolith_macros", "lib.rs"),
-    ("tracing", "observe.rs"),
+    ("tracing", "observe/trace.rs"),
+    ("indicatif", "observe/spinner/line.rs"),
     ("thiserror", "error.rs"),
 ];
 

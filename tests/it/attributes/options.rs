@@ -1,6 +1,12 @@
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
-use memolith::{Store, codec::Json, memo};
+use memolith::{Store, codec::Json, memo, observe::Event};
 
 use super::{Runs, store};
 use crate::vocabulary::{Bench, SECOND};
@@ -88,6 +94,24 @@ fn a_value_that_is_not_wanted_is_handed_over_and_not_stored() {
     }
     assert_eq!((runs.take(), price_memo().len()), (3, 1));
     assert!(price_memo().last_failure().is_none(), "the closures of the two doors count as one");
+}
+
+static HITS: AtomicU32 = AtomicU32::new(0);
+
+#[memo(
+    store = store(),
+    observer = |event| { HITS.fetch_add(u32::from(matches!(event, Event::Hit { .. })), SeqCst); },
+    spinner = "Watching...",
+)]
+fn watched(key: u8) -> u8 {
+    key
+}
+
+#[test]
+fn an_observer_and_a_spinner_are_told_by_both_doors() {
+    assert_eq!((watched(1), watched(1), watched_memo().get(&1).unwrap()), (1, 1, Some(1)));
+    assert_eq!(HITS.load(SeqCst), 2);
+    assert!(watched_memo().last_failure().is_none(), "what the two doors bring counts as one");
 }
 
 #[memo(store = store(), codec = Json)]

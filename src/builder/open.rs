@@ -1,0 +1,224 @@
+//! The open itself: the checks of the options, and what a memo that is open already makes of them.
+
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use super::MemoBuilder;
+use crate::{
+    codec::{Codec, Shape},
+    error::{Error, Kind, Result},
+    flow::Inner,
+    memo::Memo,
+    store::{Bounds, CatalogRow, GenerationId, Leaving, LiveMemo, Shelf, Store},
+    sync::lock,
+};
+
+/// The longest name of a memo, in bytes.
+const LONGEST_NAME: usize = 512;
+
+impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
+    pub(crate) fn place(&self) -> Arc<str> {
+        format!("memo `{}` ({} -> {})", self.name.escape_debug(), type_name::<K>(), type_name::<V>()).into()
+    }
+
+    pub(super) fn open_at(self, store: &Store, place: &Arc<str>) -> Result<Memo<K, V>>
+    where
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
+        self.check()?;
+        let shape = self.shape()?;
+        // Declared before the lock, and so dropped after it: it may be the last handle.
+        let known;
+        // One open at a time, so that two of one name are the same memo.
+        let mut live = lock(store.live());
+        if let Some(open) = live.get(&self.name) {
+            known = open.memo.upgrade();
+            if let Some(memo) = &known {
+                self.agree(open, &shape)?;
+                let inner = Arc::clone(memo).downcast::<Inner<V>>();
+                return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
+            }
+        }
+        let (memo, leaving) = self.open_anew(store, place, &shape, &mut live)?;
+        drop(live);
+        store.core().settle(leaving);
+        store.make_room(memo.name());
+        Ok(memo)
+    }
+
+    fn open_anew(
+        self,
+        store: &Store,
+        place: &Arc<str>,
+        shape: &Shape,
+        live: &mut HashMap<String, LiveMemo>,
+    ) -> Result<(Memo<K, V>, Leaving)>
+    where
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
+        let bounds = self.bounds();
+        let version = self.version.unwrap_or(0);
+        let generation = GenerationId::of(&self.name, version, self.codec.id(), shape)?;
+        let row = CatalogRow {
+            name: self.name.clone(),
+            version,
+            last_used: store.core().clock.now(),
+            ttl_millis: bounds.ttl_millis(),
+        };
+        let (on_disk, leaving) = store.shelf(generation, &row, bounds)?;
+        Ok((self.open_on(on_disk, generation, store, place, live), leaving))
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes }
+    }
+
+    pub(crate) fn open_on(
+        self,
+        on_disk: Shelf,
+        generation: GenerationId,
+        store: &Store,
+        place: &Arc<str>,
+        live: &mut HashMap<String, LiveMemo>,
+    ) -> Memo<K, V>
+    where
+        V: Clone + Send + Sync + 'static,
+        C: Codec<V>,
+    {
+        let (bounds, version) = (self.bounds(), self.version.unwrap_or(0));
+        let (cache_if, cache_if_type) = self.cache_if.unzip();
+        let (observers, observer_types): (Vec<_>, Vec<_>) = self.observers.into_iter().unzip();
+        let name: Arc<str> = self.name.as_str().into();
+        let inner = Arc::new(Inner {
+            shelf: on_disk,
+            codec: Arc::new(self.codec),
+            bounds,
+            memory: self.memory,
+            cache_if,
+            counters: store.core().counters_of(&self.name),
+            observers: store.core().audience.welcome(&name, observers.into_iter().collect()),
+            name,
+            place: Arc::clone(place),
+            told_oversize: AtomicBool::new(false),
+            store: store.clone(),
+        });
+        let memo = Arc::downgrade(&inner) as std::sync::Weak<dyn Any + Send + Sync>;
+        let value_type = type_name::<V>();
+        let open = LiveMemo {
+            memo,
+            generation,
+            bounds,
+            memory: self.memory,
+            cache_if: cache_if_type,
+            observers: observer_types,
+            value_type,
+            codec: TypeId::of::<C>(),
+            version,
+        };
+        live.insert(self.name, open);
+        Memo::new(inner)
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |message: &str| Err(Error::new(Kind::Config, message));
+        if self.name.is_empty() {
+            return wrong("the name is empty: give the memoized function one, like \"frames\"");
+        }
+        if self.name.len() > LONGEST_NAME {
+            return wrong("the name is longer than 512 bytes: what varies belongs into the key");
+        }
+        if self.name.contains('\0') {
+            return wrong("the name holds a NUL: use printable characters");
+        }
+        if self.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
+            return wrong(
+                "`ttl` is less than a millisecond: nothing would ever be a hit; leave it out to keep values for ever",
+            );
+        }
+        if self.max_entries == Some(0) {
+            return wrong("`max_entries` is 0: nothing could be stored; leave it out for no bound");
+        }
+        if self.max_bytes == Some(0) {
+            return wrong("`max_bytes` is 0: nothing could be stored; leave it out for no bound");
+        }
+        Ok(())
+    }
+
+    /// A shape that cannot be traced is the user's word, if there is a version.
+    fn shape(&self) -> Result<Shape>
+    where
+        C: Codec<V>,
+    {
+        self.codec.shape().or_else(|error| match (error.kind(), self.version) {
+            (Kind::Untraceable, Some(_)) => Ok(Shape::untraced()),
+            _ => Err(error),
+        })
+    }
+
+    /// Whether everything that is set here is as the open memo has it.
+    fn agree(&self, open: &LiveMemo, shape: &Shape) -> Result<()>
+    where
+        V: 'static,
+        C: Codec<V>,
+    {
+        let Bounds { ttl, max_entries, max_bytes } = open.bounds;
+        if self.version.is_some_and(|version| version != open.version) {
+            return Err(conflict("version", open.version));
+        }
+        if open.value_type != type_name::<V>() {
+            return Err(conflict("value type", open.value_type));
+        }
+        if GenerationId::of(&self.name, open.version, self.codec.id(), shape)? != open.generation {
+            return Err(conflict("codec or shape", "the value type"));
+        }
+        if open.codec != TypeId::of::<C>() {
+            return Err(conflict("codec", "of the same id"));
+        }
+        if self.ttl.is_some() && self.ttl != ttl {
+            return Err(conflict("ttl", Told(ttl)));
+        }
+        if self.max_entries.is_some() && self.max_entries != max_entries {
+            return Err(conflict("max_entries", Told(max_entries)));
+        }
+        if self.max_bytes.is_some() && self.max_bytes != max_bytes {
+            return Err(conflict("max_bytes", Told(max_bytes)));
+        }
+        if self.memory.is_some() && self.memory != open.memory {
+            return Err(conflict("memory", Told(open.memory)));
+        }
+        if self.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
+            return Err(conflict("cache_if", "a closure"));
+        }
+        let observers = self.observers.iter().map(|(_, closure)| closure);
+        if !self.observers.is_empty() && !observers.eq(&open.observers) {
+            return Err(conflict("observer", "a closure"));
+        }
+        Ok(())
+    }
+}
+
+fn conflict(what: &str, has: impl fmt::Display) -> Error {
+    let message = format!(
+        "it is open already with another {what} ({has}): use that, leave the option out, or give this function a name of \
+         its own"
+    );
+    Error::new(Kind::Config, message)
+}
+
+/// An option as it is told in a message.
+struct Told<T>(Option<T>);
+
+impl<T: fmt::Debug> fmt::Display for Told<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(set) => write!(f, "{set:?}"),
+            None => f.write_str("none"),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The same for `tracing`: the only file that names it. Without the feature nothing of it is left.
+//!
+//! A subscriber is somebody else's code, and may panic. That fails no call: a span that cannot be made, entered or closed
+//! is none.
+
+use std::time::Duration;
+
+use super::Event;
+
+/// Whether there is anybody to tell.
+pub(super) const IS_ON: bool = cfg!(feature = "tracing");
+
+/// One computation, as a span.
+#[derive(Debug)]
+pub(crate) struct Span(#[cfg(feature = "tracing")] tracing::Span);
+
+#[cfg(not(feature = "tracing"))]
+#[expect(clippy::unused_self, reason = "as with the feature")]
+impl Span {
+    pub(crate) fn of_computing(_memo: &str) -> Self {
+        Self()
+    }
+
+    pub(crate) fn within<T>(&self, compute: impl FnOnce() -> T) -> T {
+        compute()
+    }
+
+    pub(crate) fn ended(&self, _took: Duration, _succeeded: bool) {}
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(super) fn event(_event: &Event<'_>) {}
+
+#[cfg(feature = "tracing")]
+mod on {
+    use std::mem;
+
+    use tracing::{debug, debug_span, field, info, trace, warn};
+
+    use super::{Duration, Event, Span};
+    use crate::observe::audience::contained;
+
+    /// Of all events and spans.
+    const TARGET: &str = "memolith::observe";
+
+    impl Span {
+        pub(crate) fn of_computing(memo: &str) -> Self {
+            let mut span = tracing::Span::none();
+            contained(|| {
+                span = debug_span!(
+                    target: TARGET,
+                    "compute",
+                    memo,
+                    took = field::Empty,
+                    succeeded = field::Empty
+                );
+            });
+            Self(span)
+        }
+
+        /// Inside the span is what `compute` logs.
+        pub(crate) fn within<T>(&self, compute: impl FnOnce() -> T) -> T {
+            let mut entered = Entered(None);
+            contained(|| entered.0 = Some(self.0.enter()));
+            compute()
+        }
+
+        pub(crate) fn ended(&self, took: Duration, succeeded: bool) {
+            contained(|| {
+                self.0.record("took", field::debug(took)).record("succeeded", succeeded);
+            });
+        }
+    }
+
+    impl Drop for Span {
+        fn drop(&mut self) {
+            let span = mem::replace(&mut self.0, tracing::Span::none());
+            contained(|| drop(span));
+        }
+    }
+
+    struct Entered<'a>(Option<tracing::span::Entered<'a>>);
+
+    impl Drop for Entered<'_> {
+        fn drop(&mut self) {
+            let entered = self.0.take();
+            contained(|| drop(entered));
+        }
+    }
+
+    pub(in super::super) fn event(event: &Event<'_>) {
+        match event {
+            Event::Hit { memo, tier, saved } => trace!(target: TARGET, memo, ?tier, ?saved, "hit"),
+            Event::Miss { memo, reason } => debug!(target: TARGET, memo, ?reason, "miss"),
+            Event::ComputingBegan { memo } => debug!(target: TARGET, memo, "computing began"),
+            Event::ComputingEnded { memo, took, succeeded } => {
+                debug!(target: TARGET, memo, ?took, succeeded, "computing ended");
+            }
+            Event::Evicted { memo, entries } => debug!(target: TARGET, memo, entries, "evicted"),
+            Event::Expired { memo, entries } => debug!(target: TARGET, memo, entries, "expired"),
+            Event::TooLargeForMemory { memo, bytes } => {
+                info!(target: TARGET, memo, bytes, "a value is larger than the memory tier");
+            }
+            Event::Failed { memo, error } => {
+                warn!(target: TARGET, memo, %error, "the cache failed, the call did not");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+pub(super) use self::on::event;
