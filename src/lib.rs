@@ -67,7 +67,7 @@
 //! | a transform, a statistic | the inputs | the output | put everything that it depends on into the key |
 //! | a query, a call of an API | the request | the answer | with a [`ttl`](MemoBuilder::ttl); [`get_or_try_insert_with`](Memo::get_or_try_insert_with), errors are not stored |
 //! | a model that many threads read | its name | `Arc<Model>` | hits share one value, no copy |
-//! | a large frame of numbers | its source | a struct with [`packed`] fields, or record batches with the [`codec`] `Arrow` | a copy in half the time of a clone, or none |
+//! | a large frame of numbers | its source | a struct of `Vec<f64>` ([`packed`] for integers), or record batches with the [`codec`] `Arrow` | a copy in half the time of a clone, or none |
 //! | a picture, a chart | its parameters | `Vec<u8>` | over 4 KiB a file of its own |
 //! | values of `serde_json::Value`, untagged enums | any | any | [`codec`] `Json`, feature `json` |
 //! | a connection, a file handle, a thread, a loaded model | its name | one object for everybody | in memory only: [`ResourcePool`] |

@@ -15,7 +15,7 @@ use serde::de::{
 use super::{runs, source::Source};
 
 /// Elements that take no bytes are believed up to here: a length that somebody made up must not be counted to its end.
-const MOST_OF_NOTHING: usize = 1 << 24;
+const MOST_OF_NOTHING: usize = u32::MAX as usize;
 
 pub(super) struct Reader<'scope, 'env> {
     source: Source<'scope, 'env>,

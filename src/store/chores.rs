@@ -32,6 +32,13 @@ pub(super) fn compact(core: &Core, from: u64) {
     }
 }
 
+/// The same in the background, if nobody else just did.
+pub(super) fn compact_when_due(core: &Core) {
+    if let Err(error) = compaction::compact_when_due(core) {
+        core.failed(&error);
+    }
+}
+
 fn recount(core: &Core) -> Result<()> {
     let generations: Vec<(GenerationId, String)> = {
         let writer = core.writer()?;

@@ -109,7 +109,21 @@ fn length(core: &Core) -> u64 {
 /// Copies the index if it is longer than `from` and ten times what lives in it; after another thread that just does,
 /// unless that takes it over 5 s.
 pub(super) fn compact(core: &Core, from: u64) -> Result<()> {
-    let Ok(_one) = core.growth.copying.enter() else { return Ok(()) };
+    match core.growth.copying.enter() {
+        Ok(_one) => compact_alone(core, from),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Likewise if it still is due when it is this thread's turn.
+pub(super) fn compact_when_due(core: &Core) -> Result<()> {
+    match core.growth.copying.enter() {
+        Ok(_one) if is_due(core) => compact_alone(core, LARGE),
+        _ => Ok(()),
+    }
+}
+
+fn compact_alone(core: &Core, from: u64) -> Result<()> {
     // An engine that rests is another one when it comes back.
     let Ok(engine) = core.engine() else { return Ok(()) };
     let worth_it = is_worth_it(core, &engine, from, &|| core.maintenance.is_closing());
@@ -240,7 +254,7 @@ impl<'a> Copy<'a> {
     /// closed, or its engine failed, before that.
     fn take_over(mut self, from: &Arc<Engine>) -> Result<Option<PathBuf>> {
         let old = self.core.directory.as_deref().map(|directory| self.core.index_directory(directory));
-        match self.copy_most().and_then(|()| self.finish(from)) {
+        match self.copy_most(from).and_then(|()| self.finish(from)) {
             Ok(true) => Ok(old),
             other => {
                 self.give_up();
@@ -260,12 +274,13 @@ impl<'a> Copy<'a> {
     }
 
     /// Without a lock, as far as there were rows when it began: it must not run after those who write.
-    fn copy_most(&mut self) -> Result<()> {
+    fn copy_most(&mut self, from: &Arc<Engine>) -> Result<()> {
         let end = OrderRow::key(self.core.ledger()?.sequence());
         for (id, tables) in tables(self.core, self.from)? {
             let is_behind = |seen: Option<&Seen>| seen.copied().flatten().is_none_or(|last| last < end);
             while is_behind(self.seen.get(&id))
                 && !self.core.maintenance.is_closing()
+                && self.core.is_running(from)
                 && self.copy_stretch(id, &tables)?
             {}
         }

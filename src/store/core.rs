@@ -10,7 +10,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock, TryLockError, Weak,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    clock::{Clock, Stopwatch},
+    clock::Clock,
     error::{Error, Kind, Result},
     memory::{Held, Memory},
     observe::{Audience, Event, Observers},
@@ -27,11 +27,11 @@ use crate::{
     store::{
         blob,
         compaction::Growth,
-        engine::{Engine, Health},
+        engine::Engine,
         ledger::{GenerationId, Ledger},
-        lifecycle,
         maintenance::Maintenance,
         order::Tally,
+        service::Slot,
         turnstile::{Inside, Turnstile},
         unverified::Unverified,
         writer::Leaving,
@@ -39,10 +39,6 @@ use crate::{
     sync::lock,
     testing::Faults,
 };
-
-/// The first pause after the engine failed; it doubles up to [`LONGEST_REST`].
-const FIRST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(60);
 
 pub(crate) struct Core {
     /// Canonical; `None` for a store that found no directory at all and lives in memory.
@@ -59,7 +55,7 @@ pub(crate) struct Core {
     pub(super) growth: Growth,
     /// The counters of every memo that is or was open, by name.
     pub(crate) memo_counters: Mutex<HashMap<String, Arc<Counters>>>,
-    slot: RwLock<Slot>,
+    pub(super) slot: RwLock<Slot>,
     /// The writer lock.
     pub(super) ledger: Turnstile<Ledger>,
     /// The number of the live index.
@@ -71,11 +67,11 @@ pub(crate) struct Core {
     /// Held while one thread tries to bring the engine back.
     pub(super) reviving: Mutex<()>,
     /// Engines out of service that others may still be in: dropped by the tidying thread, when nobody is.
-    leaving: Mutex<Vec<Arc<Engine>>>,
+    pub(super) leaving: Mutex<Vec<Arc<Engine>>>,
     /// How often the engine failed since a flush last succeeded.
-    strikes: AtomicU32,
+    pub(super) strikes: AtomicU32,
     /// How many engines ran so far: what was written to one is not made to stay by the flush of another.
-    engines: AtomicU64,
+    pub(super) engines: AtomicU64,
     pub(super) unverified: Unverified,
     /// Retired files and folders that wait to be unlinked.
     rubbish: Mutex<Vec<PathBuf>>,
@@ -84,29 +80,6 @@ pub(crate) struct Core {
     pub(super) lock_file: Mutex<Option<File>>,
     /// The directory of a temporary store, removed when it is closed.
     pub(super) temporary: Mutex<Option<TempDir>>,
-}
-
-/// Where the engine is when it runs.
-enum Slot {
-    Running(Arc<Engine>),
-    Resting(Rest),
-    Closed,
-}
-
-/// Why the engine is out of service, and when it is tried again.
-struct Rest {
-    error: Error,
-    since: Stopwatch,
-    pause: Duration,
-}
-
-/// 1 s, doubling with every failure up to 60 s. A condemned index is replaced without a pause at first: nothing has to
-/// pass before a new one works.
-fn pause(strikes: u32, condemned: bool) -> Duration {
-    match strikes.checked_sub(u32::from(condemned)) {
-        None => Duration::ZERO,
-        Some(doublings) => (FIRST_REST * 2_u32.pow(doublings.min(6))).min(LONGEST_REST),
-    }
 }
 
 /// What a store is opened with.
@@ -162,144 +135,12 @@ impl Core {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// The engine, if it is in service.
-    pub(crate) fn engine(&self) -> Result<Arc<Engine>> {
-        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
-            Slot::Running(engine) => Ok(Arc::clone(engine)),
-            Slot::Resting(rest) => Err(rest.error.clone()),
-            Slot::Closed => Err(self.closed_error()),
-        }
-    }
-
-    /// The engine, brought back when its rest is over. Not to be called under the writer lock.
-    pub(crate) fn awake(&self) -> Result<Arc<Engine>> {
-        let running = self.engine();
-        if running.is_err() && self.rest_is_over() {
-            self.revive();
-            return self.engine();
-        }
-        running
-    }
-
-    fn rest_is_over(&self) -> bool {
-        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
-            Slot::Resting(rest) => rest.since.elapsed() >= rest.pause,
-            _ => false,
-        }
-    }
-
-    fn revive(&self) {
-        let _one = match self.reviving.try_lock() {
-            Ok(one) => one,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        if !self.rest_is_over() || self.is_closed() {
-            return;
-        }
-        match lifecycle::start(self) {
-            Ok(true) => self.maintenance.recover(),
-            Ok(false) => {}
-            Err(error) => self.rest(&error),
-        }
-    }
-
-    pub(super) fn run(&self, engine: Engine) {
-        self.engines.fetch_add(1, Ordering::AcqRel);
-        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Running(Arc::new(engine));
-    }
-
     /// The ledger, under the writer lock.
     pub(super) fn ledger(&self) -> Result<Inside<'_, Ledger>> {
         self.ledger.enter()
     }
 
-    pub(super) fn is_running(&self, engine: &Arc<Engine>) -> bool {
-        self.engine().is_ok_and(|running| Arc::ptr_eq(&running, engine))
-    }
-
-    /// Puts an engine that holds the same in the place of `engine`, unless that is out of service by now. It counts as
-    /// the same one: what was written to the old one is in it, and stays. MANIFEST names the new one already: whatever
-    /// was held against the index was of the old one.
-    pub(super) fn relieve(&self, engine: &Arc<Engine>, by: &Arc<Engine>) -> bool {
-        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        self.condemned.store(false, Ordering::Release);
-        let is_running = matches!(&*slot, Slot::Running(running) if Arc::ptr_eq(running, engine));
-        if is_running {
-            *slot = Slot::Running(Arc::clone(by));
-        }
-        is_running
-    }
-
-    /// Takes the engine out of its slot for good.
-    pub(super) fn stop(&self) -> Option<Arc<Engine>> {
-        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *slot, Slot::Closed) {
-            Slot::Running(engine) => Some(engine),
-            _ => None,
-        }
-    }
-
-    /// Takes `engine` out of service for a while, the longer the more often it failed, unless another one runs by now.
-    /// Whether it was in service.
-    fn dismiss(&self, engine: &Arc<Engine>, error: &Error, damaged: bool) -> bool {
-        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(&*slot, Slot::Running(running) if Arc::ptr_eq(running, engine)) {
-            return false;
-        }
-        self.condemned.fetch_or(damaged, Ordering::AcqRel);
-        *slot = self.resting(error);
-        drop(slot);
-        lock(&self.leaving).push(Arc::clone(engine));
-        self.maintenance.unlink();
-        true
-    }
-
-    /// Puts off the next attempt to bring an engine up, after one that failed.
-    pub(super) fn rest(&self, error: &Error) {
-        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        if !self.is_closed() {
-            *slot = self.resting(error);
-        }
-    }
-
-    fn resting(&self, error: &Error) -> Slot {
-        let strikes = self.strikes.fetch_add(1, Ordering::AcqRel);
-        let pause = pause(strikes, self.condemned.load(Ordering::Acquire));
-        Slot::Resting(Rest { error: error.clone(), since: self.clock.stopwatch(), pause })
-    }
-
-    /// Drops the engines that are out of service. One that somebody never comes back from is leaked.
-    pub(super) fn bury_engines(&self) {
-        let leaving = std::mem::take(&mut *lock(&self.leaving));
-        for engine in leaving {
-            // That it could not write its last is known: that is why it is here.
-            let _ = lifecycle::alone(engine).and_then(Engine::bury);
-        }
-    }
-
-    /// Passes on the outcome of calls to `engine`. When one failed, its health decides what becomes of it: after a
-    /// refusal of the operating system it is opened again later, a damaged index never.
-    pub(crate) fn minded<T>(&self, engine: &Arc<Engine>, outcome: Result<T>) -> Result<T> {
-        outcome.inspect_err(|error| {
-            let health = engine.health();
-            if health != Health::Sound {
-                self.dismiss(engine, error, health == Health::Damaged);
-            }
-        })
-    }
-
-    /// An engine that does not answer is left where it is: leaked, so that nobody waits for it any more.
-    pub(super) fn condemn(&self, engine: &Weak<Engine>, error: &Error) {
-        if let Some(engine) = engine.upgrade()
-            && self.dismiss(&engine, error, true)
-        {
-            std::mem::forget(engine);
-        }
-        self.failed(error);
-    }
-
-    fn closed_error(&self) -> Error {
+    pub(super) fn closed_error(&self) -> Error {
         let message = match &self.directory {
             Some(directory) => format!("the store at {} is closed: open it again", directory.display()),
             None => "the store has no directory, results are kept in memory only".into(),
@@ -415,17 +256,20 @@ impl Core {
         }
         let engine = self.engine()?;
         if engine.is_dirty() {
-            // Weak: a close waits until nobody holds the engine, and whoever waits for a flush may wait for the close.
-            let engine = Arc::downgrade(&engine);
-            return self.maintenance.flush(self, &engine);
+            // A close waits until nobody holds the engine, and whoever waits for a flush may wait for the close.
+            drop(engine);
+            return self.maintenance.flush(self);
         }
         Ok(())
     }
 
     /// The flush itself, on the thread of the caller.
     pub(super) fn flush_now(&self) -> Result<()> {
-        let engine = self.engine()?;
-        self.minded(&engine, engine.flush())?;
+        self.flush_engine_now(&self.engine()?)
+    }
+
+    pub(super) fn flush_engine_now(&self, engine: &Arc<Engine>) -> Result<()> {
+        self.minded(engine, engine.flush())?;
         self.strikes.store(0, Ordering::Release);
         Ok(())
     }

@@ -24,16 +24,13 @@ use crate::{
         blob, compaction,
         core::Core,
         engine::{self, Engine},
-        ledger::{CatalogRow, Generation, GenerationId, Ledger},
-        manifest::{self, Closed, Found, Manifest, fingerprint},
-        order::{Account, OrderRow, Tally},
-        rebuild::rebuild,
+        ledger::Ledger,
+        manifest::{self, Closed, Manifest, fingerprint},
+        opening::State,
+        order::Tally,
     },
     sync::lock,
 };
-
-/// After an unclean end the sequence goes on behind everything that can have been given.
-const SEQUENCE_GAP: u64 = 1 << 20;
 
 /// How long a close waits for operations that are under way.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -171,147 +168,6 @@ fn discard_copies(directory: &Path, live: u64) {
     }
 }
 
-/// Which index to open, and what is known of it.
-struct State {
-    index: u64,
-    /// What is known for sure, of a settled index and of an empty one.
-    closed: Option<Closed>,
-    /// Whether it was left by anything but a close.
-    unclean: bool,
-    /// Whether it is a new one, to be filled from the blobs.
-    fresh: bool,
-}
-
-impl State {
-    fn read(core: &Core, directory: &Path) -> Result<Self> {
-        if core.condemned.load(Ordering::Acquire) {
-            return Ok(Self::fresh(core, directory));
-        }
-        match Manifest::read(directory)? {
-            Found::Whole(Manifest { index, closed: None }) => {
-                // sled would begin an empty one, and every payload file would be one that nobody knows.
-                if matches!(directory.join(index_name(index)).join("db").try_exists(), Ok(false)) {
-                    core.failed(&Error::new(Kind::Corrupt, "the file of the index is gone"));
-                    return Ok(Self::fresh(core, directory));
-                }
-                Ok(Self { index, closed: None, unclean: true, fresh: false })
-            }
-            Found::Whole(Manifest { index, closed: Some(closed) }) => {
-                let folder = directory.join(index_name(index));
-                // A refusal of the operating system is no damage: the index is left alone and tried again later. A
-                // folder that is gone is.
-                let files = if folder.is_dir() { fingerprint(&folder)? } else { BTreeMap::new() };
-                if files == closed.files {
-                    return Ok(Self { index, closed: Some(closed), unclean: false, fresh: false });
-                }
-                core.failed(&Error::new(Kind::Corrupt, "the files of the index are not as they were left"));
-                Ok(Self::fresh(core, directory))
-            }
-            Found::Nothing => Ok(Self::fresh(core, directory)),
-            Found::Damaged => {
-                core.failed(&Error::new(Kind::Corrupt, "the MANIFEST is damaged"));
-                Ok(Self::fresh(core, directory))
-            }
-        }
-    }
-
-    /// Under a number that was never used.
-    fn fresh(core: &Core, directory: &Path) -> Self {
-        let index = unused_index(core, directory);
-        Self { index, closed: Some(Closed::default()), unclean: true, fresh: true }
-    }
-
-    fn open(&self, core: &Core, directory: &Path) -> Result<bool> {
-        if self.fresh {
-            // Until the index is filled there is none: a crash in between has it filled anew.
-            Manifest::remove(directory)?;
-        } else {
-            Manifest::open(self.index).write(directory)?;
-        }
-        let folder = directory.join(index_name(self.index));
-        blob::make_folder(&folder)?;
-        let engine = Engine::open(&folder, &core.faults)?;
-        close_to_others(&folder);
-        // No fault of this index: it is tried again later.
-        let mut ledger = core.ledger().map_err(|error| error.with_kind(Kind::Io))?;
-        let mut loaded = self.load(&engine, &ledger)?;
-        if self.fresh {
-            rebuild(core, &engine, &mut loaded)?;
-            engine.flush()?;
-            Manifest::open(self.index).write(directory)?;
-        }
-        *ledger = loaded;
-        // A recount that a close cut short is taken up again: without a count no bound holds.
-        let uncounted = ledger.tally(None).is_none();
-        core.index.store(self.index, Ordering::Release);
-        core.condemned.store(false, Ordering::Release);
-        core.run(engine);
-        Ok(self.unclean || uncounted)
-    }
-
-    /// The ledger as the index has it, with the memos that are open already taken over from `before`.
-    fn load(&self, engine: &Engine, before: &Ledger) -> Result<Ledger> {
-        let mut generations = self.generations(engine)?;
-        for (id, open) in before.generations.iter().filter(|(_, generation)| generation.owner.is_some()) {
-            let account = Account::new(Some(Tally::default()), false);
-            engine.catalog().insert(&id.0, &open.row.encode())?;
-            let row = open.row.clone();
-            let found = generations.entry(*id).or_insert_with(|| Generation { row, account, owner: None });
-            found.owner = open.owner;
-        }
-        let highest = self.highest_sequence(engine, &generations)?.max(before.sequence());
-        let mut ledger = Ledger::starting_at(highest);
-        ledger.generations = generations;
-        ledger.bounds.clone_from(&before.bounds);
-        Ok(ledger)
-    }
-
-    fn generations(&self, engine: &Engine) -> Result<BTreeMap<GenerationId, Generation>> {
-        let mut generations = BTreeMap::new();
-        for (key, value) in engine.catalog().rows(None, usize::MAX)? {
-            let (Ok(id), Some(row)) = (<[u8; 16]>::try_from(&*key), CatalogRow::decode(&value)) else {
-                return Err(Error::new(Kind::Corrupt, "the catalog of the index is damaged"));
-            };
-            let id = GenerationId(id);
-            let account = self.account(engine, id)?;
-            generations.insert(id, Generation { row, account, owner: None });
-        }
-        Ok(generations)
-    }
-
-    fn account(&self, engine: &Engine, id: GenerationId) -> Result<Account> {
-        let known = self.closed.as_ref().and_then(|closed| closed.generations.get(&id.to_string()));
-        let last = last_row(engine, id)?;
-        let tally = known.map(|(tally, _)| *tally).or(last.is_none().then(Tally::default));
-        let mut account = Account::new(tally, known.is_some_and(|(_, unordered)| *unordered));
-        if let Some(last) = last {
-            account.ends_with(last.lifetime);
-        }
-        Ok(account)
-    }
-
-    fn highest_sequence(
-        &self,
-        engine: &Engine,
-        generations: &BTreeMap<GenerationId, Generation>,
-    ) -> Result<u64> {
-        if let Some(closed) = &self.closed {
-            return Ok(closed.sequence);
-        }
-        let mut highest = 0;
-        for id in generations.keys() {
-            highest = last_row(engine, *id)?.map_or(highest, |row| highest.max(row.sequence));
-        }
-        Ok(highest + SEQUENCE_GAP)
-    }
-}
-
-fn last_row(engine: &Engine, id: GenerationId) -> Result<Option<OrderRow>> {
-    let row = engine.tables(id)?.order.last()?;
-    // A row that says nothing still has its place in the order.
-    Ok(row.and_then(|(key, value)| OrderRow::decode(&key, &value).or_else(|| OrderRow::unknown(&key))))
-}
-
 /// sled makes its files for everybody to read.
 #[cfg(not(unix))]
 pub(super) fn close_to_others(_: &Path) {}
@@ -325,8 +181,8 @@ pub(super) fn close_to_others(folder: &Path) {
 }
 
 /// Takes the store out of service for good and leaves its files so that the next open is quick and sure of them. Runs
-/// once, on the maintenance thread.
-pub(super) fn shut(core: &Core) -> Result<()> {
+/// once, on the maintenance thread. Whether there was an engine in service, whose last writes were made to stay.
+pub(super) fn shut(core: &Core) -> Result<bool> {
     core.mark_closed();
     // Lost with an engine that does not work, and of no use then.
     if let Ok(mut writer) = core.writer() {
@@ -339,8 +195,8 @@ pub(super) fn shut(core: &Core) -> Result<()> {
         core.stop()
     };
     let shut = match (engine, &core.directory) {
-        (Some(engine), Some(directory)) => shut_engine(core, engine, directory),
-        _ => Ok(()),
+        (Some(engine), Some(directory)) => shut_engine(core, engine, directory).map(|()| true),
+        _ => Ok(false),
     };
     core.bury_engines();
     let temporary = lock(&core.temporary).take();

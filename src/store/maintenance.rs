@@ -5,7 +5,6 @@
 //! else. What may take long is on the second, so that no flush ever waits behind it.
 
 use std::{
-    ops::RangeInclusive,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +15,7 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{chores, compaction, core::Core, engine::Engine, lifecycle},
+    store::{chores, compaction, core::Core, flushes::Flushes, lifecycle},
     sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread},
 };
 
@@ -25,8 +24,8 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// A flush is waited for in slices, so that the time for which the whole process was stopped counts as one of them:
 /// `kill -STOP`, a debugger or a frozen container must not cost a sound index.
-const SLICE: Duration = Duration::from_millis(100);
-const PATIENCE: u32 = 50;
+pub(super) const SLICE: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: u32 = 50;
 
 #[derive(Default)]
 pub(crate) struct Maintenance {
@@ -55,24 +54,27 @@ struct Orders {
     recover: bool,
     verify: bool,
     compact: bool,
-    /// How many flushes were asked for, and how many of these were answered.
-    flushes: (u64, u64),
-    /// The last flushes that failed, by the tickets that they answered.
-    failed: Option<(RangeInclusive<u64>, Error)>,
+    flushes: Flushes,
     /// Whose maintenance this is: a thread that hangs in the engine is replaced.
     core: Weak<Core>,
     close: bool,
+    /// Whether somebody is at the close itself, which only ever one may be: it ends with letting go of the directory.
+    shutting: bool,
     closed: Option<Result<()>>,
 }
 
 impl Orders {
+    fn is_by_this_thread(&self) -> bool {
+        self.worker == Some(thread::current().id())
+    }
+
     /// Whether there is work for the tidying thread.
     fn has_chores(&self) -> bool {
         self.unlink || self.recover || self.verify || self.compact
     }
 
     fn is_idle(&self) -> bool {
-        self.stirred.is_none() && !self.close && self.flushes.0 == self.flushes.1
+        self.stirred.is_none() && !self.close && self.flushes.is_idle()
     }
 }
 
@@ -94,6 +96,9 @@ impl Maintenance {
 
     fn start_worker(core: &Arc<Core>) {
         let mut orders = lock(&core.maintenance.orders);
+        if orders.shutting {
+            return;
+        }
         let worker = Arc::clone(core);
         match thread::Builder::new().name("memolith".into()).spawn(move || worker.maintenance.work(&worker)) {
             Ok(worker) => {
@@ -108,16 +113,20 @@ impl Maintenance {
         }
     }
 
-    /// The worker hangs in the engine, which nobody else will use: another one takes its place.
+    /// The worker hangs, in the engine or in an observer: another one takes its place.
     fn replace_worker(&self) {
-        let core = lock(&self.orders).core.upgrade();
-        if let Some(core) = core {
+        if let Some(core) = self.core() {
             Self::start_worker(&core);
         }
     }
 
+    /// Whose maintenance this is.
+    pub(super) fn core(&self) -> Option<Arc<Core>> {
+        lock(&self.orders).core.upgrade()
+    }
+
     fn is_worker(&self) -> bool {
-        lock(&self.orders).worker == Some(thread::current().id())
+        lock(&self.orders).is_by_this_thread()
     }
 
     /// Something was written: it is flushed at the next tick.
@@ -148,40 +157,39 @@ impl Maintenance {
         self.called.notify_all();
     }
 
-    /// Flushes, and waits for it for at most 5 s: past that `engine` is out of service. Callers that come together share
-    /// one flush.
-    pub(super) fn flush(&self, core: &Core, engine: &Weak<Engine>) -> Result<()> {
+    /// Flushes, and waits for it for at most 5 s: past that the engine that the flush hangs in is out of service. Callers
+    /// that come together share one flush.
+    pub(super) fn flush(&self, core: &Core) -> Result<()> {
         let mut orders = lock(&self.orders);
         // An observer, or the drop of a value, may call from this very thread: it cannot wait for itself.
-        if !orders.running || orders.worker == Some(thread::current().id()) {
+        if !orders.running || orders.is_by_this_thread() {
             drop(orders);
             return core.flush_now();
         }
-        orders.flushes.0 += 1;
-        let ticket = orders.flushes.0;
+        let ticket = orders.flushes.draw();
         self.called.notify_all();
         let mut patience = PATIENCE;
-        while orders.flushes.1 < ticket {
+        while orders.flushes.answered < ticket {
             let (again, waited) =
                 self.answered.wait_timeout(orders, SLICE).unwrap_or_else(PoisonError::into_inner);
             orders = again;
             patience -= u32::from(waited.timed_out());
-            if patience == 0 && orders.flushes.1 < ticket {
-                // Whoever waits for this flush waits no longer.
-                orders.flushes.1 = orders.flushes.0;
+            if patience == 0 && orders.flushes.answered < ticket {
                 let error = Error::new(Kind::Engine, "the storage engine did not answer in time");
-                orders.failed = Some((ticket..=orders.flushes.1, error.clone()));
+                // Whoever else waits for it waits no longer.
+                let last = orders.flushes.asked;
+                orders.flushes.answer(last, Some(&error));
+                let hangs = orders.flushes.engine.take();
+                let outcome = orders.flushes.outcome(ticket);
                 drop(orders);
                 self.answered.notify_all();
-                core.condemn(engine, &error);
+                core.condemn(hangs.as_ref(), &error);
                 self.replace_worker();
-                return Err(error);
+                core.failed(&error);
+                return outcome;
             }
         }
-        match &orders.failed {
-            Some((tickets, error)) if tickets.contains(&ticket) => Err(error.clone()),
-            _ => Ok(()),
-        }
+        orders.flushes.outcome(ticket)
     }
 
     /// Whether long work had better end: the store is closing.
@@ -212,11 +220,11 @@ impl Maintenance {
         if !orders.running && orders.closed.is_none() {
             orders.closed = Some(Ok(()));
             drop(orders);
-            return lifecycle::shut(core);
+            return lifecycle::shut(core).map(drop);
         }
         orders.close = true;
         self.called.notify_all();
-        if orders.worker == Some(thread::current().id()) {
+        if orders.is_by_this_thread() {
             // The last handle went with a value that this thread dropped: it closes when it is done with that.
             return Ok(());
         }
@@ -236,18 +244,36 @@ impl Maintenance {
                 self.answer_flushes(core, orders.ticket);
             }
             if orders.close {
-                let closed = lifecycle::shut(core);
-                if let Err(error) = &closed {
-                    core.failed(error);
-                }
-                let mut orders = lock(&self.orders);
-                orders.closed = Some(closed);
-                orders.running = false;
-                orders.flushes.1 = orders.flushes.0;
-                self.answered.notify_all();
-                return;
+                return self.shut(core);
             }
         }
+    }
+
+    /// The close itself, by the first worker that comes to it.
+    fn shut(&self, core: &Core) {
+        let mut orders = lock(&self.orders);
+        if !orders.is_by_this_thread() || std::mem::replace(&mut orders.shutting, true) {
+            return;
+        }
+        drop(orders);
+        let shut = lifecycle::shut(core);
+        if let Err(error) = &shut {
+            core.failed(error);
+        }
+        // A store that was not flushed, because its engine rested, is closed all right, but what was written is not safe.
+        let unflushed = match &shut {
+            Ok(true) => None,
+            Ok(false) => {
+                Some(Error::new(Kind::Closed, "the store was closed while its engine was out of service"))
+            }
+            Err(error) => Some(error.clone()),
+        };
+        let mut orders = lock(&self.orders);
+        let last = orders.flushes.asked;
+        orders.flushes.answer(last, unflushed.as_ref());
+        orders.closed = Some(shut.map(drop));
+        orders.running = false;
+        self.answered.notify_all();
     }
 
     /// What may take long, on a thread of its own: nobody waits for it, and a flush must not wait behind it.
@@ -276,7 +302,7 @@ impl Maintenance {
                 core.verify_waiting();
             }
             if compacts {
-                chores::compact(core, compaction::LARGE);
+                chores::compact_when_due(core);
             }
         }
     }
@@ -289,37 +315,49 @@ impl Maintenance {
         }
         while let Some(left) = orders.stirred.and_then(Deadline::remaining)
             && !orders.close
-            && orders.flushes.0 == orders.flushes.1
+            && orders.flushes.is_idle()
         {
             orders = self.called.wait_timeout(orders, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         // The tick is counted from the first write: other work in between does not put it off.
         let ticked = orders.stirred.is_some_and(|deadline| deadline.remaining().is_none());
-        let flush = ticked || orders.flushes.0 > orders.flushes.1;
+        let flush = ticked || !orders.flushes.is_idle();
         if flush {
             orders.stirred = None;
             self.stirred.store(false, Ordering::Release);
         }
-        Work { flush, ticket: orders.flushes.0, close: orders.close }
+        Work { flush, ticket: orders.flushes.asked, close: orders.close }
     }
 
     fn answer_flushes(&self, core: &Core, ticket: u64) {
-        let flushed = core.flush_now().err().filter(|error| error.kind() != Kind::Closed);
-        match &flushed {
-            Some(error) => core.failed(error),
+        let failure = self.flush_watched(core).err();
+        // Before anybody is told: an observer may take its time.
+        let mut orders = lock(&self.orders);
+        if !orders.is_by_this_thread() {
+            return;
+        }
+        orders.flushes.answer(ticket, failure.as_ref());
+        drop(orders);
+        self.answered.notify_all();
+        match &failure {
+            Some(error) if error.kind() != Kind::Closed => core.failed(error),
+            Some(_) => {}
             None if core.unrecovered.swap(false, Ordering::AcqRel) => self.recover(),
             None if compaction::is_due(core) => self.call(|orders| orders.compact = true),
             None => {}
         }
-        if !self.is_worker() {
-            return;
-        }
+    }
+
+    /// So that whoever waits in vain knows which engine hangs, and that it is the engine.
+    fn flush_watched(&self, core: &Core) -> Result<()> {
+        let engine = core.engine()?;
+        lock(&self.orders).flushes.engine = Some(Arc::downgrade(&engine));
+        let flushed = core.flush_engine_now(&engine);
         let mut orders = lock(&self.orders);
-        if let Some(error) = flushed {
-            orders.failed = Some((orders.flushes.1 + 1..=ticket, error));
+        if orders.is_by_this_thread() {
+            orders.flushes.engine = None;
         }
-        orders.flushes.1 = ticket;
-        self.answered.notify_all();
+        flushed
     }
 }
 

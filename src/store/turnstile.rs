@@ -102,8 +102,9 @@ impl<T> Drop for Inside<'_, T> {
         let mut gate = lock(&self.turnstile.gate);
         gate.taken = false;
         gate.left += 1;
-        drop(gate);
+        // Under the lock: the next one inside has not stalled.
         self.turnstile.stalled.store(false, Ordering::Release);
+        drop(gate);
         self.turnstile.left.notify_one();
     }
 }

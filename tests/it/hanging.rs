@@ -1,6 +1,14 @@
 //! A call of the engine that does not come back keeps its own caller, and nobody else for longer than 5 s.
 
-use memolith::testing::{Fault, Operation};
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use memolith::{
+    observe::Event,
+    testing::{Fault, Operation},
+};
 
 use crate::{
     threads::{Caller, watched},
@@ -61,5 +69,40 @@ fn while_a_read_hangs_what_is_in_memory_is_handed_out() {
         bench.faults.heal();
         assert_eq!(hanging.join(), 7);
         hit!(memo, "hangs" => 7);
+    });
+}
+
+/// The worker that flushes is in an observer, and not in the engine.
+#[test]
+#[ignore = "waits for a deadline of 5 s"]
+fn an_observer_that_takes_its_time_costs_a_flush_and_no_index() {
+    watched(|| {
+        let bench = Bench::new();
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap();
+        let store = bench.options().memory(0).observer({
+            let gate = Arc::clone(&gate);
+            move |event| {
+                if matches!(event, Event::Failed { memo: None, .. })
+                    && thread::current().name() == Some("memolith")
+                {
+                    drop(gate.lock());
+                }
+            }
+        });
+        let store = store.open(bench.path()).unwrap();
+        let memo = plain(&store, "numbers");
+        memo.insert("kept", &1).unwrap();
+        bench.faults.plant(Operation::Flush, Fault::NoSpace);
+        assert!(memo.insert("one", &1).unwrap_err().is_io());
+        bench.faults.heal();
+        bench.clock.advance(HOUR);
+        assert!(memo.insert("two", &2).unwrap_err().to_string().contains("did not answer in time"));
+        // Another worker has taken the place of the one that tells.
+        memo.insert("three", &3).unwrap();
+        hit!(memo, "kept" => 1);
+        hit!(memo, "three" => 3);
+        assert!(bench.path().join("index-1").is_dir() && !bench.path().join("index-2").exists());
+        drop(closed);
     });
 }
