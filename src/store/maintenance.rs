@@ -341,10 +341,9 @@ impl Maintenance {
         self.answered.notify_all();
         match &failure {
             Some(error) if error.kind() != Kind::Closed => core.failed(error),
-            Some(_) => {}
             None if core.unrecovered.swap(false, Ordering::AcqRel) => self.recover(),
             None if compaction::is_due(core) => self.call(|orders| orders.compact = true),
-            None => {}
+            _ => {}
         }
     }
 
