@@ -4,8 +4,6 @@
 //! cargo run --example database_query   # run it twice: the second time is hits
 //! ```
 
-#![allow(clippy::used_underscore_binding, reason = "`_` keeps a parameter out of the key, not out of use")]
-
 use std::error::Error;
 
 use memolith::memo;

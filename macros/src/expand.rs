@@ -2,7 +2,10 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Path, Result, ReturnType, Signature, Type, parse_quote, parse_quote_spanned, spanned::Spanned};
+use syn::{
+    FnArg, Pat, PatType, Path, Result, ReturnType, Signature, Type, parse_quote, parse_quote_spanned,
+    spanned::Spanned,
+};
 
 use crate::{
     function::Function,
@@ -53,10 +56,11 @@ pub(crate) fn resource(options: &Options, function: &Function) -> Result<TokenSt
         if function.result().is_some() { quote!(or_try_insert_with) } else { quote!(or_insert_with) };
     let compute = compute(function);
     let name = local("entry");
+    let used = underscored(signature);
     let signature = shared(krate, function, signature);
     let find = quote_spanned!(kind.span()=> #krate::internal::resource::<#kind, _, _>);
     Ok(quote! {
-        #(#attributes)* #visibility #signature {
+        #(#attributes)* #used #visibility #signature {
             let #name = {
                 #check
                 static CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
@@ -65,6 +69,22 @@ pub(crate) fn resource(options: &Options, function: &Function) -> Result<TokenSt
             #name.#finish(#compute)
         }
     })
+}
+
+/// A name with an underscore is left out of the key, and used in the body all the same.
+fn underscored(signature: &Signature) -> Option<TokenStream> {
+    let is_underscored = |input: &FnArg| match input {
+        FnArg::Typed(PatType { pat, .. }) => {
+            matches!(&**pat, Pat::Ident(named) if named.ident.to_string().starts_with('_'))
+        }
+        FnArg::Receiver(_) => false,
+    };
+    let reason = "the underscore leaves it out of the key";
+    signature
+        .inputs
+        .iter()
+        .any(is_underscored)
+        .then(|| quote!(#[allow(clippy::used_underscore_binding, reason = #reason)]))
 }
 
 fn chosen(options: &Options) -> Chosen<'_> {
@@ -82,8 +102,9 @@ fn asking(options: &Options, function: &Function, key: &AskedBy) -> TokenStream 
     let compute = compute(function);
     let name = local("call");
     let memo = quote_spanned!(kind.span()=> #krate::internal::memo::<#kind, _, _, _>);
+    let used = underscored(signature);
     quote! {
-        #(#attributes)* #visibility #signature {
+        #(#attributes)* #used #visibility #signature {
             let #name = {
                 #check
                 static CELLS: #krate::internal::Cells = #krate::internal::Cells::new();

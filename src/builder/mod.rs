@@ -218,7 +218,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// of zero, and when a memo of that name is open with another value type, version or codec, or with another value of an
     /// option that is set here. [`is_unsupported_type`](crate::Error::is_unsupported_type) for a value type that could be written
     /// but never read back, or whose shape cannot be told. The message names the remedy. Trouble with the disk is no error
-    /// here: see [`Memo::last_failure`].
+    /// here (see [`Memo::last_failure`]), but for a call of the storage engine that hangs for over 5 s while it holds the
+    /// writer lock.
     ///
     /// ```
     /// # use memolith::{Memo, Store};

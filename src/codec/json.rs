@@ -48,6 +48,8 @@ impl Format for OneNull {
     const POSITIONAL: bool = false;
     const NULL: bool = true;
     const REMEDY: &'static str = "use the codec `Postcard`";
+    /// The writer counts by itself, what the parser counts.
+    const DEEPEST: u16 = u16::MAX;
 }
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Json {

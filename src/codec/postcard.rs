@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Codec, Payload, Shape,
-    reader::{Reader, Unreadable},
+    reader::{self, Reader, Unreadable},
     source,
     stage::Stage,
     strict::{self, Format, Refusal},
@@ -29,6 +29,7 @@ use crate::error::{Error, Kind, Result};
 /// - A value with a field left out by `skip_serializing_if` is refused when it is encoded: the fields behind
 ///   it would be read in its place. So is a sequence or map that does not know its length beforehand, or
 ///   announces a wrong one. The message names the field and the remedy.
+/// - So is a value that is nested deeper than 512 levels: it could overflow the stack of a thread that reads it.
 /// - A payload is read to its last byte, or not at all.
 ///
 /// For such values take the codec `Json` of the feature `json`, or [one of your own](Codec).
@@ -57,6 +58,7 @@ impl Format for Positional {
     const POSITIONAL: bool = true;
     const NULL: bool = false;
     const REMEDY: &'static str = "or use the codec `Json` (feature `json`)";
+    const DEEPEST: u16 = reader::DEEPEST;
 }
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
@@ -339,6 +341,38 @@ mod tests {
         // From where they lie.
         Postcard.encode(&vec![1.5_f64; 100_000], &mut out).unwrap();
         assert_eq!(out.0, 800_000);
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Chain {
+        End,
+        Link(Option<Box<Chain>>),
+    }
+
+    fn chain(links: usize) -> Chain {
+        (0..links).fold(Chain::End, |rest, _| Chain::Link(Some(Box::new(rest))))
+    }
+
+    #[test]
+    fn whatever_is_encoded_can_be_decoded_however_deep() {
+        for links in 0..300 {
+            let Ok(bytes) = encoded(&Postcard, &chain(links)) else {
+                assert!(links > 250, "{links}");
+                continue;
+            };
+            assert_eq!(Codec::<Chain>::decode(&Postcard, &bytes.into()).unwrap(), chain(links));
+        }
+        assert!(refused(&chain(300)).contains("deeper than 512"));
+    }
+
+    #[test]
+    fn no_depth_overflows_a_stack() {
+        let deep = chain(1_000_000);
+        assert!(encoded(&Postcard, &deep).is_err());
+        // Its drop would.
+        std::mem::forget(deep);
+        // `Link(Some(Link(Some(...` by a forger.
+        assert!(Codec::<Chain>::decode(&Postcard, &vec![1; 1_000_000].into()).is_err());
     }
 
     #[test]

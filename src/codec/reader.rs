@@ -17,8 +17,13 @@ use super::{runs, source::Source};
 /// Elements that take no bytes are believed up to here: a length that somebody made up must not be counted to its end.
 const MOST_OF_NOTHING: usize = u32::MAX as usize;
 
+/// How many sequences, maps, options and enums a value may be within. Each level takes a few hundred bytes of the stack, in a
+/// debug build a kilobyte or two; the stack of a thread has 2 MiB.
+pub(super) const DEEPEST: u16 = 512;
+
 pub(super) struct Reader<'scope, 'env> {
     source: Source<'scope, 'env>,
+    depth: u16,
 }
 
 /// Why bytes are not a value of the type that was asked for.
@@ -49,7 +54,7 @@ fn unreadable(what: &str) -> Unreadable {
 
 impl<'scope, 'env> Reader<'scope, 'env> {
     pub(super) fn new(source: Source<'scope, 'env>) -> Self {
-        Self { source }
+        Self { source, depth: 0 }
     }
 
     /// How many bytes were not read.
@@ -125,6 +130,18 @@ impl<'scope, 'env> Reader<'scope, 'env> {
     #[inline]
     fn text(&mut self) -> Result<&'scope str> {
         str::from_utf8(self.bytes()?).map_err(|_| unreadable("a text is not UTF-8"))
+    }
+
+    /// Reads what can be within itself.
+    #[inline]
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth > DEEPEST {
+            return Err(unreadable("it is nested too deep"));
+        }
+        self.depth += 1;
+        let read = read(self);
+        self.depth -= 1;
+        read
     }
 
     fn elements(&mut self, left: usize) -> Result<Elements<'_, 'scope, 'env>> {
@@ -216,7 +233,7 @@ impl<'scope> Deserializer<'scope> for &mut Reader<'scope, '_> {
     fn deserialize_option<V: Visitor<'scope>>(self, visitor: V) -> Result<V::Value> {
         match self.byte()? {
             0 => visitor.visit_none(),
-            1 => visitor.visit_some(self),
+            1 => self.nested(|reader| visitor.visit_some(reader)),
             _ => Err(unreadable("an option is neither something nor nothing")),
         }
     }
@@ -242,7 +259,7 @@ impl<'scope> Deserializer<'scope> for &mut Reader<'scope, '_> {
         if let Some(copy) = runs::vector::<V>() {
             return copy(&mut self.source, length);
         }
-        visitor.visit_seq(self.elements(length)?)
+        self.nested(|reader| visitor.visit_seq(reader.elements(length)?))
     }
 
     #[inline]
@@ -263,7 +280,7 @@ impl<'scope> Deserializer<'scope> for &mut Reader<'scope, '_> {
     #[inline]
     fn deserialize_map<V: Visitor<'scope>>(self, visitor: V) -> Result<V::Value> {
         let length = self.length()?;
-        visitor.visit_map(self.elements(length)?)
+        self.nested(|reader| visitor.visit_map(reader.elements(length)?))
     }
 
     #[inline]
@@ -283,7 +300,7 @@ impl<'scope> Deserializer<'scope> for &mut Reader<'scope, '_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        visitor.visit_enum(self)
+        self.nested(|reader| visitor.visit_enum(reader))
     }
 
     fn deserialize_any<V: Visitor<'scope>>(self, _: V) -> Result<V::Value> {

@@ -23,6 +23,9 @@ pub(super) trait Format {
     const NULL: bool;
     /// The codec that can do what this one refuses: the end of a message.
     const REMEDY: &'static str;
+    /// How many levels of values within values there may be, so that no stack overflows: not on the way out, and not on
+    /// the way back in on a thread with less of it.
+    const DEEPEST: u16;
 }
 
 /// Why a value cannot be encoded.
@@ -80,7 +83,7 @@ where
     S: Serializer,
 {
     let aside = Aside::default();
-    let context = Context::<F> { aside: &aside, under_some: false, format: PhantomData };
+    let context = Context::<F> { aside: &aside, under_some: false, depth: 0, format: PhantomData };
     value.serialize(Strict { inner: format, context }).map_err(|refusal| match (refusal, aside.0.take()) {
         (Refusal::Format(_), Some(words)) => Refusal::Told(words),
         (refusal, _) => refusal,
@@ -93,6 +96,8 @@ struct Context<'a, F> {
     aside: &'a Aside,
     /// Directly within a `Some`, newtypes not counting.
     under_some: bool,
+    /// How many values this one is within; those that leave no trace in the bytes do not count.
+    depth: u16,
     /// The rules.
     format: PhantomData<F>,
 }
@@ -108,7 +113,7 @@ impl<F> Copy for Context<'_, F> {}
 impl<'a, F: Format> Context<'a, F> {
     /// For a value one level further down.
     fn below<'v, T: ?Sized>(self, value: &'v T) -> Nested<'v, 'a, T, F> {
-        Nested { value, context: Self { under_some: false, ..self } }
+        Nested { value, context: Self { under_some: false, depth: self.depth + 1, ..self } }
     }
 
     fn finite<E: serde::ser::Error>(is_finite: bool) -> Result<(), E> {
@@ -151,6 +156,11 @@ fn refuse<F: Format, E: serde::ser::Error>(why: &str) -> E {
     E::custom(format_args!("{why}; {}", F::REMEDY))
 }
 
+#[cold]
+fn too_deep<F: Format, E: serde::ser::Error>() -> Refusal<E> {
+    Refusal::Told(format!("it is nested deeper than {} levels: make it flatter", F::DEEPEST))
+}
+
 /// A value within another one, on its way through the serializer behind.
 struct Nested<'v, 'a, T: ?Sized, F> {
     value: &'v T,
@@ -160,6 +170,9 @@ struct Nested<'v, 'a, T: ?Sized, F> {
 impl<T: Serialize + ?Sized, F: Format> Serialize for Nested<'_, '_, T, F> {
     #[inline]
     fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
+        if self.context.depth > F::DEEPEST {
+            return Err(too_deep::<F, _>().set_aside(self.context.aside));
+        }
         let strict = Strict { inner, context: self.context };
         self.value.serialize(strict).map_err(|refusal| refusal.set_aside(self.context.aside))
     }
@@ -219,7 +232,7 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, Self::Error> {
-        let context = Context { under_some: true, ..self.context };
+        let context = Context { under_some: true, depth: self.context.depth + 1, ..self.context };
         self.inner.serialize_some(&Nested { value, context }).map_err(Refusal::Format)
     }
 

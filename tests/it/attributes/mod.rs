@@ -1,7 +1,5 @@
 //! What the attributes promise: `#[memo]`, `#[resource]`, `#[code]`.
 
-#![allow(clippy::used_underscore_binding, reason = "what is left out of a key is used all the same")]
-
 use std::{cell::Cell, sync::LazyLock};
 
 use memolith::Store;
