@@ -159,7 +159,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     ///
     /// It is told before the [`observer`](crate::StoreBuilder::observer) of the store, on the thread of the call that caused it, never under a
     /// lock, and may use the cache itself. If it panics, the panic is contained. Set more than once, all are called, in
-    /// their order. It is dropped with the last handle of the memo.
+    /// their order. It is dropped with the last handle of the memo: one that owns such a handle itself keeps memo and store
+    /// open until the end of the program.
     ///
     /// A memo that is open already has the observers it was opened with: when it is opened again with one, that must be
     /// a closure of the same type, from the same place in the program, and is not called.

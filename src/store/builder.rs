@@ -99,7 +99,8 @@ impl StoreBuilder {
     ///
     /// It runs on the thread of the call that caused it, never under a lock, and may use the cache itself. If it panics,
     /// the panic is contained and counted in [`Failures::panic`](crate::stats::Failures::panic). Set more than once, all
-    /// are called, in their order. See [`observe`](crate::observe).
+    /// are called, in their order. One that owns a handle of the store keeps it open until the end of the program. See
+    /// [`observe`](crate::observe).
     pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.observers.push(Arc::new(observe));
         self
