@@ -46,6 +46,11 @@ pub(super) const EMPTIED: u64 = 2 << 20;
 /// How many times the length of what lives in it an index must have.
 const TIMES: u64 = 10;
 
+/// A small index of which next to nothing lives is worth a copy as well, which is made in no time: one value that is
+/// overwritten 10,000 times leaves 2 MiB of log behind 200 bytes.
+const SMALL: u64 = 1 << 20;
+const MANY_TIMES: u64 = 100;
+
 /// An entry without a key head and a payload: the record, the row, and their keys.
 const LEAST: u64 = 54 + 32 + 56 + 8;
 
@@ -61,8 +66,9 @@ const AT_CLOSE: Duration = Duration::from_secs(1);
 
 /// When an index is worth a copy, and what was found when that was asked last.
 pub(super) struct Growth {
-    /// [`LARGE`] and [`TIMES`], unless a test sets them.
-    rule: (u64, u64),
+    /// From which length on, and how many times what lives in it: [`LARGE`] and [`TIMES`], [`SMALL`] and [`MANY_TIMES`],
+    /// unless a test sets them.
+    rules: [(u64, u64); 2],
     /// Held while a copy is made.
     copying: Turnstile<()>,
     /// The length and the entries of an index that was looked at and found not to be worth it.
@@ -72,7 +78,7 @@ pub(super) struct Growth {
 impl Growth {
     pub(super) fn new(rule: Option<(u64, u64)>) -> Self {
         Self {
-            rule: rule.unwrap_or((LARGE, TIMES)),
+            rules: rule.map_or([(LARGE, TIMES), (SMALL, MANY_TIMES)], |rule| [rule; 2]),
             copying: Turnstile::default(),
             declined: Mutex::default(),
         }
@@ -80,8 +86,13 @@ impl Growth {
 
     /// Whether an index deserves a closer look than this.
     fn suspects(&self, length: u64, entries: u64, from: u64) -> bool {
-        let (large, times) = self.rule;
-        length > from.min(large) && length > times * entries.saturating_mul(LEAST)
+        self.is_due(length, entries.saturating_mul(LEAST), from)
+    }
+
+    fn is_due(&self, length: u64, live: u64, from: u64) -> bool {
+        let is_by =
+            |(large, times): &(u64, u64)| length > from.min(*large) && length > times.saturating_mul(live);
+        self.rules.iter().any(is_by)
     }
 
     /// Whether enough has changed since a closer look.
@@ -158,7 +169,7 @@ fn is_worth_it(core: &Core, engine: &Engine, from: u64, must_end: &dyn Fn() -> b
         return Ok(false);
     }
     let Some(live) = live_bytes(core, engine, must_end)? else { return Ok(false) };
-    let worth_it = length > core.growth.rule.1 * live;
+    let worth_it = core.growth.is_due(length, live, from);
     if !worth_it {
         *lock(&core.growth.declined) = (length, held.entries);
     }

@@ -212,7 +212,7 @@ impl Store {
     /// payload files that a crash left behind.
     ///
     /// Reading never deletes, so what expired takes space until a bound, or this, takes it away. An index over 32 MiB of
-    /// which less than a tenth is in use is copied into a smaller one, while other calls go on.
+    /// which less than a tenth is in use, or over 1 MiB of which less than a hundredth is, is copied into a smaller one, while other calls go on.
     ///
     /// # Errors
     ///

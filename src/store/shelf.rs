@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    checksum::BLOCK,
     clock::Lifetime,
     codec::Payload,
     error::{Error, Kind, Result},
@@ -180,6 +181,7 @@ impl Shelf {
         if payload.weight(&self.memo, entry.key_head) > limit {
             return Err(blob::oversize(limit));
         }
+        let is_large = matches!(&payload, Finished::Blob(blob) if blob.length >= BLOCK as u64);
         let (engine, put) = self.write(|writer, place| {
             let before = [Some(place.memo), None].map(|name| (name, writer.ledger().tally(name)));
             let put = writer.put(place, entry, payload, claim)?;
@@ -190,6 +192,11 @@ impl Shelf {
         })?;
         if put && (flushed || entry.compute_time > WORTH_A_FLUSH) {
             self.core.flush_engine(engine)?;
+        }
+        if put && is_large {
+            // What it took the place of: little beside the writing of it, and nothing waits for the tidying thread that
+            // takes as much room again.
+            self.core.unlink_rubbish();
         }
         Ok(put)
     }
