@@ -187,7 +187,6 @@ impl Core {
     /// Drops what left the memory tier and tells what was evicted: after the writer lock was given back.
     pub(crate) fn settle(&self, leaving: Leaving) {
         for (memo, left) in &leaving.left {
-            self.counters_of(memo).evicted(left.for_room);
             let observers = self.audience.of_memo(memo);
             left.events(memo).for_each(|event| self.tell(observers.as_deref(), &event));
         }

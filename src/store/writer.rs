@@ -117,6 +117,8 @@ impl Writer<'_> {
     /// Gives the lock back; what must not happen under it is left to the caller, who holds another.
     pub(crate) fn release(self) -> Leaving {
         let Self { core, ledger, leaving } = self;
+        // Under the lock: whoever finds them gone finds them counted.
+        leaving.left.iter().for_each(|(memo, left)| core.counters_of(memo).evicted(left.for_room));
         drop(ledger);
         core.maintenance.stir();
         leaving
