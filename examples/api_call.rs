@@ -31,7 +31,9 @@ struct Neighbour {
 /// is down, or a status that is no success, is the next call's to try again, and no old error is ever handed out.
 #[memo(ttl = "1d", skip(address))]
 fn nearest(address: &str, iata: &str) -> Result<Vec<Neighbour>, ureq::Error> {
-    let response = ureq::get(format!("http://{address}/nearest/{iata}")).call()?;
+    // The server is in this very program: not by way of the proxy that the environment may name.
+    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+    let response = agent.get(format!("http://{address}/nearest/{iata}")).call()?;
     let answer = serde_json::from_reader(response.into_body().into_reader());
     answer.map_err(|error| ureq::Error::Other(error.into()))
 }
