@@ -56,6 +56,7 @@ fn child() {
             numbers.insert("one", &7).unwrap();
             hit!(numbers, "one" => 7);
             hit!(numbers, "one" => 7);
+            assert_eq!(others.get_or_insert_with("two", slow), 7);
         }
         other => panic!("no scenario {other}"),
     }
@@ -155,5 +156,12 @@ fn a_computation_that_panics_ends_its_line() {
 
 #[test]
 fn a_hit_shows_nothing() {
-    assert_eq!(play("hit", |_, _| {}), "");
+    let left = play("hit", |terminal, stdin| {
+        // Had a hit begun something, it would have come before this one.
+        terminal.shows("Of the store... 1 s");
+        let screen = terminal.screen.contents();
+        assert!(!screen.contains("Fetching") && !screen.contains("more"), "{screen}");
+        writeln!(stdin, "7").unwrap();
+    });
+    assert_eq!(left, "");
 }

@@ -33,19 +33,22 @@ static STAGE: LazyLock<Stage> = LazyLock::new(Stage::on_stderr);
 /// # What is shown, and when
 ///
 /// On stderr, and only if that is a terminal that can move its cursor. Only once a computation has lasted 200 ms: then a line like
-/// `⠙ Fetching data... 3 s` moves ten times a second, and is taken away before the call returns. A hit shows nothing. Of computations within
+/// `⠙ Fetching data... 3 s` moves ten times a second, and is taken away when the call returns. A hit shows nothing. Of computations within
 /// one another on one thread the outermost is shown. When several threads compute, the line is that of the one that
 /// began first, with how many others have lasted as long: `⠙ Fetching data... 3 s (and 2 more)`. There is one line for
 /// the process, whatever the number of spinners.
 ///
 /// It costs a lock at the beginning and at the end of each computation, and one thread for the process, which is started at
-/// the first computation and sleeps while there is none.
+/// the first computation and sleeps while there is none. A terminal that is slow, or whose output is stopped, is waited for
+/// by that thread alone.
 ///
 /// # Output of the function itself
 ///
-/// What a function prints while the line is there begins on a line of its own and stays whole; the spinner goes on below it,
-/// and leaves behind what it had drawn above. In [`Spinner::suspend`] nothing is left behind. A function that draws progress bars itself
-/// had better have no spinner. A program that ends during a computation, by `exit` or a signal, leaves the line.
+/// Whole lines that a function prints while the line is there begin on a line of their own and stay; the spinner goes on
+/// below them, and leaves behind what it had drawn above. A line without its end, such as a prompt, is drawn over: that
+/// belongs in [`Spinner::suspend`], in which nothing is drawn and nothing left behind. A function that draws progress bars
+/// itself had better have no spinner. A program that ends during a computation, by `exit`, a signal or a panic, leaves the
+/// line.
 #[derive(Debug)]
 pub enum Spinner {}
 

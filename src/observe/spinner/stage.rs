@@ -1,11 +1,13 @@
-//! Who draws, and when: one lock, one thread.
+//! Who draws, and when: one lock, one thread, one line.
 //!
 //! The thread is started at the first computation. It waits until the first of those that run now has lasted long
 //! enough, then for the next frame, and for ever when nothing has begun for a while. A computation that begins wakes it only
 //! from that last wait: in all others it looks in time by itself. So a burst of short computations wakes it five times a
 //! second, not each time.
 //!
-//! Whoever ends a computation takes its line away itself, before the call returns.
+//! The line is out of the state while it is drawn: a terminal can keep whoever writes to it waiting, with its output
+//! stopped or behind the lock of `stderr`, which a thread that computes may hold. Nobody who begins or ends a computation
+//! waits for that. Whoever finds the line gone leaves it to the one who has it, and who looks again when he puts it back.
 
 use std::{
     mem,
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::{
     clock,
-    sync::{Condvar, Mutex, PoisonError, lock, thread},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread},
 };
 
 /// How long a frame stays.
@@ -29,13 +31,17 @@ const FRAME: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Stage {
     state: Mutex<State>,
+    /// There is something for the thread to look at.
     changed: Condvar,
+    /// The line is back.
+    drawn: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     scene: Scene<ThreadId>,
-    line: Line,
+    /// None while somebody draws it.
+    line: Option<Line>,
     /// How many are writing to the terminal themselves.
     suspended: usize,
     thread: Thread,
@@ -53,18 +59,18 @@ enum Thread {
     Lingering,
 }
 
+type Guard<'a> = MutexGuard<'a, State>;
+
 impl Stage {
     pub(super) fn on_stderr() -> Self {
         Self::with(Line::on_stderr())
     }
 
     fn with(line: Line) -> Self {
-        let state = State { scene: Scene::new(), line, suspended: 0, thread: Thread::NotStarted };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        let state = State { scene: Scene::new(), line: Some(line), suspended: 0, thread: Thread::NotStarted };
+        Self { state: Mutex::new(state), changed: Condvar::new(), drawn: Condvar::new() }
     }
-}
 
-impl Stage {
     /// A computation of this thread begins.
     pub(super) fn begun(&'static self, text: &Arc<str>) {
         let mut state = lock(&self.state);
@@ -72,26 +78,25 @@ impl Stage {
         self.watch(&mut state);
     }
 
-    /// A computation of this thread is over.
+    /// A computation of this thread is over. Its line is taken away here, unless another thread is drawing it: then by
+    /// that one.
     pub(super) fn ended(&self) {
         let mut state = lock(&self.state);
         state.scene.ended(&thread::current().id());
-        if !state.line.is_drawn() {
-            return;
-        }
-        if thread::panicking() {
-            // indicatif draws nothing on a thread that unwinds.
-            self.changed.notify_one();
-        } else {
-            state.look(clock::moment());
+        let now = clock::moment();
+        // What others still compute is for the thread to show.
+        if state.line.as_ref().is_some_and(Line::is_drawn) && state.scene.shown(now).is_none() {
+            drop(self.look(state, now));
         }
     }
 
     pub(super) fn suspend<T>(&'static self, write: impl FnOnce() -> T) -> T {
         let mut state = lock(&self.state);
         state.suspended += 1;
-        state.look(clock::moment());
-        drop(state);
+        let (state, _) = self.look(state, clock::moment());
+        // Not for longer: who draws may wait for this thread to let go of `stderr`.
+        let waited = self.drawn.wait_timeout_while(state, FRAME, |state| state.line.is_none());
+        drop(waited);
         let _suspended = Suspended(self);
         write()
     }
@@ -114,41 +119,69 @@ impl Stage {
         let mut state = lock(&self.state);
         loop {
             let now = clock::moment();
-            state = match state.next(now) {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            let (looked, next) = self.next(state, now);
+            state = match next {
+                None => self.changed.wait(looked).unwrap_or_else(PoisonError::into_inner),
                 Some(next) => {
-                    let wait = next.saturating_duration_since(now);
-                    self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                    let wait = next.saturating_duration_since(clock::moment());
+                    self.changed.wait_timeout(looked, wait).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+        }
+    }
+
+    /// Looks. When the thread looks next, or nothing if it rests until it is woken: then nothing has begun for a while.
+    fn next<'a>(&'a self, state: Guard<'a>, now: Instant) -> (Guard<'a>, Option<Instant>) {
+        let (mut state, next) = self.look(state, now);
+        if next.is_some() {
+            return (state, next);
+        }
+        let lingers = state.thread == Thread::Watching;
+        state.thread = if lingers { Thread::Lingering } else { Thread::Resting };
+        (state, lingers.then(|| now + DELAY))
+    }
+
+    /// Draws what is to be seen now, or takes it away. When to look again, if there is a reason to.
+    fn look<'a>(&'a self, mut state: Guard<'a>, now: Instant) -> (Guard<'a>, Option<Instant>) {
+        loop {
+            let (shown, next) = state.shown(now);
+            let Some(mut line) = state.line.take_if(|line| shown.is_some() || line.is_drawn()) else {
+                return (state, next);
+            };
+            if thread::panicking() {
+                // indicatif draws nothing on a thread that unwinds.
+                state.line = Some(line);
+                self.changed.notify_one();
+                return (state, next);
+            }
+            drop(state);
+            let is_shown = shown.is_some();
+            match shown {
+                Some(text) => line.draw(text),
+                None => line.clear(),
+            }
+            state = lock(&self.state);
+            state.line = Some(line);
+            self.drawn.notify_all();
+            // Who ended meanwhile found the line gone.
+            let (shown, next) = state.shown(now);
+            if shown.is_some() == is_shown {
+                return (state, next);
+            }
         }
     }
 }
 
 impl State {
-    /// Looks. When the thread looks next, or nothing if it rests until it is woken: then nothing has begun for a while.
-    fn next(&mut self, now: Instant) -> Option<Instant> {
-        let next = self.look(now);
-        if next.is_some() {
-            return next;
-        }
-        let lingers = self.thread == Thread::Watching;
-        self.thread = if lingers { Thread::Lingering } else { Thread::Resting };
-        lingers.then(|| now + DELAY)
-    }
-
-    /// Draws what is to be seen now, or takes it away. When to look again, if there is a reason to.
-    fn look(&mut self, now: Instant) -> Option<Instant> {
+    /// What the line says, and when that may be another thing.
+    fn shown(&self, now: Instant) -> (Option<String>, Option<Instant>) {
         if self.suspended > 0 {
-            self.line.clear();
-            return None;
+            return (None, None);
         }
-        let Some(shown) = self.scene.shown(now) else {
-            self.line.clear();
-            return self.scene.due();
-        };
-        self.line.draw(shown.to_string());
-        Some(now + FRAME)
+        match self.scene.shown(now) {
+            Some(shown) => (Some(shown.to_string()), Some(now + FRAME)),
+            None => (None, self.scene.due()),
+        }
     }
 }
 
@@ -183,17 +216,19 @@ mod tests {
         (stage, terminal)
     }
 
+    fn look(stage: &'static Stage, now: Instant) -> Option<Instant> {
+        stage.look(lock(&stage.state), now).1
+    }
+
     /// This thread has been computing for a second, and that is on the screen.
     fn shown(text: &str) -> (&'static Stage, InMemoryTerm, Instant) {
         let (stage, terminal) = stage();
         let now = clock::moment();
-        let mut inside = lock(&stage.state);
-        inside.scene.begun(thread::current().id(), &text.into(), now);
-        assert_eq!(inside.look(now), Some(now + Duration::from_millis(200)), "nothing to see yet");
+        lock(&stage.state).scene.begun(thread::current().id(), &text.into(), now);
+        assert_eq!(look(stage, now), Some(now + Duration::from_millis(200)), "nothing to see yet");
         assert_eq!(terminal.contents(), "");
         let now = now + Duration::from_secs(1);
-        assert_eq!(inside.look(now), Some(now + FRAME));
-        drop(inside);
+        assert_eq!(look(stage, now), Some(now + FRAME));
         (stage, terminal, now)
     }
 
@@ -201,11 +236,11 @@ mod tests {
     fn a_line_is_there_while_it_is_computed_and_nothing_is_left_of_it() {
         let (stage, terminal, now) = shown("Fetching...");
         assert_eq!(terminal.contents(), "⠙ Fetching... 1 s");
-        lock(&stage.state).look(now + Duration::from_secs(1));
+        look(stage, now + Duration::from_secs(1));
         assert_eq!(terminal.contents(), "⠹ Fetching... 2 s");
         stage.ended();
         assert_eq!(terminal.contents(), "");
-        assert_eq!(lock(&stage.state).look(now), None);
+        assert_eq!(look(stage, now), None);
     }
 
     #[test]
@@ -213,7 +248,7 @@ mod tests {
         let (stage, terminal, now) = shown("Fetching...");
         terminal.write_line("row 1000").unwrap();
         terminal.write_line("row 2000").unwrap();
-        lock(&stage.state).look(now + FRAME);
+        look(stage, now + FRAME);
         assert_eq!(terminal.contents(), "⠙ Fetching... 1 s\nrow 1000\nrow 2000\n⠹ Fetching... 1 s");
         stage.ended();
         assert_eq!(terminal.contents(), "⠙ Fetching... 1 s\nrow 1000\nrow 2000");
@@ -224,11 +259,11 @@ mod tests {
         let (stage, terminal, now) = shown("Fetching...");
         stage.suspend(|| {
             terminal.write_line("row 1000").unwrap();
-            assert_eq!(lock(&stage.state).look(now + FRAME), None, "not while it is suspended");
+            assert_eq!(look(stage, now + FRAME), None, "not while it is suspended");
             terminal.write_line("row 2000").unwrap();
         });
         assert_eq!(terminal.contents(), "row 1000\nrow 2000");
-        lock(&stage.state).look(now + FRAME);
+        look(stage, now + FRAME);
         assert_eq!(terminal.contents(), "row 1000\nrow 2000\n⠙ Fetching... 1 s");
     }
 
@@ -252,10 +287,10 @@ mod tests {
         for round in 0..3 {
             short();
             short();
-            assert_eq!(lock(&stage.state).next(after(round)), Some(after(round + 1)));
+            assert_eq!(stage.next(lock(&stage.state), after(round)).1, Some(after(round + 1)));
             assert_eq!(lock(&stage.state).thread, Thread::Lingering);
         }
-        assert_eq!(lock(&stage.state).next(after(3)), None);
+        assert_eq!(stage.next(lock(&stage.state), after(3)).1, None);
         assert_eq!((lock(&stage.state).thread, terminal.contents()), (Thread::Resting, String::new()));
     }
 
@@ -273,7 +308,7 @@ mod tests {
             std::panic::resume_unwind(Box::new("in the closure"));
         });
         catch_unwind(panicking).unwrap_err();
-        assert_eq!(lock(&stage.state).look(now), None);
+        assert_eq!(look(stage, now), None);
         assert_eq!(terminal.contents(), "");
     }
 
@@ -281,12 +316,49 @@ mod tests {
     fn the_end_of_one_thread_leaves_the_line_to_another() {
         let (stage, terminal, now) = shown("Fetching...");
         let other = thread::spawn(|| thread::current().id()).join().unwrap();
-        let mut inside = lock(&stage.state);
-        inside.scene.begun(other, &"Training...".into(), now);
-        inside.look(now + FRAME * 2);
+        lock(&stage.state).scene.begun(other, &"Training...".into(), now);
+        look(stage, now + FRAME * 2);
         assert_eq!(terminal.contents(), "⠹ Fetching... 1 s (and 1 more)");
-        inside.scene.ended(&thread::current().id());
-        inside.look(now + FRAME * 3);
+        lock(&stage.state).scene.ended(&thread::current().id());
+        look(stage, now + FRAME * 3);
         assert_eq!(terminal.contents(), "⠸ Training...");
+    }
+
+    /// As when its output is stopped, or the lock of `stderr` is held by a thread that computes.
+    #[test]
+    fn a_terminal_that_keeps_its_writer_waiting_keeps_nobody_else() {
+        let (stage, terminal, now) = shown("Fetching...");
+        let drawn_by_another = lock(&stage.state).line.take();
+        stage.begun(&"Training...".into());
+        stage.ended();
+        stage.ended();
+        assert_eq!(
+            stage.suspend(|| terminal.contents()),
+            "⠙ Fetching... 1 s",
+            "after a moment, all the same"
+        );
+        lock(&stage.state).line = drawn_by_another;
+        assert_eq!(look(stage, now), None);
+        assert_eq!(terminal.contents(), "");
+    }
+
+    #[test]
+    fn what_ended_while_the_line_was_drawn_is_taken_away_by_who_drew_it() {
+        static STAGE: Mutex<Option<&'static Stage>> = Mutex::new(None);
+        let terminal = InMemoryTerm::new(10, 30);
+        let target = terminal.clone();
+        let line = Line::on(move || {
+            // The target is asked for when the line is first drawn.
+            if let Some(stage) = lock(&STAGE).take() {
+                stage.ended();
+            }
+            ProgressDrawTarget::term_like(Box::new(target.clone()))
+        });
+        let stage = Box::leak(Box::new(Stage::with(line)));
+        let now = clock::moment();
+        lock(&stage.state).scene.begun(thread::current().id(), &"Fetching...".into(), now);
+        *lock(&STAGE) = Some(stage);
+        assert_eq!(look(stage, now + Duration::from_secs(1)), None);
+        assert_eq!((lock(&STAGE).is_none(), terminal.contents()), (true, String::new()));
     }
 }
