@@ -63,8 +63,8 @@ pub(crate) fn resource(options: &Options, function: &Function) -> Result<TokenSt
         #(#attributes)* #used #visibility #signature {
             let #name = {
                 #check
-                static CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
-                #find(&CELLS, || (), #key)#ttl #validate
+                static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
+                #find(&__MEMOLITH_CELLS, || (), #key)#ttl #validate
             };
             #name.#finish(#compute)
         }
@@ -107,8 +107,8 @@ fn asking(options: &Options, function: &Function, key: &AskedBy) -> TokenStream 
         #(#attributes)* #used #visibility #signature {
             let #name = {
                 #check
-                static CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
-                #krate::internal::call(#memo(&CELLS, #identity, #plan), #key)
+                static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
+                #krate::internal::call(#memo(&__MEMOLITH_CELLS, #identity, #plan), #key)
             };
             #name.#finish(#compute)
         }
@@ -136,16 +136,21 @@ fn handle(options: &Options, function: &Function, key: &AskedBy, name: &Ident) -
         #[allow(clippy::multiple_bound_locations, reason = "`'static` is added to the bounds of the function")]
         #visibility fn #name #generics () -> &'static #krate::internal::Memo<#kind, #value> #bounds {
             #same
-            static CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
-            #krate::internal::handle::<#kind, #value, _, _, _>(&CELLS, #identity, #plan)
+            static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
+            #krate::internal::handle::<#kind, #value, _, _, _>(&__MEMOLITH_CELLS, #identity, #plan)
         }
     }
+}
+
+/// What is asked for the hash of a function's tokens: not a name that anybody would give a function of his own.
+fn code_name(function: &Ident) -> Ident {
+    format_ident!("memolith_code_of_{function}")
 }
 
 /// The companion that tells the hash of the function's tokens, for those who depend on it.
 fn code_companion(options: &Options, function: &Function) -> TokenStream {
     let visibility = &function.visibility;
-    let name = format_ident!("{}_code", function.signature.ident);
+    let name = code_name(&function.signature.ident);
     let code = code_of(options, function);
     quote! {
         #[doc(hidden)]
@@ -163,7 +168,7 @@ fn code_of(options: &Options, function: &Function) -> TokenStream {
     let others = options.depends.iter().map(|path| {
         let mut path = path.clone();
         if let Some(last) = path.segments.last_mut() {
-            last.ident = format_ident!("{}_code", last.ident);
+            last.ident = code_name(&last.ident);
             last.arguments = syn::PathArguments::None;
         }
         quote!(#path())
@@ -302,7 +307,7 @@ mod tests {
             ),
         ];
         for written in [of_memo, of_resource, of_code] {
-            assert!(!written.contains("memolith") && written.contains("cache :: internal"), "{written}");
+            assert!(!written.contains("memolith ::") && written.contains("cache :: internal"), "{written}");
         }
     }
 

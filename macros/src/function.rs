@@ -3,7 +3,7 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{
-    Attribute, Error, FnArg, Result, ReturnType, Signature, Type, Visibility,
+    Attribute, Error, FnArg, PatType, Receiver, Result, ReturnType, Signature, Type, Visibility,
     parse::{Parse, ParseStream},
     spanned::Spanned,
     visit::{self, Visit},
@@ -50,7 +50,7 @@ impl Function {
     /// is that no other name hides one.
     pub(crate) fn result(&self) -> Option<Vec<&Type>> {
         let ReturnType::Type(_, returned) = &self.signature.output else { return None };
-        let Type::Path(path) = &**returned else { return None };
+        let Type::Path(path) = bare(returned) else { return None };
         let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
         Some(match &last.arguments {
             syn::PathArguments::AngleBracketed(arguments) => {
@@ -77,6 +77,14 @@ impl Function {
             return Err(Error::new(token.span, "a `const fn` has no cache to ask: leave `const` out"));
         }
         for input in &signature.inputs {
+            let (FnArg::Typed(PatType { attrs, .. }) | FnArg::Receiver(Receiver { attrs, .. })) = input;
+            let conditional = |attribute: &&Attribute| attribute.path().is_ident("cfg");
+            if let Some(found) = attrs.iter().find(conditional) {
+                return Err(Error::new(
+                    found.span(),
+                    "whether there is such a parameter is not known here: put `#[cfg(..)]` above two functions",
+                ));
+            }
             let FnArg::Typed(input) = input else { continue };
             if let Some(found) = unnamed(&input.ty) {
                 return Err(Error::new(
@@ -115,6 +123,15 @@ impl Function {
             )),
             None => Ok(()),
         }
+    }
+}
+
+/// The type itself, without what holds it together: a `$kind:ty` of a macro comes in a group.
+fn bare(kind: &Type) -> &Type {
+    match kind {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(group) => bare(&group.elem),
+        other => other,
     }
 }
 

@@ -2,7 +2,11 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Error, FnArg, Pat, PatType, Path, Receiver, Result, Type, parse_quote, spanned::Spanned};
+use syn::{
+    Error, FnArg, Pat, PatType, Path, Receiver, Result, Type, parse_quote,
+    spanned::Spanned,
+    visit::{self, Visit},
+};
 
 use crate::{function::Function, lifetimes::forever, options::Key};
 
@@ -103,7 +107,7 @@ impl Chosen<'_> {
         if self.skip.iter().any(|name| name == "self") {
             return Ok(None);
         }
-        if receiver.mutability.is_some() && receiver.reference.is_some() {
+        if mutable(&receiver.ty).is_some() {
             return Err(Error::new(
                 receiver.span(),
                 "a hit would not change `self` as the function does: take `&self`, or leave it out of the key by \
@@ -146,11 +150,10 @@ impl Chosen<'_> {
 }
 
 fn refuse_mutable(kind: &Type, name: &Ident) -> Result<()> {
-    let Type::Reference(reference) = kind else { return Ok(()) };
-    match &reference.mutability {
+    match mutable(kind) {
         None => Ok(()),
-        Some(_) => Err(Error::new(
-            reference.and_token.span,
+        Some(span) => Err(Error::new(
+            span,
             format!(
                 "a hit would not change `{name}` as the function does: return what is new, or leave it out of the key by \
                  `skip({name})`"
@@ -159,10 +162,33 @@ fn refuse_mutable(kind: &Type, name: &Ident) -> Result<()> {
     }
 }
 
+/// The first `&mut` within a type: serde writes what it refers to, also in a tuple or an `Option`.
+fn mutable(within: &Type) -> Option<Span> {
+    struct Finder(Option<Span>);
+    impl<'a> Visit<'a> for Finder {
+        fn visit_type_reference(&mut self, found: &'a syn::TypeReference) {
+            if found.mutability.is_some() {
+                self.0.get_or_insert(found.and_token.span);
+            }
+            visit::visit_type_reference(self, found);
+        }
+
+        // What a function is called with is not in the key.
+        fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
+
+        fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}
+    }
+    let mut finder = Finder(None);
+    finder.visit_type(within);
+    finder.0
+}
+
 /// What a reference refers to: a memo is asked by reference anyway.
 fn target(kind: Type) -> Type {
     match kind {
         Type::Reference(reference) => *reference.elem,
+        Type::Group(group) => target(*group.elem),
+        Type::Paren(group) => target(*group.elem),
         other => other,
     }
 }

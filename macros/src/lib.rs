@@ -65,13 +65,18 @@ use crate::{function::Function, options::Options};
 ///
 /// # Which function it is
 ///
-/// Its full path, with its generics, as the compiler names it: two functions of one name in two places never share, and no
-/// more do two instances of a generic function. `name` takes the place of the path. Should two functions have one name all the
-/// same, the second one to be called computes at each call, and [`last_failure`](../memolith/struct.Store.html#method.last_failure) says so.
+/// Its full path, with its generics, as the compiler names it: two functions of one name in two modules, types or functions never
+/// share, and no more do two instances of a generic function. `name` takes the place of the path. What the compiler names alike is told
+/// apart within one run, where the second to be called computes at each call and
+/// [`last_failure`](../memolith/struct.Store.html#method.last_failure) says so, and not from run to run: two functions of one name and one
+/// text in two *blocks* of one function, or for two types that differ in their blocks or crate versions alone. Give these a `name`. All
+/// closures of a function have one name, so an instance that is generic over a closure computes at each call, and says so: take
+/// `&dyn Fn(..)` in its place.
 ///
 /// The version is a hash of the function's tokens, signature and body. So a changed function computes anew, and a comment, docs
 /// or another layout change nothing, nor do the options, but for those that choose the key. What it does not see is the code of *other* functions, macros, constants and types:
-/// name helpers in [`depends`](#depends), or bump `version` by hand.
+/// name helpers in [`depends`](#depends), or bump `version` by hand. Another
+/// layout is what rustfmt makes of the same tokens: braces that it adds or takes away are another body.
 ///
 /// # Options
 ///
@@ -95,8 +100,8 @@ use crate::{function::Function, options::Options};
 /// | `handle = ident`, `handle = none` | another name for the companion; none, as in an `impl` of a trait |
 /// | `crate = path` | where memolith is found, when not at `::memolith` |
 ///
-/// The expressions are evaluated once, at the first call, and cannot see the parameters; that of `key` is evaluated at each
-/// call, and can.
+/// The expressions are evaluated when the memo is opened, at the first call of the function and again at that of its handle, and cannot
+/// see the parameters; that of `key` is evaluated at each call, and can.
 ///
 /// ```compile_fail
 /// #[memolith::memo(max_entries = number)]
@@ -236,8 +241,8 @@ use crate::{function::Function, options::Options};
 /// # Ok::<(), memolith::Error>(())
 /// ```
 ///
-/// A path leads to the function; beside it stands what is asked, `parse_code`, so bring both into scope or write the path in full:
-/// `depends(parsing::parse, Table::clean)`.
+/// Write the path in full, `depends(parsing::parse, Table::clean)`: what is asked is `memolith_code_of_parse`, which stands beside the
+/// function, but not with `handle = none`.
 ///
 /// ## `skip` and `key`
 ///
@@ -329,8 +334,11 @@ use crate::{function::Function, options::Options};
 ///
 /// # What it cannot do
 ///
-/// `async` and `const` functions, arguments and results of type `impl Trait`, results that borrow, parameters that are patterns, more than 16
-/// parts of a key: each is an error at its place, which says what to do instead.
+/// `async` and `const` functions, arguments and results of type `impl Trait`, results that borrow, parameters that are patterns or under
+/// `#[cfg]`, more than 16 parts of a key: each is an error at its place, which says what to do instead.
+///
+/// The companion writes the types of the key with `'static`, which a few signatures do not stand: a lifetime that is left out of a path
+/// (write `Cow<'_, str>`), an `impl<'a>` or an `impl<T>` without `T: 'static`. There, `handle = none`.
 #[proc_macro_attribute]
 pub fn memo(options: TokenStream, item: TokenStream) -> TokenStream {
     expand(options, item, Options::memo, expand::memo)
@@ -400,7 +408,7 @@ pub fn resource(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Marks a helper function whose code matters to memoized ones: they name it in [`depends`](macro@memo#depends), and when its tokens
 /// change, they compute anew.
 ///
-/// The function stays as it is. Beside it stands `<name>_code()`, a hidden `const fn` that is the hash. `#[code(depends(..))]` passes
+/// The function stays as it is. Beside it stands `memolith_code_of_<name>()`, a hidden `const fn` that is the hash. `#[code(depends(..))]` passes
 /// on what the helper depends on itself; a circle is a compile error.
 ///
 /// ```

@@ -30,7 +30,7 @@ impl Cells {
 
     /// What the instance whose mark is the type `M` opened; opened by `open` when there is nothing yet.
     ///
-    /// `open` runs under no lock. Of several that run at once one result stays, and the others are dropped.
+    /// `open` runs under no lock. Of several that run at once one result stays.
     #[inline]
     pub(super) fn get<M: 'static, T: Send + Sync + 'static>(&self, open: impl FnOnce() -> T) -> &'static T {
         const {

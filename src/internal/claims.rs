@@ -58,6 +58,15 @@ pub(super) fn claim(name: &str, code: u64, door: Door, mark: TypeId, store: &Sto
     Err(Error::new(Kind::Config, message))
 }
 
+/// The compiler calls all closures of one function by one name, in this run and the next.
+pub(super) fn unnameable(name: &str) -> Error {
+    let message = format!(
+        "the memoized function `{name}` is generic over a closure, which has no name of its own, so it computes at each call: \
+         take the closure as `&dyn Fn(..)`, or a `fn` in its place"
+    );
+    Error::new(Kind::Config, message)
+}
+
 /// What tells the resources of one function from those of any other, in this process.
 #[derive(Debug)]
 pub(super) struct Number(u64);

@@ -23,6 +23,12 @@ pub(super) fn identity(closure: &str, function: &Function) -> String {
     shortened(name)
 }
 
+/// Whether a name says less than which function it is: all closures of one function have one name, so the instances that
+/// a generic function has for them have one too.
+pub(super) fn is_shared(closure: &str) -> bool {
+    angled(closure.strip_suffix("::{{closure}}").unwrap_or(closure)).contains("{{")
+}
+
 /// Compilers differ in what they say of lifetimes, and so do a function and its handle, which has none.
 fn without_lifetimes(path: &str) -> Cow<'_, str> {
     if !path.contains("'_") {
@@ -124,6 +130,18 @@ mod tests {
         assert_eq!(of("a::b::load::{{closure}}", Some("rides")), of("c::load::{{closure}}", Some("rides")));
         assert_eq!(of("a::A<u8>::load<u16>::{{closure}}", Some("rides")), "rides<u8><u16>");
         assert_eq!(of("<u8 as a::Tr>::load::{{closure}}", Some("rides")), "rides<u8 as a::Tr>");
+    }
+
+    #[test]
+    fn an_instance_for_a_closure_has_the_name_of_others() {
+        for shared in
+            ["a::apply<a::main::{{closure}}>::{{closure}}", "a::A<a::f::{{closure}}>::b::{{closure}}"]
+        {
+            assert!(is_shared(shared), "{shared}");
+        }
+        for own in ["a::apply<a::double>::{{closure}}", "a::f::{{closure}}::apply<u8>::{{closure}}"] {
+            assert!(!is_shared(own), "{own}");
+        }
     }
 
     #[test]

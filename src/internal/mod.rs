@@ -36,7 +36,10 @@ pub use self::{
     cells::Cells,
     returned::{Fallible, Plain, Returned, same},
 };
-use self::{claims::Door, identity::identity};
+use self::{
+    claims::Door,
+    identity::{identity, is_shared},
+};
 use crate::{
     builder::MemoBuilder,
     codec::Codec,
@@ -111,10 +114,15 @@ where
     S: Borrow<Store>,
     P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
 {
-    let name = identity(std::any::type_name::<P>(), &function);
+    let closure = std::any::type_name::<P>();
+    let name = identity(closure, &function);
     let (store, builder) = plan(Memo::builder(name.as_str()).version(function.code));
     let asked: &Store = store.borrow();
-    let claimed = claims::claim(&name, function.code, door, TypeId::of::<P>(), asked);
+    let claimed = if is_shared(closure) {
+        Err(claims::unnameable(&name))
+    } else {
+        claims::claim(&name, function.code, door, TypeId::of::<P>(), asked)
+    };
     match claimed.and_then(|store| builder.open(&store)) {
         Ok(memo) => Opened { memo: memo.of_keys(), refused: None },
         Err(error) => {

@@ -14,6 +14,16 @@ impl Counter {
         self.0 += 1;
         self.0
     }
+
+    #[memo]
+    fn count_too(self: &mut Self) -> u32 {
+        self.count()
+    }
+}
+
+#[memo]
+fn filled_perhaps(buffer: Option<&mut Vec<u8>>) -> usize {
+    buffer.map_or(0, |buffer| buffer.len())
 }
 
 fn main() {}

@@ -170,6 +170,51 @@ fn who_has_the_name_of_another_computes_and_tells() {
     assert!(failure.is_config() && failure.to_string().contains("twins::twin"), "{failure}");
 }
 
+static CLOSURES: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
+
+#[memo(store = &*CLOSURES, skip(step))]
+fn stepped<F: Fn(u8) -> u8>(step: F, from: u8, _runs: &Runs) -> u8 {
+    _runs.count();
+    step(from)
+}
+
+fn doubled(number: u8) -> u8 {
+    number * 2
+}
+
+/// In one run the second closure would be seen. In another run it may be the first that comes.
+#[test]
+fn an_instance_for_a_closure_computes_and_tells() {
+    let runs = Runs::default();
+    assert_eq!((stepped(doubled, 3, &runs), stepped(doubled, 3, &runs), runs.take()), (6, 6, 1));
+    assert!(CLOSURES.last_failure().is_none());
+    for _ in 0..2 {
+        assert_eq!(stepped(|from| from + 1, 3, &runs), 4);
+    }
+    assert_eq!(runs.take(), 2);
+    let failure = CLOSURES.last_failure().unwrap();
+    assert!(failure.is_config() && failure.to_string().contains("&dyn Fn"), "{failure}");
+}
+
+/// The names that the attributes give are nobody else's.
+#[test]
+fn what_stands_beside_a_function_takes_no_name_that_one_would_choose() {
+    #[memo(store = store())]
+    fn status(of: u8) -> u8 {
+        of + status_code()
+    }
+    fn status_code() -> u8 {
+        const CELLS: u8 = 1;
+        CELLS
+    }
+    const CELLS: u64 = 9;
+    #[memo(store = store(), max_entries = CELLS)]
+    fn within(of: u8) -> u8 {
+        of
+    }
+    assert_eq!((status(1), within(2)), (2, 2));
+}
+
 #[code]
 fn cleaned(text: &str) -> String {
     text.trim().to_owned()
@@ -211,12 +256,16 @@ fn has_version(name: &str, version: u64) -> bool {
 fn what_a_function_depends_on_is_part_of_its_version() {
     assert_eq!((alone(" a "), dependent(" a "), outer(" a ")), (1, 1, 1));
     // One text, and so one hash of its own; the difference is what they depend on.
-    assert_ne!(alone_code(), dependent_code());
+    assert_ne!(memolith_code_of_alone(), memolith_code_of_dependent());
     assert!(
-        has_version(alone_memo().name(), alone_code()) && !has_version(alone_memo().name(), dependent_code())
+        has_version(alone_memo().name(), memolith_code_of_alone())
+            && !has_version(alone_memo().name(), memolith_code_of_dependent())
     );
-    assert!(has_version("depends", dependent_code()) && has_version(outer_memo().name(), outer_code()));
-    assert_ne!(helpers::Parser::parse_code(), cleaned_code());
+    assert!(
+        has_version("depends", memolith_code_of_dependent())
+            && has_version(outer_memo().name(), memolith_code_of_outer())
+    );
+    assert_ne!(helpers::Parser::memolith_code_of_parse(), memolith_code_of_cleaned());
 }
 
 #[memo(store = store(), skip(second), name = "by the first")]
@@ -236,8 +285,8 @@ fn by_second_for_longer(first: u32, second: u32) -> u32 {
 
 #[test]
 fn another_choice_of_the_key_is_another_version_and_another_option_is_not() {
-    assert_ne!(by_first_code(), by_second_code(), "3 would be found for another 3");
-    assert_eq!(by_second_code(), by_second_for_longer_code());
+    assert_ne!(memolith_code_of_by_first(), memolith_code_of_by_second(), "3 would be found for another 3");
+    assert_eq!(memolith_code_of_by_second(), memolith_code_of_by_second_for_longer());
     assert_eq!((by_first(3, 1), by_first(3, 2), by_second(1, 3), by_second(2, 3)), (4, 4, 4, 4));
     assert_eq!(by_second_for_longer(1, 3), 4);
 }
@@ -269,8 +318,8 @@ mod reworded {
 
 #[test]
 fn a_changed_body_is_another_version_and_a_comment_is_not() {
-    assert_ne!(before::helper_code(), after::helper_code());
-    assert_eq!(before::helper_code(), reworded::helper_code());
+    assert_ne!(before::memolith_code_of_helper(), after::memolith_code_of_helper());
+    assert_eq!(before::memolith_code_of_helper(), reworded::memolith_code_of_helper());
     assert_eq!((before::helper(1), after::helper(1), reworded::helper(1)), (2, 3, 2));
 }
 
@@ -282,7 +331,7 @@ fn versioned(text: &str) -> usize {
 #[test]
 fn a_version_takes_the_place_of_the_hash() {
     assert_eq!(versioned("abc"), 3);
-    assert!(has_version("versioned", 7) && !has_version("versioned", versioned_code()));
+    assert!(has_version("versioned", 7) && !has_version("versioned", memolith_code_of_versioned()));
 }
 
 /// No sample is good enough for it, so what stands behind it cannot be told.
