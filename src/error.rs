@@ -3,7 +3,13 @@
 //! Conversions from the errors of dependencies are deliberately not `From` impls: they would make those
 //! dependencies part of the public interface. The cause is kept behind [`source`](std::error::Error::source).
 
-use std::{any::Any, error::Error as StdError, fmt, io, sync::Arc};
+use std::{
+    any::Any,
+    error::Error as StdError,
+    fmt, io, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 /// The result of an operation that may report trouble with the cache.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -109,10 +115,15 @@ impl Error {
     }
 
     /// Code of the user, other than the memoized closure, panicked: `who`, and its words.
-    pub(crate) fn panicked(who: &str, panic: &(dyn Any + Send)) -> Self {
+    pub(crate) fn panicked(who: &str, panic: Box<dyn Any + Send>) -> Self {
         let words =
             panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-        Self::new(Kind::Panic, format!("{who} panicked: {}", words.unwrap_or("without a word")))
+        let error = Self::new(Kind::Panic, format!("{who} panicked: {}", words.unwrap_or("without a word")));
+        // What was thrown is code of somebody else too, and may throw again when it is dropped.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            mem::forget(again);
+        }
+        error
     }
 
     /// The same trouble with what it goes back to.

@@ -1,6 +1,12 @@
 //! Memo: the results of one function, by key.
 
-use std::{convert::Infallible, fmt, marker::PhantomData, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    convert::Infallible,
+    fmt,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -325,7 +331,10 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// where this goes, and one may take what the key was made from. Any key that serializes as a `K` does will do.
     #[inline]
     pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> Begun<'_, V> {
-        let Ok(digest) = self.digest(key) else { return Begun::Direct };
+        let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
+            Ok(digest) => digest,
+            Err(error) => return self.refuse(&error),
+        };
         match self.inner.look_up(&digest) {
             Lookup::Hit(value) => Begun::Hit(value),
             Lookup::Compute(computation) => Begun::Compute(computation, head(key)),
@@ -335,7 +344,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// A call that computes because of `error`, and tells it.
     pub(crate) fn refuse(&self, error: &Error) -> Begun<'_, V> {
         self.inner.failed(error);
-        Begun::Direct
+        Begun::Compute(self.inner.compute_alone(), Vec::new())
     }
 
     /// A key that cannot be serialized is a failure of the cache: counted, kept and told.
@@ -347,7 +356,8 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
 
 /// Kept beside the value for inspection; a key whose `Serialize` gives up halfway has none.
 fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| key::head(key))).unwrap_or_default()
+    let head = catch_unwind(AssertUnwindSafe(|| key::head(key)));
+    head.map_err(|panic| Error::panicked("the `Serialize` of a key", panic)).unwrap_or_default()
 }
 
 impl<K: ?Sized, V> Clone for Memo<K, V> {

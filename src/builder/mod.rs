@@ -158,7 +158,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// Calls `observe` with everything that happens to this memo: hits, misses, computations, what left, failures.
     ///
     /// It is told before the [`observer`](crate::StoreBuilder::observer) of the store, on the thread of the call that caused it, never under a
-    /// lock, and may use the cache itself. If it panics, the panic is contained. Set more than once, all are called, in
+    /// lock, and may use the cache itself: what it causes is told to nobody. If it panics, the panic is contained. Set more than once, all are called, in
     /// their order. It is dropped with the last handle of the memo: one that owns such a handle itself keeps memo and store
     /// open until the end of the program.
     ///

@@ -31,7 +31,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         self.check()?;
-        let shape = self.shape()?;
+        // Code of the user, so before the lock.
+        let format = Format { id: self.codec.id().to_owned(), shape: self.shape()? };
         // Declared before the lock, and so dropped after it: it may be the last handle.
         let known;
         // One open at a time, so that two of one name are the same memo.
@@ -39,32 +40,23 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         if let Some(open) = live.get(&self.name) {
             known = open.memo.upgrade();
             if let Some(memo) = &known {
-                self.agree(open, &shape)?;
+                self.agree(open, &format)?;
                 let inner = Arc::clone(memo).downcast::<Inner<V>>();
                 return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
             }
         }
-        let (memo, leaving) = self.open_anew(store, place, &shape, &mut live)?;
+        let (on_disk, generation, leaving) = self.shelf(store, &format)?;
+        let memo = self.open_on(on_disk, generation, store, place, &mut live);
         drop(live);
         store.core().settle(leaving);
         store.make_room(memo.name());
         Ok(memo)
     }
 
-    fn open_anew(
-        self,
-        store: &Store,
-        place: &Arc<str>,
-        shape: &Shape,
-        live: &mut HashMap<String, LiveMemo>,
-    ) -> Result<(Memo<K, V>, Leaving)>
-    where
-        V: Clone + Send + Sync + 'static,
-        C: Codec<V>,
-    {
+    fn shelf(&self, store: &Store, format: &Format) -> Result<(Shelf, GenerationId, Leaving)> {
         let bounds = self.bounds();
         let version = self.version.unwrap_or(0);
-        let generation = GenerationId::of(&self.name, version, self.codec.id(), shape)?;
+        let generation = format.generation(&self.name, version)?;
         let row = CatalogRow {
             name: self.name.clone(),
             version,
@@ -72,7 +64,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             ttl_millis: bounds.ttl_millis(),
         };
         let (on_disk, leaving) = store.shelf(generation, &row, bounds)?;
-        Ok((self.open_on(on_disk, generation, store, place, live), leaving))
+        Ok((on_disk, generation, leaving))
     }
 
     fn bounds(&self) -> Bounds {
@@ -162,7 +154,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     }
 
     /// Whether everything that is set here is as the open memo has it.
-    fn agree(&self, open: &LiveMemo, shape: &Shape) -> Result<()>
+    fn agree(&self, open: &LiveMemo, format: &Format) -> Result<()>
     where
         V: 'static,
         C: Codec<V>,
@@ -174,7 +166,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         if open.value_type != type_name::<V>() {
             return Err(conflict("value type", open.value_type));
         }
-        if GenerationId::of(&self.name, open.version, self.codec.id(), shape)? != open.generation {
+        if format.generation(&self.name, open.version)? != open.generation {
             return Err(conflict("codec or shape", "the value type"));
         }
         if open.codec != TypeId::of::<C>() {
@@ -200,6 +192,19 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             return Err(conflict("observer", "a closure"));
         }
         Ok(())
+    }
+}
+
+/// How a memo writes its values.
+struct Format {
+    /// That of the codec.
+    id: String,
+    shape: Shape,
+}
+
+impl Format {
+    fn generation(&self, name: &str, version: u64) -> Result<GenerationId> {
+        GenerationId::of(name, version, &self.id, &self.shape)
     }
 }
 

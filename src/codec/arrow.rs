@@ -193,7 +193,7 @@ fn read(payload: &Payload) -> Result<Vec<RecordBatch>, ArrowError> {
 fn guarded(payload: &Payload) -> Result<Vec<RecordBatch>, Box<dyn std::error::Error + Send + Sync>> {
     match catch_unwind(AssertUnwindSafe(|| read(payload))) {
         Ok(batches) => batches.map_err(Into::into),
-        Err(panic) => Err(Error::panicked("the reader of Arrow", panic.as_ref()).into()),
+        Err(panic) => Err(Error::panicked("the reader of Arrow", panic).into()),
     }
 }
 

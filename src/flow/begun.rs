@@ -9,8 +9,6 @@ pub(crate) enum Begun<'a, V: 'static> {
     Hit(V),
     /// With the head of the key.
     Compute(Computation<'a, V>, Vec<u8>),
-    /// There is no key to look or store by.
-    Direct,
 }
 
 impl<V: Clone + Send + Sync + 'static> Begun<'_, V> {
@@ -18,7 +16,6 @@ impl<V: Clone + Send + Sync + 'static> Begun<'_, V> {
     pub(crate) fn finish<E>(self, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         match self {
             Self::Hit(value) => Ok(value),
-            Self::Direct => compute(),
             Self::Compute(computation, key_head) => {
                 let value = computation.span.within(compute)?;
                 computation.keep(&key_head, &value);
@@ -33,7 +30,6 @@ impl<V> fmt::Debug for Begun<'_, V> {
         f.write_str(match self {
             Self::Hit(_) => "Hit",
             Self::Compute(..) => "Compute",
-            Self::Direct => "Direct",
         })
     }
 }

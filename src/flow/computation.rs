@@ -13,9 +13,8 @@ use crate::{
 /// over to whoever waits.
 pub(crate) struct Computation<'a, V: 'static> {
     pub(super) memo: &'a Inner<V>,
-    pub(super) digest: Digest,
-    /// `None` when there is nothing to store to.
-    pub(super) claim: Option<Claim<'a>>,
+    /// `None` when there is nothing to store to, or by.
+    pub(super) claim: Option<(Digest, Claim<'a>)>,
     pub(super) span: Span,
     pub(super) stopwatch: Stopwatch,
     /// Whether the end was told.
@@ -27,7 +26,7 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
     pub(crate) fn keep(mut self, key_head: &[u8], value: &V) {
         let compute_time = self.stopwatch.elapsed();
         self.end(true);
-        let Some(claim) = self.claim.take() else { return };
+        let Some((digest, claim)) = self.claim.take() else { return };
         let memo = self.memo;
         let wanted = memo.cache_if.as_ref().is_none_or(|cache_if| {
             let wanted = memo.guarded("cache_if", || Ok(cache_if(value)));
@@ -39,7 +38,7 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
         if !wanted {
             return claim.settle(Outcome::Unstored);
         }
-        let entry = Entry { digest: &self.digest, key_head, ttl: memo.bounds.ttl, compute_time };
+        let entry = Entry { digest: &digest, key_head, ttl: memo.bounds.ttl, compute_time };
         let outcome = memo.keep(&entry, value, Some(&claim));
         claim.settle(outcome);
     }

@@ -71,7 +71,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<'_, V> {
         if self.core().is_closed() {
             self.failed(&Error::new(Kind::Closed, "the store is closed: open it again"));
-            return self.compute(digest, None, Reason::Absent);
+            return Lookup::Compute(self.compute_alone());
         }
         match self.in_memory(digest) {
             Some(seen) => Lookup::Hit(self.hit(seen)),
@@ -95,7 +95,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                         claim.settle(Outcome::Found);
                         return Lookup::Hit(self.found(seen, waited));
                     }
-                    Err(reason) => return self.compute(digest, Some(claim), reason),
+                    Err(reason) => return Lookup::Compute(self.compute(Some((*digest, claim)), reason)),
                 },
                 Turn::Look(outcome) => {
                     waited |= outcome != Outcome::Found;
@@ -103,7 +103,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                         return Lookup::Hit(self.found(seen, waited));
                     }
                 }
-                Turn::Alone(claim, _) => return self.compute(digest, Some(claim), Reason::Absent),
+                Turn::Alone(claim, _) => {
+                    return Lookup::Compute(self.compute(Some((*digest, claim)), Reason::Absent));
+                }
             }
         }
     }
@@ -141,11 +143,16 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         self.tell(&Event::Miss { memo: &self.name, reason });
     }
 
-    fn compute<'a>(&'a self, digest: &Digest, claim: Option<Claim<'a>>, reason: Reason) -> Lookup<'a, V> {
+    /// Where there is nothing to look up or store by.
+    pub(crate) fn compute_alone(&self) -> Computation<'_, V> {
+        self.compute(None, Reason::Absent)
+    }
+
+    fn compute<'a>(&'a self, claim: Option<(Digest, Claim<'a>)>, reason: Reason) -> Computation<'a, V> {
         self.missed(reason);
         self.tell(&Event::ComputingBegan { memo: &self.name });
         let (span, stopwatch) = (Span::of_computing(&self.name), self.core().clock.stopwatch());
-        Lookup::Compute(Computation { memo: self, digest: *digest, claim, span, stopwatch, done: false })
+        Computation { memo: self, claim, span, stopwatch, done: false }
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Sighting<V>> {
@@ -275,9 +282,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let guarded = catch_unwind(AssertUnwindSafe(call));
         guarded
-            .unwrap_or_else(|panic| {
-                Err(Error::panicked(&format!("the `{what}` of a key or value"), panic.as_ref()))
-            })
+            .unwrap_or_else(|panic| Err(Error::panicked(&format!("the `{what}` of a key or value"), panic)))
             .map_err(|error| error.at(&self.place))
     }
 

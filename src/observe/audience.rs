@@ -1,6 +1,7 @@
 //! Who is told: the observers of a store, and those of its memos.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,9 +14,22 @@ use crate::{error::Error, sync::lock};
 /// What a user gave to be told.
 pub(crate) type Observe = dyn Fn(&Event<'_>) + Send + Sync;
 
-/// All that were given at one place, in their order.
+thread_local! {
+    /// Whether an observer is being told something on this thread.
+    static TELLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// All that were given at one place, in their order. What they captured goes with them, whatever its `Drop` does.
 #[derive(Clone, Default)]
 pub(crate) struct Observers(Vec<Arc<Observe>>);
+
+impl Drop for Observers {
+    fn drop(&mut self) {
+        for observe in self.0.drain(..) {
+            drop(contained(|| drop(observe)));
+        }
+    }
+}
 
 impl Observers {
     pub(crate) fn push(&mut self, observe: Arc<Observe>) {
@@ -71,8 +85,13 @@ impl Audience {
 
     /// Tells those of the memo, if it is one memo's event, then those of the store. An observer that panics keeps nobody
     /// from being told, and no call from going on; what the panics were is for the caller to count.
+    ///
+    /// What an observer causes itself is told to nobody: one that reads a memo at each hit would never come to an end.
     pub(crate) fn tell(&self, of_memo: Option<&Observers>, event: &Event<'_>) -> Vec<Error> {
         let mut panics = Vec::new();
+        if TELLING.replace(true) {
+            return panics;
+        }
         if trace::IS_ON {
             panics.extend(contained(|| trace::event(event)));
         }
@@ -80,6 +99,7 @@ impl Audience {
         for observe in of_memo.iter().chain(&self.of_store.0) {
             panics.extend(contained(|| observe(event)));
         }
+        TELLING.set(false);
         panics
     }
 }
@@ -87,7 +107,7 @@ impl Audience {
 /// Runs code of somebody else; what its panic was.
 pub(super) fn contained(tell: impl FnOnce()) -> Option<Error> {
     let told = catch_unwind(AssertUnwindSafe(tell));
-    told.err().map(|panic| Error::panicked("the observer", panic.as_ref()))
+    told.err().map(|panic| Error::panicked("the observer", panic))
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ pub use crate::stats::{Reason, Tier};
 /// One thing that the cache did.
 ///
 /// Given to observers on the thread of the call that caused it or on that of the store's maintenance, never under a lock.
+/// What an observer causes itself, by using the cache, is counted and told to nobody.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {

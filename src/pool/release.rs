@@ -49,7 +49,7 @@ impl Failures {
         let error = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(result)) => return Some(result),
             Ok(Err(error)) => error,
-            Err(panic) => Error::panicked(what, panic.as_ref()),
+            Err(panic) => Error::panicked(what, panic),
         };
         self.keep(error, kind);
         None

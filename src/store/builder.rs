@@ -97,8 +97,8 @@ impl StoreBuilder {
 
     /// Calls `observe` with everything that the cache does: hits, misses, computations, evictions, failures.
     ///
-    /// It runs on the thread of the call that caused it, never under a lock, and may use the cache itself. If it panics,
-    /// the panic is contained and counted in [`Failures::panic`](crate::stats::Failures::panic). Set more than once, all
+    /// It runs on the thread of the call that caused it, never under a lock, and may use the cache itself: what it causes
+    /// is told to nobody. If it panics, the panic is contained and counted in [`Failures::panic`](crate::stats::Failures::panic). Set more than once, all
     /// are called, in their order. One that owns a handle of the store keeps it open until the end of the program. See
     /// [`observe`](crate::observe).
     pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
@@ -197,37 +197,45 @@ impl StoreBuilder {
     }
 
     fn open_ours(self, directory: &Path) -> Result<Store> {
-        let opened = self.start(directory);
-        match &opened {
-            Ok(store) => registry::opened(directory, &store.handle),
-            Err(_) => registry::forget(directory),
+        let core = Arc::new(Core::new(Some(directory.to_owned()), &self.settings()));
+        let started = self.start(&core, directory);
+        if let Err(error) = started {
+            // The directory is free again before others may come to it.
+            lock(&core.lock_file).take();
+            registry::forget(directory);
+            core.tell_noted();
+            return Err(error);
         }
-        opened
+        let store = self.handle(core);
+        registry::opened(directory, &store.handle);
+        // From here on code of the user may run: an observer may open the store itself.
+        let core = store.core();
+        core.tell_noted();
+        // The bound may be lower than that of the last run.
+        if let Err(error) = core.make_room(None) {
+            core.failed(&error);
+        }
+        Ok(store)
     }
 
-    fn start(self, directory: &Path) -> Result<Store> {
+    fn start(&self, core: &Arc<Core>, directory: &Path) -> Result<()> {
         let lock_file = manifest::lock(directory, self.lock_timeout.unwrap_or(LOCK_TIMEOUT))?;
-        let core = Arc::new(Core::new(Some(directory.to_owned()), &self.settings()));
         *lock(&core.lock_file) = Some(lock_file);
-        let unclean = match lifecycle::start(&core) {
+        let unclean = match lifecycle::start(core) {
             Ok(unclean) => unclean,
             // What may pass is waited for; what will not, the caller must know now.
             Err(error) if error.is_io() => {
-                core.failed(&error);
+                core.note(&error);
                 core.rest(&error);
                 false
             }
             Err(error) => return Err(error),
         };
-        Maintenance::start(&core);
+        Maintenance::start(core);
         if unclean {
             core.maintenance.recover();
         }
-        // The bound may be lower than that of the last run.
-        if let Err(error) = core.make_room(None) {
-            core.failed(&error);
-        }
-        Ok(self.handle(core))
+        Ok(())
     }
 
     pub(crate) fn in_memory(self) -> Store {

@@ -75,6 +75,8 @@ pub(crate) struct Core {
     pub(super) unverified: Unverified,
     /// Retired files and folders that wait to be unlinked.
     rubbish: Mutex<Vec<PathBuf>>,
+    /// Failures that are counted, and not told yet: they came up under a lock.
+    untold: Mutex<Vec<Error>>,
     closed: AtomicBool,
     /// Held for as long as the store lives.
     pub(super) lock_file: Mutex<Option<File>>,
@@ -121,6 +123,7 @@ impl Core {
             engines: AtomicU64::new(0),
             unverified: Unverified::default(),
             rubbish: Mutex::default(),
+            untold: Mutex::default(),
             closed: AtomicBool::new(false),
             lock_file: Mutex::new(None),
             temporary: Mutex::new(None),
@@ -180,8 +183,20 @@ impl Core {
 
     /// Counts, keeps and tells a failure of the store as a whole.
     pub(crate) fn failed(&self, error: &Error) {
+        self.note(error);
+        self.tell_noted();
+    }
+
+    /// The same where a lock is held, or others wait: it is told later.
+    pub(crate) fn note(&self, error: &Error) {
         self.counters.failed(error);
-        self.tell(None, &Event::Failed { memo: None, error });
+        lock(&self.untold).push(error.clone());
+    }
+
+    /// Tells what was noted.
+    pub(crate) fn tell_noted(&self) {
+        let untold = std::mem::take(&mut *lock(&self.untold));
+        untold.iter().for_each(|error| self.tell(None, &Event::Failed { memo: None, error }));
     }
 
     /// Drops what left the memory tier and tells what was evicted: after the writer lock was given back.
@@ -199,7 +214,7 @@ impl Core {
     pub(crate) fn release(&self, values: impl IntoIterator<Item = Arc<Held>>) {
         for value in values {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-                self.failed(&Error::panicked("the `Drop` of a value that left the memory", panic.as_ref()));
+                self.failed(&Error::panicked("the `Drop` of a value that left the memory", panic));
             }
         }
     }

@@ -207,7 +207,7 @@ impl Pulse {
             None => call().map_err(translate),
             Some(fault) => Err(injected(operation, fault)),
         }));
-        fenced.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))).map_err(|error| self.failed(error))
+        fenced.unwrap_or_else(|panic| Err(panicked(panic))).map_err(|error| self.failed(error))
     }
 
     /// Takes note of an error.
@@ -258,9 +258,8 @@ fn await_release(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let words = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-    Error::new(Kind::Engine, format!("the storage engine panicked: {}", words.unwrap_or("without a word")))
+fn panicked(panic: Box<dyn Any + Send>) -> Error {
+    Error::panicked("the storage engine", panic).with_kind(Kind::Engine)
 }
 
 #[expect(clippy::panic, reason = "a planted panic is one")]

@@ -106,7 +106,7 @@ pub(super) fn is_ours(path: &Path) -> bool {
 }
 
 /// Brings the engine up, on the index that the manifest names or on a new one. Whether accounts and blobs want looking
-/// after: the store was not left by a close.
+/// after: the store was not left by a close. What is noted on the way is for the caller to tell.
 pub(super) fn start(core: &Core) -> Result<bool> {
     let Some(directory) = core.directory.clone() else {
         return Err(Error::new(Kind::Closed, "the store has no directory"));
@@ -125,7 +125,7 @@ pub(super) fn start(core: &Core) -> Result<bool> {
     for _ in 0..2 {
         match state.open(core, &directory) {
             Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
-                core.failed(&error);
+                core.note(&error);
                 state = State::fresh(core, &directory);
             }
             other => return other,
@@ -245,7 +245,7 @@ fn compacted(core: &Core, engine: Engine, directory: &Path, folder: PathBuf) -> 
         }
         Ok(None) => (engine, folder),
         Err(error) => {
-            core.failed(&error);
+            core.note(&error);
             (engine, folder)
         }
     }

@@ -90,7 +90,7 @@ impl Maintenance {
         lock(&core.maintenance.orders).tidying = spawned.is_ok();
         if let Err(cause) = spawned {
             // What lies about is found by the next open.
-            core.failed(&Error::io("starting the tidying thread", cause));
+            core.note(&Error::io("starting the tidying thread", cause));
         }
     }
 
@@ -108,7 +108,7 @@ impl Maintenance {
             Err(cause) => {
                 orders.running = false;
                 drop(orders);
-                core.failed(&Error::io("starting the maintenance thread", cause));
+                core.note(&Error::io("starting the maintenance thread", cause));
             }
         }
     }
@@ -258,7 +258,7 @@ impl Maintenance {
         drop(orders);
         let shut = lifecycle::shut(core);
         if let Err(error) = &shut {
-            core.failed(error);
+            core.note(error);
         }
         // A store that was not flushed, because its engine rested, is closed all right, but what was written is not safe.
         let unflushed = match &shut {
@@ -273,7 +273,9 @@ impl Maintenance {
         orders.flushes.answer(last, unflushed.as_ref());
         orders.closed = Some(shut.map(drop));
         orders.running = false;
+        drop(orders);
         self.answered.notify_all();
+        core.tell_noted();
     }
 
     /// What may take long, on a thread of its own: nobody waits for it, and a flush must not wait behind it.

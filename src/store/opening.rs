@@ -39,7 +39,7 @@ impl State {
             Found::Whole(Manifest { index, closed: None }) => {
                 // sled would begin an empty one, and every payload file would be one that nobody knows.
                 if matches!(directory.join(index_name(index)).join("db").try_exists(), Ok(false)) {
-                    core.failed(&Error::new(Kind::Corrupt, "the file of the index is gone"));
+                    core.note(&Error::new(Kind::Corrupt, "the file of the index is gone"));
                     return Ok(Self::fresh(core, directory));
                 }
                 Ok(Self { index, closed: None, unclean: true, fresh: false })
@@ -52,12 +52,12 @@ impl State {
                 if files == closed.files {
                     return Ok(Self { index, closed: Some(closed), unclean: false, fresh: false });
                 }
-                core.failed(&Error::new(Kind::Corrupt, "the files of the index are not as they were left"));
+                core.note(&Error::new(Kind::Corrupt, "the files of the index are not as they were left"));
                 Ok(Self::fresh(core, directory))
             }
             Found::Nothing => Ok(Self::fresh(core, directory)),
             Found::Damaged => {
-                core.failed(&Error::new(Kind::Corrupt, "the MANIFEST is damaged"));
+                core.note(&Error::new(Kind::Corrupt, "the MANIFEST is damaged"));
                 Ok(Self::fresh(core, directory))
             }
         }

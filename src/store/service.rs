@@ -91,7 +91,9 @@ impl Core {
         let thread = self.maintenance.core().map(|core| {
             let bring_up = move || {
                 core.revive_now();
+                // Before anybody is told: who waits may hold what an observer wants.
                 drop(done);
+                core.tell_noted();
             };
             thread::Builder::new().name("memolith-open".into()).spawn(bring_up)
         });

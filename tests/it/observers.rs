@@ -1,8 +1,7 @@
 //! An observer may panic, and may use the cache itself: it fails no call, and nothing is left locked.
 
 use std::{
-    cell::Cell,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Barrier, Mutex,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -18,17 +17,8 @@ use crate::{
     vocabulary::*,
 };
 
-/// A store whose observer does this at each event of a call, but not at those that itself causes.
 fn observed(bench: &Bench, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Store {
-    thread_local!(static OBSERVING: Cell<bool> = const { Cell::new(false) });
-    let guarded = move |event: &Event<'_>| {
-        if !OBSERVING.replace(true) {
-            let observed = catch_unwind(AssertUnwindSafe(|| observe(event)));
-            OBSERVING.set(false);
-            observed.unwrap_or_else(|panic| resume_unwind(panic));
-        }
-    };
-    bench.options().observer(guarded).open(bench.path()).unwrap()
+    bench.options().observer(observe).open(bench.path()).unwrap()
 }
 
 #[test]
@@ -138,5 +128,99 @@ fn an_observer_may_open_a_memo_while_one_is_opened() {
         assert_eq!((count.load(SeqCst) - before, numbers.len()), (1, 1));
         hit!(numbers, "2" => 2);
         door.lock().unwrap().take();
+    });
+}
+
+/// Each of its reads would be told to it again, without an end.
+#[test]
+fn what_an_observer_causes_is_counted_and_told_to_nobody() {
+    watched(|| {
+        let bench = Bench::new();
+        let told = Arc::new(AtomicU64::new(0));
+        let door: Arc<Mutex<Option<Memo<str, u64>>>> = Arc::default();
+        let (open, telling) = (Arc::clone(&door), Arc::clone(&told));
+        let store = observed(&bench, move |_| {
+            telling.fetch_add(1, SeqCst);
+            if let Some(memo) = open.lock().unwrap().clone() {
+                assert_eq!(memo.get("one").unwrap(), Some(1));
+                memo.get_or_insert_with("of the observer", || 2);
+            }
+        });
+        let memo = plain(&store, "numbers");
+        memo.insert("one", &1).unwrap();
+        *door.lock().unwrap() = Some(memo.clone());
+        let before = told.load(SeqCst);
+        hit!(memo, "one" => 1);
+        assert_eq!(told.load(SeqCst) - before, 1);
+        assert_eq!((memo.stats().hits.total(), memo.stats().misses.total()), (2, 1));
+        hit!(memo, "of the observer" => 2);
+        *door.lock().unwrap() = None;
+    });
+}
+
+/// Damage is found while the store is opened. Whoever is told of it may open the store, and close it.
+#[test]
+fn an_observer_may_open_and_close_the_store_whose_damage_it_is_told_of() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let memo = plain(&store, "numbers");
+        memo.insert("one", &1).unwrap();
+        drop((memo, store));
+        std::fs::write(bench.path().join("MANIFEST"), "memolith 1\nnot as it was\n").unwrap();
+        let (path, told) = (bench.path().to_owned(), Arc::new(AtomicU64::new(0)));
+        let telling = Arc::clone(&told);
+        let store = observed(&bench, move |event| {
+            if let Event::Failed { .. } = event {
+                telling.fetch_add(1, SeqCst);
+                Store::open(&path).unwrap().close().unwrap();
+            }
+        });
+        assert_eq!(told.load(SeqCst), 1);
+        assert!(store.last_failure().unwrap().is_corrupt());
+        drop(store);
+        miss!(plain(&bench.store(), "numbers"), "one" => 1);
+    });
+}
+
+/// A panic that panics again when it is dropped.
+#[test]
+fn what_a_panic_throws_may_panic_when_it_is_dropped() {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            panic!("in the drop of a panic");
+        }
+    }
+    watched(|| {
+        let bench = Bench::new();
+        let store = observed(&bench, |_| std::panic::panic_any(Again));
+        let memo = plain(&store, "numbers");
+        miss!(memo, "one" => 1);
+        hit!(memo, "one" => 1);
+        assert!(store.stats().failures.panic > 0);
+    });
+}
+
+/// What an observer captured is dropped with the last handle, in whichever call that may be.
+#[test]
+fn the_drop_of_what_an_observer_captured_may_panic() {
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            panic!("in the drop of what an observer captured");
+        }
+    }
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let loud = Loud;
+        let builder = Memo::<str, u64>::builder("numbers").observer(move |_| {
+            let _ = &loud;
+        });
+        let memo = builder.open(&store).unwrap();
+        memo.insert("one", &1).unwrap();
+        drop(memo);
+        hit!(plain(&store, "numbers"), "one" => 1);
     });
 }
