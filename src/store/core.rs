@@ -196,7 +196,9 @@ impl Core {
     /// Tells what was noted.
     pub(crate) fn tell_noted(&self) {
         let untold = std::mem::take(&mut *lock(&self.untold));
-        untold.iter().for_each(|error| self.tell(None, &Event::Failed { memo: None, error }));
+        for error in &untold {
+            self.tell(None, &Event::Failed { memo: None, error });
+        }
     }
 
     /// Drops what left the memory tier and tells what was evicted: after the writer lock was given back.
