@@ -3,13 +3,13 @@
 use std::{
     fmt::{Debug, Write as _},
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
 };
 
 use tracing::{
-    Event, Metadata, Subscriber, debug,
+    Dispatch, Event, Metadata, Subscriber, debug,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
@@ -73,11 +73,21 @@ impl Subscriber for Log {
     }
 }
 
+/// Calls with `subscriber` for this thread.
+///
+/// As long as a process has one subscriber, tracing asks that of the thread alone about a place that it comes to first: one
+/// without any, in another test, would switch the place off for all. So there is always a second one.
+fn subscribed<T>(subscriber: impl Subscriber + Send + Sync, call: impl FnOnce() -> T) -> T {
+    static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Log::default()));
+    LazyLock::force(&SECOND);
+    tracing::subscriber::with_default(subscriber, call)
+}
+
 #[test]
 fn what_a_computation_logs_is_inside_its_span() {
     let (bench, log) = (Bench::new(), Log::default());
     let memo = plain(&bench.store(), "numbers");
-    tracing::subscriber::with_default(log.clone(), || {
+    subscribed(log.clone(), || {
         memo.get_or_insert_with("one", || {
             debug!("reading");
             bench.clock.advance(SECOND);
@@ -102,7 +112,7 @@ fn what_a_computation_logs_is_inside_its_span() {
 fn a_closure_that_panics_leaves_its_span() {
     let (bench, log) = (Bench::new(), Log::default());
     let memo = plain(&bench.store(), "numbers");
-    tracing::subscriber::with_default(log.clone(), || {
+    subscribed(log.clone(), || {
         let call = || memo.get_or_insert_with("one", || panic!("in the closure"));
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_err();
     });
@@ -149,7 +159,7 @@ impl Subscriber for Panicking {
 fn a_subscriber_that_panics_fails_no_call() {
     let bench = Bench::new();
     let memo = plain(&bench.store(), "numbers");
-    tracing::subscriber::with_default(Panicking, || {
+    subscribed(Panicking, || {
         miss!(memo, "one" => 1);
         hit!(memo, "one" => 1);
     });
