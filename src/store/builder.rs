@@ -233,7 +233,7 @@ impl StoreBuilder {
         };
         Maintenance::start(core);
         if unclean {
-            core.maintenance.recover();
+            core.recover();
         }
         Ok(())
     }

@@ -18,10 +18,16 @@ use crate::{
 
 /// Counts what an unclean end left uncounted, evicts what is over a bound, and retires blobs that nobody knows.
 pub(super) fn recover(core: &Core) {
-    if let Err(error) = recount(core).and_then(|()| retire_orphans(core).map(|_| ())) {
-        core.failed(&error);
-        // Without a count no bound holds: again, when the engine has answered.
-        core.unrecovered.store(true, Ordering::Release);
+    let ordered = core.recoveries.ordered();
+    match recount(core).and_then(|()| retire_orphans(core)) {
+        // What a close cut short is for the next open.
+        Ok(_) if core.maintenance.is_closing() => {}
+        Ok(_) => core.recoveries.done(ordered),
+        Err(error) => {
+            core.failed(&error);
+            // Without a count no bound holds: again, when the engine has answered.
+            core.unrecovered.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -86,14 +92,16 @@ pub(super) fn drop_expired(core: &Core) -> Result<Tally> {
 /// an index that was given up knew.
 pub(super) fn retire_orphans(core: &Core) -> Result<Tally> {
     let mut retired = Tally::default();
-    for (path, id) in rebuild::blobs(core) {
+    for found in rebuild::blobs(core)? {
         if core.maintenance.is_closing() {
             break;
         }
+        let (path, id) = found?;
         if let Some(bytes) = retire_orphan(core, &path, id)? {
             retired.add(Tally { entries: 1, bytes });
         }
     }
+    core.tell_noted();
     Ok(retired)
 }
 
@@ -102,6 +110,10 @@ fn retire_orphan(core: &Core, path: &Path, id: BlobId) -> Result<Option<u64>> {
     let Some(trash) = core.trash() else { return Ok(None) };
     let head = Head::read(path);
     let mut writer = core.writer()?;
+    // After a close the ledger is empty, and the directory another's, perhaps.
+    if core.is_closed() {
+        return Ok(None);
+    }
     let known = match &head {
         Ok(head) => writer.owns_blob(head, id)?,
         Err(error) if error.is_corrupt() => false,
@@ -112,6 +124,15 @@ fn retire_orphan(core: &Core, path: &Path, id: BlobId) -> Result<Option<u64>> {
         return Ok(None);
     }
     let size = fs::metadata(path).map_or(0, |found| found.len());
-    core.discard(blob::retire(path, &trash)?);
-    Ok(Some(size))
+    match blob::retire(path, &trash) {
+        Ok(retired) => {
+            core.discard(retired);
+            Ok(Some(size))
+        }
+        // It is in nobody's way: the others are looked at all the same.
+        Err(error) => {
+            core.note(&error);
+            Ok(None)
+        }
+    }
 }

@@ -62,6 +62,7 @@ pub(crate) struct Core {
     pub(super) index: AtomicU64,
     /// Whether accounts and blobs still want looking after, because that failed.
     pub(super) unrecovered: AtomicBool,
+    pub(super) recoveries: Recoveries,
     /// Whether the live index must not be opened again.
     pub(super) condemned: AtomicBool,
     /// Held while one thread tries to bring the engine back.
@@ -82,6 +83,29 @@ pub(crate) struct Core {
     pub(super) lock_file: Mutex<Option<File>>,
     /// The directory of a temporary store, removed when it is closed.
     pub(super) temporary: Mutex<Option<TempDir>>,
+}
+
+/// How often accounts and blobs were to be looked after, and how far that was done: a close that comes in between leaves
+/// word of it, or an orphan of today could come back for a newer value when the index is lost one day.
+#[derive(Default)]
+pub(super) struct Recoveries {
+    ordered: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Recoveries {
+    pub(super) fn ordered(&self) -> u64 {
+        self.ordered.load(Ordering::Acquire)
+    }
+
+    /// All that had been ordered by then.
+    pub(super) fn done(&self, ordered: u64) {
+        self.done.fetch_max(ordered, Ordering::AcqRel);
+    }
+
+    pub(super) fn are_done(&self) -> bool {
+        self.done.load(Ordering::Acquire) >= self.ordered()
+    }
 }
 
 /// What a store is opened with.
@@ -116,6 +140,7 @@ impl Core {
             ledger: Turnstile::default(),
             index: AtomicU64::new(0),
             unrecovered: AtomicBool::new(false),
+            recoveries: Recoveries::default(),
             condemned: AtomicBool::new(false),
             reviving: Mutex::new(()),
             leaving: Mutex::default(),
@@ -149,6 +174,12 @@ impl Core {
             None => "the store has no directory, results are kept in memory only".into(),
         };
         Error::new(Kind::Closed, message)
+    }
+
+    /// Accounts and blobs want looking after: after an unclean end, or a new index.
+    pub(super) fn recover(&self) {
+        self.recoveries.ordered.fetch_add(1, Ordering::AcqRel);
+        self.maintenance.recover();
     }
 
     /// A place in the store's directory.
@@ -238,6 +269,11 @@ impl Core {
 
     /// Live entries of every generation, and their bytes; nothing of those that cannot be read.
     pub(crate) fn count_all(&self) -> Tally {
+        // In stretches first, where an unclean end left something uncounted: others write meanwhile.
+        let names = self.ledger().map_or_else(|_| Vec::new(), |ledger| ledger.names());
+        for name in names {
+            let _ = self.recount(&name);
+        }
         let Ok(mut writer) = self.writer() else { return Tally::default() };
         let generations: Vec<GenerationId> = writer.ledger().of_name(None).map(|(id, _)| id).collect();
         let mut held = Tally::default();

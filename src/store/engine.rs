@@ -20,7 +20,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     thread,
@@ -31,6 +31,7 @@ use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
     store::ledger::GenerationId,
+    sync::lock,
     testing::{Fault, Faults, Operation},
 };
 
@@ -48,6 +49,8 @@ pub(crate) struct Engine {
     catalog: Table,
     /// The tables of every generation that was asked for: opening one walks sled's meta page.
     shelves: RwLock<BTreeMap<GenerationId, Arc<Tables>>>,
+    /// Tables that were dropped, which a reader may still hold: the last one to let go of a tree of sled flushes.
+    dropped: Mutex<Vec<Arc<Tables>>>,
     /// The log. sled goes on writing to it without an error when it is deleted.
     log: PathBuf,
     pulse: Arc<Pulse>,
@@ -93,8 +96,16 @@ impl Engine {
         discard_unfinished(directory);
         let pulse = Arc::new(Pulse { faults: faults.clone(), ..Pulse::default() });
         let db = pulse.fenced(Operation::Open, || config(directory).open())?;
-        let catalog = pulse.table(&db, "memos")?;
-        Ok(Self { db, catalog, shelves: RwLock::default(), log: directory.join("db"), pulse })
+        match pulse.table(&db, "memos") {
+            Ok(catalog) => {
+                let (shelves, dropped, log) = (RwLock::default(), Mutex::default(), directory.join("db"));
+                Ok(Self { db, catalog, shelves, dropped, log, pulse })
+            }
+            Err(error) => {
+                let _ = pulse.let_go(db);
+                Err(error)
+            }
+        }
     }
 
     pub(crate) fn catalog(&self) -> &Table {
@@ -123,7 +134,7 @@ impl Engine {
     /// Readers that still hold them find nothing.
     pub(crate) fn drop_tables(&self, generation: GenerationId) -> Result<()> {
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        shelves.remove(&generation);
+        lock(&self.dropped).extend(shelves.remove(&generation));
         table_names(generation)
             .iter()
             .try_for_each(|name| self.pulse.change(Operation::Remove, || self.db.drop_tree(name)).map(drop))
@@ -154,17 +165,23 @@ impl Engine {
                     .failed(Error::new(Kind::Engine, "the index was deleted while it was in use")));
             }
             self.pulse.flushed.fetch_max(covered, Ordering::AcqRel);
+            self.forget_dropped();
         }
         Ok(())
     }
 
+    /// Lets go of the tables that nobody reads any more.
+    fn forget_dropped(&self) {
+        let dropped = std::mem::take(&mut *lock(&self.dropped));
+        let (free, in_use): (Vec<_>, _) =
+            dropped.into_iter().partition(|tables| Arc::strong_count(tables) == 1);
+        lock(&self.dropped).extend::<Vec<_>>(in_use);
+        let _ = self.pulse.let_go(free);
+    }
+
     /// Drops a database that failed, without its last panic reaching anybody.
     pub(crate) fn bury(self) -> Result<()> {
-        let pulse = Arc::clone(&self.pulse);
-        pulse.fenced(Operation::Flush, || {
-            drop(self);
-            Ok(())
-        })
+        Arc::clone(&self.pulse).let_go(self)
     }
 
     /// Drops the database and waits until nobody writes to `directory` any more.
@@ -200,11 +217,19 @@ impl Pulse {
         changed
     }
 
+    /// Drops what is sled's, or holds it: it flushes, and may panic.
+    fn let_go<T>(&self, held: T) -> Result<()> {
+        self.fenced(Operation::Flush, || {
+            drop(held);
+            Ok(())
+        })
+    }
+
     /// Runs one call of the engine so that neither its errors nor its panics reach further than an [`Error`].
     fn fenced<T>(&self, operation: Operation, call: impl FnOnce() -> sled::Result<T>) -> Result<T> {
         let struck = self.faults.strike(operation);
         let fenced = catch_unwind(AssertUnwindSafe(|| match struck {
-            None => call().map_err(translate),
+            None => call().map_err(|error| translate(operation, error)),
             Some(fault) => Err(injected(operation, fault)),
         }));
         fenced.unwrap_or_else(|panic| Err(panicked(panic))).map_err(|error| self.failed(error))
@@ -266,19 +291,33 @@ fn panicked(panic: Box<dyn Any + Send>) -> Error {
 fn injected(operation: Operation, fault: Fault) -> Error {
     match fault {
         Fault::Panic => panic!("planted in {operation:?}"),
-        Fault::Corrupt => translate(sled::Error::Corruption { at: None, bt: () }),
-        Fault::NoSpace | Fault::Hang => translate(sled::Error::Io(io::ErrorKind::StorageFull.into())),
+        Fault::Corrupt => translate(operation, sled::Error::Corruption { at: None, bt: () }),
+        Fault::NoSpace | Fault::Hang => {
+            translate(operation, sled::Error::Io(io::ErrorKind::StorageFull.into()))
+        }
     }
 }
 
-fn translate(error: sled::Error) -> Error {
+fn translate(operation: Operation, error: sled::Error) -> Error {
     match error {
+        sled::Error::Io(cause) if is_lost(operation, &cause) => {
+            Error::new(Kind::Corrupt, format!("the index is damaged: {cause}"))
+        }
         sled::Error::Io(cause) => Error::io("the index", cause),
         sled::Error::CollectionNotFound(_) => Error::new(Kind::Closed, "the table was dropped"),
         sled::Error::Corruption { .. } => Error::new(Kind::Corrupt, "the index is damaged"),
         // A flipped bit in sled's own head reads as a database of another version, or as a bug of sled.
         other => Error::new(Kind::Corrupt, format!("the index is damaged: {other}")),
     }
+}
+
+/// Whether what was to be read is not there any more: it will not be when it is tried again.
+fn is_lost(operation: Operation, cause: &io::Error) -> bool {
+    /// The device cannot read it; of the systems that name it, all call it 5.
+    const EIO: i32 = 5;
+    matches!(operation, Operation::Open | Operation::Read | Operation::Scan)
+        && (matches!(cause.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
+            || cfg!(unix) && cause.raw_os_error() == Some(EIO))
 }
 
 /// An ordered map of bytes.

@@ -11,8 +11,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::{
     collections::BTreeMap,
     fs,
+    mem::ManuallyDrop,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, TryLockError, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -189,13 +190,18 @@ pub(super) fn shut(core: &Core) -> Result<bool> {
         let _ = writer.touch_all();
         writer.finish();
     }
-    // A revival that is under way would put an engine into the empty slot.
-    let engine = {
-        let _reviving = lock(&core.reviving);
-        core.stop()
-    };
+    // Who copies the index, or brings one up, writes MANIFEST too. An engine that hangs there is held by it, and one that comes
+    // up later finds the store closed.
+    let reviving = patiently(|| match core.reviving.try_lock() {
+        Ok(reviving) => Some(reviving),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    });
+    let engine = core.stop();
+    drop(reviving);
     let shut = match (engine, &core.directory) {
-        (Some(engine), Some(directory)) => shut_engine(core, engine, directory).map(|()| true),
+        (Ok(Some(engine)), Some(directory)) => shut_engine(core, engine, directory).map(|()| true),
+        (Err(error), _) => Err(error),
         _ => Ok(false),
     };
     core.bury_engines();
@@ -213,7 +219,10 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
     if lock(&core.temporary).is_some() {
         return engine.close(&folder);
     }
-    engine.flush()?;
+    if let Err(error) = engine.flush() {
+        let _ = engine.bury();
+        return Err(error);
+    }
     let written = engine.was_written();
     let (engine, folder) = compacted(core, engine, directory, folder);
     engine.close(&folder)?;
@@ -222,9 +231,15 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
     }
     close_to_others(&folder);
     let live = core.index.load(Ordering::Acquire);
+    // Before the ledger: others may wait for it to be told that the store is closed.
+    let files = fingerprint(&folder)?;
     let mut ledger = core.ledger()?;
-    let closed =
-        Closed { sequence: ledger.sequence(), generations: accounts(&ledger), files: fingerprint(&folder)? };
+    let closed = Closed {
+        sequence: ledger.sequence(),
+        unrecovered: !core.recoveries.are_done(),
+        generations: accounts(&ledger),
+        files,
+    };
     ledger.generations.clear();
     drop(ledger);
     Manifest { index: live, closed: Some(closed) }.write(directory)?;
@@ -258,20 +273,48 @@ fn accounts(ledger: &Ledger) -> BTreeMap<String, (Tally, bool)> {
     known.collect()
 }
 
-/// The engine, when everybody else has let go of it. One that hangs is left to itself: it is leaked, and so nothing
-/// else hangs.
-pub(super) fn alone(mut engine: Arc<Engine>) -> Result<Engine> {
+/// The engine, when everybody else has let go of it. One that hangs is left to itself, and so nothing else hangs.
+pub(super) fn alone(engine: Arc<Engine>) -> Result<Engine> {
+    let mut shared = Some(engine);
+    let alone = patiently(|| match Arc::try_unwrap(shared.take()?) {
+        Ok(engine) => Some(engine),
+        Err(engine) => {
+            shared = Some(engine);
+            None
+        }
+    });
+    alone.ok_or_else(|| {
+        shared.map(let_go_one_day);
+        let message =
+            "an operation of the storage engine did not end in 5 s: the store was left as after a crash";
+        Error::new(Kind::Engine, message)
+    })
+}
+
+/// Drops an engine that somebody is in when he comes back, if ever: until then nobody can open its index.
+fn let_go_one_day(engine: Arc<Engine>) {
+    let engine = ManuallyDrop::new(engine);
+    let waits = move || {
+        let mut shared = ManuallyDrop::into_inner(engine);
+        loop {
+            match Arc::try_unwrap(shared) {
+                Ok(engine) => return drop(engine.bury()),
+                Err(again) => shared = again,
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    };
+    // Without a thread it is leaked, and not dropped here.
+    let _ = thread::Builder::new().name("memolith-bury".into()).spawn(waits);
+}
+
+/// Tries for 5 s.
+fn patiently<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Deadline::after(LEAVE);
     loop {
-        match Arc::try_unwrap(engine) {
-            Ok(engine) => return Ok(engine),
-            Err(shared) => engine = shared,
-        }
-        if deadline.remaining().is_none() {
-            std::mem::forget(engine);
-            let message =
-                "an operation of the storage engine did not end in 5 s: the store was left as after a crash";
-            return Err(Error::new(Kind::Engine, message));
+        let came = attempt();
+        if came.is_some() || deadline.remaining().is_none() {
+            return came;
         }
         thread::sleep(Duration::from_micros(200));
     }

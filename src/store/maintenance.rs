@@ -5,6 +5,7 @@
 //! else. What may take long is on the second, so that no flush ever waits behind it.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +17,7 @@ use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
     store::{chores, compaction, core::Core, flushes::Flushes, lifecycle},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, lock, thread},
+    sync::{Condvar, Mutex, PoisonError, lock, thread},
 };
 
 /// What was computed quickly is flushed at the next tick; a crash loses no more than that.
@@ -141,8 +142,8 @@ impl Maintenance {
         self.call(|orders| orders.unlink = true);
     }
 
-    /// Accounts and blobs want looking after: after an unclean end, or a new index.
-    pub(crate) fn recover(&self) {
+    /// Accounts and blobs want looking after.
+    pub(super) fn recover(&self) {
         self.call(|orders| orders.recover = true);
     }
 
@@ -183,7 +184,7 @@ impl Maintenance {
                 let outcome = orders.flushes.outcome(ticket);
                 drop(orders);
                 self.answered.notify_all();
-                core.condemn(hangs.as_ref(), &error);
+                core.suspend(hangs.as_ref(), &error);
                 self.replace_worker();
                 core.failed(&error);
                 return outcome;
@@ -197,18 +198,6 @@ impl Maintenance {
         lock(&self.orders).close
     }
 
-    fn wait_for_answer<'a>(
-        &self,
-        orders: MutexGuard<'a, Orders>,
-        deadline: Deadline,
-    ) -> Result<MutexGuard<'a, Orders>> {
-        let Some(left) = deadline.remaining() else {
-            return Err(Error::new(Kind::Engine, "the storage engine did not answer in time"));
-        };
-        let waited = self.answered.wait_timeout(orders, left).unwrap_or_else(PoisonError::into_inner);
-        Ok(waited.0)
-    }
-
     /// Asks for the close without waiting for it.
     pub(crate) fn begin_close(&self) {
         self.call(|orders| orders.close = orders.running);
@@ -219,6 +208,7 @@ impl Maintenance {
         let mut orders = lock(&self.orders);
         if !orders.running && orders.closed.is_none() {
             orders.closed = Some(Ok(()));
+            orders.close = true;
             drop(orders);
             return lifecycle::shut(core).map(drop);
         }
@@ -228,12 +218,31 @@ impl Maintenance {
             // The last handle went with a value that this thread dropped: it closes when it is done with that.
             return Ok(());
         }
-        let deadline = Deadline::after(patience);
+        let (mut left, mut silent) = (patience.as_millis() / SLICE.as_millis(), 0);
         loop {
             if let Some(closed) = &orders.closed {
                 return closed.clone();
             }
-            orders = self.wait_for_answer(orders, deadline)?;
+            if left == 0 {
+                return Err(Error::new(Kind::Engine, "the storage engine did not answer in time"));
+            }
+            let flushing = orders.flushes.engine.is_some() && !orders.shutting;
+            let waited = self.answered.wait_timeout(orders, SLICE).unwrap_or_else(PoisonError::into_inner);
+            orders = waited.0;
+            left -= u128::from(waited.1.timed_out());
+            silent = if flushing { silent + u32::from(waited.1.timed_out()) } else { 0 };
+            if silent == PATIENCE
+                && let Some(hangs) = orders.flushes.engine.take()
+            {
+                drop(orders);
+                // Nobody waited for that flush, so nobody has given up on it: the close would never begin.
+                core.suspend(
+                    Some(&hangs),
+                    &Error::new(Kind::Engine, "the storage engine did not answer in time"),
+                );
+                self.replace_worker();
+                orders = lock(&self.orders);
+            }
         }
     }
 
@@ -256,7 +265,11 @@ impl Maintenance {
             return;
         }
         drop(orders);
-        let shut = lifecycle::shut(core);
+        let shut = catch_unwind(AssertUnwindSafe(|| lifecycle::shut(core))).unwrap_or_else(|panic| {
+            // Whatever was left undone: the directory is free.
+            lock(&core.lock_file).take();
+            Err(Error::panicked("the close of the store", panic).with_kind(Kind::Engine))
+        });
         if let Err(error) = &shut {
             core.note(error);
         }
@@ -293,7 +306,7 @@ impl Maintenance {
             let verifies = std::mem::take(&mut orders.verify);
             let compacts = std::mem::take(&mut orders.compact);
             drop(orders);
-            core.bury_engines();
+            core.bury_free_engines();
             if unlink {
                 core.unlink_rubbish();
             }
@@ -343,7 +356,7 @@ impl Maintenance {
         self.answered.notify_all();
         match &failure {
             Some(error) if error.kind() != Kind::Closed => core.failed(error),
-            None if core.unrecovered.swap(false, Ordering::AcqRel) => self.recover(),
+            None if core.unrecovered.swap(false, Ordering::AcqRel) => core.recover(),
             None if compaction::is_due(core) => self.call(|orders| orders.compact = true),
             _ => {}
         }
@@ -354,6 +367,10 @@ impl Maintenance {
         let engine = core.engine()?;
         lock(&self.orders).flushes.engine = Some(Arc::downgrade(&engine));
         let flushed = core.flush_engine_now(&engine);
+        if flushed.is_ok() && core.reinstate(&engine) {
+            // What was written after that flush began has found nobody to flush it.
+            self.stir();
+        }
         let mut orders = lock(&self.orders);
         if orders.is_by_this_thread() {
             orders.flushes.engine = None;

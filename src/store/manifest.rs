@@ -7,6 +7,7 @@
 //! index 3
 //! closed
 //! sequence 1201
+//! unrecovered
 //! generation 9f86d081884c7d659a2feaa0c55ad015 40 11520 ordered
 //! file conf 63 a1b2c3d4e5f60718
 //! file db 524288 0011223344556677
@@ -14,7 +15,8 @@
 //! check 6c62272e07bb0142
 //! ```
 //!
-//! It says `open` while the store is in use, and then ends behind that line. It is only ever replaced whole: a
+//! It says `open` while the store is in use, and then ends behind that line. `unrecovered` is only there when an unclean end
+//! before had left files that nobody has looked through yet. It is only ever replaced whole: a
 //! temporary file, then a rename; it goes away only while a new index is filled. An unknown format is an error, never a wipe; bytes that are no manifest at all are
 //! damage, and damage costs the index, not the store.
 
@@ -100,6 +102,8 @@ pub(crate) struct Manifest {
 pub(crate) struct Closed {
     /// The next sequence to give.
     pub(crate) sequence: u64,
+    /// Whether it was closed before all files had been looked through that an unclean end had left.
+    pub(crate) unrecovered: bool,
     /// Per generation: what it holds, and whether it may expire out of order.
     pub(crate) generations: BTreeMap<String, (Tally, bool)>,
     /// The settled files of the index: name to length and checksum.
@@ -193,6 +197,9 @@ impl Manifest {
 impl Closed {
     fn encode(&self, text: &mut String) {
         let _ = writeln!(text, "closed\nsequence {}", self.sequence);
+        if self.unrecovered {
+            text.push_str("unrecovered\n");
+        }
         for (name, (tally, unordered)) in &self.generations {
             let order = if *unordered { "unordered" } else { "ordered" };
             let _ = writeln!(text, "generation {name} {} {} {order}", tally.entries, tally.bytes);
@@ -208,6 +215,7 @@ impl Closed {
             let words: Vec<&str> = line.split(' ').collect();
             match *words {
                 ["sequence", sequence] => closed.sequence = sequence.parse().ok()?,
+                ["unrecovered"] => closed.unrecovered = true,
                 ["generation", name, entries, bytes, order] => {
                     let tally = Tally { entries: entries.parse().ok()?, bytes: bytes.parse().ok()? };
                     closed.generations.insert(name.into(), (tally, order == "unordered"));
@@ -291,7 +299,8 @@ mod tests {
         let generations =
             [("9f86d081884c7d659a2feaa0c55ad015".into(), (Tally { entries: 40, bytes: 11520 }, true))];
         let files = [("conf".into(), (63, 0xa1b2)), ("db".into(), (524_288, 1))];
-        let closed = Closed { sequence: 1201, generations: generations.into(), files: files.into() };
+        let (generations, files) = (generations.into(), files.into());
+        let closed = Closed { sequence: 1201, unrecovered: false, generations, files };
         Manifest { index: 3, closed: Some(closed) }
     }
 
@@ -308,7 +317,9 @@ mod tests {
     fn what_was_written_is_read() {
         let directory = tempfile::tempdir().unwrap();
         assert!(matches!(Manifest::read(directory.path()).unwrap(), Found::Nothing));
-        for manifest in [Manifest::open(9), closed()] {
+        let mut unrecovered = closed();
+        unrecovered.closed.as_mut().unwrap().unrecovered = true;
+        for manifest in [Manifest::open(9), closed(), unrecovered] {
             manifest.write(directory.path()).unwrap();
             assert!(
                 matches!(Manifest::read(directory.path()).unwrap(), Found::Whole(read) if read == manifest)

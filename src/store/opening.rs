@@ -100,10 +100,11 @@ impl State {
             Ok(ledger) => {
                 // A recount that a close cut short is taken up again: without a count no bound holds.
                 let uncounted = ledger.tally(None).is_none();
+                let unrecovered = self.closed.as_ref().is_some_and(|closed| closed.unrecovered);
                 core.index.store(self.index, Ordering::Release);
                 core.condemned.store(false, Ordering::Release);
-                core.run(engine);
-                Ok(self.unclean || uncounted)
+                core.run(engine)?;
+                Ok(self.unclean || uncounted || unrecovered)
             }
             Err(error) => {
                 let _ = engine.bury();

@@ -7,13 +7,13 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
     clock::Timestamp,
-    error::Result,
+    error::{Error, Result},
     key::Digest,
     record::{BlobId, Body, Record},
     store::{
@@ -35,12 +35,12 @@ struct Candidate {
 /// Enters every blob that is the newest of its key and still fresh.
 pub(super) fn rebuild(core: &Core, engine: &Engine, ledger: &mut Ledger) -> Result<()> {
     let now = core.clock.now();
-    let mut newest = newest(core);
+    let mut newest = newest(core)?;
     // In the order of insertion, so that the accounts see them as they came.
     newest.sort_by_key(|candidate| candidate.sequence);
     for candidate in newest {
         ledger.go_on_behind(candidate.sequence);
-        let Ok(head) = Head::read(&candidate.path) else { continue };
+        let Some(head) = head(&candidate.path)? else { continue };
         if !head.lifetime.is_over(now, None) {
             enter(engine, ledger, &head, candidate.id)?;
         }
@@ -48,11 +48,21 @@ pub(super) fn rebuild(core: &Core, engine: &Engine, ledger: &mut Ledger) -> Resu
     Ok(())
 }
 
-fn newest(core: &Core) -> Vec<Candidate> {
+/// The head of a blob; none of one that is damaged or gone. What the operating system refuses may be readable later, and
+/// must not be passed over: whoever looks through the blobs next would take it for one that nobody knows.
+fn head(path: &Path) -> Result<Option<Head>> {
+    match Head::read(path) {
+        Ok(head) => Ok(Some(head)),
+        Err(error) if error.is_corrupt() || matches!(path.try_exists(), Ok(false)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn newest(core: &Core) -> Result<Vec<Candidate>> {
     let mut newest: HashMap<([u8; 16], Digest), Candidate> = HashMap::new();
-    for (path, id) in blobs(core) {
-        // A head that cannot be read belongs to nobody.
-        let Ok(head) = Head::read(&path) else { continue };
+    for found in blobs(core)? {
+        let (path, id) = found?;
+        let Some(head) = head(&path)? else { continue };
         let in_its_folder =
             path.parent().is_some_and(|folder| folder.ends_with(GenerationId(head.generation).to_string()));
         let known = newest.get(&(head.generation, head.digest)).map(|known| known.sequence);
@@ -60,21 +70,34 @@ fn newest(core: &Core) -> Vec<Candidate> {
             newest.insert((head.generation, head.digest), Candidate { sequence: head.sequence, path, id });
         }
     }
-    newest.into_values().collect()
+    Ok(newest.into_values().collect())
 }
 
 /// Every payload file of the store with its id.
-pub(super) fn blobs(core: &Core) -> impl Iterator<Item = (PathBuf, BlobId)> {
+pub(super) fn blobs(core: &Core) -> Result<impl Iterator<Item = Result<(PathBuf, BlobId)>>> {
+    let blobs = core.path("blobs").map(|blobs| files(&blobs)).transpose()?.into_iter().flatten();
     // Not through a symbolic link.
-    let is_ours = |folder: &fs::DirEntry| {
-        folder.file_type().is_ok_and(|kind| kind.is_dir()) && blob::is_ours(&folder.path())
-    };
-    let folders =
-        core.path("blobs").and_then(|blobs| fs::read_dir(blobs).ok()).into_iter().flatten().flatten();
-    let files = folders
-        .filter(is_ours)
-        .flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
-    files.filter_map(|file| id_of(&file.path()).map(|id| (file.path(), id)))
+    let folders = blobs.filter(|folder| {
+        fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()) && blob::is_ours(folder)
+    });
+    let folders: Vec<PathBuf> = folders.collect();
+    Ok(folders.into_iter().flat_map(|folder| {
+        let (files, refused) = match files(&folder) {
+            Ok(files) => (Some(files), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        let named = files.into_iter().flatten().filter_map(|file| Some(Ok((id_of(&file)?, file))));
+        named.map(|named: Result<_>| named.map(|(id, file)| (file, id))).chain(refused)
+    }))
+}
+
+/// What is in a folder; nothing when it is not there.
+fn files(folder: &Path) -> Result<impl Iterator<Item = PathBuf> + use<>> {
+    match fs::read_dir(folder) {
+        Ok(files) => Ok(Some(files.flatten().map(|file| file.path())).into_iter().flatten()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
+        Err(cause) => Err(Error::io(folder.display(), cause)),
+    }
 }
 
 fn id_of(path: &Path) -> Option<BlobId> {

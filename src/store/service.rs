@@ -1,11 +1,12 @@
 //! The engine in its slot: in service, resting after a failure, brought back, taken away.
 //!
-//! After a refusal of the operating system it is opened again when its rest is over; a damaged index never is. What is
-//! told of an engine late never hits the one that came in its place.
+//! After a refusal of the operating system it is opened again when its rest is over; a damaged index never is. One that does
+//! not answer is out of service until it does, and given up after a minute of that: a slow disk must not cost a sound index.
+//! What is told of an engine late never hits the one that came in its place.
 
 use std::{
     sync::{
-        Arc, PoisonError, TryLockError, Weak,
+        Arc, Mutex, PoisonError, TryLockError, Weak,
         atomic::Ordering,
         mpsc::{self, RecvTimeoutError},
     },
@@ -21,6 +22,7 @@ use crate::{
         engine::{Engine, Health},
         lifecycle,
         maintenance::{PATIENCE, SLICE},
+        manifest::Manifest,
     },
     sync::lock,
 };
@@ -28,6 +30,10 @@ use crate::{
 /// The first pause after the engine failed; it doubles up to [`LONGEST_REST`].
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// After this an engine that does not answer is given up, with its index. A flush can wait for gigabytes that somebody else
+/// writes to a slow disk.
+const LOST: Duration = Duration::from_secs(60);
 
 /// Where the engine is when it runs.
 pub(super) enum Slot {
@@ -43,6 +49,10 @@ pub(super) struct Rest {
     engine: Weak<Engine>,
     since: Stopwatch,
     pause: Duration,
+    /// Since when it does not answer.
+    silent: Option<Stopwatch>,
+    /// Whether it was given things to write that it has not made to stay.
+    dirty: bool,
 }
 
 /// 1 s, doubling with every failure up to 60 s. A condemned index is replaced without a pause at first: nothing has to
@@ -87,23 +97,15 @@ impl Core {
         if matches!(self.reviving.try_lock(), Err(TryLockError::WouldBlock)) {
             return;
         }
-        let (done, ended) = mpsc::channel::<()>();
-        let thread = self.maintenance.core().map(|core| {
-            let bring_up = move || {
-                core.revive_now();
-                // Before anybody is told: who waits may hold what an observer wants.
-                drop(done);
-                core.tell_noted();
-            };
-            thread::Builder::new().name("memolith-open".into()).spawn(bring_up)
-        });
-        match thread {
-            // In slices, so that the time for which the whole process was stopped counts as one of them.
-            Some(Ok(_)) => {
-                let waits = || matches!(ended.recv_timeout(SLICE), Err(RecvTimeoutError::Timeout));
-                (0..PATIENCE).take_while(|_| waits()).for_each(drop);
-            }
-            _ => self.revive_now(),
+        let Some(core) = self.maintenance.core() else { return self.revive_now() };
+        let bring_up = move |done| {
+            core.revive_now();
+            // Before anybody is told: who waits may hold what an observer wants.
+            drop(done);
+            core.tell_noted();
+        };
+        if !aside("memolith-open", bring_up) {
+            self.revive_now();
         }
     }
 
@@ -117,16 +119,27 @@ impl Core {
             return;
         }
         self.bury_free_engines();
+        if self.is_waited_for() {
+            return;
+        }
         match lifecycle::start(self) {
-            Ok(true) => self.maintenance.recover(),
+            Ok(true) => self.recover(),
             Ok(false) => {}
             Err(error) => self.rest(&error),
         }
     }
 
-    pub(super) fn run(&self, engine: Engine) {
+    /// Puts an engine into service, unless the store was closed meanwhile.
+    pub(super) fn run(&self, engine: Engine) -> Result<()> {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            drop(slot);
+            bury(engine);
+            return Err(self.closed_error());
+        }
         self.engines.fetch_add(1, Ordering::AcqRel);
-        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Running(Arc::new(engine));
+        *slot = Slot::Running(Arc::new(engine));
+        Ok(())
     }
 
     pub(super) fn is_running(&self, engine: &Arc<Engine>) -> bool {
@@ -147,48 +160,105 @@ impl Core {
     }
 
     /// Takes the engine out of its slot for good.
-    pub(super) fn stop(&self) -> Option<Arc<Engine>> {
+    ///
+    /// # Errors
+    ///
+    /// Why it is out of service, if there was something that it has not made to stay.
+    pub(super) fn stop(&self) -> Result<Option<Arc<Engine>>> {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *slot, Slot::Closed) {
-            Slot::Running(engine) => Some(engine),
-            _ => None,
+            Slot::Running(engine) => Ok(Some(engine)),
+            Slot::Resting(rest) if rest.dirty => Err(rest.error),
+            _ => Ok(None),
         }
     }
 
     /// Takes `engine` out of service for a while, the longer the more often it failed, unless another one runs by now.
     /// Whether it was in service.
-    fn dismiss(&self, engine: &Arc<Engine>, error: &Error, damaged: bool) -> bool {
+    fn dismiss(&self, engine: &Arc<Engine>, error: &Error, fault: Fault) -> bool {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        let (damaged, silent) = (fault == Fault::Damaged, fault == Fault::Silent);
         match &*slot {
             Slot::Running(running) if Arc::ptr_eq(running, engine) => {}
             // That it is damaged besides may be known later than that it was refused something.
             Slot::Resting(rest) if rest.engine.as_ptr() == Arc::as_ptr(engine) => {
-                self.condemned.fetch_or(damaged, Ordering::AcqRel);
+                if damaged {
+                    self.give_up_index();
+                }
                 return false;
             }
             _ => return false,
         }
-        self.condemned.fetch_or(damaged, Ordering::AcqRel);
+        if damaged {
+            self.give_up_index();
+        }
         // Before the slot is given back: a close that follows is to find it.
         lock(&self.leaving).push(Arc::clone(engine));
-        *slot = self.resting(error, Arc::downgrade(engine));
+        let rest = self.resting(error, Arc::downgrade(engine));
+        let silent = silent.then(|| self.clock.stopwatch());
+        *slot = Slot::Resting(Rest { silent, dirty: engine.is_dirty(), ..rest });
         drop(slot);
         self.maintenance.unlink();
         true
     }
 
+    /// The live index must not be opened again, by the next process neither. Under the lock of the slot, so that the manifest
+    /// is not yet that of another one.
+    fn give_up_index(&self) {
+        self.condemned.store(true, Ordering::Release);
+        // One that stays all the same names an index that its own engine calls damaged, which it will again.
+        let _ = self.directory.as_deref().map(Manifest::remove);
+    }
+
     /// Puts off the next attempt to bring an engine up, after one that failed.
     pub(super) fn rest(&self, error: &Error) {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        if !self.is_closed() {
-            *slot = self.resting(error, Weak::new());
+        match &*slot {
+            _ if self.is_closed() => {}
+            // One that did not answer did so after all.
+            Slot::Running(_) => {}
+            _ => *slot = Slot::Resting(self.resting(error, Weak::new())),
         }
     }
 
-    fn resting(&self, error: &Error, engine: Weak<Engine>) -> Slot {
+    fn resting(&self, error: &Error, engine: Weak<Engine>) -> Rest {
         let strikes = self.strikes.fetch_add(1, Ordering::AcqRel);
         let pause = pause(strikes, self.condemned.load(Ordering::Acquire));
-        Slot::Resting(Rest { error: error.clone(), engine, since: self.clock.stopwatch(), pause })
+        let since = self.clock.stopwatch();
+        Rest { error: error.clone(), engine, since, pause, silent: None, dirty: false }
+    }
+
+    /// Whether an engine that does not answer is still waited for. It is given up when that has lasted too long.
+    fn is_waited_for(&self) -> bool {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        let Slot::Resting(rest) = &mut *slot else { return false };
+        let Some(silent) = rest.silent.as_ref().filter(|_| rest.engine.strong_count() > 0) else {
+            return false;
+        };
+        if silent.elapsed() >= LOST {
+            self.give_up_index();
+            return false;
+        }
+        let strikes = self.strikes.fetch_add(1, Ordering::AcqRel);
+        (rest.since, rest.pause) =
+            (self.clock.stopwatch(), pause(strikes, false).min(LOST - silent.elapsed()));
+        true
+    }
+
+    /// An engine that did not answer has done so after all, and all was well: nothing took its place, so nothing is lost.
+    pub(super) fn reinstate(&self, engine: &Arc<Engine>) -> bool {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        let is_waited_for = matches!(
+            &*slot,
+            Slot::Resting(rest) if rest.silent.is_some() && rest.engine.as_ptr() == Arc::as_ptr(engine)
+        );
+        let is_back =
+            is_waited_for && !self.condemned.load(Ordering::Acquire) && engine.health() == Health::Sound;
+        if is_back {
+            *slot = Slot::Running(Arc::clone(engine));
+            lock(&self.leaving).retain(|leaving| !Arc::ptr_eq(leaving, engine));
+        }
+        is_back
     }
 
     /// Drops the engines that are out of service. One that somebody never comes back from is leaked.
@@ -196,16 +266,16 @@ impl Core {
         let leaving = std::mem::take(&mut *lock(&self.leaving));
         for engine in leaving {
             // That it could not write its last is known: that is why it is here.
-            let _ = lifecycle::alone(engine).and_then(Engine::bury);
+            let _ = lifecycle::alone(engine).map(bury);
         }
     }
 
-    /// Those that nobody is in, so that an index can be opened again although the tidying thread is busy.
-    fn bury_free_engines(&self) {
+    /// Those that nobody is in.
+    pub(super) fn bury_free_engines(&self) {
         let leaving = std::mem::take(&mut *lock(&self.leaving));
         for engine in leaving {
             match Arc::try_unwrap(engine) {
-                Ok(engine) => drop(engine.bury()),
+                Ok(engine) => bury(engine),
                 Err(in_use) => lock(&self.leaving).push(in_use),
             }
         }
@@ -216,18 +286,56 @@ impl Core {
     pub(crate) fn minded<T>(&self, engine: &Arc<Engine>, outcome: Result<T>) -> Result<T> {
         outcome.inspect_err(|error| {
             let health = engine.health();
-            if health != Health::Sound {
-                self.dismiss(engine, error, health == Health::Damaged);
+            match health {
+                Health::Sound => {}
+                Health::Refused => drop(self.dismiss(engine, error, Fault::Refused)),
+                Health::Damaged => drop(self.dismiss(engine, error, Fault::Damaged)),
             }
         })
     }
 
-    /// An engine that does not answer is left where it is: leaked, so that nobody waits for it any more.
-    pub(super) fn condemn(&self, engine: Option<&Weak<Engine>>, error: &Error) {
-        if let Some(engine) = engine.and_then(Weak::upgrade)
-            && self.dismiss(&engine, error, true)
-        {
-            std::mem::forget(engine);
+    /// An engine that does not answer is out of service until it does.
+    pub(super) fn suspend(&self, engine: Option<&Weak<Engine>>, error: &Error) {
+        if let Some(engine) = engine.and_then(Weak::upgrade) {
+            self.dismiss(&engine, error, Fault::Silent);
         }
     }
+}
+
+/// Why an engine is taken out of service.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Refused,
+    Damaged,
+    Silent,
+}
+
+/// Drops an engine that failed: sled flushes in its drop, which may hang.
+fn bury(engine: Engine) {
+    let buried = Arc::new(Mutex::new(Some(engine)));
+    let burying = Arc::clone(&buried);
+    let bury = move || lock(&burying).take().map(Engine::bury);
+    let aside = aside("memolith-bury", {
+        let bury = bury.clone();
+        move |done| {
+            let _ = bury();
+            drop::<mpsc::Sender<()>>(done);
+        }
+    });
+    if !aside {
+        let _ = bury();
+    }
+}
+
+/// Runs `work` on a thread of its own and waits for at most 5 s, or until it lets go of what it is given. `false` when there
+/// is no thread to be had: then it did not run.
+fn aside(name: &str, work: impl FnOnce(mpsc::Sender<()>) + Send + 'static) -> bool {
+    let (done, ended) = mpsc::channel();
+    if thread::Builder::new().name(name.into()).spawn(move || work(done)).is_err() {
+        return false;
+    }
+    // In slices, so that the time for which the whole process was stopped counts as one of them.
+    let waits = || matches!(ended.recv_timeout(SLICE), Err(RecvTimeoutError::Timeout));
+    (0..PATIENCE).take_while(|_| waits()).for_each(drop);
+    true
 }

@@ -18,7 +18,7 @@ use crate::{
     store::{
         blob::{self, Draft, Expected, Finished},
         core::Core,
-        engine::Bytes,
+        engine::{Bytes, Engine},
         ledger::{Bounds, GenerationId},
         order::Tally,
         writer::{Entry, Place, Writer},
@@ -78,33 +78,46 @@ impl Shelf {
 
     /// The entry of `digest`, if it is fresh under today's `ttl` and whole.
     pub(crate) fn read(&self, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
-        let Some(mut bytes) = self.record(digest)? else { return self.missing(digest) };
-        // A blob that is gone may have been replaced between the two reads: look once more.
-        for _ in 0..2 {
-            let Some(record) = Record::decode(&bytes) else {
-                return Ok(Found::Damaged(Error::new(Kind::Corrupt, "the record of an entry is damaged")));
-            };
-            if record.lifetime.is_over(self.core.clock.now(), ttl) {
-                return Ok(Found::Missing(Reason::Expired));
-            }
-            let (lifetime, compute_time) = (record.lifetime, record.compute_time);
-            let item = |payload, file| Ok(Found::Item(Item { payload, file, lifetime, compute_time }));
-            match record.body {
-                Body::Inline(_) => {
-                    let range = record.inline_range(bytes.len());
-                    return item(Payload::new(bytes, range), None);
-                }
-                Body::Blob { id, length } => match self.blob(digest, record.sequence, id, length) {
-                    Ok(Some((payload, file))) => return item(payload, Some(file)),
-                    Ok(None) => {}
-                    Err(error) if error.is_corrupt() => return Ok(Found::Damaged(error)),
-                    Err(error) => return Err(error),
-                },
-            }
-            let Some(again) = self.record(digest)? else { return Ok(Found::Missing(Reason::Absent)) };
-            bytes = again;
+        let Some(bytes) = self.record(digest)? else { return self.missing(digest) };
+        if let Some(found) = self.follow(digest, ttl, bytes)? {
+            return Ok(found);
         }
-        Ok(Found::Damaged(Error::new(Kind::Corrupt, "the payload file of an entry is missing")))
+        // A blob that is gone may have been replaced between the two reads.
+        let Some(bytes) = self.record(digest)? else { return Ok(Found::Missing(Reason::Absent)) };
+        if let Some(found) = self.follow(digest, ttl, bytes)? {
+            return Ok(found);
+        }
+        // Who replaces it hides the old blob first, and names the new one a while after: under the writer lock nobody is in
+        // between.
+        let _nobody_writes = self.core.ledger()?;
+        let bytes = self.record_in(&self.core.engine()?, digest)?;
+        let Some(bytes) = bytes else { return Ok(Found::Missing(Reason::Absent)) };
+        let gone = || Found::Damaged(Error::new(Kind::Corrupt, "the payload file of an entry is missing"));
+        Ok(self.follow(digest, ttl, bytes)?.unwrap_or_else(gone))
+    }
+
+    /// What a record leads to. `None` when its payload file is gone.
+    fn follow(&self, digest: &Digest, ttl: Option<Duration>, bytes: Bytes) -> Result<Option<Found>> {
+        let Some(record) = Record::decode(&bytes) else {
+            return Ok(Some(Found::Damaged(Error::new(Kind::Corrupt, "the record of an entry is damaged"))));
+        };
+        if record.lifetime.is_over(self.core.clock.now(), ttl) {
+            return Ok(Some(Found::Missing(Reason::Expired)));
+        }
+        let (lifetime, compute_time) = (record.lifetime, record.compute_time);
+        let item = |payload, file| Ok(Some(Found::Item(Item { payload, file, lifetime, compute_time })));
+        match record.body {
+            Body::Inline(_) => {
+                let range = record.inline_range(bytes.len());
+                item(Payload::new(bytes, range), None)
+            }
+            Body::Blob { id, length } => match self.blob(digest, record.sequence, id, length) {
+                Ok(Some((payload, file))) => item(payload, Some(file)),
+                Ok(None) => Ok(None),
+                Err(error) if error.is_corrupt() => Ok(Some(Found::Damaged(error))),
+                Err(error) => Err(error),
+            },
+        }
     }
 
     /// Whether there is a fresh record. Its payload is not looked at.
@@ -118,9 +131,12 @@ impl Shelf {
         if self.core.directory.is_none() {
             return Ok(None);
         }
-        let engine = self.core.awake()?;
+        self.record_in(&self.core.awake()?, digest)
+    }
+
+    fn record_in(&self, engine: &Arc<Engine>, digest: &Digest) -> Result<Option<Bytes>> {
         let read = engine.tables(self.generation).and_then(|tables| tables.records.get(digest.as_bytes()));
-        self.core.minded(&engine, read)
+        self.core.minded(engine, read)
     }
 
     /// A payload and the file that it lies in. `None` when that is gone.
@@ -149,7 +165,8 @@ impl Shelf {
         let engine = self.core.engine()?;
         for other in others {
             // Under the lock: a generation that is dropped meanwhile would be made again.
-            if engine.tables(other)?.records.get(digest.as_bytes())?.is_some() {
+            let read = engine.tables(other).and_then(|tables| tables.records.get(digest.as_bytes()));
+            if self.core.minded(&engine, read)?.is_some() {
                 return Ok(Found::Missing(Reason::Outdated));
             }
         }

@@ -193,12 +193,13 @@ impl Writer<'_> {
             Finished::Blob(blob) => self.name_blob(blob, place, entry, &row, id),
             Finished::Inline(_) => Ok(()),
         };
-        let entered = named.and_then(|()| tables.records.insert(entry.digest.as_bytes(), &bytes));
-        if entered.is_err() {
+        if named.is_err() {
             // A row that leads nowhere counts, and in time would push out an entry that is there.
             let _ = self.drop_row(tables, place, sequence, size);
         }
-        entered?;
+        named?;
+        // If this fails, whether the record is there nobody knows: then a row too many is better than one too few.
+        tables.records.insert(entry.digest.as_bytes(), &bytes)?;
         if let Some(old) = old {
             self.drop_row(tables, place, old.sequence, record_size(&old, before.as_deref(), place.memo))?;
         }

@@ -106,3 +106,80 @@ fn an_observer_that_takes_its_time_costs_a_flush_and_no_index() {
         drop(closed);
     });
 }
+
+/// As on a disk to which somebody else writes gigabytes.
+#[test]
+#[ignore = "waits for a deadline of 5 s"]
+fn a_flush_that_is_slow_costs_no_index_and_nothing_in_it() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.options().memory(0).open(bench.path()).unwrap();
+        let memo = plain(&store, "numbers");
+        memo.insert("kept", &1).unwrap();
+        bench.faults.plant(Operation::Flush, Fault::Hang);
+        assert!(memo.insert("slow", &2).unwrap_err().to_string().contains("did not answer in time"));
+        for _ in 0..5 {
+            // It rests, and is tried again, and still does not answer.
+            assert!(memo.insert("meanwhile", &3).is_err());
+            bench.clock.advance(5 * SECOND);
+        }
+        bench.faults.heal();
+        while memo.insert("after", &4).is_err() {
+            thread::yield_now();
+        }
+        for (key, value) in [("kept", 1), ("slow", 2), ("after", 4)] {
+            hit!(memo, key => value);
+        }
+        assert!(!bench.path().join("index-2").exists());
+        drop((memo, store));
+        let store = bench.store();
+        hit!(plain(&store, "numbers"), "kept" => 1);
+        assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+    });
+}
+
+#[test]
+#[ignore = "waits for a deadline of 5 s"]
+fn an_index_whose_engine_never_answers_is_given_up_after_a_minute() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let memo = plain(&store, "numbers");
+        memo.insert("lost", &1).unwrap();
+        bench.faults.plant(Operation::Flush, Fault::Hang);
+        assert!(memo.insert("one", &1).is_err());
+        bench.clock.advance(61 * SECOND);
+        miss!(memo, "new" => 2);
+        hit!(memo, "new" => 2);
+        assert!(bench.path().join("index-2").exists());
+        bench.faults.heal();
+        while memo.insert("two", &2).is_err() {
+            thread::yield_now();
+        }
+        drop((memo, store));
+        let store = bench.store();
+        hit!(plain(&store, "numbers"), "two" => 2);
+        miss!(plain(&store, "numbers"), "lost" => 1);
+    });
+}
+
+/// Nobody has waited for that flush: the close is the first to notice.
+#[test]
+#[ignore = "waits for a deadline of 5 s"]
+fn a_close_that_finds_its_worker_in_a_hanging_flush_lets_go_of_the_directory() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let memo = plain(&store, "numbers");
+        memo.insert("kept", &1).unwrap();
+        bench.faults.plant(Operation::Flush, Fault::Hang);
+        miss!(memo, "one" => 1);
+        bench.faults.await_hang();
+        let error = store.close().unwrap_err();
+        assert!(error.to_string().contains("did not answer in time"), "{error}");
+        drop((memo, store));
+        bench.faults.heal();
+        let store = bench.store();
+        hit!(plain(&store, "numbers"), "kept" => 1);
+    });
+}

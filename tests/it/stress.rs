@@ -40,17 +40,18 @@ fn place(memo: usize, key: usize) -> usize {
 /// Of the third memo each value has a file of its own.
 fn value(memo: usize, key: usize, tick: u64) -> Value {
     let mut value = vec![tick, place(memo, key) as u64];
-    value.resize(if memo == 2 { 900 } else { 3 }, 7);
+    // 10 bytes each, as postcard writes them.
+    value.resize(if memo == 2 { 900 } else { 3 }, u64::MAX);
     value
 }
 
-/// One memo with everything as it comes, one without memory, one with large values, one as `last` says.
+/// One memo with everything as it comes, one without memory, one with large values on disk, one as `last` says.
 fn memos(
     store: &Store,
     last: impl FnOnce(MemoBuilder<usize, Value>) -> MemoBuilder<usize, Value>,
 ) -> [Memo<usize, Value>; MEMOS] {
     let builder = |number: usize| Memo::builder(format!("memo {number}"));
-    [builder(0), builder(1).memory(0), builder(2), last(builder(3))].map(|memo| memo.open(store).unwrap())
+    [builder(0), builder(1).memory(0), builder(2).memory(0), last(builder(3))].map(|memo| memo.open(store).unwrap())
 }
 
 /// Everything at once: what each call is answered with is held against the history.
