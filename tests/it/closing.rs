@@ -7,8 +7,12 @@ use std::{
     thread,
 };
 
-use crate::{history::Dice, vocabulary::*};
-use memolith::{Memo, Store};
+use memolith::{
+    Memo, Store,
+    testing::{Fault, Operation},
+};
+
+use crate::{history::Dice, threads::watched, vocabulary::*};
 
 #[test]
 fn handles_dropped_and_opened_at_once_lose_nothing() {
@@ -218,4 +222,23 @@ fn two_temporary_stores_are_two() {
     assert_ne!(one.path(), other.path());
     miss!(plain(&one, "numbers"), "one" => 1);
     miss!(plain(&other, "numbers"), "one" => 2);
+}
+
+/// What was quick to compute is flushed a moment later, and here that is refused.
+#[test]
+fn a_close_says_that_what_was_written_last_is_lost() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        bench.faults.plant(Operation::Flush, Fault::NoSpace);
+        miss!(plain(&store, "numbers"), "one" => 1);
+        while store.last_failure().is_none() {
+            thread::yield_now();
+        }
+        assert!(store.close().unwrap_err().is_io());
+        bench.faults.heal();
+        drop(store);
+        let memo = plain(&bench.store(), "numbers");
+        assert_eq!(memo.get_or_insert_with("one", || 1), 1);
+    });
 }

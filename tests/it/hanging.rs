@@ -6,12 +6,13 @@ use std::{
 };
 
 use memolith::{
+    Memo,
     observe::Event,
     testing::{Fault, Operation},
 };
 
 use crate::{
-    threads::{Caller, watched},
+    threads::{Caller, until_still, watched},
     vocabulary::*,
 };
 
@@ -181,5 +182,32 @@ fn a_close_that_finds_its_worker_in_a_hanging_flush_lets_go_of_the_directory() {
         bench.faults.heal();
         let store = bench.store();
         hit!(plain(&store, "numbers"), "kept" => 1);
+    });
+}
+
+/// Who replaces a payload file hides the old one before the new one has its name. In between there is a value all the same.
+#[test]
+fn a_reader_that_comes_while_a_large_value_is_replaced_finds_the_new_one() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.options().memory(0).open(bench.path()).unwrap();
+        let memo: Memo<str, Vec<u8>> = Memo::builder("pictures").open(&store).unwrap();
+        memo.insert("one", &large(1)).unwrap();
+        bench.faults.plant(Operation::Write, Fault::Hang);
+        let writer = Caller::start({
+            let memo = memo.clone();
+            move || memo.insert("one", &large(2)).unwrap()
+        });
+        bench.faults.await_hang();
+        let reader = Caller::start({
+            let memo = memo.clone();
+            move || memo.get("one").unwrap()
+        });
+        until_still(&reader);
+        bench.faults.heal();
+        writer.join();
+        assert_eq!(reader.join(), Some(large(2)));
+        assert_eq!(memo.stats().misses.total(), 0);
+        assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
     });
 }

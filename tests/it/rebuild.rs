@@ -1,10 +1,17 @@
 //! A lost index is filled from the heads of the payload files: what was costly is there, what was taken away is not.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Mutex, thread};
 
-use memolith::Memo;
+use memolith::{
+    Memo,
+    observe::Event,
+    testing::{Fault, Operation},
+};
 
-use crate::vocabulary::*;
+use crate::{
+    threads::{gate, watched},
+    vocabulary::*,
+};
 
 /// Does something to a closed store.
 type Loss = fn(&Path);
@@ -79,6 +86,56 @@ fn what_has_a_file_of_its_own_survives_the_loss_of_an_index_that_was_not_closed(
     hit!(memo, "kept" => large(1));
     assert_eq!(memo.get("removed").unwrap(), None);
     assert_eq!(store.sweep().unwrap().orphaned, 0);
+}
+
+/// What a crash left between a file's name and its record is of no harm until the index is lost. Whoever looks for such files
+/// may be cut short by a close: the next open goes on.
+#[test]
+fn what_a_crash_left_is_looked_for_until_it_was_found() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let memo = pictures(&store);
+        memo.insert("one", &large(1)).unwrap();
+        memo.insert("two", &large(2)).unwrap();
+        let left = Bench::new();
+        copy(&bench.path(), &left.path());
+        let folder = fs::read_dir(left.path().join("blobs")).unwrap().flatten().next().unwrap().path();
+        let named = fs::read_dir(&folder).unwrap().flatten().next().unwrap().path();
+        // Of the same key, as if its record had not been written any more.
+        let orphan = folder.join("0123456789abcdef0123456789abcdef");
+        fs::copy(&named, &orphan).unwrap();
+        let manifest = || fs::read_to_string(left.path().join("MANIFEST")).unwrap();
+
+        // The bound has it evict when it has counted, and the observer keeps it there until the store is closed.
+        let (there, keeper) = gate();
+        let there = Mutex::new(Some(there));
+        let keeps = move |event: &Event<'_>| {
+            if let Event::Evicted { .. } = event
+                && let Some(there) = there.lock().unwrap().take()
+            {
+                there.pass();
+            }
+        };
+        let bound = large(1).len() as u64 * 3 / 2;
+        let store = left.options().max_bytes(bound).observer(keeps).open(left.path()).unwrap();
+        keeper.reached();
+        store.close().unwrap();
+        keeper.release();
+        assert!(manifest().contains("closed\n") && manifest().contains("unrecovered\n"), "{}", manifest());
+        assert!(orphan.exists());
+
+        let store = left.store();
+        while orphan.exists() {
+            thread::yield_now();
+        }
+        // The tidying thread says that it is done after it has moved the file.
+        while manifest().contains("unrecovered") {
+            left.store().close().unwrap();
+        }
+        drop(store);
+        assert!(manifest().contains("closed\n"));
+    });
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -159,4 +216,22 @@ fn a_copy_of_a_payload_file_in_another_folder_is_not_taken_for_one() {
     let store = bench.store();
     hit!(pictures(&store), "kept" => large(1));
     assert_eq!(pictures(&store).len(), 1);
+}
+
+/// Nobody had begun another one when the program ended.
+#[test]
+fn an_index_that_its_engine_calls_damaged_is_not_opened_again() {
+    let bench = Bench::new();
+    let store = bench.options().memory(0).open(bench.path()).unwrap();
+    let memo = pictures(&store);
+    memo.insert("kept", &large(1)).unwrap();
+    plain(&store, "numbers").insert("small", &1).unwrap();
+    bench.faults.plant(Operation::Read, Fault::Corrupt);
+    assert!(memo.get("kept").unwrap_err().is_corrupt());
+    drop((memo, store));
+    bench.faults.heal();
+    let store = bench.store();
+    hit!(pictures(&store), "kept" => large(1));
+    miss!(plain(&store, "numbers"), "small" => 1);
+    assert!(bench.path().join("index-2").is_dir());
 }

@@ -51,7 +51,8 @@ fn memos(
     last: impl FnOnce(MemoBuilder<usize, Value>) -> MemoBuilder<usize, Value>,
 ) -> [Memo<usize, Value>; MEMOS] {
     let builder = |number: usize| Memo::builder(format!("memo {number}"));
-    [builder(0), builder(1).memory(0), builder(2).memory(0), last(builder(3))].map(|memo| memo.open(store).unwrap())
+    [builder(0), builder(1).memory(0), builder(2).memory(0), last(builder(3))]
+        .map(|memo| memo.open(store).unwrap())
 }
 
 /// Everything at once: what each call is answered with is held against the history.
