@@ -24,6 +24,10 @@ soak:
 fuzz:
     .ci/run fuzz
 
+# What holds unsafe code or threads, under miri (needs a nightly toolchain with it).
+miri:
+    .ci/run miri
+
 # Both sides of every comparison, in one run.
 bench:
     .ci/run bench

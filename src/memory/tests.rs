@@ -174,10 +174,15 @@ fn a_claim_is_looked_at_under_the_lock_of_the_shard() {
     assert!(memory.shard(&key).try_lock().is_ok());
 }
 
+/// miri takes a thousand times as long.
+fn rounds(many: u32) -> u32 {
+    if cfg!(miri) { many.min(40) } else { many }
+}
+
 #[test]
 fn whoever_revokes_and_then_removes_wins_every_race() {
     let memory = room_for(100);
-    for round in 0..1_000_u32 {
+    for round in 0..rounds(1_000) {
         let key = digest((round % 64) as u8);
         let revoked = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -210,7 +215,7 @@ fn clearing_an_owner_leaves_the_others_and_clearing_all_leaves_nothing() {
 fn churn_of_one_key_leaves_nothing_behind() {
     let memory = room_for(4);
     let value = held(1_u32, SIZE);
-    for round in 0..1_000_000_u32 {
+    for round in 0..rounds(1_000_000) {
         let cap = Some(2 * CHARGE);
         assert!(matches!(memory.admit(1, &digest(1), &value, cap, || true), Admission::Kept(_)));
         if round % 3 != 0 {
@@ -242,7 +247,7 @@ impl Drop for Caller {
 fn a_value_may_call_back_as_it_is_dropped() {
     let memory = Arc::new(room_for(8));
     let caller = || Caller(Arc::downgrade(&memory));
-    for key in 0..100 {
+    for key in 0..if cfg!(miri) { 10 } else { 100 } {
         drop(keep(&memory, 1, key, caller(), Some(4 * CHARGE)));
     }
     drop(keep(&memory, 1, 99, caller(), Some(4 * CHARGE)));
@@ -263,7 +268,7 @@ fn threads_that_admit_and_remove_at_once_leave_the_books_in_order() {
             let memory = &memory;
             let cap = (owner % 2 == 0).then_some(6 * CHARGE);
             scope.spawn(move || {
-                for round in 0..5_000_u32 {
+                for round in 0..rounds(5_000) {
                     let key = (round * 7 % 61) as u8;
                     drop(keep(memory, owner, key, round, cap));
                     got(memory, (owner + 1) % 4, key);
