@@ -400,11 +400,13 @@ impl<'a> Copy<'a> {
 
     /// From MANIFEST on the copy is the index, also for the next engine if this one fails just now.
     fn swap(&mut self, from: &Arc<Engine>) -> Result<bool> {
-        if let Some(directory) = &self.core.directory {
+        let directory = self.core.directory.as_deref().unwrap_or(Path::new(""));
+        self.core.in_charge(|| {
             Manifest::open(self.number).write(directory)?;
-        }
+            self.core.index.store(self.number, Ordering::Release);
+            Ok(())
+        })?;
         self.named = true;
-        self.core.index.store(self.number, Ordering::Release);
         Ok(self.core.relieve(from, &self.to))
     }
 

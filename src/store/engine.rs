@@ -135,9 +135,12 @@ impl Engine {
     pub(crate) fn drop_tables(&self, generation: GenerationId) -> Result<()> {
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
         lock(&self.dropped).extend(shelves.remove(&generation));
-        table_names(generation)
-            .iter()
-            .try_for_each(|name| self.pulse.change(Operation::Remove, || self.db.drop_tree(name)).map(drop))
+        table_names(generation).iter().try_for_each(|name| {
+            self.pulse.change(Operation::Remove, || self.db.drop_tree(name)).map(drop)
+        })?;
+        drop(shelves);
+        self.forget_dropped();
+        Ok(())
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -165,12 +168,12 @@ impl Engine {
                     .failed(Error::new(Kind::Engine, "the index was deleted while it was in use")));
             }
             self.pulse.flushed.fetch_max(covered, Ordering::AcqRel);
-            self.forget_dropped();
         }
         Ok(())
     }
 
-    /// Lets go of the tables that nobody reads any more.
+    /// Lets go of the tables that nobody reads any more. Where nobody writes: sled flushes in a drop until there is nothing
+    /// to flush.
     fn forget_dropped(&self) {
         let dropped = std::mem::take(&mut *lock(&self.dropped));
         let (free, in_use): (Vec<_>, _) =

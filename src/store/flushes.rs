@@ -1,6 +1,6 @@
 //! Who waits for a flush holds a ticket. One flush answers every ticket that was drawn before it began.
 
-use std::{ops::RangeInclusive, sync::Weak};
+use std::{ops::RangeInclusive, sync::Weak, thread::ThreadId};
 
 use crate::{
     error::{Error, Result},
@@ -14,8 +14,8 @@ pub(super) struct Flushes {
     /// Which tickets were answered with a failure; kept until nobody waits.
     failed: Vec<(RangeInclusive<u64>, Error)>,
     waiting: usize,
-    /// The engine that the worker is in just now.
-    pub(super) engine: Option<Weak<Engine>>,
+    /// The engine that a worker is in just now.
+    pub(super) engine: Option<(ThreadId, Weak<Engine>)>,
 }
 
 impl Flushes {

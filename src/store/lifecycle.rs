@@ -138,6 +138,10 @@ pub(super) fn start(core: &Core) -> Result<bool> {
 /// The directory may have been deleted under us: then it is made anew, unless somebody else was quicker.
 fn hold(core: &Core, directory: &Path) -> Result<()> {
     let mut held = lock(&core.lock_file);
+    // It may be late: the directory may be another's by now.
+    if core.is_closed() {
+        return Err(core.closed_error());
+    }
     if !held.as_ref().is_some_and(|file| manifest::is_locked_by(file, directory)) {
         blob::make_folder(directory)?;
         *held = Some(manifest::lock(directory, Duration::ZERO)?);
@@ -184,7 +188,10 @@ pub(super) fn close_to_others(folder: &Path) {
 /// Takes the store out of service for good and leaves its files so that the next open is quick and sure of them. Runs
 /// once, on the maintenance thread. Whether there was an engine in service, whose last writes were made to stay.
 pub(super) fn shut(core: &Core) -> Result<bool> {
+    core.unname_condemned();
     core.mark_closed();
+    // Who is in charge at this moment comes to his end, and nobody is after him.
+    drop(lock(&core.lock_file));
     // Lost with an engine that does not work, and of no use then.
     if let Ok(mut writer) = core.writer() {
         let _ = writer.touch_all();
@@ -284,7 +291,9 @@ pub(super) fn alone(engine: Arc<Engine>) -> Result<Engine> {
         }
     });
     alone.ok_or_else(|| {
-        shared.map(let_go_one_day);
+        if let Some(engine) = shared {
+            let_go_one_day(engine);
+        }
         let message =
             "an operation of the storage engine did not end in 5 s: the store was left as after a crash";
         Error::new(Kind::Engine, message)

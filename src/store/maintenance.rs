@@ -180,7 +180,7 @@ impl Maintenance {
                 // Whoever else waits for it waits no longer.
                 let last = orders.flushes.asked;
                 orders.flushes.answer(last, Some(&error));
-                let hangs = orders.flushes.engine.take();
+                let hangs = orders.flushes.engine.take().map(|(_, engine)| engine);
                 let outcome = orders.flushes.outcome(ticket);
                 drop(orders);
                 self.answered.notify_all();
@@ -232,7 +232,7 @@ impl Maintenance {
             left -= u128::from(waited.1.timed_out());
             silent = if flushing { silent + u32::from(waited.1.timed_out()) } else { 0 };
             if silent == PATIENCE
-                && let Some(hangs) = orders.flushes.engine.take()
+                && let Some((_, hangs)) = orders.flushes.engine.take()
             {
                 drop(orders);
                 // Nobody waited for that flush, so nobody has given up on it: the close would never begin.
@@ -307,6 +307,7 @@ impl Maintenance {
             let compacts = std::mem::take(&mut orders.compact);
             drop(orders);
             core.bury_free_engines();
+            core.unname_condemned();
             if unlink {
                 core.unlink_rubbish();
             }
@@ -365,16 +366,15 @@ impl Maintenance {
     /// So that whoever waits in vain knows which engine hangs, and that it is the engine.
     fn flush_watched(&self, core: &Core) -> Result<()> {
         let engine = core.engine()?;
-        lock(&self.orders).flushes.engine = Some(Arc::downgrade(&engine));
+        let this = thread::current().id();
+        lock(&self.orders).flushes.engine = Some((this, Arc::downgrade(&engine)));
         let flushed = core.flush_engine_now(&engine);
         if flushed.is_ok() && core.reinstate(&engine) {
             // What was written after that flush began has found nobody to flush it.
             self.stir();
         }
         let mut orders = lock(&self.orders);
-        if orders.is_by_this_thread() {
-            orders.flushes.engine = None;
-        }
+        orders.flushes.engine.take_if(|(by, _)| *by == this);
         flushed
     }
 }

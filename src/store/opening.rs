@@ -72,17 +72,24 @@ impl State {
     pub(super) fn open(&self, core: &Core, directory: &Path) -> Result<bool> {
         if self.fresh {
             // Until the index is filled there is none: a crash in between has it filled anew.
-            Manifest::remove(directory)?;
+            core.in_charge(|| Manifest::remove(directory))?;
         } else {
-            Manifest::open(self.index).write(directory)?;
+            core.in_charge(|| Manifest::open(self.index).write(directory))?;
         }
         let folder = directory.join(index_name(self.index));
         blob::make_folder(&folder)?;
         let opened =
             Engine::open(&folder, &core.faults).and_then(|engine| self.take_up(core, directory, engine));
         if opened.is_err() && self.fresh {
-            // Nobody names it, and the next attempt takes another number.
-            let _ = fs::remove_dir_all(&folder);
+            // Nobody names it, unless it came to its end too late, and the next attempt takes another number.
+            let _ = core.in_charge(|| {
+                let is_named =
+                    matches!(Manifest::read(directory)?, Found::Whole(named) if named.index == self.index);
+                if !is_named {
+                    let _ = fs::remove_dir_all(&folder);
+                }
+                Ok(())
+            });
         }
         opened
     }
@@ -119,7 +126,7 @@ impl State {
         if self.fresh {
             rebuild(core, engine, &mut loaded)?;
             engine.flush()?;
-            Manifest::open(self.index).write(directory)?;
+            core.in_charge(|| Manifest::open(self.index).write(directory))?;
         }
         Ok(loaded)
     }

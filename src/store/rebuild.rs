@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -48,14 +49,25 @@ pub(super) fn rebuild(core: &Core, engine: &Engine, ledger: &mut Ledger) -> Resu
     Ok(())
 }
 
-/// The head of a blob; none of one that is damaged or gone. What the operating system refuses may be readable later, and
-/// must not be passed over: whoever looks through the blobs next would take it for one that nobody knows.
+/// The head of a blob; none of one that is damaged, gone, or not for us to read. What may be read a moment later must not be
+/// passed over: whoever looks through the blobs next would take it for one that nobody knows.
 fn head(path: &Path) -> Result<Option<Head>> {
     match Head::read(path) {
         Ok(head) => Ok(Some(head)),
-        Err(error) if error.is_corrupt() || matches!(path.try_exists(), Ok(false)) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => {
+            let cause = error.source().and_then(|cause| cause.downcast_ref());
+            if cause.is_some_and(is_for_want_of_means) { Err(error) } else { Ok(None) }
+        }
     }
+}
+
+/// Whether the system would not have refused this at another time: for want of memory, or of descriptors.
+fn is_for_want_of_means(cause: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    cause.kind() == io::ErrorKind::OutOfMemory
+        || cfg!(unix) && matches!(cause.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE))
 }
 
 fn newest(core: &Core) -> Result<Vec<Candidate>> {
@@ -75,28 +87,26 @@ fn newest(core: &Core) -> Result<Vec<Candidate>> {
 
 /// Every payload file of the store with its id.
 pub(super) fn blobs(core: &Core) -> Result<impl Iterator<Item = Result<(PathBuf, BlobId)>>> {
-    let blobs = core.path("blobs").map(|blobs| files(&blobs)).transpose()?.into_iter().flatten();
+    let mut folders = core.path("blobs").map_or_else(|| Ok(Vec::new()), |blobs| files(&blobs))?;
     // Not through a symbolic link.
-    let folders = blobs.filter(|folder| {
-        fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()) && blob::is_ours(folder)
+    folders.retain(|folder| {
+        blob::is_ours(folder) && fs::symlink_metadata(folder).map_or(true, |found| found.is_dir())
     });
-    let folders: Vec<PathBuf> = folders.collect();
-    Ok(folders.into_iter().flat_map(|folder| {
-        let (files, refused) = match files(&folder) {
-            Ok(files) => (Some(files), None),
-            Err(error) => (None, Some(Err(error))),
-        };
-        let named = files.into_iter().flatten().filter_map(|file| Some(Ok((id_of(&file)?, file))));
-        named.map(|named: Result<_>| named.map(|(id, file)| (file, id))).chain(refused)
-    }))
+    let blobs = |folder: PathBuf| match files(&folder) {
+        Ok(files) => files.into_iter().filter_map(|file| Some(Ok((id_of(&file)?, file)))).collect::<Vec<_>>(),
+        Err(error) => vec![Err(error)],
+    };
+    let found = folders.into_iter().flat_map(blobs);
+    Ok(found.map(|found| found.map(|(id, file)| (file, id))))
 }
 
-/// What is in a folder; nothing when it is not there.
-fn files(folder: &Path) -> Result<impl Iterator<Item = PathBuf> + use<>> {
-    match fs::read_dir(folder) {
-        Ok(files) => Ok(Some(files.flatten().map(|file| file.path())).into_iter().flatten()),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
-        Err(cause) => Err(Error::io(folder.display(), cause)),
+/// What is in a folder; nothing when it is not there, or not for us to read.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files =
+        fs::read_dir(folder).and_then(|files| files.map(|file| file.map(|file| file.path())).collect());
+    match files {
+        Err(cause) if is_for_want_of_means(&cause) => Err(Error::io(folder.display(), cause)),
+        files => Ok(files.unwrap_or_default()),
     }
 }
 

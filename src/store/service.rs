@@ -16,13 +16,13 @@ use std::{
 
 use crate::{
     clock::Stopwatch,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     store::{
         core::Core,
         engine::{Engine, Health},
         lifecycle,
         maintenance::{PATIENCE, SLICE},
-        manifest::Manifest,
+        manifest::{self, Manifest},
     },
     sync::lock,
 };
@@ -49,10 +49,17 @@ pub(super) struct Rest {
     engine: Weak<Engine>,
     since: Stopwatch,
     pause: Duration,
-    /// Since when it does not answer.
-    silent: Option<Stopwatch>,
+    /// For how long it has not answered, if that is why. The time for which the whole process was stopped hardly counts.
+    silent: Option<Duration>,
     /// Whether it was given things to write that it has not made to stay.
     dirty: bool,
+}
+
+impl Rest {
+    /// Nothing that is told of its engine is of interest any more, and nothing in it is lost.
+    fn forget(&mut self) {
+        (self.engine, self.silent, self.dirty) = (Weak::new(), None, false);
+    }
 }
 
 /// 1 s, doubling with every failure up to 60 s. A condemned index is replaced without a pause at first: nothing has to
@@ -152,11 +159,16 @@ impl Core {
     pub(super) fn relieve(&self, engine: &Arc<Engine>, by: &Arc<Engine>) -> bool {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         self.condemned.store(false, Ordering::Release);
-        let is_running = matches!(&*slot, Slot::Running(running) if Arc::ptr_eq(running, engine));
-        if is_running {
-            *slot = Slot::Running(Arc::clone(by));
+        match &mut *slot {
+            Slot::Running(running) if Arc::ptr_eq(running, engine) => {
+                *running = Arc::clone(by);
+                return true;
+            }
+            // It was taken out of service meanwhile. What it held is in the copy, which is opened when the rest is over.
+            Slot::Resting(rest) if rest.engine.as_ptr() == Arc::as_ptr(engine) => rest.forget(),
+            _ => {}
         }
-        is_running
+        false
     }
 
     /// Takes the engine out of its slot for good.
@@ -182,32 +194,48 @@ impl Core {
             Slot::Running(running) if Arc::ptr_eq(running, engine) => {}
             // That it is damaged besides may be known later than that it was refused something.
             Slot::Resting(rest) if rest.engine.as_ptr() == Arc::as_ptr(engine) => {
-                if damaged {
-                    self.give_up_index();
-                }
+                self.condemned.fetch_or(damaged, Ordering::AcqRel);
                 return false;
             }
             _ => return false,
         }
-        if damaged {
-            self.give_up_index();
-        }
+        self.condemned.fetch_or(damaged, Ordering::AcqRel);
         // Before the slot is given back: a close that follows is to find it.
-        lock(&self.leaving).push(Arc::clone(engine));
+        let mut leaving = lock(&self.leaving);
+        if !leaving.iter().any(|leaving| Arc::ptr_eq(leaving, engine)) {
+            leaving.push(Arc::clone(engine));
+        }
+        drop(leaving);
         let rest = self.resting(error, Arc::downgrade(engine));
-        let silent = silent.then(|| self.clock.stopwatch());
+        let silent = silent.then_some(Duration::ZERO);
         *slot = Slot::Resting(Rest { silent, dirty: engine.is_dirty(), ..rest });
         drop(slot);
         self.maintenance.unlink();
         true
     }
 
-    /// The live index must not be opened again, by the next process neither. Under the lock of the slot, so that the manifest
-    /// is not yet that of another one.
-    fn give_up_index(&self) {
-        self.condemned.store(true, Ordering::Release);
-        // One that stays all the same names an index that its own engine calls damaged, which it will again.
-        let _ = self.directory.as_deref().map(Manifest::remove);
+    /// The live index must not be opened by the next process either, if it is condemned. Not while another one is brought
+    /// up: that takes care of it, and may have named a good one already.
+    pub(super) fn unname_condemned(&self) {
+        let Ok(_nobody_else) = self.reviving.try_lock() else { return };
+        if let Some(directory) = self.directory.as_deref().filter(|_| self.condemned.load(Ordering::Acquire))
+        {
+            // One that stays all the same names an index that its own engine calls damaged, which it will again.
+            let _ = self.in_charge(|| Manifest::remove(directory));
+        }
+    }
+
+    /// Changes what says which index is the store's: only while the directory is ours, and never once it was closed. A copy, or
+    /// an engine that is brought up, may be late.
+    pub(super) fn in_charge<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
+        let held = lock(&self.lock_file);
+        let (Some(file), Some(directory), false) = (&*held, &self.directory, self.is_closed()) else {
+            return Err(self.closed_error());
+        };
+        if !manifest::is_locked_by(file, directory) {
+            return Err(Error::new(Kind::Io, "the directory of the store is not there any more"));
+        }
+        change()
     }
 
     /// Puts off the next attempt to bring an engine up, after one that failed.
@@ -217,7 +245,11 @@ impl Core {
             _ if self.is_closed() => {}
             // One that did not answer did so after all.
             Slot::Running(_) => {}
-            _ => *slot = Slot::Resting(self.resting(error, Weak::new())),
+            Slot::Resting(Rest { dirty, .. }) => {
+                let dirty = *dirty;
+                *slot = Slot::Resting(Rest { dirty, ..self.resting(error, Weak::new()) });
+            }
+            Slot::Closed => *slot = Slot::Resting(self.resting(error, Weak::new())),
         }
     }
 
@@ -228,21 +260,24 @@ impl Core {
         Rest { error: error.clone(), engine, since, pause, silent: None, dirty: false }
     }
 
-    /// Whether an engine that does not answer is still waited for. It is given up when that has lasted too long.
+    /// Whether an engine that does not answer is still waited for. It is given up when that has lasted too long. From then on,
+    /// as when another one is to take its place, nothing that is told of it is of interest.
     fn is_waited_for(&self) -> bool {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         let Slot::Resting(rest) = &mut *slot else { return false };
-        let Some(silent) = rest.silent.as_ref().filter(|_| rest.engine.strong_count() > 0) else {
-            return false;
-        };
-        if silent.elapsed() >= LOST {
-            self.give_up_index();
-            return false;
+        if let Some(silent) = rest.silent.filter(|_| rest.engine.strong_count() > 0) {
+            // Somebody looks when the pause is over, or a while after: nobody asked, or the process was stopped.
+            let silent = silent + rest.since.elapsed().min(rest.pause + FIRST_REST);
+            if silent < LOST {
+                let strikes = self.strikes.fetch_add(1, Ordering::AcqRel);
+                rest.silent = Some(silent);
+                (rest.since, rest.pause) = (self.clock.stopwatch(), pause(strikes, false));
+                return true;
+            }
+            self.condemned.store(true, Ordering::Release);
         }
-        let strikes = self.strikes.fetch_add(1, Ordering::AcqRel);
-        (rest.since, rest.pause) =
-            (self.clock.stopwatch(), pause(strikes, false).min(LOST - silent.elapsed()));
-        true
+        rest.engine = Weak::new();
+        false
     }
 
     /// An engine that did not answer has done so after all, and all was well: nothing took its place, so nothing is lost.
@@ -272,13 +307,16 @@ impl Core {
 
     /// Those that nobody is in.
     pub(super) fn bury_free_engines(&self) {
-        let leaving = std::mem::take(&mut *lock(&self.leaving));
-        for engine in leaving {
+        let mut free = Vec::new();
+        let mut leaving = lock(&self.leaving);
+        for engine in std::mem::take(&mut *leaving) {
             match Arc::try_unwrap(engine) {
-                Ok(engine) => bury(engine),
-                Err(in_use) => lock(&self.leaving).push(in_use),
+                Ok(engine) => free.push(engine),
+                Err(in_use) => leaving.push(in_use),
             }
         }
+        drop(leaving);
+        free.into_iter().for_each(bury);
     }
 
     /// Passes on the outcome of calls to `engine`. When one failed, its health decides what becomes of it: after a
