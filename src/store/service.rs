@@ -186,8 +186,7 @@ impl Core {
     }
 
     /// Takes `engine` out of service for a while, the longer the more often it failed, unless another one runs by now.
-    /// Whether it was in service.
-    fn dismiss(&self, engine: &Arc<Engine>, error: &Error, fault: Fault) -> bool {
+    fn dismiss(&self, engine: &Arc<Engine>, error: &Error, fault: Fault) {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         let (damaged, silent) = (fault == Fault::Damaged, fault == Fault::Silent);
         match &*slot {
@@ -195,9 +194,9 @@ impl Core {
             // That it is damaged besides may be known later than that it was refused something.
             Slot::Resting(rest) if rest.engine.as_ptr() == Arc::as_ptr(engine) => {
                 self.condemned.fetch_or(damaged, Ordering::AcqRel);
-                return false;
+                return;
             }
-            _ => return false,
+            _ => return,
         }
         self.condemned.fetch_or(damaged, Ordering::AcqRel);
         // Before the slot is given back: a close that follows is to find it.
@@ -211,7 +210,6 @@ impl Core {
         *slot = Slot::Resting(Rest { silent, dirty: engine.is_dirty(), ..rest });
         drop(slot);
         self.maintenance.unlink();
-        true
     }
 
     /// The live index must not be opened by the next process either, if it is condemned. Not while another one is brought
@@ -296,7 +294,7 @@ impl Core {
         is_back
     }
 
-    /// Drops the engines that are out of service. One that somebody never comes back from is leaked.
+    /// Drops the engines that are out of service, each once nobody is in it: those that somebody is in for over 5 s later.
     pub(super) fn bury_engines(&self) {
         let leaving = std::mem::take(&mut *lock(&self.leaving));
         for engine in leaving {
@@ -326,8 +324,8 @@ impl Core {
             let health = engine.health();
             match health {
                 Health::Sound => {}
-                Health::Refused => drop(self.dismiss(engine, error, Fault::Refused)),
-                Health::Damaged => drop(self.dismiss(engine, error, Fault::Damaged)),
+                Health::Refused => self.dismiss(engine, error, Fault::Refused),
+                Health::Damaged => self.dismiss(engine, error, Fault::Damaged),
             }
         })
     }
@@ -350,18 +348,11 @@ enum Fault {
 
 /// Drops an engine that failed: sled flushes in its drop, which may hang.
 fn bury(engine: Engine) {
-    let buried = Arc::new(Mutex::new(Some(engine)));
-    let burying = Arc::clone(&buried);
-    let bury = move || lock(&burying).take().map(Engine::bury);
-    let aside = aside("memolith-bury", {
-        let bury = bury.clone();
-        move |done| {
-            let _ = bury();
-            drop::<mpsc::Sender<()>>(done);
-        }
-    });
-    if !aside {
-        let _ = bury();
+    let engine = Arc::new(Mutex::new(Some(engine)));
+    let bury = |engine: &Mutex<Option<Engine>>| drop(lock(engine).take().map(Engine::bury));
+    let given = Arc::clone(&engine);
+    if !aside("memolith-bury", move |_done| bury(&given)) {
+        bury(&engine);
     }
 }
 
