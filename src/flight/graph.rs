@@ -12,8 +12,8 @@ use super::{
 };
 
 /// Who calls: a thread, or whatever else waits for one seat at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Caller(pub(super) u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Caller(pub(super) u64);
 
 /// Waiters to wake after the unlock.
 #[must_use]

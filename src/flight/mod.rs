@@ -32,6 +32,8 @@ mod tests;
 use std::time::Duration;
 
 pub(crate) use self::{
+    graph::Caller,
+    park::caller,
     seat::{Seat, fresh_owner},
     verdict::{Outcome, Reason},
 };
@@ -88,6 +90,12 @@ impl Flight {
     /// [`revoke`](Self::revoke) for every seat of an owner that was cleared.
     pub(crate) fn revoke_owner(&self, owner: u64) {
         let wakes = lock(&self.table).revoke_owner(owner);
+        wakes.wake();
+    }
+
+    /// [`revoke`](Self::revoke) for every seat that a caller leads: it does not come back, perhaps.
+    pub(crate) fn revoke_led_by(&self, caller: Caller) {
+        let wakes = lock(&self.table).revoke_led_by(caller);
         wakes.wake();
     }
 

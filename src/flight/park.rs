@@ -25,7 +25,7 @@ thread_local! {
 
 /// The identity of this thread. During the teardown of its locals each call is a stranger: it computes like anybody
 /// else, only its re-entry is not seen.
-pub(super) fn caller() -> Caller {
+pub(crate) fn caller() -> Caller {
     CALLER.try_with(|caller| *caller).unwrap_or_else(|_| fresh())
 }
 

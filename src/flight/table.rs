@@ -178,6 +178,14 @@ impl Table {
         seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.revoke(seat, None)))
     }
 
+    /// Likewise.
+    pub(super) fn revoke_led_by(&mut self, caller: Caller) -> Wakes {
+        let is_led = |slot: &Slot| slot.lead.as_ref().is_some_and(|lead| lead.caller == caller);
+        let seats: Vec<Seat> =
+            self.seats.iter().filter(|(_, slot)| is_led(slot)).map(|(seat, _)| *seat).collect();
+        seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.revoke(seat, None)))
+    }
+
     /// Every way out of a seat leads through here: a slot without claims goes.
     fn at(&mut self, seat: Seat, step: impl FnOnce(&mut Slot, &mut Waits) -> Wakes) -> Wakes {
         let Entry::Occupied(mut entry) = self.seats.entry(seat) else { return Wakes::default() };

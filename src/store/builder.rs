@@ -9,9 +9,11 @@ use crate::{
     store::{
         Handle, Store,
         core::{Core, Settings},
+        engine::Manner,
         lifecycle,
         maintenance::Maintenance,
         manifest,
+        patience::Patience,
         registry::{self, Admitted},
     },
     sync::lock,
@@ -21,6 +23,9 @@ use crate::{
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 const MEMORY: u64 = 256 << 20;
 const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// How long an open waits for its index; after that the store goes on without, until it is there.
+const OPENING: Duration = Duration::from_secs(60);
 
 /// The options of a [`Store`], set before it is opened.
 ///
@@ -49,6 +54,7 @@ pub struct StoreBuilder {
     observers: Observers,
     clock: Clock,
     faults: Faults,
+    patience: Option<Duration>,
     compacted_when: Option<(u64, u64)>,
 }
 
@@ -58,6 +64,7 @@ pub(crate) struct Asked {
     memory: Option<u64>,
     max_bytes: Option<u64>,
     max_wait: Option<Duration>,
+    engine_timeout: Option<Duration>,
 }
 
 impl StoreBuilder {
@@ -95,6 +102,21 @@ impl StoreBuilder {
         self
     }
 
+    /// Makes every call of the storage engine on another thread, and gives it up when it takes longer than `wait` (counted in
+    /// steps of 100 ms): the caller goes on as if there were no disk, and so does everybody else until the engine answers.
+    ///
+    /// Without it the same holds, after 5 s, for all that writes what must stay (a value that took over 15 ms to compute,
+    /// [`insert`](crate::Memo::insert), [`remove`](crate::Memo::remove), [`clear`](crate::Memo::clear), a flush, a close); and
+    /// for everybody else when a call has not answered for 5 s. But a value that is read from the index, or was quickly
+    /// computed, is read and written on the thread of its caller, who stays in that call for as long as it takes: to be handed
+    /// over costs 4 to 10 us, and a hit from disk takes 1 us in all. Set it where the disk itself may stop answering and a
+    /// late answer is worse than a computation. Values over 4 KiB have files of their own: their pages are read on the thread
+    /// of the caller in any case.
+    pub fn engine_timeout(mut self, wait: Duration) -> Self {
+        self.asked.engine_timeout = Some(wait);
+        self
+    }
+
     /// Calls `observe` with everything that the cache does: hits, misses, computations, evictions, failures.
     ///
     /// It runs on the thread of the call that caused it, never under a lock, and may use the cache itself: what it causes
@@ -117,6 +139,13 @@ impl StoreBuilder {
     #[cfg(feature = "testing")]
     pub fn faults(mut self, faults: &Faults) -> Self {
         self.faults = faults.clone();
+        self
+    }
+
+    #[doc(hidden)]
+    #[cfg(feature = "testing")]
+    pub fn patience(mut self, wait: Duration) -> Self {
+        self.patience = Some(wait);
         self
     }
 
@@ -179,11 +208,15 @@ impl StoreBuilder {
 
     /// The store is open: nothing may be set otherwise.
     fn join(self, handle: Arc<Handle>) -> Result<Store> {
-        let Asked { memory, max_bytes, max_wait } = handle.asked;
+        let Asked { memory, max_bytes, max_wait, engine_timeout } = handle.asked;
         let differs = |asked: bool, what: &str| asked.then(|| what.to_owned());
         let differing = differs(self.asked.memory.is_some() && self.asked.memory != memory, "memory")
             .or(differs(self.asked.max_bytes.is_some() && self.asked.max_bytes != max_bytes, "max_bytes"))
             .or(differs(self.asked.max_wait.is_some() && self.asked.max_wait != max_wait, "max_wait"))
+            .or(differs(
+                self.asked.engine_timeout.is_some() && self.asked.engine_timeout != engine_timeout,
+                "engine_timeout",
+            ))
             .or(differs(!self.observers.is_empty(), "observer"));
         match differing {
             None => Ok(Store { handle }),
@@ -221,20 +254,9 @@ impl StoreBuilder {
     fn start(&self, core: &Arc<Core>, directory: &Path) -> Result<()> {
         let lock_file = manifest::lock(directory, self.lock_timeout.unwrap_or(LOCK_TIMEOUT))?;
         *lock(&core.lock_file) = Some(lock_file);
-        let unclean = match lifecycle::start(core) {
-            Ok(unclean) => unclean,
-            // What may pass is waited for; what will not, the caller must know now.
-            Err(error) if error.is_io() => {
-                core.note(&error);
-                core.rest(&error);
-                false
-            }
-            Err(error) => return Err(error),
-        };
+        // What may pass is waited for; what will not, the caller must know now.
+        core.start().or_else(|error| if error.is_io() { Ok(()) } else { Err(error) })?;
         Maintenance::start(core);
-        if unclean {
-            core.recover();
-        }
         Ok(())
     }
 
@@ -254,8 +276,18 @@ impl StoreBuilder {
             max_wait: self.asked.max_wait.unwrap_or(MAX_WAIT),
             observers: self.observers.clone(),
             clock: self.clock.clone(),
-            faults: self.faults.clone(),
+            manner: self.manner(),
             compacted_when: self.compacted_when,
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        let wait = self.asked.engine_timeout.or(self.patience);
+        Manner {
+            patience: wait.map(Patience::of).unwrap_or_default(),
+            opening: Patience::of(self.asked.engine_timeout.unwrap_or(OPENING)),
+            aside: self.asked.engine_timeout.is_some(),
+            faults: self.faults.clone(),
         }
     }
 }

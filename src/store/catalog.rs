@@ -91,7 +91,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let engine = self.core.engine()?;
-        self.core.minded(&engine, engine.catalog().insert(&generation.0, &row.encode()))
+        self.core.minded(&engine, engine.catalog().by(self.calls).insert(&generation.0, &row.encode()))
     }
 
     /// Clears every generation of a memo; those that no memo has open leave the catalog too. All of them are tried.
@@ -110,7 +110,7 @@ impl Writer<'_> {
     pub(crate) fn drop_generation(&mut self, generation: GenerationId) -> Result<Tally> {
         let tally = self.clear(generation)?;
         let engine = self.core.engine()?;
-        self.core.minded(&engine, engine.catalog().remove(&generation.0))?;
+        self.core.minded(&engine, engine.catalog().by(self.calls).remove(&generation.0))?;
         self.ledger.generations.remove(&generation);
         Ok(tally)
     }

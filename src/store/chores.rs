@@ -10,6 +10,7 @@ use crate::{
         blob::{self, Head},
         compaction,
         core::Core,
+        engine::Calls,
         ledger::GenerationId,
         order::Tally,
         rebuild,
@@ -47,11 +48,11 @@ pub(super) fn compact_when_due(core: &Core) {
 
 fn recount(core: &Core) -> Result<()> {
     let generations: Vec<(GenerationId, String)> = {
-        let writer = core.writer()?;
+        let writer = core.writer_by(Calls::Here)?;
         writer.ledger().of_name(None).map(|(id, found)| (id, found.row.name.clone())).collect()
     };
     for (id, name) in generations {
-        while !core.maintenance.is_closing() && core.writer()?.recount(id)? {}
+        while !core.maintenance.is_closing() && core.writer_by(Calls::Here)?.recount(id)? {}
         core.make_room(Some(&name))?;
         core.make_room(None)?;
     }
@@ -61,7 +62,7 @@ fn recount(core: &Core) -> Result<()> {
 /// Drops the generations that another one took the place of.
 pub(super) fn drop_retired(core: &Core, name: Option<&str>) -> Result<Tally> {
     let mut dropped = Tally::default();
-    let mut writer = core.writer()?;
+    let mut writer = core.writer_by(Calls::Here)?;
     let retired = writer.ledger().retired(name);
     let outcome =
         retired.into_iter().try_for_each(|id| writer.drop_generation(id).map(|tally| dropped.add(tally)));
@@ -72,11 +73,12 @@ pub(super) fn drop_retired(core: &Core, name: Option<&str>) -> Result<Tally> {
 /// Takes what has expired out of every generation, a stretch at a time so that others get their turn.
 pub(super) fn drop_expired(core: &Core) -> Result<Tally> {
     let mut dropped = Tally::default();
-    let generations: Vec<GenerationId> = core.writer()?.ledger().of_name(None).map(|(id, _)| id).collect();
+    let generations: Vec<GenerationId> =
+        core.writer_by(Calls::Here)?.ledger().of_name(None).map(|(id, _)| id).collect();
     for id in generations {
         let mut after = None;
         loop {
-            let mut writer = core.writer()?;
+            let mut writer = core.writer_by(Calls::Here)?;
             let swept = writer.sweep(id, after, &mut dropped);
             writer.finish();
             after = swept?;
@@ -109,7 +111,7 @@ pub(super) fn retire_orphans(core: &Core) -> Result<Tally> {
 fn retire_orphan(core: &Core, path: &Path, id: BlobId) -> Result<Option<u64>> {
     let Some(trash) = core.trash() else { return Ok(None) };
     let head = Head::read(path);
-    let mut writer = core.writer()?;
+    let mut writer = core.writer_by(Calls::Here)?;
     // After a close the ledger is empty, and the directory another's, perhaps.
     if core.is_closed() {
         return Ok(None);

@@ -25,12 +25,13 @@ use crate::{
     store::{
         blob,
         core::Core,
-        engine::{Engine, Tables},
+        engine::{Calls, Engine, Tables},
         eviction::Seen,
         ledger::{GenerationId, Gone, Ledger},
         lifecycle::{alone, close_to_others, index_name, unused_index},
         manifest::Manifest,
         order::OrderRow,
+        patience::Patience,
         turnstile::Turnstile,
     },
     sync::{lock, thread},
@@ -76,10 +77,10 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    pub(super) fn new(rule: Option<(u64, u64)>) -> Self {
+    pub(super) fn new(rule: Option<(u64, u64)>, patience: Patience) -> Self {
         Self {
             rules: rule.map_or([(LARGE, TIMES), (SMALL, MANY_TIMES)], |rule| [rule; 2]),
-            copying: Turnstile::default(),
+            copying: Turnstile::new(patience),
             declined: Mutex::default(),
         }
     }
@@ -155,7 +156,7 @@ fn compact_alone(core: &Core, from: u64) -> Result<()> {
     let (length, entries) = if matches!(copied, Ok(Some(_))) { (0, 0) } else { before };
     *lock(&core.growth.declined) = (length, entries);
     let Some(folder) = copied? else { return Ok(()) };
-    alone(engine)?.close(&folder)?;
+    alone(core, engine)?.close(&folder)?;
     // What cannot be removed now is at the next close.
     let _ = fs::remove_dir_all(folder);
     Ok(())
@@ -179,7 +180,7 @@ fn is_worth_it(core: &Core, engine: &Engine, from: u64, must_end: &dyn Fn() -> b
 /// The tables of every generation. Under the lock: one that is dropped meanwhile would be made again.
 fn tables(core: &Core, engine: &Engine) -> Result<Vec<(GenerationId, Arc<Tables>)>> {
     let ledger = core.ledger()?;
-    ledger.generations.keys().map(|id| Ok((*id, engine.tables(*id)?))).collect()
+    ledger.generations.keys().map(|id| Ok((*id, engine.tables(*id, Calls::Here)?))).collect()
 }
 
 /// What the entries take in the index, by their rows. `None` when the look had to end.
@@ -229,7 +230,7 @@ pub(super) fn before_close(core: &Core, engine: &Engine) -> Result<Option<Engine
         return copied.map(|_| None);
     }
     core.index.store(copy.number, Ordering::Release);
-    alone(copy.to).map(Some)
+    alone(core, copy.to).map(Some)
 }
 
 /// The next index while it is being filled.
@@ -254,7 +255,7 @@ impl<'a> Copy<'a> {
         let folder = directory.join(index_name(number));
         // One that is there already is the index of an engine that was brought back just now.
         blob::make_new_folder(&folder)?;
-        let to = Engine::open(&folder, &core.faults).map(Arc::new).inspect_err(|_| {
+        let to = Engine::open(&folder, &core.manner).map(Arc::new).inspect_err(|_| {
             let _ = fs::remove_dir_all(&folder);
         })?;
         close_to_others(&folder);
@@ -295,7 +296,7 @@ impl<'a> Copy<'a> {
                 && self.copy_stretch(id, &tables)?
             {}
         }
-        if self.core.faults.strike(Operation::Compact).is_some() {
+        if self.core.manner.faults.strike(Operation::Compact).is_some() {
             return Err(Error::io("a planted fault", io::ErrorKind::StorageFull.into()));
         }
         self.to.flush()
@@ -324,7 +325,7 @@ impl<'a> Copy<'a> {
     /// Copies one more stretch. Whether there was none left: then the copy is as the index is.
     fn catch_up(&mut self, ledger: &mut Ledger, journal: Vec<Gone>) -> Result<bool> {
         for (id, row) in std::mem::take(&mut self.doubtful) {
-            let tables = self.from.tables(id)?;
+            let tables = self.from.tables(id, Calls::Here)?;
             let key = OrderRow::key(row.sequence);
             // One that went since it was read was counted out by whoever took it.
             if !self.copy_row(id, &tables, &row)? && tables.order.get(&key)?.is_some() {
@@ -337,7 +338,7 @@ impl<'a> Copy<'a> {
             self.take_out(gone)?;
         }
         for id in ledger.generations.keys() {
-            let tables = self.from.tables(*id)?;
+            let tables = self.from.tables(*id, Calls::Here)?;
             if self.copy_stretch(*id, &tables)? {
                 return Ok(false);
             }
@@ -363,7 +364,7 @@ impl<'a> Copy<'a> {
         if Record::decode(&record).is_none_or(|record| record.sequence != row.sequence) {
             return Ok(false);
         }
-        let into = self.to.tables(id)?;
+        let into = self.to.tables(id, Calls::Here)?;
         into.order.insert(&OrderRow::key(row.sequence), &row.encode())?;
         into.records.insert(row.digest.as_bytes(), &record)?;
         Ok(true)
@@ -376,10 +377,10 @@ impl<'a> Copy<'a> {
             Gone::All(id) => {
                 self.seen.remove(&id);
                 self.doubtful.retain(|(other, _)| *other != id);
-                return self.to.drop_tables(id);
+                return self.to.drop_tables(id, Calls::Here);
             }
         };
-        let (tables, key) = (self.to.tables(id)?, OrderRow::key(sequence));
+        let (tables, key) = (self.to.tables(id, Calls::Here)?, OrderRow::key(sequence));
         let Some(row) = tables.order.get(&key)?.and_then(|value| OrderRow::decode(&key, &value)) else {
             return Ok(());
         };
@@ -412,7 +413,7 @@ impl<'a> Copy<'a> {
 
     /// The folder goes, unless MANIFEST names it.
     fn give_up(self) {
-        let let_go = alone(self.to).and_then(|engine| engine.close(&self.folder));
+        let let_go = alone(self.core, self.to).and_then(|engine| engine.close(&self.folder));
         if let_go.is_ok() && !self.named {
             let _ = fs::remove_dir_all(&self.folder);
         }

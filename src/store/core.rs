@@ -27,7 +27,7 @@ use crate::{
     store::{
         blob,
         compaction::Growth,
-        engine::Engine,
+        engine::{Engine, Manner},
         ledger::{GenerationId, Ledger},
         maintenance::Maintenance,
         order::Tally,
@@ -37,20 +37,20 @@ use crate::{
         writer::Leaving,
     },
     sync::lock,
-    testing::Faults,
 };
 
 pub(crate) struct Core {
     /// Canonical; `None` for a store that found no directory at all and lives in memory.
     pub(crate) directory: Option<PathBuf>,
     pub(crate) clock: Clock,
-    pub(crate) faults: Faults,
     pub(crate) memory: Memory,
     pub(crate) audience: Audience,
     /// Failures of the store as a whole, and what dropped memos counted.
     pub(crate) counters: Counters,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_wait: Duration,
+    /// How the engine is called, and for how long it is waited for.
+    pub(super) manner: Manner,
     pub(crate) maintenance: Maintenance,
     pub(super) growth: Growth,
     /// The counters of every memo that is or was open, by name.
@@ -116,7 +116,7 @@ pub(crate) struct Settings {
     pub(crate) max_wait: Duration,
     pub(crate) observers: Observers,
     pub(crate) clock: Clock,
-    pub(crate) faults: Faults,
+    pub(crate) manner: Manner,
     /// Only ever set by tests: see [`Growth`].
     pub(crate) compacted_when: Option<(u64, u64)>,
 }
@@ -127,17 +127,17 @@ impl Core {
         Self {
             directory,
             clock: settings.clock.clone(),
-            faults: settings.faults.clone(),
+            manner: settings.manner.clone(),
             memory: Memory::new(settings.memory),
             audience: Audience::new(settings.observers.clone()),
             counters: Counters::default(),
             max_bytes: settings.max_bytes,
             max_wait: settings.max_wait,
             maintenance: Maintenance::default(),
-            growth: Growth::new(settings.compacted_when),
+            growth: Growth::new(settings.compacted_when, settings.manner.patience),
             memo_counters: Mutex::default(),
             slot: RwLock::new(Slot::Closed),
-            ledger: Turnstile::default(),
+            ledger: Turnstile::new(settings.manner.patience),
             index: AtomicU64::new(0),
             unrecovered: AtomicBool::new(false),
             recoveries: Recoveries::default(),

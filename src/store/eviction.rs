@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     store::{
         core::Core,
-        engine::Tables,
+        engine::{Calls, Tables},
         ledger::GenerationId,
         order::{OrderRow, Rank, Tally},
         writer::{Left, Place, Writer},
@@ -28,7 +28,7 @@ impl Core {
     /// Takes out what is over the bounds of a memo, or of the store. Writers get their turn in between.
     pub(crate) fn make_room(&self, name: Option<&str>) -> Result<()> {
         loop {
-            let mut writer = self.writer()?;
+            let mut writer = self.writer_by(Calls::Here)?;
             let made = writer.evict(name, None);
             writer.finish();
             if made? {
@@ -41,14 +41,14 @@ impl Core {
     /// Counts the rest of a memo that an unclean end left uncounted, and makes the room that could not be made so far.
     pub(crate) fn recount(&self, name: &str) -> Result<()> {
         let generations: Vec<GenerationId> = {
-            let writer = self.writer()?;
+            let writer = self.writer_by(Calls::Here)?;
             if writer.ledger.tally(Some(name)).is_some() {
                 return Ok(());
             }
             writer.ledger.of_name(Some(name)).map(|(id, _)| id).collect()
         };
         for id in generations {
-            while self.writer()?.recount(id)? {}
+            while self.writer_by(Calls::Here)?.recount(id)? {}
         }
         self.make_room(Some(name))
     }

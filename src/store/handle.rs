@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// How long a close is waited for before it is reported as hanging.
-const CLOSE: Duration = Duration::from_secs(12);
+/// How long a close is waited for before it is reported as hanging, beside the calls that it waits for itself.
+const CLOSE: Duration = Duration::from_secs(2);
 
 /// Keeps a store open; dropping the last one closes it.
 pub(crate) struct Handle {
@@ -48,7 +48,7 @@ pub(crate) struct LiveMemo {
 
 impl Handle {
     pub(super) fn close(&self) -> Result<()> {
-        let closed = self.core.maintenance.close(&self.core, CLOSE);
+        let closed = self.core.maintenance.close(&self.core, CLOSE + 2 * self.core.manner.patience.total());
         self.core.release(self.core.memory.clear());
         if let Some(directory) = &self.core.directory {
             registry::forget_core(directory, &self.core);

@@ -29,12 +29,10 @@ use crate::{
         manifest::{self, Closed, Manifest, fingerprint},
         opening::State,
         order::Tally,
+        patience::Patience,
     },
     sync::lock,
 };
-
-/// How long a close waits for operations that are under way.
-const LEAVE: Duration = Duration::from_secs(5);
 
 /// What the folders and files of a store are called.
 const OURS: [&str; 4] = ["LOCK", "MANIFEST", "blobs", "trash"];
@@ -199,7 +197,7 @@ pub(super) fn shut(core: &Core) -> Result<bool> {
     }
     // Who copies the index, or brings one up, writes MANIFEST too. An engine that hangs there is held by it, and one that comes
     // up later finds the store closed.
-    let reviving = patiently(|| match core.reviving.try_lock() {
+    let reviving = patiently(core.manner.patience, || match core.reviving.try_lock() {
         Ok(reviving) => Some(reviving),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
@@ -222,7 +220,7 @@ pub(super) fn shut(core: &Core) -> Result<bool> {
 
 fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()> {
     let folder = core.index_directory(directory);
-    let engine = alone(engine)?;
+    let engine = alone(core, engine)?;
     if lock(&core.temporary).is_some() {
         return engine.close(&folder);
     }
@@ -281,9 +279,9 @@ fn accounts(ledger: &Ledger) -> BTreeMap<String, (Tally, bool)> {
 }
 
 /// The engine, when everybody else has let go of it. One that hangs is left to itself, and so nothing else hangs.
-pub(super) fn alone(engine: Arc<Engine>) -> Result<Engine> {
+pub(super) fn alone(core: &Core, engine: Arc<Engine>) -> Result<Engine> {
     let mut shared = Some(engine);
-    let alone = patiently(|| match Arc::try_unwrap(shared.take()?) {
+    let alone = patiently(core.manner.patience, || match unshared(shared.take()?) {
         Ok(engine) => Some(engine),
         Err(engine) => {
             shared = Some(engine);
@@ -295,9 +293,14 @@ pub(super) fn alone(engine: Arc<Engine>) -> Result<Engine> {
             let_go_one_day(engine);
         }
         let message =
-            "an operation of the storage engine did not end in 5 s: the store was left as after a crash";
+            "an operation of the storage engine did not end in time: the store was left as after a crash";
         Error::new(Kind::Engine, message)
     })
+}
+
+/// The engine, if nobody is in it, and nobody is to come.
+pub(super) fn unshared(engine: Arc<Engine>) -> std::result::Result<Engine, Arc<Engine>> {
+    if engine.has_guests() { Err(engine) } else { Arc::try_unwrap(engine) }
 }
 
 /// Drops an engine that somebody is in when he comes back, if ever: until then nobody can open its index.
@@ -306,7 +309,7 @@ fn let_go_one_day(engine: Arc<Engine>) {
     let waits = move || {
         let mut shared = ManuallyDrop::into_inner(engine);
         loop {
-            match Arc::try_unwrap(shared) {
+            match unshared(shared) {
                 Ok(engine) => return drop(engine.bury()),
                 Err(again) => shared = again,
             }
@@ -317,9 +320,9 @@ fn let_go_one_day(engine: Arc<Engine>) {
     let _ = thread::Builder::new().name("memolith-bury".into()).spawn(waits);
 }
 
-/// Tries for 5 s.
-fn patiently<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Deadline::after(LEAVE);
+/// Tries as long as there is patience.
+fn patiently<T>(patience: Patience, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Deadline::after(patience.total());
     loop {
         let came = attempt();
         if came.is_some() || deadline.remaining().is_none() {

@@ -16,17 +16,15 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{chores, compaction, core::Core, flushes::Flushes, lifecycle},
+    store::{
+        chores, compaction, core::Core, engine::unanswered, flushes::Flushes, lifecycle, patience::Patience,
+        watch,
+    },
     sync::{Condvar, Mutex, PoisonError, lock, thread},
 };
 
 /// What was computed quickly is flushed at the next tick; a crash loses no more than that.
 const TICK: Duration = Duration::from_millis(200);
-
-/// A flush is waited for in slices, so that the time for which the whole process was stopped counts as one of them:
-/// `kill -STOP`, a debugger or a frozen container must not cost a sound index.
-pub(super) const SLICE: Duration = Duration::from_millis(100);
-pub(super) const PATIENCE: u32 = 50;
 
 #[derive(Default)]
 pub(crate) struct Maintenance {
@@ -83,6 +81,7 @@ impl Maintenance {
     /// Without a thread to be had, callers do the work themselves.
     pub(crate) fn start(core: &Arc<Core>) {
         lock(&core.maintenance.orders).core = Arc::downgrade(core);
+        watch::over(core);
         Self::start_worker(core);
         let tidier = Arc::clone(core);
         let spawned = thread::Builder::new()
@@ -158,7 +157,7 @@ impl Maintenance {
         self.called.notify_all();
     }
 
-    /// Flushes, and waits for it for at most 5 s: past that the engine that the flush hangs in is out of service. Callers
+    /// Flushes, and waits for it as long as there is patience: past that the engine that the flush hangs in is out of service. Callers
     /// that come together share one flush.
     pub(super) fn flush(&self, core: &Core) -> Result<()> {
         let mut orders = lock(&self.orders);
@@ -169,14 +168,14 @@ impl Maintenance {
         }
         let ticket = orders.flushes.draw();
         self.called.notify_all();
-        let mut patience = PATIENCE;
+        let mut patience = core.manner.patience.slices;
         while orders.flushes.answered < ticket {
             let (again, waited) =
-                self.answered.wait_timeout(orders, SLICE).unwrap_or_else(PoisonError::into_inner);
+                self.answered.wait_timeout(orders, Patience::SLICE).unwrap_or_else(PoisonError::into_inner);
             orders = again;
             patience -= u32::from(waited.timed_out());
             if patience == 0 && orders.flushes.answered < ticket {
-                let error = Error::new(Kind::Engine, "the storage engine did not answer in time");
+                let error = unanswered();
                 // Whoever else waits for it waits no longer.
                 let last = orders.flushes.asked;
                 orders.flushes.answer(last, Some(&error));
@@ -218,28 +217,26 @@ impl Maintenance {
             // The last handle went with a value that this thread dropped: it closes when it is done with that.
             return Ok(());
         }
-        let (mut left, mut silent) = (patience.as_millis() / SLICE.as_millis(), 0);
+        let (mut left, mut silent) = (Patience::of(patience).slices, 0);
         loop {
             if let Some(closed) = &orders.closed {
                 return closed.clone();
             }
             if left == 0 {
-                return Err(Error::new(Kind::Engine, "the storage engine did not answer in time"));
+                return Err(unanswered());
             }
             let flushing = orders.flushes.engine.is_some() && !orders.shutting;
-            let waited = self.answered.wait_timeout(orders, SLICE).unwrap_or_else(PoisonError::into_inner);
+            let waited =
+                self.answered.wait_timeout(orders, Patience::SLICE).unwrap_or_else(PoisonError::into_inner);
             orders = waited.0;
-            left -= u128::from(waited.1.timed_out());
+            left -= u32::from(waited.1.timed_out());
             silent = if flushing { silent + u32::from(waited.1.timed_out()) } else { 0 };
-            if silent == PATIENCE
+            if silent == core.manner.patience.slices
                 && let Some((_, hangs)) = orders.flushes.engine.take()
             {
                 drop(orders);
                 // Nobody waited for that flush, so nobody has given up on it: the close would never begin.
-                core.suspend(
-                    Some(&hangs),
-                    &Error::new(Kind::Engine, "the storage engine did not answer in time"),
-                );
+                core.suspend(Some(&hangs), &unanswered());
                 self.replace_worker();
                 orders = lock(&self.orders);
             }

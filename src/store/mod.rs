@@ -13,6 +13,7 @@
 //! * **Filesystems.** Renames within the directory must be atomic. Nothing is promised on network file systems.
 //! * **Time.** Wall clock on disk, monotonic in waits; see `clock`.
 
+mod aside;
 mod blob;
 mod builder;
 mod catalog;
@@ -29,12 +30,14 @@ mod maintenance;
 mod manifest;
 mod opening;
 mod order;
+mod patience;
 mod rebuild;
 mod registry;
 mod service;
 mod shelf;
 mod turnstile;
 mod unverified;
+mod watch;
 mod writer;
 
 use std::{

@@ -7,7 +7,7 @@ use crate::{
     store::{
         blob,
         core::Core,
-        engine::Engine,
+        engine::{Calls, Engine},
         ledger::{CatalogRow, Generation, GenerationId, Ledger},
         lifecycle::{close_to_others, index_name, unused_index},
         manifest::{Closed, Found, Manifest, fingerprint},
@@ -79,7 +79,7 @@ impl State {
         let folder = directory.join(index_name(self.index));
         blob::make_folder(&folder)?;
         let opened =
-            Engine::open(&folder, &core.faults).and_then(|engine| self.take_up(core, directory, engine));
+            Engine::open(&folder, &core.manner).and_then(|engine| self.take_up(core, directory, engine));
         if opened.is_err() && self.fresh {
             // Nobody names it, unless it came to its end too late, and the next attempt takes another number.
             let _ = core.in_charge(|| {
@@ -189,7 +189,7 @@ impl State {
 }
 
 fn last_row(engine: &Engine, id: GenerationId) -> Result<Option<OrderRow>> {
-    let row = engine.tables(id)?.order.last()?;
+    let row = engine.tables(id, Calls::Here)?.order.last()?;
     // A row that says nothing still has its place in the order.
     Ok(row.and_then(|(key, value)| OrderRow::decode(&key, &value).or_else(|| OrderRow::unknown(&key))))
 }

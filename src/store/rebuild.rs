@@ -20,7 +20,7 @@ use crate::{
     store::{
         blob::{self, Head},
         core::Core,
-        engine::Engine,
+        engine::{Calls, Engine},
         ledger::{CatalogRow, Generation, GenerationId, Ledger},
         order::{Account, OrderRow, Tally},
     },
@@ -127,7 +127,7 @@ fn enter(engine: &Engine, ledger: &mut Ledger, head: &Head, id: BlobId) -> Resul
     let bytes = record.encode();
     let size = bytes.len() as u64 + blob::size(&head.memo, &head.key_head, head.length);
     let row = OrderRow { sequence: head.sequence, digest: head.digest, size, lifetime: head.lifetime };
-    let tables = engine.tables(generation)?;
+    let tables = engine.tables(generation, Calls::Here)?;
     tables.order.insert(&OrderRow::key(row.sequence), &row.encode())?;
     tables.records.insert(head.digest.as_bytes(), &bytes)?;
     let found = ledger.generations.entry(generation).or_insert_with(|| Generation {

@@ -5,24 +5,21 @@
 //! What is told of an engine late never hits the one that came in its place.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError, TryLockError, Weak,
-        atomic::Ordering,
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread,
+    sync::{Arc, PoisonError, TryLockError, Weak, atomic::Ordering},
     time::Duration,
 };
 
 use crate::{
     clock::Stopwatch,
     error::{Error, Kind, Result},
+    flight::flight,
     store::{
+        aside,
         core::Core,
-        engine::{Engine, Health},
+        engine::{Engine, Health, unanswered},
         lifecycle,
-        maintenance::{PATIENCE, SLICE},
         manifest::{self, Manifest},
+        watch::Stay,
     },
     sync::lock,
 };
@@ -98,22 +95,59 @@ impl Core {
         }
     }
 
-    /// On a thread of its own, which is waited for for at most 5 s: an engine that hangs while it is brought up keeps that
+    /// On another thread, which is not waited for for ever: an engine that hangs while it is brought up keeps that
     /// thread, and nobody else.
     fn revive(&self) {
         if matches!(self.reviving.try_lock(), Err(TryLockError::WouldBlock)) {
             return;
         }
         let Some(core) = self.maintenance.core() else { return self.revive_now() };
-        let bring_up = move |done| {
+        let _ = aside::run(self.manner.patience, move || {
             core.revive_now();
-            // Before anybody is told: who waits may hold what an observer wants.
-            drop(done);
-            core.tell_noted();
-        };
-        if !aside("memolith-open", bring_up) {
-            self.revive_now();
+            core.tell_aside();
+        });
+    }
+
+    /// Brings the first engine up, on another thread, and waits for it as long as there is patience. An index that takes longer
+    /// is there later.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from coming up. After a refusal of the operating system it is tried again.
+    pub(super) fn start(self: &Arc<Self>) -> Result<()> {
+        let core = Arc::clone(self);
+        let started = aside::run(self.manner.opening, move || {
+            let _one = lock(&core.reviving);
+            core.bring_up()
+        });
+        let started = started.unwrap_or_else(|| {
+            let error = unanswered().with_kind(Kind::Io);
+            self.rest(&error);
+            Err(error)
+        });
+        started.inspect_err(|error| self.note(error))
+    }
+
+    /// Only ever one at a time: who calls this has the right to.
+    fn bring_up(&self) -> Result<()> {
+        match lifecycle::start(self) {
+            Ok(unclean) => {
+                if unclean {
+                    self.recover();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.rest(&error);
+                Err(error)
+            }
         }
+    }
+
+    /// Tells what was noted, on another thread: who waits for this one may hold what an observer wants.
+    fn tell_aside(self: &Arc<Self>) {
+        let core = Arc::clone(self);
+        let _ = aside::send(move || core.tell_noted());
     }
 
     fn revive_now(&self) {
@@ -129,11 +163,7 @@ impl Core {
         if self.is_waited_for() {
             return;
         }
-        match lifecycle::start(self) {
-            Ok(true) => self.recover(),
-            Ok(false) => {}
-            Err(error) => self.rest(&error),
-        }
+        let _ = self.bring_up();
     }
 
     /// Puts an engine into service, unless the store was closed meanwhile.
@@ -141,7 +171,7 @@ impl Core {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         if self.is_closed() {
             drop(slot);
-            bury(engine);
+            self.bury(engine);
             return Err(self.closed_error());
         }
         self.engines.fetch_add(1, Ordering::AcqRel);
@@ -288,18 +318,19 @@ impl Core {
         let is_back =
             is_waited_for && !self.condemned.load(Ordering::Acquire) && engine.health() == Health::Sound;
         if is_back {
+            engine.answer();
             *slot = Slot::Running(Arc::clone(engine));
             lock(&self.leaving).retain(|leaving| !Arc::ptr_eq(leaving, engine));
         }
         is_back
     }
 
-    /// Drops the engines that are out of service, each once nobody is in it: those that somebody is in for over 5 s later.
+    /// Drops the engines that are out of service, each once nobody is in it: those that somebody stays in later.
     pub(super) fn bury_engines(&self) {
         let leaving = std::mem::take(&mut *lock(&self.leaving));
         for engine in leaving {
             // That it could not write its last is known: that is why it is here.
-            let _ = lifecycle::alone(engine).map(bury);
+            let _ = lifecycle::alone(self, engine).map(|engine| self.bury(engine));
         }
     }
 
@@ -308,32 +339,84 @@ impl Core {
         let mut free = Vec::new();
         let mut leaving = lock(&self.leaving);
         for engine in std::mem::take(&mut *leaving) {
-            match Arc::try_unwrap(engine) {
+            match lifecycle::unshared(engine) {
                 Ok(engine) => free.push(engine),
                 Err(in_use) => leaving.push(in_use),
             }
         }
         drop(leaving);
-        free.into_iter().for_each(bury);
+        for engine in free {
+            self.bury(engine);
+        }
+    }
+
+    /// Drops an engine that failed: sled flushes in its drop, which may hang.
+    fn bury(&self, engine: Engine) {
+        let _ = aside::run(self.manner.patience, move || engine.bury());
     }
 
     /// Passes on the outcome of calls to `engine`. When one failed, its health decides what becomes of it: after a
     /// refusal of the operating system it is opened again later, a damaged index never.
     pub(crate) fn minded<T>(&self, engine: &Arc<Engine>, outcome: Result<T>) -> Result<T> {
         outcome.inspect_err(|error| {
-            let health = engine.health();
-            match health {
-                Health::Sound => {}
-                Health::Refused => self.dismiss(engine, error, Fault::Refused),
-                Health::Damaged => self.dismiss(engine, error, Fault::Damaged),
-            }
+            let fault = match engine.health() {
+                Health::Damaged => Fault::Damaged,
+                _ if engine.is_silent() => Fault::Silent,
+                Health::Refused => Fault::Refused,
+                Health::Sound => return,
+            };
+            self.dismiss(engine, error, fault);
         })
     }
 
     /// An engine that does not answer is out of service until it does.
     pub(super) fn suspend(&self, engine: Option<&Weak<Engine>>, error: &Error) {
         if let Some(engine) = engine.and_then(Weak::upgrade) {
+            engine.fall_silent();
             self.dismiss(&engine, error, Fault::Silent);
+        }
+    }
+
+    /// What the watch saw: calls of any engine that are under way. One that stays in this store's has it taken out of service,
+    /// so that nobody comes after it; when all came back, it is in service again.
+    pub(super) fn look_after(self: &Arc<Self>, stays: &[Stay]) {
+        let (engine, is_running) = match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Running(engine) => (Arc::clone(engine), true),
+            Slot::Resting(Rest { engine, silent: Some(_), .. }) => match engine.upgrade() {
+                Some(engine) => (engine, false),
+                None => return,
+            },
+            _ => return,
+        };
+        let inside: Vec<&Stay> = stays.iter().filter(|stay| stay.engine == engine.number()).collect();
+        let patience = self.manner.patience.total();
+        let mut overdue = inside.iter().filter(|stay| stay.lasts >= patience).peekable();
+        if is_running && overdue.peek().is_some() {
+            let error = unanswered();
+            self.suspend(Some(&Arc::downgrade(&engine)), &error);
+            self.note(&error);
+            self.tell_aside();
+        }
+        // Whoever waits for what they lead has waited long enough, and whoever comes next does not wait for them.
+        overdue.for_each(|stay| flight().revoke_led_by(stay.caller));
+        if !is_running && inside.is_empty() && !engine.has_guests() {
+            self.answered(&engine);
+        }
+    }
+
+    /// All calls of an engine that was silent came back.
+    fn answered(&self, engine: &Arc<Engine>) {
+        if self.reinstate(engine) {
+            // What was written after the last flush began has found nobody to flush it.
+            return self.maintenance.stir();
+        }
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        if let Slot::Resting(rest) = &mut *slot
+            && rest.engine.as_ptr() == Arc::as_ptr(engine)
+        {
+            // It failed besides, or nobody knows what became of a change: it is opened anew, at once.
+            self.condemned.fetch_or(engine.health() == Health::Damaged, Ordering::AcqRel);
+            (rest.silent, rest.pause) = (None, Duration::ZERO);
         }
     }
 }
@@ -344,27 +427,4 @@ enum Fault {
     Refused,
     Damaged,
     Silent,
-}
-
-/// Drops an engine that failed: sled flushes in its drop, which may hang.
-fn bury(engine: Engine) {
-    let engine = Arc::new(Mutex::new(Some(engine)));
-    let bury = |engine: &Mutex<Option<Engine>>| drop(lock(engine).take().map(Engine::bury));
-    let given = Arc::clone(&engine);
-    if !aside("memolith-bury", move |_done| bury(&given)) {
-        bury(&engine);
-    }
-}
-
-/// Runs `work` on a thread of its own and waits for at most 5 s, or until it lets go of what it is given. `false` when there
-/// is no thread to be had: then it did not run.
-fn aside(name: &str, work: impl FnOnce(mpsc::Sender<()>) + Send + 'static) -> bool {
-    let (done, ended) = mpsc::channel();
-    if thread::Builder::new().name(name.into()).spawn(move || work(done)).is_err() {
-        return false;
-    }
-    // In slices, so that the time for which the whole process was stopped counts as one of them.
-    let waits = || matches!(ended.recv_timeout(SLICE), Err(RecvTimeoutError::Timeout));
-    (0..PATIENCE).take_while(|_| waits()).for_each(drop);
-    true
 }

@@ -18,7 +18,7 @@ use crate::{
     store::{
         blob::{self, Draft, Expected, Finished},
         core::Core,
-        engine::{Bytes, Engine},
+        engine::{Bytes, Calls, Engine},
         ledger::{Bounds, GenerationId},
         order::Tally,
         writer::{Entry, Place, Writer},
@@ -90,7 +90,7 @@ impl Shelf {
         // Who replaces it hides the old blob first, and names the new one a while after: under the writer lock nobody is in
         // between.
         let _nobody_writes = self.core.ledger()?;
-        let bytes = self.record_in(&self.core.engine()?, digest)?;
+        let bytes = self.record_in(&self.core.engine()?, digest, Calls::Aside)?;
         let Some(bytes) = bytes else { return Ok(Found::Missing(Reason::Absent)) };
         let gone = || Found::Damaged(Error::new(Kind::Corrupt, "the payload file of an entry is missing"));
         Ok(self.follow(digest, ttl, bytes)?.unwrap_or_else(gone))
@@ -131,11 +131,12 @@ impl Shelf {
         if self.core.directory.is_none() {
             return Ok(None);
         }
-        self.record_in(&self.core.awake()?, digest)
+        self.record_in(&self.core.awake()?, digest, Calls::Here)
     }
 
-    fn record_in(&self, engine: &Arc<Engine>, digest: &Digest) -> Result<Option<Bytes>> {
-        let read = engine.tables(self.generation).and_then(|tables| tables.records.get(digest.as_bytes()));
+    fn record_in(&self, engine: &Arc<Engine>, digest: &Digest, calls: Calls) -> Result<Option<Bytes>> {
+        let tables = engine.tables(self.generation, calls);
+        let read = tables.and_then(|tables| tables.records.get(digest.as_bytes()));
         self.core.minded(engine, read)
     }
 
@@ -150,7 +151,7 @@ impl Shelf {
         let Some(path) = self.core.path(&format!("blobs/{}/{id}", self.generation)) else { return Ok(None) };
         let expected = Expected { generation: self.generation.0, digest: *digest, sequence, length };
         let known = self.core.unverified.seal(&path);
-        let read = blob::read(&path, &expected, known, &self.core.faults)?;
+        let read = blob::read(&path, &expected, known, &self.core.manner.faults)?;
         Ok(read.map(|payload| (payload, path)))
     }
 
@@ -165,7 +166,8 @@ impl Shelf {
         let engine = self.core.engine()?;
         for other in others {
             // Under the lock: a generation that is dropped meanwhile would be made again.
-            let read = engine.tables(other).and_then(|tables| tables.records.get(digest.as_bytes()));
+            let tables = engine.tables(other, Calls::Aside);
+            let read = tables.and_then(|tables| tables.records.get(digest.as_bytes()));
             if self.core.minded(&engine, read)?.is_some() {
                 return Ok(Found::Missing(Reason::Outdated));
             }
@@ -175,7 +177,7 @@ impl Shelf {
 
     /// A payload to be encoded into, for `put`.
     pub(crate) fn draft<'a>(&'a self, room: Option<&'a Path>, limit: u64, key_head: &'a [u8]) -> Draft<'a> {
-        Draft::new(room, limit, &self.memo, key_head, &self.core.faults)
+        Draft::new(room, limit, &self.memo, key_head, &self.core.manner.faults)
     }
 
     /// The largest payload that can be stored at all.
@@ -198,8 +200,11 @@ impl Shelf {
         if payload.weight(&self.memo, entry.key_head) > limit {
             return Err(blob::oversize(limit));
         }
+        let flushed = flushed || entry.compute_time > WORTH_A_FLUSH;
+        // To be handed over is little beside a flush, and much beside a put without one.
+        let calls = if flushed { Calls::Aside } else { Calls::Here };
         let is_large = matches!(&payload, Finished::Blob(blob) if blob.length >= BLOCK as u64);
-        let (engine, put) = self.write(|writer, place| {
+        let (engine, put) = self.write(calls, |writer, place| {
             let before = [Some(place.memo), None].map(|name| (name, writer.ledger().tally(name)));
             let put = writer.put(place, entry, payload, claim)?;
             for (name, before) in before.into_iter().filter(|_| put) {
@@ -207,7 +212,7 @@ impl Shelf {
             }
             Ok(put)
         })?;
-        if put && (flushed || entry.compute_time > WORTH_A_FLUSH) {
+        if put && flushed {
             self.core.flush_engine(engine)?;
         }
         if put && is_large {
@@ -219,25 +224,29 @@ impl Shelf {
     }
 
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
-        let (engine, removed) = self.write(|writer, place| writer.remove(place, digest))?;
+        let (engine, removed) = self.write(Calls::Aside, |writer, place| writer.remove(place, digest))?;
         self.core.flush_engine(engine)?;
         Ok(removed)
     }
 
     pub(crate) fn clear(&self) -> Result<()> {
-        let (engine, _) = self.write(|writer, place| writer.clear(place.generation))?;
+        let (engine, _) = self.write(Calls::Aside, |writer, place| writer.clear(place.generation))?;
         self.core.flush_engine(engine)
     }
 
     /// Live entries and their bytes, within the bounds also when an unclean end left them uncounted.
     pub(crate) fn count(&self) -> Result<Tally> {
         self.core.recount(&self.memo)?;
-        self.write(|writer, place| writer.count_live(place.generation)).map(|(_, tally)| tally)
+        self.write(Calls::Aside, |writer, place| writer.count_live(place.generation)).map(|(_, tally)| tally)
     }
 
     /// What came of a change, and the number of the engine that it was made in.
-    fn write<T>(&self, change: impl FnOnce(&mut Writer<'_>, Place<'_>) -> Result<T>) -> Result<(u64, T)> {
-        let mut writer = self.core.writer()?;
+    fn write<T>(
+        &self,
+        calls: Calls,
+        change: impl FnOnce(&mut Writer<'_>, Place<'_>) -> Result<T>,
+    ) -> Result<(u64, T)> {
+        let mut writer = self.core.writer_by(calls)?;
         // Under the lock, where no engine takes the place of another.
         let engine = self.core.engine_number();
         let changed = change(&mut writer, self.place());

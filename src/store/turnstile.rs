@@ -3,25 +3,21 @@
 use std::{
     ops::{Deref, DerefMut},
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
 };
 
 use crate::{
     error::{Error, Kind, Result},
+    store::patience::Patience,
     sync::{Condvar, Mutex, MutexGuard, PoisonError, lock},
 };
 
-/// Waited for in slices, so that the time for which the whole process was stopped counts as one of them.
-const SLICE: Duration = Duration::from_millis(100);
-const PATIENCE: u32 = 50;
-
-/// What it guards is reached by whoever is inside. When one of them stays for over 5 s (a call of the engine that hangs),
-/// the others go on without, from then on at once, until it comes back: if ever it does, nothing was lost. A long line of
+/// What it guards is reached by whoever is inside. When one of them stays for longer than the others have patience for (a call
+/// of the engine that hangs), they go on without, from then on at once, until it comes back: if ever it does, nothing was lost. A long line of
 /// others who come and go is waited for.
 ///
 /// A mutex alone would do but for that: std has none that is waited for with a deadline.
-#[derive(Default)]
 pub(super) struct Turnstile<T> {
+    patience: Patience,
     gate: Mutex<Gate>,
     left: Condvar,
     /// Whether the one inside was waited for in vain.
@@ -45,9 +41,17 @@ pub(crate) struct Inside<'a, T> {
 }
 
 impl<T> Turnstile<T> {
-    /// Waits for at most 5 s for any one that is inside.
+    pub(super) fn new(patience: Patience) -> Self
+    where
+        T: Default,
+    {
+        let (gate, left, inside) = (Mutex::default(), Condvar::new(), Mutex::default());
+        Self { patience, gate, left, stalled: AtomicBool::new(false), inside }
+    }
+
+    /// Waits for any one that is inside for as long as there is patience.
     pub(super) fn enter(&self) -> Result<Inside<'_, T>> {
-        self.enter_within(PATIENCE)
+        self.enter_within(self.patience.slices)
     }
 
     /// Waits for so many slices.
@@ -65,7 +69,8 @@ impl<T> Turnstile<T> {
                 let message = "the storage engine does not answer: nothing is written until it does";
                 return Err(Error::new(Kind::Engine, message));
             }
-            let (again, waited) = self.left.wait_timeout(gate, SLICE).unwrap_or_else(PoisonError::into_inner);
+            let (again, waited) =
+                self.left.wait_timeout(gate, Patience::SLICE).unwrap_or_else(PoisonError::into_inner);
             gate = again;
             slices += u32::from(waited.timed_out());
         }
@@ -115,7 +120,7 @@ mod tests {
 
     #[test]
     fn one_at_a_time_is_inside() {
-        let turnstile = Turnstile::<u64>::default();
+        let turnstile = Turnstile::<u64>::new(Patience::default());
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..500).for_each(|_| *turnstile.enter().unwrap() += 1));
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn whoever_was_waited_for_in_vain_is_not_waited_for_again_until_it_comes_back() {
-        let turnstile = Turnstile::<u64>::default();
+        let turnstile = Turnstile::<u64>::new(Patience::default());
         let inside = turnstile.enter().unwrap();
         assert!(turnstile.try_enter().is_none());
         assert!(turnstile.enter_within(0).is_err());

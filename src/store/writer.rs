@@ -27,7 +27,7 @@ use crate::{
     store::{
         blob::{self, Finished, Head},
         core::Core,
-        engine::Tables,
+        engine::{Calls, Tables},
         ledger::{GenerationId, Gone, Ledger},
         order::{Account, OrderRow, Tally},
         turnstile::Inside,
@@ -37,6 +37,8 @@ use crate::{
 /// The writer lock, held.
 pub(crate) struct Writer<'a> {
     pub(super) core: &'a Core,
+    /// How it calls the engine.
+    pub(super) calls: Calls,
     pub(super) ledger: Inside<'a, Ledger>,
     /// Gathered under the lock, dropped and told after it.
     pub(super) leaving: Leaving,
@@ -99,11 +101,16 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Core {
-    /// Waits for the writer lock, but not for ever.
+    /// Waits for the writer lock, but not for ever. What it asks of the engine is not waited for for ever either.
     pub(crate) fn writer(&self) -> Result<Writer<'_>> {
+        self.writer_by(Calls::Aside)
+    }
+
+    /// For what is made of very many calls, or must be quick.
+    pub(crate) fn writer_by(&self, calls: Calls) -> Result<Writer<'_>> {
         // Before the lock: bringing the engine back takes it too.
         let _ = self.awake();
-        Ok(Writer { core: self, ledger: self.ledger()?, leaving: Leaving::default() })
+        Ok(Writer { core: self, calls, ledger: self.ledger()?, leaving: Leaving::default() })
     }
 }
 
@@ -116,7 +123,7 @@ impl Writer<'_> {
 
     /// Gives the lock back; what must not happen under it is left to the caller, who holds another.
     pub(crate) fn release(self) -> Leaving {
-        let Self { core, ledger, leaving } = self;
+        let Self { core, calls: _, ledger, leaving } = self;
         // Under the lock: whoever finds them gone finds them counted.
         leaving.left.iter().for_each(|(memo, left)| core.counters_of(memo).evicted(left.for_room));
         drop(ledger);
@@ -135,7 +142,7 @@ impl Writer<'_> {
         call: impl FnOnce(&mut Self, &Tables) -> Result<T>,
     ) -> Result<T> {
         let engine = self.core.engine()?;
-        let outcome = engine.tables(generation).and_then(|tables| call(self, &tables));
+        let outcome = engine.tables(generation, self.calls).and_then(|tables| call(self, &tables));
         self.core.minded(&engine, outcome)
     }
 
@@ -331,7 +338,7 @@ impl Writer<'_> {
         {
             self.core.discard(blob::retire_folder(&folder, &trash)?);
         }
-        self.core.minded(&engine, engine.drop_tables(generation))?;
+        self.core.minded(&engine, engine.drop_tables(generation, self.calls))?;
         let found = self.ledger.generations.get(&generation);
         Ok(found.and_then(|found| found.account.tally()).unwrap_or_default())
     }

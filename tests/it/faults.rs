@@ -4,6 +4,8 @@
 use std::{
     fmt::Debug,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    thread,
+    time::Duration,
 };
 
 use memolith::{
@@ -83,8 +85,7 @@ const METHODS: [Method; 22] = [
         assert_eq!((memo.get_or_insert_with("one", || 1), memo.get_or_insert_with("one", || 1)), (1, 1));
     }),
     ("open of a store", |scene| {
-        let faults = scene.bench.faults.clone();
-        let options = || Store::builder().clock(&scene.bench.clock).faults(&faults);
+        let options = || scene.bench.options();
         let path = scene.bench.directory.path().join("another");
         maybe(options().open(&path), |store| works(&store));
         works(&options().open_or_temporary(&path));
@@ -196,4 +197,44 @@ fn each_method_stands_it_when_the_engine_panics() {
 #[test]
 fn each_method_stands_it_when_the_engine_does_not_answer_for_a_while() {
     each_method_meets(Fault::Hang);
+}
+
+/// Nobody lets it go on before the method has come to its end. The deadline is as short as can be: what is hit may be missed.
+fn meet_silence(operation: Operation, method: fn(&Scene)) {
+    let scene = Scene::new(0).reopened_with(Duration::ZERO);
+    scene.bench.faults.plant(operation, Fault::Hang);
+    method(&scene);
+    scene.bench.faults.heal();
+    let mut bench = scene.close();
+    bench.engine_timeout = None;
+    let store = bench.diskful();
+    works(&store);
+    assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+}
+
+/// Each waits for the deadline more than once, so that four wait at a time.
+#[test]
+fn each_method_ends_though_the_engine_never_answers() {
+    const BY_THE_ENGINE: [Operation; 6] = [
+        Operation::Open,
+        Operation::Read,
+        Operation::Write,
+        Operation::Remove,
+        Operation::Scan,
+        Operation::Flush,
+    ];
+    let cells: Vec<_> = BY_THE_ENGINE
+        .iter()
+        .flat_map(|operation| METHODS.iter().map(move |method| (*operation, *method)))
+        .collect();
+    thread::scope(|scope| {
+        for part in cells.chunks(cells.len().div_ceil(8)) {
+            scope.spawn(move || {
+                for (operation, (name, method)) in part.iter().copied() {
+                    println!("{name}: {operation:?} does not answer");
+                    watched(move || meet_silence(operation, method));
+                }
+            });
+        }
+    });
 }

@@ -1,8 +1,13 @@
-//! A call of the engine that does not come back keeps its own caller, and nobody else for longer than 5 s.
+//! A call of the engine that does not come back is left to its thread: everybody goes on without. Its own caller too, but for
+//! a read and a quick put, unless an `engine_timeout` is set.
+//!
+//! Where the deadline is not what is asked about it is as short as can be: only ever after the engine hangs, so that no call
+//! that works can be taken for one that does not.
 
 use std::{
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use memolith::{
@@ -212,5 +217,138 @@ fn a_reader_that_comes_while_a_large_value_is_replaced_finds_the_new_one() {
         assert_eq!(reader.join(), Some(large(2)));
         assert_eq!(memo.stats().misses.total(), 0);
         assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
+    });
+}
+
+/// A store whose calls are all given up, and another in the same process, which has nothing to do with it.
+#[test]
+fn with_an_engine_timeout_every_caller_goes_on_without_an_engine_that_does_not_answer() {
+    for operation in [Operation::Read, Operation::Write, Operation::Remove, Operation::Scan] {
+        watched(move || {
+            let (bench, other) = (Bench::new(), Bench::new());
+            let store = bench.store();
+            let (numbers, full) = (plain(&store, "numbers"), Memo::builder("full").max_entries(1));
+            let full: Memo<str, u64> = full.open(&store).unwrap();
+            miss!(numbers, "kept" => 1);
+            miss!(full, "first" => 1);
+            store.close().unwrap();
+
+            let store = bench.options().engine_timeout(Duration::ZERO).open(bench.path()).unwrap();
+            let numbers = plain(&store, "numbers");
+            let full: Memo<str, u64> = Memo::builder("full").max_entries(1).open(&store).unwrap();
+            bench.faults.plant(operation, Fault::Hang);
+            assert_eq!(numbers.get_or_insert_with("new", || 7), 7);
+            assert_eq!(full.get_or_insert_with("second", || 2), 2);
+            if matches!(operation, Operation::Read | Operation::Write) {
+                hit!(numbers, "new" => 7);
+                assert!(numbers.last_failure().unwrap().to_string().contains("did not answer in time"));
+            }
+            let _ = (full.remove("first"), numbers.insert("own", &3), numbers.clear(), store.sweep());
+            bench.faults.await_hang();
+            miss!(plain(&other.store(), "numbers"), "new" => 8);
+
+            bench.faults.heal();
+            while numbers.insert("healed", &4).is_err() {
+                thread::yield_now();
+            }
+            drop((numbers, full, store));
+            assert!(!bench.path().join("index-2").exists());
+            let store = bench.store();
+            hit!(plain(&store, "numbers"), "healed" => 4);
+            miss!(plain(&store, "numbers"), "after" => 5);
+            assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+        });
+    }
+}
+
+/// The first caller is in the engine; the second waits for it, the third comes later, with another key.
+#[test]
+fn a_read_that_hangs_keeps_neither_who_waits_for_it_nor_who_comes_after() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        miss!(plain(&store, "numbers"), "kept" => 1);
+        store.close().unwrap();
+        let store = bench.options().patience(Duration::ZERO).open(bench.path()).unwrap();
+        let memo = plain(&store, "numbers");
+        bench.faults.plant(Operation::Read, Fault::Hang);
+        let caller = |key: &'static str, value| {
+            let memo = memo.clone();
+            Caller::start(move || memo.get_or_insert_with(key, || value))
+        };
+        let hanging = caller("kept", 2);
+        bench.faults.await_hang();
+        let waiting = caller("kept", 3);
+        assert_eq!(waiting.join(), 3);
+        assert_eq!(memo.get_or_insert_with("another", || 4), 4);
+        hit!(memo, "another" => 4);
+        assert!(memo.insert("kept", &5).is_err());
+        bench.faults.heal();
+        // It was there all the time.
+        assert_eq!(hanging.join(), 1);
+        while memo.insert("healed", &6).is_err() {
+            thread::yield_now();
+        }
+        drop((memo, store));
+        let store = bench.store();
+        hit!(plain(&store, "numbers"), "kept" => 1);
+        hit!(plain(&store, "numbers"), "healed" => 6);
+        assert!(!bench.path().join("index-2").exists());
+    });
+}
+
+/// What took long to compute, and what is acknowledged, is written by another thread.
+#[test]
+fn a_write_that_hangs_does_not_keep_who_wants_it_to_stay() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        miss!(plain(&store, "numbers"), "kept" => 1);
+        store.close().unwrap();
+        let store = bench.options().patience(Duration::ZERO).open(bench.path()).unwrap();
+        let memo = plain(&store, "numbers");
+        bench.faults.plant(Operation::Write, Fault::Hang);
+        let slow = memo.get_or_insert_with("slow", || {
+            bench.clock.advance(Duration::from_millis(20));
+            7
+        });
+        assert_eq!(slow, 7);
+        hit!(memo, "slow" => 7);
+        let error = memo.insert("own", &8).unwrap_err();
+        assert!(error.to_string().contains("did not answer in time"), "{error}");
+        bench.faults.heal();
+        while memo.insert("healed", &9).is_err() {
+            thread::yield_now();
+        }
+        drop((memo, store));
+        assert!(!bench.path().join("index-2").exists());
+        let store = bench.store();
+        hit!(plain(&store, "numbers"), "kept" => 1);
+        hit!(plain(&store, "numbers"), "healed" => 9);
+    });
+}
+
+/// An index that takes its time is there later.
+#[test]
+fn an_index_that_is_long_in_opening_is_not_waited_for_for_ever() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        miss!(plain(&store, "numbers"), "kept" => 1);
+        store.close().unwrap();
+        bench.faults.plant(Operation::Open, Fault::Hang);
+        let store = bench.options().engine_timeout(Duration::ZERO).open(bench.path()).unwrap();
+        let memo = plain(&store, "numbers");
+        assert_eq!(memo.get_or_insert_with("new", || 2), 2);
+        assert!(store.last_failure().unwrap().to_string().contains("did not answer in time"));
+        bench.faults.heal();
+        while memo.insert("healed", &3).is_err() {
+            bench.clock.advance(MINUTE);
+            thread::yield_now();
+        }
+        drop((memo, store));
+        let store = bench.store();
+        hit!(plain(&store, "numbers"), "kept" => 1);
+        hit!(plain(&store, "numbers"), "healed" => 3);
     });
 }

@@ -80,6 +80,23 @@ impl Scene {
         scene
     }
 
+    /// The same, opened again with an `engine_timeout`.
+    pub fn reopened_with(self, engine_timeout: Duration) -> Self {
+        let Self { mut bench, told, store, .. } = self;
+        store.close().unwrap();
+        bench.engine_timeout = Some(engine_timeout);
+        let store = told.observe(bench.options().memory(0)).open(bench.path()).unwrap();
+        let numbers = Memo::builder("numbers").max_entries(2).open(&store).unwrap();
+        let pictures = Memo::builder("pictures").max_entries(2).open(&store).unwrap();
+        Self { bench, told, store, numbers, pictures }
+    }
+
+    /// What is left when all handles are gone.
+    pub fn close(self) -> Bench {
+        let _ = self.store.close();
+        self.bench
+    }
+
     /// Calls that took as long as asks for a flush. Whether remembered or computed, the value is the right one.
     #[track_caller]
     pub fn call(&self, key: &str, seed: u8) {

@@ -34,6 +34,7 @@ pub struct Bench {
     pub directory: TempDir,
     pub clock: ManualClock,
     pub faults: Faults,
+    pub engine_timeout: Option<Duration>,
 }
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -43,7 +44,8 @@ pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Bench {
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), clock: ManualClock::new(), faults: Faults::new() }
+        let (directory, clock, faults) = (tempfile::tempdir().unwrap(), ManualClock::new(), Faults::new());
+        Self { directory, clock, faults, engine_timeout: None }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -52,7 +54,11 @@ impl Bench {
 
     /// Options with this bench's clock and faults.
     pub fn options(&self) -> StoreBuilder {
-        Store::builder().clock(&self.clock).faults(&self.faults)
+        let options = Store::builder().clock(&self.clock).faults(&self.faults);
+        match self.engine_timeout {
+            Some(wait) => options.engine_timeout(wait),
+            None => options,
+        }
     }
 
     #[track_caller]
