@@ -93,9 +93,10 @@ impl Flight {
         wakes.wake();
     }
 
-    /// [`revoke`](Self::revoke) for every seat that a caller leads: it does not come back, perhaps.
-    pub(crate) fn revoke_led_by(&self, caller: Caller) {
-        let wakes = lock(&self.table).revoke_led_by(caller);
+    /// Has others lead every seat that a caller leads, as after `max_wait`: it does not come back, perhaps. If it does, it
+    /// may still publish.
+    pub(crate) fn relieve(&self, caller: Caller) {
+        let wakes = lock(&self.table).relieve(caller);
         wakes.wake();
     }
 

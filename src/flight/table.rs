@@ -178,12 +178,12 @@ impl Table {
         seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.revoke(seat, None)))
     }
 
-    /// Likewise.
-    pub(super) fn revoke_led_by(&mut self, caller: Caller) -> Wakes {
+    /// Walks over the whole table too.
+    pub(super) fn relieve(&mut self, caller: Caller) -> Wakes {
         let is_led = |slot: &Slot| slot.lead.as_ref().is_some_and(|lead| lead.caller == caller);
-        let seats: Vec<Seat> =
-            self.seats.iter().filter(|(_, slot)| is_led(slot)).map(|(seat, _)| *seat).collect();
-        seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.revoke(seat, None)))
+        let led = self.seats.iter().filter(|(_, slot)| is_led(slot));
+        let seats: Vec<Seat> = led.map(|(seat, _)| *seat).collect();
+        seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.at(seat, succeed)))
     }
 
     /// Every way out of a seat leads through here: a slot without claims goes.
@@ -215,11 +215,28 @@ fn hand_over(slot: &mut Slot, waits: &mut Waits) -> Wakes {
         return waits.call_all(lead.waiters, || Verdict::Alone(slot.attend(), Reason::Failures));
     }
     let Some(&heir) = lead.waiters.front() else { return Wakes::default() };
-    lead.pass_to(heir);
+    crown(slot, waits, lead, heir).1
+}
+
+/// The leader is not waited for any more: the next in line leads, if there is one, and who comes later does too.
+fn succeed(slot: &mut Slot, waits: &mut Waits) -> Wakes {
+    let Some(lead) = slot.lead.take() else { return Wakes::default() };
+    let Some(&heir) = lead.waiters.front() else {
+        slot.others.push(lead.ticket);
+        return Wakes::default();
+    };
+    let (former, wakes) = crown(slot, waits, lead, heir);
+    slot.others.push(former);
+    wakes
+}
+
+/// Has one of the waiters lead on. Returns the claim that led until now.
+fn crown(slot: &mut Slot, waits: &mut Waits, mut lead: Lead, heir: Caller) -> (Ticket, Wakes) {
+    let former = lead.pass_to(heir);
     let heir = waits.call(heir, Verdict::Lead(lead.ticket.clone()));
     let rest = waits.announce(&lead.waiters);
     slot.lead = Some(lead);
-    heir.and(rest)
+    (former, heir.and(rest))
 }
 
 /// The leader finished.

@@ -52,8 +52,10 @@ struct Errand<F, T> {
 enum Stage<F, T> {
     Asked(F),
     Done(Result<T>),
-    /// Somebody works on it, or nobody waits for it any more.
+    /// Somebody works on it.
     Nothing,
+    /// Nobody waits for it any more.
+    Abandoned,
 }
 
 trait Run: Send + Sync {
@@ -64,10 +66,20 @@ trait Run: Send + Sync {
 
 impl<F: FnOnce() -> T + Send, T: Send> Run for Errand<F, T> {
     fn run(&self) {
-        let asked = std::mem::replace(&mut *lock(&self.stage), Stage::Nothing);
-        if let Stage::Asked(work) = asked {
-            let outcome = catch_unwind(AssertUnwindSafe(work));
-            *lock(&self.stage) = Stage::Done(outcome);
+        let mut stage = lock(&self.stage);
+        let work = match std::mem::replace(&mut *stage, Stage::Nothing) {
+            Stage::Asked(work) => work,
+            other => return *stage = other,
+        };
+        drop(stage);
+        let outcome = catch_unwind(AssertUnwindSafe(work));
+        let mut stage = lock(&self.stage);
+        if matches!(*stage, Stage::Nothing) {
+            *stage = Stage::Done(outcome);
+        } else {
+            drop(stage);
+            // Here, where it may hang or panic: it may hold what is sled's.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(outcome)));
         }
     }
 
@@ -79,16 +91,16 @@ impl<F: FnOnce() -> T + Send, T: Send> Run for Errand<F, T> {
 impl<F, T> Errand<F, T> {
     fn outcome(&self, patience: Patience) -> Option<Result<T>> {
         let mut stage = lock(&self.stage);
-        for _ in 0..patience.slices {
-            if matches!(*stage, Stage::Done(_)) {
-                break;
-            }
-            let waited = self.done.wait_timeout(stage, Patience::SLICE);
-            stage = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let mut left = patience.slices;
+        while left > 0 && !matches!(*stage, Stage::Done(_)) {
+            let waited =
+                self.done.wait_timeout(stage, Patience::SLICE).unwrap_or_else(PoisonError::into_inner);
+            stage = waited.0;
+            left -= u32::from(waited.1.timed_out());
         }
-        match std::mem::replace(&mut *stage, Stage::Nothing) {
+        match std::mem::replace(&mut *stage, Stage::Abandoned) {
             Stage::Done(outcome) => Some(outcome),
-            Stage::Asked(_) | Stage::Nothing => None,
+            Stage::Asked(_) | Stage::Nothing | Stage::Abandoned => None,
         }
     }
 }

@@ -255,7 +255,7 @@ impl<'a> Copy<'a> {
         let folder = directory.join(index_name(number));
         // One that is there already is the index of an engine that was brought back just now.
         blob::make_new_folder(&folder)?;
-        let to = Engine::open(&folder, &core.manner).map(Arc::new).inspect_err(|_| {
+        let to = Engine::open(&folder, &core.manner, || true).map(Arc::new).inspect_err(|_| {
             let _ = fs::remove_dir_all(&folder);
         })?;
         close_to_others(&folder);
@@ -377,7 +377,8 @@ impl<'a> Copy<'a> {
             Gone::All(id) => {
                 self.seen.remove(&id);
                 self.doubtful.retain(|(other, _)| *other != id);
-                return self.to.drop_tables(id, Calls::Here);
+                self.to.drop_tables(id, Calls::Here)?;
+                return self.to.forget_dropped();
             }
         };
         let (tables, key) = (self.to.tables(id, Calls::Here)?, OrderRow::key(sequence));

@@ -48,7 +48,7 @@ pub(crate) struct LiveMemo {
 
 impl Handle {
     pub(super) fn close(&self) -> Result<()> {
-        let closed = self.core.maintenance.close(&self.core, CLOSE + 2 * self.core.manner.patience.total());
+        let closed = self.core.maintenance.close(&self.core, CLOSE + 2 * self.core.manner.leave().total());
         self.core.release(self.core.memory.clear());
         if let Some(directory) = &self.core.directory {
             registry::forget_core(directory, &self.core);

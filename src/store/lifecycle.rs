@@ -13,7 +13,10 @@ use std::{
     fs,
     mem::ManuallyDrop,
     path::{Path, PathBuf},
-    sync::{Arc, TryLockError, atomic::Ordering},
+    sync::{
+        Arc, TryLockError,
+        atomic::{Ordering, fence},
+    },
     thread,
     time::Duration,
 };
@@ -117,10 +120,14 @@ pub(super) fn start(core: &Core) -> Result<bool> {
     for folder in ["blobs", "trash"] {
         blob::make_folder(&directory.join(folder))?;
     }
-    discard_leftovers(core, &directory);
-    if core.index.load(Ordering::Acquire) == 0 && !state.fresh {
-        discard_copies(&directory, state.index);
-    }
+    // It may be late: the directory may be another's by now.
+    core.in_charge(|| {
+        discard_leftovers(core, &directory);
+        if core.index.load(Ordering::Acquire) == 0 && !state.fresh {
+            discard_copies(&directory, state.index);
+        }
+        Ok(())
+    })?;
     for _ in 0..2 {
         match state.open(core, &directory) {
             Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
@@ -197,7 +204,7 @@ pub(super) fn shut(core: &Core) -> Result<bool> {
     }
     // Who copies the index, or brings one up, writes MANIFEST too. An engine that hangs there is held by it, and one that comes
     // up later finds the store closed.
-    let reviving = patiently(core.manner.patience, || match core.reviving.try_lock() {
+    let reviving = patiently(core.manner.leave(), || match core.reviving.try_lock() {
         Ok(reviving) => Some(reviving),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
@@ -281,7 +288,7 @@ fn accounts(ledger: &Ledger) -> BTreeMap<String, (Tally, bool)> {
 /// The engine, when everybody else has let go of it. One that hangs is left to itself, and so nothing else hangs.
 pub(super) fn alone(core: &Core, engine: Arc<Engine>) -> Result<Engine> {
     let mut shared = Some(engine);
-    let alone = patiently(core.manner.patience, || match unshared(shared.take()?) {
+    let alone = patiently(core.manner.leave(), || match unshared(shared.take()?) {
         Ok(engine) => Some(engine),
         Err(engine) => {
             shared = Some(engine);
@@ -300,6 +307,11 @@ pub(super) fn alone(core: &Core, engine: Arc<Engine>) -> Result<Engine> {
 
 /// The engine, if nobody is in it, and nobody is to come.
 pub(super) fn unshared(engine: Arc<Engine>) -> std::result::Result<Engine, Arc<Engine>> {
+    // In this order: whoever could yet become a guest shares it.
+    if Arc::strong_count(&engine) > 1 {
+        return Err(engine);
+    }
+    fence(Ordering::Acquire);
     if engine.has_guests() { Err(engine) } else { Arc::try_unwrap(engine) }
 }
 

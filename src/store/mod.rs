@@ -35,6 +35,7 @@ mod rebuild;
 mod registry;
 mod service;
 mod shelf;
+mod silence;
 mod turnstile;
 mod unverified;
 mod watch;

@@ -78,8 +78,8 @@ impl State {
         }
         let folder = directory.join(index_name(self.index));
         blob::make_folder(&folder)?;
-        let opened =
-            Engine::open(&folder, &core.manner).and_then(|engine| self.take_up(core, directory, engine));
+        let opened = Engine::open(&folder, &core.manner, || !core.is_closed())
+            .and_then(|engine| self.take_up(core, directory, engine));
         if opened.is_err() && self.fresh {
             // Nobody names it, unless it came to its end too late, and the next attempt takes another number.
             let _ = core.in_charge(|| {

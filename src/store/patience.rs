@@ -18,6 +18,10 @@ impl Patience {
         Self { slices: u32::try_from(slices).unwrap_or(u32::MAX) }
     }
 
+    pub(super) fn at_least(self, other: Self) -> Self {
+        Self { slices: self.slices.max(other.slices) }
+    }
+
     pub(super) fn total(self) -> Duration {
         Self::SLICE * self.slices
     }

@@ -1,7 +1,7 @@
 //! The engine in its slot: in service, resting after a failure, brought back, taken away.
 //!
-//! After a refusal of the operating system it is opened again when its rest is over; a damaged index never is. One that does
-//! not answer is out of service until it does, and given up after a minute of that: a slow disk must not cost a sound index.
+//! After a refusal of the operating system it is opened again when its rest is over; a damaged index never is; what becomes of
+//! one that does not answer is in `silence`.
 //! What is told of an engine late never hits the one that came in its place.
 
 use std::{
@@ -12,25 +12,19 @@ use std::{
 use crate::{
     clock::Stopwatch,
     error::{Error, Kind, Result},
-    flight::flight,
     store::{
         aside,
         core::Core,
         engine::{Engine, Health, unanswered},
         lifecycle,
         manifest::{self, Manifest},
-        watch::Stay,
     },
     sync::lock,
 };
 
 /// The first pause after the engine failed; it doubles up to [`LONGEST_REST`].
-const FIRST_REST: Duration = Duration::from_secs(1);
+pub(super) const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
-
-/// After this an engine that does not answer is given up, with its index. A flush can wait for gigabytes that somebody else
-/// writes to a slow disk.
-const LOST: Duration = Duration::from_secs(60);
 
 /// Where the engine is when it runs.
 pub(super) enum Slot {
@@ -43,11 +37,11 @@ pub(super) enum Slot {
 pub(super) struct Rest {
     error: Error,
     /// The engine that failed; none when none could be brought up.
-    engine: Weak<Engine>,
-    since: Stopwatch,
-    pause: Duration,
+    pub(super) engine: Weak<Engine>,
+    pub(super) since: Stopwatch,
+    pub(super) pause: Duration,
     /// For how long it has not answered, if that is why. The time for which the whole process was stopped hardly counts.
-    silent: Option<Duration>,
+    pub(super) silent: Option<Duration>,
     /// Whether it was given things to write that it has not made to stay.
     dirty: bool,
 }
@@ -61,7 +55,7 @@ impl Rest {
 
 /// 1 s, doubling with every failure up to 60 s. A condemned index is replaced without a pause at first: nothing has to
 /// pass before a new one works.
-fn pause(strikes: u32, condemned: bool) -> Duration {
+pub(super) fn pause(strikes: u32, condemned: bool) -> Duration {
     match strikes.checked_sub(u32::from(condemned)) {
         None => Duration::ZERO,
         Some(doublings) => (FIRST_REST * 2_u32.pow(doublings.min(6))).min(LONGEST_REST),
@@ -145,7 +139,7 @@ impl Core {
     }
 
     /// Tells what was noted, on another thread: who waits for this one may hold what an observer wants.
-    fn tell_aside(self: &Arc<Self>) {
+    pub(super) fn tell_aside(self: &Arc<Self>) {
         let core = Arc::clone(self);
         let _ = aside::send(move || core.tell_noted());
     }
@@ -159,11 +153,13 @@ impl Core {
         if !self.rest_is_over() || self.is_closed() {
             return;
         }
-        self.bury_free_engines();
-        if self.is_waited_for() {
+        if self.has_answered() {
             return;
         }
-        let _ = self.bring_up();
+        self.bury_free_engines();
+        if !self.is_waited_for() {
+            let _ = self.bring_up();
+        }
     }
 
     /// Puts an engine into service, unless the store was closed meanwhile.
@@ -175,6 +171,7 @@ impl Core {
             return Err(self.closed_error());
         }
         self.engines.fetch_add(1, Ordering::AcqRel);
+        engine.serve();
         *slot = Slot::Running(Arc::new(engine));
         Ok(())
     }
@@ -191,6 +188,7 @@ impl Core {
         self.condemned.store(false, Ordering::Release);
         match &mut *slot {
             Slot::Running(running) if Arc::ptr_eq(running, engine) => {
+                by.serve();
                 *running = Arc::clone(by);
                 return true;
             }
@@ -216,7 +214,7 @@ impl Core {
     }
 
     /// Takes `engine` out of service for a while, the longer the more often it failed, unless another one runs by now.
-    fn dismiss(&self, engine: &Arc<Engine>, error: &Error, fault: Fault) {
+    pub(super) fn dismiss(&self, engine: &Arc<Engine>, error: &Error, fault: Fault) {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         let (damaged, silent) = (fault == Fault::Damaged, fault == Fault::Silent);
         match &*slot {
@@ -288,43 +286,6 @@ impl Core {
         Rest { error: error.clone(), engine, since, pause, silent: None, dirty: false }
     }
 
-    /// Whether an engine that does not answer is still waited for. It is given up when that has lasted too long. From then on,
-    /// as when another one is to take its place, nothing that is told of it is of interest.
-    fn is_waited_for(&self) -> bool {
-        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        let Slot::Resting(rest) = &mut *slot else { return false };
-        if let Some(silent) = rest.silent.filter(|_| rest.engine.strong_count() > 0) {
-            // Somebody looks when the pause is over, or a while after: nobody asked, or the process was stopped.
-            let silent = silent + rest.since.elapsed().min(rest.pause + FIRST_REST);
-            if silent < LOST {
-                let strikes = self.strikes.fetch_add(1, Ordering::AcqRel);
-                rest.silent = Some(silent);
-                (rest.since, rest.pause) = (self.clock.stopwatch(), pause(strikes, false));
-                return true;
-            }
-            self.condemned.store(true, Ordering::Release);
-        }
-        rest.engine = Weak::new();
-        false
-    }
-
-    /// An engine that did not answer has done so after all, and all was well: nothing took its place, so nothing is lost.
-    pub(super) fn reinstate(&self, engine: &Arc<Engine>) -> bool {
-        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        let is_waited_for = matches!(
-            &*slot,
-            Slot::Resting(rest) if rest.silent.is_some() && rest.engine.as_ptr() == Arc::as_ptr(engine)
-        );
-        let is_back =
-            is_waited_for && !self.condemned.load(Ordering::Acquire) && engine.health() == Health::Sound;
-        if is_back {
-            engine.answer();
-            *slot = Slot::Running(Arc::clone(engine));
-            lock(&self.leaving).retain(|leaving| !Arc::ptr_eq(leaving, engine));
-        }
-        is_back
-    }
-
     /// Drops the engines that are out of service, each once nobody is in it: those that somebody stays in later.
     pub(super) fn bury_engines(&self) {
         let leaving = std::mem::take(&mut *lock(&self.leaving));
@@ -334,11 +295,16 @@ impl Core {
         }
     }
 
-    /// Those that nobody is in.
+    /// Those that nobody is in, but for one that is waited for: it may be sound.
     pub(super) fn bury_free_engines(&self) {
+        let awaited = self.silent_engine().map_or(std::ptr::null(), |engine| Arc::as_ptr(&engine));
         let mut free = Vec::new();
         let mut leaving = lock(&self.leaving);
         for engine in std::mem::take(&mut *leaving) {
+            if Arc::as_ptr(&engine) == awaited {
+                leaving.push(engine);
+                continue;
+            }
             match lifecycle::unshared(engine) {
                 Ok(engine) => free.push(engine),
                 Err(in_use) => leaving.push(in_use),
@@ -352,7 +318,7 @@ impl Core {
 
     /// Drops an engine that failed: sled flushes in its drop, which may hang.
     fn bury(&self, engine: Engine) {
-        let _ = aside::run(self.manner.patience, move || engine.bury());
+        let _ = aside::run(self.manner.leave(), move || engine.bury());
     }
 
     /// Passes on the outcome of calls to `engine`. When one failed, its health decides what becomes of it: after a
@@ -368,62 +334,11 @@ impl Core {
             self.dismiss(engine, error, fault);
         })
     }
-
-    /// An engine that does not answer is out of service until it does.
-    pub(super) fn suspend(&self, engine: Option<&Weak<Engine>>, error: &Error) {
-        if let Some(engine) = engine.and_then(Weak::upgrade) {
-            engine.fall_silent();
-            self.dismiss(&engine, error, Fault::Silent);
-        }
-    }
-
-    /// What the watch saw: calls of any engine that are under way. One that stays in this store's has it taken out of service,
-    /// so that nobody comes after it; when all came back, it is in service again.
-    pub(super) fn look_after(self: &Arc<Self>, stays: &[Stay]) {
-        let (engine, is_running) = match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
-            Slot::Running(engine) => (Arc::clone(engine), true),
-            Slot::Resting(Rest { engine, silent: Some(_), .. }) => match engine.upgrade() {
-                Some(engine) => (engine, false),
-                None => return,
-            },
-            _ => return,
-        };
-        let inside: Vec<&Stay> = stays.iter().filter(|stay| stay.engine == engine.number()).collect();
-        let patience = self.manner.patience.total();
-        let mut overdue = inside.iter().filter(|stay| stay.lasts >= patience).peekable();
-        if is_running && overdue.peek().is_some() {
-            let error = unanswered();
-            self.suspend(Some(&Arc::downgrade(&engine)), &error);
-            self.note(&error);
-            self.tell_aside();
-        }
-        // Whoever waits for what they lead has waited long enough, and whoever comes next does not wait for them.
-        overdue.for_each(|stay| flight().revoke_led_by(stay.caller));
-        if !is_running && inside.is_empty() && !engine.has_guests() {
-            self.answered(&engine);
-        }
-    }
-
-    /// All calls of an engine that was silent came back.
-    fn answered(&self, engine: &Arc<Engine>) {
-        if self.reinstate(engine) {
-            // What was written after the last flush began has found nobody to flush it.
-            return self.maintenance.stir();
-        }
-        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
-        if let Slot::Resting(rest) = &mut *slot
-            && rest.engine.as_ptr() == Arc::as_ptr(engine)
-        {
-            // It failed besides, or nobody knows what became of a change: it is opened anew, at once.
-            self.condemned.fetch_or(engine.health() == Health::Damaged, Ordering::AcqRel);
-            (rest.silent, rest.pause) = (None, Duration::ZERO);
-        }
-    }
 }
 
 /// Why an engine is taken out of service.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     Refused,
     Damaged,
     Silent,

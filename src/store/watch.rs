@@ -8,14 +8,14 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use crate::{
-    flight::{Caller, caller},
-    store::core::Core,
+    flight::{Caller, caller, flight},
+    store::{core::Core, patience::Patience},
     sync::{Mutex, lock, thread, thread_local},
 };
 
@@ -28,8 +28,9 @@ struct Desk {
     caller: Caller,
     /// How often it went in and came out: odd while it is inside.
     steps: AtomicU64,
-    /// Which engine it is in.
+    /// Which engine it is in, and for how long that is waited for, in slices.
     engine: AtomicUsize,
+    patience: AtomicU32,
 }
 
 /// Those of all threads that were ever in an engine, and still are there.
@@ -37,8 +38,8 @@ static DESKS: Mutex<Vec<Weak<Desk>>> = Mutex::new(Vec::new());
 
 impl Desk {
     fn new() -> Arc<Self> {
-        let desk = Self { caller: caller(), steps: AtomicU64::new(0), engine: AtomicUsize::new(0) };
-        let desk = Arc::new(desk);
+        let (steps, engine, patience) = (AtomicU64::new(0), AtomicUsize::new(0), AtomicU32::new(0));
+        let desk = Arc::new(Self { caller: caller(), steps, engine, patience });
         let mut desks = lock(&DESKS);
         desks.retain(|desk| desk.strong_count() > 0);
         desks.push(Arc::downgrade(&desk));
@@ -52,10 +53,11 @@ impl Desk {
 }
 
 /// Makes a call that the watch sees. `engine` is any number that no other engine has.
-pub(super) fn seen<T>(engine: usize, call: impl FnOnce() -> T) -> T {
+pub(super) fn seen<T>(engine: usize, patience: Patience, call: impl FnOnce() -> T) -> T {
     // While a thread ends it has no desk, and nobody sees it.
     let _ = DESK.try_with(|desk| {
         desk.engine.store(engine, Ordering::Relaxed);
+        desk.patience.store(patience.slices, Ordering::Relaxed);
         desk.step();
     });
     let outcome = call();
@@ -67,9 +69,9 @@ pub(super) fn seen<T>(engine: usize, call: impl FnOnce() -> T) -> T {
 #[derive(Clone, Copy)]
 pub(super) struct Stay {
     pub(super) engine: usize,
-    pub(super) caller: Caller,
-    /// For how long at least. The time for which the whole process was stopped hardly counts.
-    pub(super) lasts: Duration,
+    caller: Caller,
+    /// Whether it lasts longer than there is patience. The time for which the whole process was stopped hardly counts.
+    pub(super) is_overdue: bool,
 }
 
 /// Looks after the stores of the process.
@@ -90,24 +92,28 @@ pub(super) fn over(core: &Arc<Core>) {
     }
 }
 
+/// At least so often: a store with more patience must not have the others wait.
+const PAUSE: Duration = Duration::from_secs(1);
+
 fn look_after_all() {
-    let mut eye = Eye::default();
+    let (mut eye, mut pause) = (Eye::default(), Duration::ZERO);
     loop {
+        let stays = eye.look(pause);
+        // Whoever waits for what they lead has waited long enough, and who comes next does not wait for them.
+        stays.iter().filter(|stay| stay.is_overdue).for_each(|stay| flight().relieve(stay.caller));
         let mut watch = lock(&WATCH);
         watch.stores.retain(|core| core.upgrade().is_some_and(|core| !core.is_closed()));
-        watch.looks = !watch.stores.is_empty();
+        watch.looks = !watch.stores.is_empty() || !stays.is_empty();
         if !watch.looks {
             return;
         }
         let stores = watch.stores.clone();
         drop(watch);
-        let patience = stores.iter().filter_map(Weak::upgrade).map(|core| core.manner.patience.total()).min();
-        let pause = patience.unwrap_or_default() / 5;
-        let pause = pause.max(Duration::from_millis(10));
-        let stays = eye.look(pause);
-        for core in stores.iter().filter_map(Weak::upgrade) {
+        let stores = stores.iter().filter_map(Weak::upgrade);
+        pause = stores.fold(PAUSE, |pause, core| {
             core.look_after(&stays);
-        }
+            pause.min(core.manner.patience.total() / 5)
+        });
         thread::sleep(pause);
     }
 }
@@ -123,20 +129,58 @@ impl Eye {
     /// `pause` is how long ago the last look was meant to be.
     fn look(&mut self, pause: Duration) -> Vec<Stay> {
         let desks: Vec<Arc<Desk>> = lock(&DESKS).iter().filter_map(Weak::upgrade).collect();
+        let before = std::mem::take(&mut self.seen);
         let mut stays = Vec::new();
-        let mut now = HashMap::new();
         for desk in desks {
             let steps = desk.steps.load(Ordering::Acquire);
-            let engine = desk.engine.load(Ordering::Relaxed);
             if steps % 2 == 0 {
                 continue;
             }
-            let before = self.seen.get(&desk.caller).filter(|(before, _)| *before == steps);
+            let before = before.get(&desk.caller).filter(|(before, _)| *before == steps);
             let lasts = before.map_or(Duration::ZERO, |(_, lasts)| *lasts + pause);
-            now.insert(desk.caller, (steps, lasts));
-            stays.push(Stay { engine, caller: desk.caller, lasts });
+            self.seen.insert(desk.caller, (steps, lasts));
+            let engine = desk.engine.load(Ordering::Relaxed);
+            let patience = Patience { slices: desk.patience.load(Ordering::Relaxed) };
+            // What was read of the desk is of this call only if it has not come back since.
+            let is_same = desk.steps.load(Ordering::Acquire) == steps;
+            let is_overdue = is_same && before.is_some() && lasts >= patience.total();
+            stays.push(Stay { engine, caller: desk.caller, is_overdue });
         }
-        self.seen = now;
         stays
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// One thread is in a call of an engine that is waited for for 300 ms, until the test lets it go.
+    #[test]
+    fn a_call_is_overdue_when_it_has_lasted_longer_than_there_is_patience() {
+        let (enter, entered) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let inside = thread::spawn(move || {
+            let patience = Patience::of(Duration::from_millis(300));
+            seen(4711, patience, || {
+                enter.send(()).unwrap();
+                let _ = released.recv();
+            });
+            seen(4711, patience, || ());
+        });
+        entered.recv().unwrap();
+        let mut eye = Eye::default();
+        let mut overdue = |pause| {
+            let stays = eye.look(Duration::from_millis(pause));
+            stays.iter().filter(|stay| stay.engine == 4711).map(|stay| stay.is_overdue).collect::<Vec<_>>()
+        };
+        assert_eq!(overdue(1_000_000), [false], "it was not seen before");
+        assert_eq!(overdue(200), [false]);
+        assert_eq!(overdue(100), [true]);
+        assert_eq!(overdue(0), [true]);
+        drop(release);
+        inside.join().unwrap();
+        assert!(overdue(1_000).is_empty());
     }
 }

@@ -339,6 +339,8 @@ impl Writer<'_> {
             self.core.discard(blob::retire_folder(&folder, &trash)?);
         }
         self.core.minded(&engine, engine.drop_tables(generation, self.calls))?;
+        // It is cleared, whatever becomes of what is left of it.
+        let _ = self.core.minded(&engine, engine.forget_dropped());
         let found = self.ledger.generations.get(&generation);
         Ok(found.and_then(|found| found.account.tally()).unwrap_or_default())
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use memolith::{
-    Memo,
+    Memo, Result,
     observe::Event,
     testing::{Fault, Operation},
 };
@@ -220,6 +220,14 @@ fn a_reader_that_comes_while_a_large_value_is_replaced_finds_the_new_one() {
     });
 }
 
+/// Comes again until the engine is back. The clock moves on a little: a rest has its end, and no engine is given up for it.
+fn until_healed(bench: &Bench, mut call: impl FnMut() -> Result<()>) {
+    while call().is_err() {
+        bench.clock.advance(Duration::from_millis(1));
+        thread::yield_now();
+    }
+}
+
 /// A store whose calls are all given up, and another in the same process, which has nothing to do with it.
 #[test]
 fn with_an_engine_timeout_every_caller_goes_on_without_an_engine_that_does_not_answer() {
@@ -244,13 +252,10 @@ fn with_an_engine_timeout_every_caller_goes_on_without_an_engine_that_does_not_a
                 assert!(numbers.last_failure().unwrap().to_string().contains("did not answer in time"));
             }
             let _ = (full.remove("first"), numbers.insert("own", &3), numbers.clear(), store.sweep());
-            bench.faults.await_hang();
             miss!(plain(&other.store(), "numbers"), "new" => 8);
 
             bench.faults.heal();
-            while numbers.insert("healed", &4).is_err() {
-                thread::yield_now();
-            }
+            until_healed(&bench, || numbers.insert("healed", &4));
             drop((numbers, full, store));
             assert!(!bench.path().join("index-2").exists());
             let store = bench.store();
@@ -286,9 +291,7 @@ fn a_read_that_hangs_keeps_neither_who_waits_for_it_nor_who_comes_after() {
         bench.faults.heal();
         // It was there all the time.
         assert_eq!(hanging.join(), 1);
-        while memo.insert("healed", &6).is_err() {
-            thread::yield_now();
-        }
+        until_healed(&bench, || memo.insert("healed", &6));
         drop((memo, store));
         let store = bench.store();
         hit!(plain(&store, "numbers"), "kept" => 1);
@@ -317,9 +320,7 @@ fn a_write_that_hangs_does_not_keep_who_wants_it_to_stay() {
         let error = memo.insert("own", &8).unwrap_err();
         assert!(error.to_string().contains("did not answer in time"), "{error}");
         bench.faults.heal();
-        while memo.insert("healed", &9).is_err() {
-            thread::yield_now();
-        }
+        until_healed(&bench, || memo.insert("healed", &9));
         drop((memo, store));
         assert!(!bench.path().join("index-2").exists());
         let store = bench.store();
@@ -337,18 +338,40 @@ fn an_index_that_is_long_in_opening_is_not_waited_for_for_ever() {
         miss!(plain(&store, "numbers"), "kept" => 1);
         store.close().unwrap();
         bench.faults.plant(Operation::Open, Fault::Hang);
-        let store = bench.options().engine_timeout(Duration::ZERO).open(bench.path()).unwrap();
+        let store = bench.options().opening(Duration::ZERO).open(bench.path()).unwrap();
         let memo = plain(&store, "numbers");
         assert_eq!(memo.get_or_insert_with("new", || 2), 2);
         assert!(store.last_failure().unwrap().to_string().contains("did not answer in time"));
         bench.faults.heal();
-        while memo.insert("healed", &3).is_err() {
-            bench.clock.advance(MINUTE);
-            thread::yield_now();
-        }
+        until_healed(&bench, || memo.insert("healed", &3));
         drop((memo, store));
         let store = bench.store();
         hit!(plain(&store, "numbers"), "kept" => 1);
         hit!(plain(&store, "numbers"), "healed" => 3);
+    });
+}
+
+/// The tables are gone; sled hangs in what it does when the last one lets go of them.
+#[test]
+fn a_clear_that_cannot_be_flushed_counts_as_one_when_the_engine_is_back() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.options().memory(0).patience(Duration::ZERO).open(bench.path()).unwrap();
+        let memo: Memo<str, u64> = Memo::builder("full").max_entries(2).open(&store).unwrap();
+        until_healed(&bench, || memo.insert("one", &1).and_then(|()| memo.insert("two", &2)));
+        bench.faults.plant(Operation::Flush, Fault::Hang);
+        assert!(memo.clear().is_err());
+        bench.faults.heal();
+        until_healed(&bench, || memo.insert("three", &3));
+        until_healed(&bench, || memo.insert("four", &4));
+        assert_eq!(memo.len(), 2);
+        hit!(memo, "three" => 3);
+        hit!(memo, "four" => 4);
+        drop((memo, store));
+        assert!(!bench.path().join("index-2").exists());
+        let store = bench.store();
+        let memo: Memo<str, u64> = Memo::builder("full").max_entries(2).open(&store).unwrap();
+        assert_eq!(memo.len(), 2);
+        miss!(memo, "one" => 5);
     });
 }

@@ -34,7 +34,8 @@ pub struct Bench {
     pub directory: TempDir,
     pub clock: ManualClock,
     pub faults: Faults,
-    pub engine_timeout: Option<Duration>,
+    /// Set where the engine never answers, and no call of it is to be waited for: for 100 ms.
+    pub is_impatient: bool,
 }
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ pub const DAY: Duration = Duration::from_secs(24 * 3600);
 impl Bench {
     pub fn new() -> Self {
         let (directory, clock, faults) = (tempfile::tempdir().unwrap(), ManualClock::new(), Faults::new());
-        Self { directory, clock, faults, engine_timeout: None }
+        Self { directory, clock, faults, is_impatient: false }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -55,10 +56,7 @@ impl Bench {
     /// Options with this bench's clock and faults.
     pub fn options(&self) -> StoreBuilder {
         let options = Store::builder().clock(&self.clock).faults(&self.faults);
-        match self.engine_timeout {
-            Some(wait) => options.engine_timeout(wait),
-            None => options,
-        }
+        if self.is_impatient { options.engine_timeout(Duration::ZERO) } else { options }
     }
 
     #[track_caller]

@@ -264,6 +264,22 @@ fn a_former_leader_without_a_value_touches_nobody() {
 }
 
 #[test]
+fn who_leads_on_for_a_leader_that_is_relieved_is_the_first_in_line() {
+    let (mut table, former) = line(&[FIRST, SECOND]);
+    table.leads(LEADER, seat(8));
+    table.leads(THIRD, seat(9));
+    assert_eq!(table.relieve(LEADER).len(), 2);
+    let heir = table.came_to_lead(FIRST);
+    table.counts_anew(SECOND);
+    table.leads(LATE, seat(8));
+    table.waits(LATE, seat(9));
+    // What it comes back with is as good as that of its heir.
+    assert!(former.is_current() && heir.is_current());
+    let _ = table.release(SEAT, &former, Some(Outcome::Stored));
+    table.has_to_look(SECOND, Outcome::Stored);
+}
+
+#[test]
 fn a_taken_over_leader_does_not_erase_the_failure_before_it() {
     let (mut table, leader) = line(&[FIRST, SECOND, THIRD]);
     table.fails(&leader);

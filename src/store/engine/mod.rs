@@ -65,11 +65,12 @@ struct Shelves {
 }
 
 impl Engine {
-    pub(crate) fn open(directory: &Path, manner: &Manner) -> Result<Self> {
+    /// Opens the database in `directory`, unless it is not wanted any more.
+    pub(crate) fn open(directory: &Path, manner: &Manner, is_wanted: impl Fn() -> bool) -> Result<Self> {
         // One that was dropped a moment ago, after a failure or at a close that failed, may not have let go yet.
         if directory.join("db").exists() {
             // No damage, so no reason to give the index up: it is tried again later.
-            await_release(directory).map_err(|error| error.with_kind(Kind::Io))?;
+            await_release(directory, is_wanted).map_err(|error| error.with_kind(Kind::Io))?;
         }
         discard_unfinished(directory);
         let pulse = Arc::new(Pulse::new(manner));
@@ -99,9 +100,9 @@ impl Engine {
         let drops = shelves.drops;
         drop(shelves);
         // Under no lock: readers of other tables must not hang in it too.
-        let [records, order] =
-            table_names(generation).map(|name| Table::open(&self.pulse, &self.db, &name, calls));
-        let tables = Tables::new([records?, order?]);
+        let table = |name: &str| Table::open(&self.pulse, &self.db, name, calls);
+        let [records, order] = table_names(generation);
+        let tables = Tables::new([table(&records)?, table(&order)?]);
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
         if shelves.drops != drops {
             // They may be the dropped ones: good for this call, but not to be kept.
@@ -119,8 +120,7 @@ impl Engine {
         let dropped = table_names(generation).into_iter().try_for_each(|name| self.drop_table(name, calls));
         // Somebody may have opened them in between.
         self.shelve(generation);
-        dropped?;
-        self.forget_dropped(calls)
+        dropped
     }
 
     fn drop_table(&self, name: String, calls: Calls) -> Result<()> {
@@ -142,6 +142,11 @@ impl Engine {
 
     pub(crate) fn health(&self) -> Health {
         self.pulse.health()
+    }
+
+    /// It is in service from here on.
+    pub(crate) fn serve(&self) {
+        self.pulse.serve();
     }
 
     /// Whether a call was given up.
@@ -194,20 +199,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets go of the tables that nobody reads any more. Where nobody writes: sled flushes in a drop until there is nothing
-    /// to flush.
-    fn forget_dropped(&self, calls: Calls) -> Result<()> {
+    /// Lets go of the dropped tables that nobody reads any more. Where nobody writes: sled flushes in a drop until there is
+    /// nothing to flush.
+    pub(crate) fn forget_dropped(&self) -> Result<()> {
         let dropped = std::mem::take(&mut *lock(&self.dropped));
         let (free, in_use): (Vec<_>, _) =
             dropped.into_iter().partition(|tables| Arc::strong_count(tables) == 1);
         lock(&self.dropped).extend::<Vec<_>>(in_use);
-        match self.pulse.way(calls) {
-            Calls::Here => self.pulse.let_go(free),
-            Calls::Aside => self.pulse.aside(Operation::Flush, move || {
-                drop(free);
-                Ok(())
-            }),
+        if free.is_empty() {
+            return Ok(());
         }
+        self.pulse.aside(Operation::Flush, move || {
+            drop(free);
+            Ok(())
+        })
     }
 
     /// Drops a database that failed, without its last panic reaching anybody.
@@ -218,7 +223,7 @@ impl Engine {
     /// Drops the database and waits until nobody writes to `directory` any more.
     pub(crate) fn close(self, directory: &Path) -> Result<()> {
         self.bury()?;
-        await_release(directory)
+        await_release(directory, || true)
     }
 }
 
@@ -230,7 +235,7 @@ fn table_names(generation: GenerationId) -> [String; 2] {
 /// was overwritten or removed.
 pub(crate) fn settle(directory: &Path) -> Result<()> {
     Pulse::default().fenced(Operation::Open, || config(directory).open().map(drop))?;
-    await_release(directory)
+    await_release(directory, || true)
 }
 
 /// A snapshot that never got its name, because the process was killed while it was written: sled would take it for its
@@ -249,15 +254,20 @@ fn config(directory: &Path) -> sled::Config {
     sled::Config::new().path(directory).cache_capacity(PAGE_CACHE).flush_every_ms(None)
 }
 
-fn await_release(directory: &Path) -> Result<()> {
+fn await_release(directory: &Path, is_wanted: impl Fn() -> bool) -> Result<()> {
     let path = directory.join("db");
     let file = File::open(&path).map_err(|cause| Error::io(path.display(), cause))?;
     let deadline = Deadline::after(LINGER);
-    while file.try_lock().is_err() {
+    loop {
+        if !is_wanted() {
+            return Err(Error::new(Kind::Closed, "the store was closed meanwhile"));
+        }
+        if file.try_lock().is_ok() {
+            return Ok(());
+        }
         if deadline.remaining().is_none() {
             return Err(Error::new(Kind::Engine, "the storage engine did not let go of its file in 5 s"));
         }
         thread::sleep(Duration::from_millis(1));
     }
-    Ok(())
 }

@@ -31,9 +31,16 @@ pub(crate) struct Manner {
     pub(crate) patience: Patience,
     /// For how long an index is waited for that is being opened: after an unclean end sled reads its whole log.
     pub(crate) opening: Patience,
-    /// Whether no call at all is made on the thread of its caller.
+    /// Whether no call at all of an engine in service is made on the thread of its caller.
     pub(crate) aside: bool,
     pub(crate) faults: Faults,
+}
+
+impl Manner {
+    /// For how long is waited for what is more than one call: others who are in the engine, or its end.
+    pub(crate) fn leave(&self) -> Patience {
+        self.patience.at_least(Patience::default())
+    }
 }
 
 #[derive(Default)]
@@ -66,8 +73,7 @@ pub(crate) enum Health {
 
 impl Pulse {
     pub(super) fn new(manner: &Manner) -> Self {
-        let wary = AtomicBool::new(manner.aside);
-        Self { manner: manner.clone(), wary, ..Self::default() }
+        Self { manner: manner.clone(), ..Self::default() }
     }
 
     pub(super) fn health(&self) -> Health {
@@ -114,6 +120,11 @@ impl Pulse {
         self.silent.store(false, Ordering::Release);
     }
 
+    /// From here on it is asked by the threads of the program. While it is brought up it is waited for as a whole.
+    pub(super) fn serve(&self) {
+        self.wary.fetch_or(self.manner.aside, Ordering::AcqRel);
+    }
+
     /// How a call is made that was to be made in this way.
     pub(super) fn way(&self, calls: Calls) -> Calls {
         if self.wary.load(Ordering::Relaxed) { Calls::Aside } else { calls }
@@ -151,7 +162,7 @@ impl Pulse {
         let fenced = match operation {
             // Both may well take long, and who waits for them knows of it.
             Operation::Open | Operation::Flush => call(),
-            _ => watch::seen(self.number(), call),
+            _ => watch::seen(self.number(), self.manner.patience, call),
         };
         fenced.unwrap_or_else(|panic| Err(panicked(panic))).map_err(|error| self.failed(error))
     }
@@ -162,10 +173,10 @@ impl Pulse {
         operation: Operation,
         call: impl FnOnce() -> sled::Result<T> + Send + 'static,
     ) -> Result<T> {
-        // Before it is handed over: from now on nobody drops the engine.
+        // Before it is handed over, and until what came of it is dropped: nobody drops the engine.
         let guest = Guest::of(self);
-        let answer = aside::run(self.manner.patience, move || guest.0.fenced(operation, call));
-        answer.unwrap_or_else(|| Err(self.unanswered(operation)))
+        let answer = aside::run(self.manner.patience, move || (guest.0.fenced(operation, call), guest));
+        answer.map_or_else(|| Err(self.unanswered(operation)), |(answer, _guest)| answer)
     }
 
     /// A call that others wait for, each for as long as he likes.
