@@ -24,6 +24,10 @@ soak:
 fuzz:
     .ci/run fuzz
 
+# What becomes of it when the engine panics or hangs, at each call and in its own threads: ten minutes.
+engine-faults:
+    .ci/run engine-faults
+
 # What holds unsafe code or threads, under miri (needs a nightly toolchain with it).
 miri:
     .ci/run miri

@@ -54,8 +54,8 @@ enum Stage<F, T> {
     Done(Result<T>),
     /// Somebody works on it.
     Nothing,
-    /// Nobody waits for it any more.
-    Abandoned,
+    /// Nobody waits for it any more, and it is not begun if it was not.
+    Abandoned(Option<F>),
 }
 
 trait Run: Send + Sync {
@@ -67,18 +67,20 @@ trait Run: Send + Sync {
 impl<F: FnOnce() -> T + Send, T: Send> Run for Errand<F, T> {
     fn run(&self) {
         let mut stage = lock(&self.stage);
-        let work = match std::mem::replace(&mut *stage, Stage::Nothing) {
-            Stage::Asked(work) => work,
-            other => return *stage = other,
-        };
+        let asked = std::mem::replace(&mut *stage, Stage::Nothing);
         drop(stage);
-        let outcome = catch_unwind(AssertUnwindSafe(work));
+        let outcome = catch_unwind(AssertUnwindSafe(|| match asked {
+            Stage::Asked(work) => Some(work()),
+            // What it holds is dropped here, where that may hang or panic: it may be sled's.
+            _ => None,
+        }));
+        let Some(outcome) = outcome.transpose() else { return };
         let mut stage = lock(&self.stage);
         if matches!(*stage, Stage::Nothing) {
             *stage = Stage::Done(outcome);
         } else {
             drop(stage);
-            // Here, where it may hang or panic: it may hold what is sled's.
+            // Likewise.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(outcome)));
         }
     }
@@ -98,10 +100,12 @@ impl<F, T> Errand<F, T> {
             stage = waited.0;
             left -= u32::from(waited.1.timed_out());
         }
-        match std::mem::replace(&mut *stage, Stage::Abandoned) {
-            Stage::Done(outcome) => Some(outcome),
-            Stage::Asked(_) | Stage::Nothing | Stage::Abandoned => None,
+        match std::mem::replace(&mut *stage, Stage::Abandoned(None)) {
+            Stage::Done(outcome) => return Some(outcome),
+            Stage::Asked(work) => *stage = Stage::Abandoned(Some(work)),
+            Stage::Nothing | Stage::Abandoned(_) => {}
         }
+        None
     }
 }
 

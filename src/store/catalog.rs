@@ -90,8 +90,13 @@ impl Writer<'_> {
         if self.core.directory.is_none() {
             return Ok(());
         }
-        let engine = self.core.engine()?;
-        self.core.minded(&engine, engine.catalog().by(self.calls).insert(&generation.0, &row.encode()))
+        let write = || {
+            let engine = self.core.engine()?;
+            self.core.minded(&engine, engine.catalog().by(self.calls).insert(&generation.0, &row.encode()))
+        };
+        let written = write();
+        // An engine that is opened anew is told of every memo that is open; one that is back as it was is not.
+        if written.is_err() && !self.core.falls_behind() { write() } else { written }
     }
 
     /// Clears every generation of a memo; those that no memo has open leave the catalog too. All of them are tried.

@@ -116,6 +116,8 @@ fn retire_orphan(core: &Core, path: &Path, id: BlobId) -> Result<Option<u64>> {
     if core.is_closed() {
         return Ok(None);
     }
+    // Before one has run, the ledger knows of nothing.
+    core.engine()?;
     let known = match &head {
         Ok(head) => writer.owns_blob(head, id)?,
         Err(error) if error.is_corrupt() => false,

@@ -138,7 +138,9 @@ pub(super) fn compact_when_due(core: &Core) -> Result<()> {
 fn compact_alone(core: &Core, from: u64) -> Result<()> {
     // An engine that rests is another one when it comes back.
     let Ok(engine) = core.engine() else { return Ok(()) };
-    let worth_it = is_worth_it(core, &engine, from, &|| core.maintenance.is_closing());
+    // One that rests is waited for until nobody is in it.
+    let must_end = || core.maintenance.is_closing() || !core.is_running(&engine);
+    let worth_it = is_worth_it(core, &engine, from, &must_end);
     if !core.minded(&engine, worth_it)? {
         return Ok(());
     }

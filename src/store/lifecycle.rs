@@ -25,14 +25,15 @@ use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
     store::{
-        blob, compaction,
+        aside, blob, compaction,
         core::Core,
-        engine::{self, Engine},
+        engine::{self, Engine, unanswered},
         ledger::Ledger,
         manifest::{self, Closed, Manifest, fingerprint},
         opening::State,
         order::Tally,
         patience::Patience,
+        silence::LOST,
     },
     sync::lock,
 };
@@ -209,6 +210,8 @@ pub(super) fn shut(core: &Core) -> Result<bool> {
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     });
+    // One that was silent may have answered.
+    core.has_answered();
     let engine = core.stop();
     drop(reviving);
     let shut = match (engine, &core.directory) {
@@ -229,18 +232,22 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
     let folder = core.index_directory(directory);
     let engine = alone(core, engine)?;
     if lock(&core.temporary).is_some() {
-        return engine.close(&folder);
+        return finally(move || engine.close(&folder));
     }
-    if let Err(error) = engine.flush() {
-        let _ = engine.bury();
-        return Err(error);
-    }
+    let engine = finally(move || match engine.flush() {
+        Ok(()) => Ok(engine),
+        Err(error) => {
+            let _ = engine.bury();
+            Err(error)
+        }
+    })?;
     let written = engine.was_written();
     let (engine, folder) = compacted(core, engine, directory, folder);
-    engine.close(&folder)?;
-    if written {
-        engine::settle(&folder)?;
-    }
+    let closing = folder.clone();
+    finally(move || {
+        engine.close(&closing)?;
+        if written { engine::settle(&closing) } else { Ok(()) }
+    })?;
     close_to_others(&folder);
     let live = core.index.load(Ordering::Acquire);
     // Before the ledger: others may wait for it to be told that the store is closed.
@@ -259,6 +266,12 @@ fn shut_engine(core: &Core, engine: Arc<Engine>, directory: &Path) -> Result<()>
         let _ = fs::remove_dir_all(directory.join(index_name(old)));
     }
     Ok(())
+}
+
+/// Does the last of an engine on another thread, which is left to itself after a minute: it may hang, and the directory must
+/// not be kept for ever.
+fn finally<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    aside::run(Patience::of(LOST), work).unwrap_or_else(|| Err(unanswered()))
 }
 
 /// A smaller copy of the index, if that is worth it; else the index itself.

@@ -60,6 +60,8 @@ struct Orders {
     /// Whether somebody is at the close itself, which only ever one may be: it ends with letting go of the directory.
     shutting: bool,
     closed: Option<Result<()>>,
+    /// Whether somebody has waited for the close in vain: nobody waits for it again.
+    unclosed: bool,
 }
 
 impl Orders {
@@ -222,7 +224,8 @@ impl Maintenance {
             if let Some(closed) = &orders.closed {
                 return closed.clone();
             }
-            if left == 0 {
+            if left == 0 || orders.unclosed {
+                orders.unclosed = true;
                 return Err(unanswered());
             }
             let flushing = orders.flushes.engine.is_some() && !orders.shutting;
@@ -366,10 +369,9 @@ impl Maintenance {
         let this = thread::current().id();
         lock(&self.orders).flushes.engine = Some((this, Arc::downgrade(&engine)));
         let flushed = core.flush_engine_now(&engine);
-        if flushed.is_ok() && core.reinstate(&engine) {
-            // What was written after that flush began has found nobody to flush it.
-            self.stir();
-        }
+        drop(engine);
+        // It may have been given up, and come back all the same.
+        core.has_answered();
         let mut orders = lock(&self.orders);
         orders.flushes.engine.take_if(|(by, _)| *by == this);
         flushed

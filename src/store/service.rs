@@ -44,6 +44,8 @@ pub(super) struct Rest {
     pub(super) silent: Option<Duration>,
     /// Whether it was given things to write that it has not made to stay.
     dirty: bool,
+    /// Whether the ledger has gone on without it: then it is opened anew, and not put into service again as it is.
+    pub(super) is_behind: bool,
 }
 
 impl Rest {
@@ -208,7 +210,11 @@ impl Core {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *slot, Slot::Closed) {
             Slot::Running(engine) => Ok(Some(engine)),
-            Slot::Resting(rest) if rest.dirty => Err(rest.error),
+            Slot::Resting(rest)
+                if rest.dirty || rest.engine.upgrade().is_some_and(|engine| engine.is_dirty()) =>
+            {
+                Err(rest.error)
+            }
             _ => Ok(None),
         }
     }
@@ -217,11 +223,12 @@ impl Core {
     pub(super) fn dismiss(&self, engine: &Arc<Engine>, error: &Error, fault: Fault) {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         let (damaged, silent) = (fault == Fault::Damaged, fault == Fault::Silent);
-        match &*slot {
+        match &mut *slot {
             Slot::Running(running) if Arc::ptr_eq(running, engine) => {}
-            // That it is damaged besides may be known later than that it was refused something.
+            // That it is damaged besides, or silent, may be known later than that it was refused something.
             Slot::Resting(rest) if rest.engine.as_ptr() == Arc::as_ptr(engine) => {
                 self.condemned.fetch_or(damaged, Ordering::AcqRel);
+                rest.silent = rest.silent.or(silent.then_some(Duration::ZERO));
                 return;
             }
             _ => return,
@@ -283,7 +290,7 @@ impl Core {
         let strikes = self.strikes.fetch_add(1, Ordering::AcqRel);
         let pause = pause(strikes, self.condemned.load(Ordering::Acquire));
         let since = self.clock.stopwatch();
-        Rest { error: error.clone(), engine, since, pause, silent: None, dirty: false }
+        Rest { error: error.clone(), engine, since, pause, silent: None, dirty: false, is_behind: false }
     }
 
     /// Drops the engines that are out of service, each once nobody is in it: those that somebody stays in later.
@@ -297,7 +304,11 @@ impl Core {
 
     /// Those that nobody is in, but for one that is waited for: it may be sound.
     pub(super) fn bury_free_engines(&self) {
-        let awaited = self.silent_engine().map_or(std::ptr::null(), |engine| Arc::as_ptr(&engine));
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let awaited = match &*slot {
+            Slot::Resting(rest) if rest.silent.is_some() => rest.engine.as_ptr(),
+            _ => std::ptr::null(),
+        };
         let mut free = Vec::new();
         let mut leaving = lock(&self.leaving);
         for engine in std::mem::take(&mut *leaving) {
@@ -310,7 +321,7 @@ impl Core {
                 Err(in_use) => leaving.push(in_use),
             }
         }
-        drop(leaving);
+        drop((leaving, slot));
         for engine in free {
             self.bury(engine);
         }

@@ -19,7 +19,7 @@ use crate::{
 
 /// After this an engine that does not answer is given up, with its index. A flush can wait for gigabytes that somebody else
 /// writes to a slow disk.
-const LOST: Duration = Duration::from_secs(60);
+pub(super) const LOST: Duration = Duration::from_secs(60);
 
 impl Core {
     /// Takes an engine that does not answer out of service.
@@ -45,8 +45,20 @@ impl Core {
         }
     }
 
+    /// The ledger goes on without the engine that rests. `false` when none does.
+    pub(super) fn falls_behind(&self) -> bool {
+        match &mut *self.slot.write().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Resting(rest) => {
+                rest.is_behind = true;
+                true
+            }
+            Slot::Running(_) => false,
+            Slot::Closed => true,
+        }
+    }
+
     /// The engine that is waited for.
-    pub(super) fn silent_engine(&self) -> Option<Arc<Engine>> {
+    fn silent_engine(&self) -> Option<Arc<Engine>> {
         match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
             Slot::Resting(rest) if rest.silent.is_some() => rest.engine.upgrade(),
             _ => None,
@@ -54,7 +66,7 @@ impl Core {
     }
 
     /// Whether all calls of an engine that was silent came back, and it is in service again. If all came back, but it failed
-    /// besides, or nobody knows what became of a change, it may be opened anew at once.
+    /// besides, or nobody knows what became of a change, or the ledger went on without it, it may be opened anew at once.
     pub(super) fn has_answered(&self) -> bool {
         let Some(engine) = self.silent_engine() else { return false };
         // One is ours, and one among those that leave.
@@ -81,11 +93,13 @@ impl Core {
 
     /// Puts an engine that did not answer into service again, if all is well with it: nothing took its place, so nothing is
     /// lost.
-    pub(super) fn reinstate(&self, engine: &Arc<Engine>) -> bool {
+    fn reinstate(&self, engine: &Arc<Engine>) -> bool {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         let is_waited_for = matches!(
             &*slot,
-            Slot::Resting(rest) if rest.silent.is_some() && rest.engine.as_ptr() == Arc::as_ptr(engine)
+            Slot::Resting(rest) if rest.silent.is_some()
+                && !rest.is_behind
+                && rest.engine.as_ptr() == Arc::as_ptr(engine)
         );
         let is_back =
             is_waited_for && !self.condemned.load(Ordering::Acquire) && engine.health() == Health::Sound;
@@ -102,7 +116,11 @@ impl Core {
     pub(super) fn is_waited_for(&self) -> bool {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         let Slot::Resting(rest) = &mut *slot else { return false };
-        if let Some(silent) = rest.silent.filter(|_| rest.engine.strong_count() > 0) {
+        let engine = rest.engine.upgrade();
+        // What it is in may be known by nobody: a flush that nobody waits for.
+        let is_inside = engine.as_ref().is_some_and(|engine| engine.has_guests());
+        let silent = rest.silent.or(is_inside.then_some(Duration::ZERO));
+        if let Some(silent) = silent.filter(|_| engine.is_some()) {
             // Somebody looks when the pause is over, or a while after: nobody asked, or the process was stopped.
             let silent = silent + rest.since.elapsed().min(rest.pause + FIRST_REST);
             // While one is stuck in it with the writer lock, no other could take its place.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -99,23 +100,38 @@ fn look_after_all() {
     let (mut eye, mut pause) = (Eye::default(), Duration::ZERO);
     loop {
         let stays = eye.look(pause);
-        // Whoever waits for what they lead has waited long enough, and who comes next does not wait for them.
-        stays.iter().filter(|stay| stay.is_overdue).for_each(|stay| flight().relieve(stay.caller));
-        let mut watch = lock(&WATCH);
-        watch.stores.retain(|core| core.upgrade().is_some_and(|core| !core.is_closed()));
-        watch.looks = !watch.stores.is_empty() || !stays.is_empty();
-        if !watch.looks {
-            return;
-        }
-        let stores = watch.stores.clone();
-        drop(watch);
-        let stores = stores.iter().filter_map(Weak::upgrade);
-        pause = stores.fold(PAUSE, |pause, core| {
-            core.look_after(&stays);
-            pause.min(core.manner.patience.total() / 5)
-        });
+        let Some(stores) = open_stores(!stays.is_empty()) else { return };
+        // The last handle of a store may be ours, and with it what is the user's.
+        let looked = catch_unwind(AssertUnwindSafe(move || look_after(&stores, &stays)));
+        pause = looked.unwrap_or(PAUSE);
         thread::sleep(pause);
     }
+}
+
+/// `None` when there is nothing to look after, and this thread ends.
+fn open_stores(somebody_is_inside: bool) -> Option<Vec<Arc<Core>>> {
+    let mut watch = lock(&WATCH);
+    let stores: Vec<Arc<Core>> = watch.stores.iter().filter_map(Weak::upgrade).collect();
+    let is_open =
+        |core: &Weak<Core>| stores.iter().any(|open| Arc::as_ptr(open) == core.as_ptr() && !open.is_closed());
+    watch.stores.retain(is_open);
+    watch.looks = !watch.stores.is_empty() || somebody_is_inside;
+    let looks = watch.looks;
+    drop(watch);
+    looks.then_some(stores)
+}
+
+/// How long until the next look.
+fn look_after(stores: &[Arc<Core>], stays: &[Stay]) -> Duration {
+    let patience = stores.iter().map(|core| {
+        core.look_after(stays);
+        core.manner.patience.total() / 5
+    });
+    let pause = patience.fold(PAUSE, Duration::min);
+    // Whoever waits for what they lead has waited long enough, and who comes next does not wait for them. Not before: who
+    // is called now must not come to the same end.
+    stays.iter().filter(|stay| stay.is_overdue).for_each(|stay| flight().relieve(stay.caller));
+    pause
 }
 
 /// What was seen at the last look.

@@ -375,3 +375,42 @@ fn a_clear_that_cannot_be_flushed_counts_as_one_when_the_engine_is_back() {
         miss!(memo, "one" => 5);
     });
 }
+
+/// The engine that comes back does not know of it.
+#[test]
+fn a_memo_that_is_opened_while_the_engine_does_not_answer_is_there_for_the_next_process() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.options().memory(0).engine_timeout(Duration::ZERO).open(bench.path()).unwrap();
+        let early = plain(&store, "early");
+        bench.faults.plant(Operation::Read, Fault::Hang);
+        assert_eq!(early.get_or_insert_with("one", || 1), 1);
+        let late = plain(&store, "late");
+        assert_eq!(late.get_or_insert_with("one", || 1), 1);
+        bench.faults.heal();
+        until_healed(&bench, || late.insert("two", &2));
+        drop((early, late, store));
+        let store = bench.store();
+        assert_eq!(store.memos(), ["early", "late"]);
+        store.clear().unwrap();
+        miss!(plain(&store, "late"), "two" => 3);
+    });
+}
+
+/// Nobody knows yet which payload files somebody means.
+#[test]
+fn a_sweep_before_the_index_is_open_takes_no_payload_file() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let pictures: Memo<str, Vec<u8>> = Memo::builder("pictures").open(&store).unwrap();
+        pictures.insert("one", &large(1)).unwrap();
+        drop((pictures, store));
+        bench.faults.plant(Operation::Open, Fault::Hang);
+        let store = bench.options().opening(Duration::ZERO).open(bench.path()).unwrap();
+        assert!(store.sweep().is_err());
+        bench.faults.heal();
+        until_healed(&bench, || store.flush());
+        hit!(Memo::<str, Vec<u8>>::builder("pictures").open(&store).unwrap(), "one" => large(1));
+    });
+}
