@@ -206,6 +206,10 @@ impl Shelf {
         let is_large = matches!(&payload, Finished::Blob(blob) if blob.length >= BLOCK as u64);
         let (engine, put) = self.write(calls, |writer, place| {
             let before = [Some(place.memo), None].map(|name| (name, writer.ledger().tally(name)));
+            for (name, before) in before {
+                // Of what could not be made room for before there is no more to come.
+                writer.evict(name, before)?;
+            }
             let put = writer.put(place, entry, payload, claim)?;
             for (name, before) in before.into_iter().filter(|_| put) {
                 writer.evict(name, before)?;

@@ -428,3 +428,27 @@ fn values_that_could_not_be_stored_push_nothing_out() {
     miss!(memo, &3 => large(3));
     hit!(memo, &3 => large(3));
 }
+
+/// Where the payload files of those that are to leave cannot be moved to there is a file.
+#[test]
+fn while_the_oldest_cannot_leave_nothing_comes_in() -> Result<(), Error> {
+    let bench = Bench::new();
+    let store = bench.diskful();
+    let memo = values("letters").max_entries(2).open(&store)?;
+    fill(&memo, "AB", filed);
+    let trash = bench.path().join("trash");
+    fs::remove_dir_all(&trash).unwrap();
+    fs::write(&trash, "in the way").unwrap();
+    for letter in ["c", "d", "e", "f", "g"] {
+        assert_eq!(memo.get_or_insert_with(letter, || small(letter)), small(letter));
+    }
+    assert_eq!(memo.len(), 3, "one was there before it showed");
+    assert!(memo.last_failure().unwrap().is_io());
+    assert!(memo.insert("h", &small("h")).is_err());
+    fs::remove_file(&trash).unwrap();
+    for letter in ["i", "j"] {
+        memo.insert(letter, &small(letter))?;
+    }
+    assert_eq!(kept(&memo, "ABcdefghij", small), "ij");
+    Ok(())
+}
