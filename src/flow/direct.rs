@@ -8,7 +8,7 @@ use crate::{
     flight::flight,
     key::Digest,
     stats::Stats,
-    store::Entry,
+    store::{Calls, Entry},
 };
 
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
@@ -38,8 +38,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
         self.check_open()?;
-        let present =
-            self.is_in_memory(digest) || self.shelf.contains(digest, self.bounds.ttl).unwrap_or(false);
+        let present = self.is_in_memory(digest)
+            || self.shelf.contains(digest, self.bounds.ttl, Calls::Aside).unwrap_or(false);
         self.shelf.remove(digest).map_err(|error| error.at(&self.place))?;
         Ok(present)
     }
@@ -49,7 +49,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if self.is_in_memory(digest) {
             return Ok(true);
         }
-        self.shelf.contains(digest, self.bounds.ttl).map_err(|error| error.at(&self.place))
+        self.shelf.contains(digest, self.bounds.ttl, Calls::Here).map_err(|error| error.at(&self.place))
     }
 
     fn is_in_memory(&self, digest: &Digest) -> bool {

@@ -52,6 +52,7 @@ pub use self::builder::StoreBuilder;
 pub(crate) use self::{
     blob::Finished,
     core::Core,
+    engine::Calls,
     handle::{Handle, LiveMemo},
     ledger::{Bounds, CatalogRow, GenerationId},
     shelf::{Found, Item, Shelf},

@@ -78,12 +78,13 @@ impl Shelf {
 
     /// The entry of `digest`, if it is fresh under today's `ttl` and whole.
     pub(crate) fn read(&self, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
-        let Some(bytes) = self.record(digest)? else { return self.missing(digest) };
+        let Some(bytes) = self.record(digest, Calls::Here)? else { return self.missing(digest) };
         if let Some(found) = self.follow(digest, ttl, bytes)? {
             return Ok(found);
         }
         // A blob that is gone may have been replaced between the two reads.
-        let Some(bytes) = self.record(digest)? else { return Ok(Found::Missing(Reason::Absent)) };
+        let again = self.record(digest, Calls::Here)?;
+        let Some(bytes) = again else { return Ok(Found::Missing(Reason::Absent)) };
         if let Some(found) = self.follow(digest, ttl, bytes)? {
             return Ok(found);
         }
@@ -121,17 +122,17 @@ impl Shelf {
     }
 
     /// Whether there is a fresh record. Its payload is not looked at.
-    pub(crate) fn contains(&self, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
-        let bytes = self.record(digest)?;
+    pub(crate) fn contains(&self, digest: &Digest, ttl: Option<Duration>, calls: Calls) -> Result<bool> {
+        let bytes = self.record(digest, calls)?;
         let record = bytes.as_deref().and_then(Record::decode);
         Ok(record.is_some_and(|record| !record.lifetime.is_over(self.core.clock.now(), ttl)))
     }
 
-    fn record(&self, digest: &Digest) -> Result<Option<Bytes>> {
+    fn record(&self, digest: &Digest, calls: Calls) -> Result<Option<Bytes>> {
         if self.core.directory.is_none() {
             return Ok(None);
         }
-        self.record_in(&self.core.awake()?, digest, Calls::Here)
+        self.record_in(&self.core.awake()?, digest, calls)
     }
 
     fn record_in(&self, engine: &Arc<Engine>, digest: &Digest, calls: Calls) -> Result<Option<Bytes>> {

@@ -319,6 +319,7 @@ fn a_write_that_hangs_does_not_keep_who_wants_it_to_stay() {
         hit!(memo, "slow" => 7);
         let error = memo.insert("own", &8).unwrap_err();
         assert!(error.to_string().contains("did not answer in time"), "{error}");
+        assert!(memo.remove("kept").is_err() && memo.clear().is_err());
         bench.faults.heal();
         until_healed(&bench, || memo.insert("healed", &9));
         drop((memo, store));
@@ -412,5 +413,21 @@ fn a_sweep_before_the_index_is_open_takes_no_payload_file() {
         bench.faults.heal();
         until_healed(&bench, || store.flush());
         hit!(Memo::<str, Vec<u8>>::builder("pictures").open(&store).unwrap(), "one" => large(1));
+    });
+}
+
+/// Before it removes a record it reads it.
+#[test]
+fn a_read_that_hangs_does_not_keep_who_removes() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.options().memory(0).patience(Duration::ZERO).open(bench.path()).unwrap();
+        let memo = plain(&store, "numbers");
+        until_healed(&bench, || memo.insert("one", &1));
+        bench.faults.plant(Operation::Read, Fault::Hang);
+        assert!(memo.remove("one").is_err());
+        bench.faults.heal();
+        until_healed(&bench, || memo.remove("one").map(drop));
+        miss!(memo, "one" => 2);
     });
 }
