@@ -18,7 +18,18 @@ use sled::fault::{self, Fault};
 
 /// Where a fault is planted: calls of sled, then what it does on its own threads, and in its files.
 const SITES: [&str; 13] = [
-    "open", "open_tree", "drop_tree", "get", "insert", "remove", "next", "flush", "drop", "job", "write_to_log", "pread",
+    "open",
+    "open_tree",
+    "drop_tree",
+    "get",
+    "insert",
+    "remove",
+    "next",
+    "flush",
+    "drop",
+    "job",
+    "write_to_log",
+    "pread",
     "pwrite",
 ];
 
@@ -74,7 +85,9 @@ fn main() -> ExitCode {
 }
 
 fn table() -> ExitCode {
-    println!("| place | fault | times | calls | met | longest | back after | then |\n|---|---|---|---|---|---|---|---|");
+    println!(
+        "| place | fault | times | calls | met | longest | back after | then |\n|---|---|---|---|---|---|---|---|"
+    );
     let mut failed = false;
     for (number, cell) in Cell::all().enumerate() {
         let directory = tempfile::tempdir().unwrap();
@@ -83,7 +96,8 @@ fn table() -> ExitCode {
         let met = run(&["meet", &number.to_string(), path.to_str().unwrap()], &log);
         let looked = run(&["look", path.to_str().unwrap()], &log);
         let says = std::fs::read_to_string(log.with_extension("out")).unwrap_or_default();
-        let (times, calls) = (if cell.once { "once" } else { "for ever" }, if cell.aside { "aside" } else { "here" });
+        let (times, calls) =
+            (if cell.once { "once" } else { "for ever" }, if cell.aside { "aside" } else { "here" });
         println!("| `{}` | {:?} | {times} | {calls} | {}", cell.site, cell.fault, says.replace('\n', " "));
         if !met.is_some_and(|status| status.success()) || !looked.is_some_and(|status| status.success()) {
             failed = true;
@@ -97,7 +111,11 @@ fn table() -> ExitCode {
 fn run(arguments: &[&str], log: &std::path::Path) -> Option<ExitStatus> {
     let append = |path: &std::path::Path| File::options().append(true).create(true).open(path).unwrap();
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(arguments).stdout(append(&log.with_extension("out"))).stderr(append(log)).env("RUST_BACKTRACE", "0");
+    command
+        .args(arguments)
+        .stdout(append(&log.with_extension("out")))
+        .stderr(append(log))
+        .env("RUST_BACKTRACE", "0");
     let mut child: Child = command.spawn().unwrap();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(90) {
@@ -152,7 +170,11 @@ fn meet(cell: Cell, path: &str) {
     fault::heal();
     let healed = Instant::now();
     while memo.insert(&u64::MAX, &value(7)).is_err() {
-        assert!(healed.elapsed() < Duration::from_secs(60), "it does not remember again: {:?}", store.last_failure());
+        assert!(
+            healed.elapsed() < Duration::from_secs(60),
+            "it does not remember again: {:?}",
+            store.last_failure()
+        );
         if healed.elapsed() > PATIENCE {
             // A rest has its end, and an engine that never comes back is given up.
             clock.advance(Duration::from_secs(10));

@@ -159,8 +159,8 @@ impl Maintenance {
         self.called.notify_all();
     }
 
-    /// Flushes, and waits for it as long as there is patience: past that the engine that the flush hangs in is out of service. Callers
-    /// that come together share one flush.
+    /// Flushes, and waits for it as long as there is patience: past that the engine that the flush hangs in is out of service.
+    /// Callers that come together share one flush.
     pub(super) fn flush(&self, core: &Core) -> Result<()> {
         let mut orders = lock(&self.orders);
         // An observer, or the drop of a value, may call from this very thread: it cannot wait for itself.

@@ -4,8 +4,9 @@
 //! * **Flow.** [`Store`] and [`StoreBuilder`] are the doors; `core` is what their handles share; `shelf` is what a memo
 //!   sees; `writer` and `eviction` are the changes, `ledger` and `order` the accounts they keep; `engine` and `blob` are
 //!   where the bytes go; `compaction` gives their space back; `lifecycle` opens and closes, `opening` finds the index,
-//!   `service` is the engine that runs or rests, `manifest` says how it was left, `maintenance` is the thread,
-//!   `flushes` who waits for it, `registry` all stores of the process.
+//!   `service` is the engine that runs or rests, `silence` one that does not answer, which `watch` sees and `aside` does not
+//!   wait for; `manifest` says how it was left, `maintenance` is the thread, `flushes` who waits for it, `registry` all
+//!   stores of the process.
 //! * **Locking.** LOCK keeps other processes out, the registry other handles of this one. In the process: the writer
 //!   lock, then the flight table, then a shard of the memory tier. No code of the user runs under any of them.
 //! * **Compatibility.** MANIFEST and every record and blob head name their format. A store of another format is an

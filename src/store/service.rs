@@ -91,8 +91,8 @@ impl Core {
         }
     }
 
-    /// On another thread, which is not waited for for ever: an engine that hangs while it is brought up keeps that
-    /// thread, and nobody else.
+    /// On another thread, which is not waited for for ever: an engine that hangs while it is brought up keeps that thread,
+    /// and nobody else.
     fn revive(&self) {
         if matches!(self.reviving.try_lock(), Err(TryLockError::WouldBlock)) {
             return;

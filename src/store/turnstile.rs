@@ -11,9 +11,9 @@ use crate::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError, lock},
 };
 
-/// What it guards is reached by whoever is inside. When one of them stays for longer than the others have patience for (a call
-/// of the engine that hangs), they go on without, from then on at once, until it comes back: if ever it does, nothing was lost. A long line of
-/// others who come and go is waited for.
+/// What it guards is reached by whoever is inside. When one of them stays for longer than the others have patience for (a
+/// call of the engine that hangs), they go on without, from then on at once, until it comes back: if ever it does, nothing
+/// was lost. A long line of others who come and go is waited for.
 ///
 /// A mutex alone would do but for that: std has none that is waited for with a deadline.
 pub(super) struct Turnstile<T> {

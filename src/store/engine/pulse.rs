@@ -21,7 +21,7 @@ use crate::{
 pub(crate) enum Calls {
     /// On that of the caller, who stays in it for as long as it takes.
     Here,
-    /// On another, and given up when it does not answer: 4 to 10 us more.
+    /// On another, and given up when it does not answer: 4 to 18 us more.
     Aside,
 }
 
