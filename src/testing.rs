@@ -107,6 +107,12 @@ impl Faults {
         self.0.any.store(true, Ordering::SeqCst);
     }
 
+    /// Takes the faults of `operation` away.
+    pub fn clear(&self, operation: Operation) {
+        self.planted().retain(|(planted, _)| *planted != operation);
+        self.0.changed.notify_all();
+    }
+
     /// Takes all faults away and lets hanging operations go on.
     pub fn heal(&self) {
         self.planted().clear();

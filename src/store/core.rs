@@ -19,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Stopwatch},
     error::{Error, Kind, Result},
     memory::{Held, Memory},
     observe::{Audience, Event, Observers},
@@ -69,6 +69,8 @@ pub(crate) struct Core {
     pub(super) reviving: Mutex<()>,
     /// Engines out of service that others may still be in: dropped by the tidying thread, when nobody is.
     pub(super) leaving: Mutex<Vec<Arc<Engine>>>,
+    /// An engine that hangs while it is dropped: since when, and whether it has come to its end.
+    pub(super) burial: Mutex<Option<(Stopwatch, Arc<AtomicBool>)>>,
     /// How often the engine failed since a flush last succeeded.
     pub(super) strikes: AtomicU32,
     /// How many engines ran so far: what was written to one is not made to stay by the flush of another.
@@ -144,6 +146,7 @@ impl Core {
             condemned: AtomicBool::new(false),
             reviving: Mutex::new(()),
             leaving: Mutex::default(),
+            burial: Mutex::default(),
             strikes: AtomicU32::new(0),
             engines: AtomicU64::new(0),
             unverified: Unverified::default(),

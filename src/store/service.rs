@@ -5,7 +5,10 @@
 //! What is told of an engine late never hits the one that came in its place.
 
 use std::{
-    sync::{Arc, PoisonError, TryLockError, Weak, atomic::Ordering},
+    sync::{
+        Arc, PoisonError, TryLockError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -159,7 +162,10 @@ impl Core {
             return;
         }
         self.bury_free_engines();
-        if !self.is_waited_for() {
+        if self.is_being_buried() {
+            // Nobody else can open its index, and to try that takes 5 s.
+            self.rest(&unanswered());
+        } else if !self.is_waited_for() {
             let _ = self.bring_up();
         }
     }
@@ -329,7 +335,15 @@ impl Core {
 
     /// Drops an engine that failed: sled flushes in its drop, which may hang.
     fn bury(&self, engine: Engine) {
-        let _ = aside::run(self.manner.leave(), move || engine.bury());
+        let buried = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&buried);
+        let outcome = aside::run(self.manner.leave(), move || {
+            let _ = engine.bury();
+            ended.store(true, Ordering::Release);
+        });
+        if outcome.is_none() {
+            *lock(&self.burial) = Some((self.clock.stopwatch(), buried));
+        }
     }
 
     /// Passes on the outcome of calls to `engine`. When one failed, its health decides what becomes of it: after a

@@ -135,4 +135,18 @@ impl Core {
         rest.engine = Weak::new();
         false
     }
+
+    /// Whether an engine hangs while it is dropped, as sled does after a failed write of a large value. It is given up, with
+    /// its index, when that has lasted too long.
+    pub(super) fn is_being_buried(&self) -> bool {
+        let mut burial = lock(&self.burial);
+        let Some((since, buried)) = &*burial else { return false };
+        let lasts = !buried.load(Ordering::Acquire);
+        if lasts && since.elapsed() < LOST {
+            return true;
+        }
+        self.condemned.fetch_or(lasts, Ordering::AcqRel);
+        *burial = None;
+        false
+    }
 }

@@ -431,3 +431,28 @@ fn a_read_that_hangs_does_not_keep_who_removes() {
         miss!(memo, "one" => 2);
     });
 }
+
+/// As sled does after a failed write of a large value, when the disk has room again.
+#[test]
+#[ignore = "waits for a deadline of 5 s"]
+fn an_engine_that_hangs_while_it_is_dropped_is_given_up_after_a_minute() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.store();
+        let memo = plain(&store, "numbers");
+        memo.insert("lost", &1).unwrap();
+        bench.faults.plant(Operation::Write, Fault::NoSpace);
+        bench.faults.plant(Operation::Flush, Fault::Hang);
+        assert!(memo.insert("one", &1).unwrap_err().is_io());
+        bench.faults.clear(Operation::Write);
+        while !bench.path().join("index-2").exists() {
+            // It rests, and is tried again, and still is not gone.
+            bench.clock.advance(61 * SECOND);
+            assert!(memo.insert("one", &1).is_err());
+            thread::yield_now();
+        }
+        bench.faults.heal();
+        until_healed(&bench, || memo.insert("two", &2));
+        hit!(memo, "two" => 2);
+    });
+}
