@@ -2,7 +2,7 @@
 //!
 //! A read from disk is made on the thread of its caller, because to hand it over would cost several times the read. If the
 //! engine does not answer there, nobody can free that caller; but whoever comes next need not come to the same end, and whoever
-//! waits for its key need not wait with it. To be seen costs a call two stores to a line of memory of its own thread.
+//! waits for its key need not wait with it. To be seen costs a call a few stores to a line of memory of its own thread.
 
 use std::{
     collections::HashMap,
