@@ -17,7 +17,7 @@ const ROOMS: [&[&str]; 13] = [
     &["memo", "pool"],
     &["flow"],
     &["store"],
-    &["packed"],
+    &["packed", "path", "unordered"],
     &["codec", "flight", "memory", "observe", "record", "stamp"],
     &["checksum", "shape", "stats"],
     &["key"],
@@ -25,8 +25,8 @@ const ROOMS: [&[&str]; 13] = [
     &["sync", "testing"],
 ];
 
-/// Which foreign crate is named where, and nowhere else. A folder ends in a slash.
-const FOREIGN: [(&str, &str); 19] = [
+/// Which foreign crate is named where, and nowhere else. A folder ends in a slash. One that names two rooms has two rows.
+const FOREIGN: [(&str, &str); 20] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("memmap2", "store/blob/"),
@@ -36,6 +36,7 @@ const FOREIGN: [(&str, &str); 19] = [
     ("bytemuck", "codec/runs/"),
     ("rustix", "codec/runs/copy.rs"),
     ("typeid", "codec/runs/mod.rs"),
+    ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),
     ("sha2", "key/"),
     ("crc_fast", "checksum/"),
@@ -197,14 +198,17 @@ fn every_room_has_one_place_in_the_order() {
 #[test]
 fn a_foreign_crate_is_named_in_one_room() {
     let sources = sources();
-    for (name, home) in FOREIGN {
+    for (name, _) in FOREIGN {
         let speaks = |source: &&Source| words(&source.code, name).any(|after| after.starts_with("::"));
         let named: Vec<&str> = sources.iter().filter(speaks).map(|source| source.path.as_str()).collect();
-        let is_home = |path: &str| path == home || (home.ends_with('/') && path.starts_with(home));
+        let homes: Vec<&str> =
+            FOREIGN.iter().filter(|(known, _)| *known == name).map(|(_, home)| *home).collect();
+        let is_in = |path: &str, home: &str| path == home || (home.ends_with('/') && path.starts_with(home));
+        let is_home = |path: &str| homes.iter().any(|home| is_in(path, home));
         assert!(!named.is_empty(), "nobody names {name}: the test reads nothing");
         assert!(
             named.iter().all(|path| is_home(path)),
-            "{name} is at home in {home}, and named in {named:?}"
+            "{name} is at home in {homes:?}, and named in {named:?}"
         );
     }
 }
