@@ -131,6 +131,7 @@ pub mod fuzzing;
 #[doc(hidden)]
 pub mod internal;
 mod key;
+mod leftovers;
 mod memo;
 mod memory;
 pub mod observe;
@@ -143,6 +144,7 @@ mod stamp;
 pub mod stats;
 mod store;
 mod sync;
+mod temporary;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
@@ -169,3 +171,8 @@ pub use memolith_macros::{code, memo, resource};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the page on testing, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+struct Testing;
