@@ -25,7 +25,7 @@
 //! let store = Store::temporary()?;
 //! let found: Memo<Path, Found> = Memo::builder("found").open(&store)?;
 //! # #[cfg(unix)]
-//! # let name = std::os::unix::ffi::OsStringExt::from_vec(b"caf\xe9".to_vec());
+//! # let name = <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(b"caf\xe9".to_vec());
 //! # #[cfg(not(unix))]
 //! # let name = std::ffi::OsString::from("caf");
 //! let newest = PathBuf::from(name); // not UTF-8
