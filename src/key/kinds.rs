@@ -122,7 +122,7 @@ mod tests {
     #[derive(Default)]
     struct NoHash;
 
-    struct HashSetOfMine<T>(#[expect(dead_code, reason = "for its name alone")] T);
+    struct HashSetOfMine<T>(T);
 
     #[cfg(unix)]
     #[test]
