@@ -69,6 +69,7 @@
 //! one that keeps more (the scope of a `SocketAddrV6` is in no other), and because it makes the head legible.
 
 mod compact;
+mod print;
 mod serializer;
 mod sink;
 #[cfg(test)]
@@ -78,7 +79,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub(crate) use self::compact::{Compact, compact};
+pub(crate) use self::{
+    compact::{Compact, compact},
+    print::{Form, print},
+};
+#[cfg(feature = "testing")]
+use self::sink::{Buffer, ForKeys};
 use self::{
     serializer::Encoder,
     sink::{Failure, Hasher, Head, Sink},
@@ -130,9 +136,9 @@ pub(crate) fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
 /// The whole of what the digest is taken from.
 #[cfg(feature = "testing")]
 pub(crate) fn encoding<K: Serialize + ?Sized>(key: &K) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    encode(key, &mut bytes).map_err(unserializable)?;
-    Ok(bytes)
+    let mut buffer = Buffer::<ForKeys>::default();
+    encode(key, &mut buffer).map_err(unserializable)?;
+    Ok(buffer.bytes)
 }
 
 fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! The canonical encoding: every serde value, written by the grammar of the [module above](super).
 
-use std::ops::Range;
+use std::{any::type_name, ops::Range};
 
 use serde::{
     Serialize, Serializer,
@@ -10,7 +10,7 @@ use serde::{
     },
 };
 
-use super::sink::{Failure, Sink};
+use super::sink::{Buffer, Failure, Rules as _, Sink};
 
 type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
@@ -113,6 +113,28 @@ impl<'a, S: Sink> Encoder<'a, S> {
         self.named(Tag::Field, name)?;
         self.value(value)
     }
+
+    /// A sequence whose order is of no account: by the bytes of its elements.
+    fn set<I: IntoIterator<Item: Serialize>>(mut self, elements: I) -> Result {
+        self.tag(Tag::Sequence)?;
+        let (mut encoded, mut spans) = (Buffer::<S::Rules>::default(), Vec::new());
+        for element in elements {
+            let start = encoded.bytes.len();
+            element.serialize(Encoder(&mut encoded))?;
+            spans.push(start..encoded.bytes.len());
+        }
+        let bytes = |span: &Range<usize>| encoded.bytes.get(span.clone()).unwrap_or_default();
+        spans.sort_by(|a, b| bytes(a).cmp(bytes(b)));
+        spans.iter().try_for_each(|span| self.0.write(bytes(span)))?;
+        self.tag(Tag::End)
+    }
+}
+
+/// Serde writes a set as it writes a list; only the name of the type tells them apart.
+fn is_hash_set<I>() -> bool {
+    let name = type_name::<I>().trim_start_matches('&');
+    let path = name.split('<').next().unwrap_or_default();
+    path.rsplit("::").next() == Some("HashSet")
 }
 
 macro_rules! numbers {
@@ -150,12 +172,13 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
 
     // The one NaN is spelled out: the bits of `f32::NAN` are not promised to stay.
     fn serialize_f32(mut self, number: f32) -> Result {
-        let bits = if number.is_nan() { 0x7fc0_0000 } else { number.to_bits() };
+        let bits = if number.is_nan() && !S::Rules::EXACT { 0x7fc0_0000 } else { number.to_bits() };
         self.number(Tag::F32, bits.to_le_bytes())
     }
 
     fn serialize_f64(mut self, number: f64) -> Result {
-        let bits = if number.is_nan() { 0x7ff8_0000_0000_0000 } else { number.to_bits() };
+        let one = number.is_nan() && !S::Rules::EXACT;
+        let bits = if one { 0x7ff8_0000_0000_0000 } else { number.to_bits() };
         self.number(Tag::F64, bits.to_le_bytes())
     }
 
@@ -219,6 +242,15 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
         self.tag(Tag::Sequence).map(|()| self)
     }
 
+    fn collect_seq<I: IntoIterator<Item: Serialize>>(self, elements: I) -> Result {
+        if S::Rules::EXACT && is_hash_set::<I>() {
+            return self.set(elements);
+        }
+        let mut sequence = self.serialize_seq(None)?;
+        elements.into_iter().try_for_each(|element| sequence.value(&element))?;
+        SerializeSeq::end(sequence)
+    }
+
     fn serialize_tuple(mut self, _: usize) -> Result<Self> {
         self.tag(Tag::Tuple).map(|()| self)
     }
@@ -239,7 +271,7 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
 
     fn serialize_map(mut self, _: Option<usize>) -> Result<Self::SerializeMap> {
         self.tag(Tag::Map)?;
-        Ok(Entries { encoder: self, encoded: Vec::new(), spans: Vec::new(), unpaired: None })
+        Ok(Entries { encoder: self, encoded: Buffer::default(), spans: Vec::new(), unpaired: None })
     }
 
     fn serialize_struct(mut self, name: &'static str, _: usize) -> Result<Self> {
@@ -256,9 +288,8 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
         self.variant(Tag::StructVariant, name, index, variant).map(|()| self)
     }
 
-    /// The readable form of a type keeps at least what its compact form keeps; the module above has the evidence.
     fn is_human_readable(&self) -> bool {
-        true
+        S::Rules::READABLE
     }
 }
 
@@ -311,10 +342,10 @@ fields! { SerializeStruct, SerializeStructVariant, }
 
 /// The entries of a map, held back until all are known: two maps with the same entries must not differ by the order
 /// in which they happen to list them.
-pub(super) struct Entries<'a, S> {
+pub(super) struct Entries<'a, S: Sink> {
     encoder: Encoder<'a, S>,
     /// Each entry as it came, its key and then its value.
-    encoded: Vec<u8>,
+    encoded: Buffer<S::Rules>,
     /// Where the entries are in `encoded`.
     spans: Vec<Span>,
     /// Where in `encoded` the latest key is, while its value has not come.
@@ -333,9 +364,9 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
     type Error = Failure;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
-        let start = self.encoded.len();
+        let start = self.encoded.bytes.len();
         key.serialize(Encoder(&mut self.encoded))?;
-        match self.unpaired.replace(start..self.encoded.len()) {
+        match self.unpaired.replace(start..self.encoded.bytes.len()) {
             None => Ok(()),
             Some(_) => Err(Failure::custom("a map gives two keys before a value")),
         }
@@ -345,7 +376,7 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
         let key =
             self.unpaired.take().ok_or_else(|| Failure::custom("a map gives a value without its key"))?;
         value.serialize(Encoder(&mut self.encoded))?;
-        self.spans.push(Span { key, end: self.encoded.len() });
+        self.spans.push(Span { key, end: self.encoded.bytes.len() });
         Ok(())
     }
 
@@ -354,7 +385,7 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
         if unpaired.is_some() {
             return Err(Failure::custom("a map gives a key without its value"));
         }
-        let bytes = |range: Range<usize>| encoded.get(range).unwrap_or_default();
+        let bytes = |range: Range<usize>| encoded.bytes.get(range).unwrap_or_default();
         // Stable: of two entries with one key, a reader of the map may take the later one.
         spans.sort_by(|a, b| bytes(a.key.clone()).cmp(bytes(b.key.clone())));
         for span in spans {
