@@ -242,8 +242,8 @@ pub(super) fn same_prints<V: Serialize>(value: &V, back: &V, own: Form) -> Resul
     if print(back, own) != Some(there) {
         return Ok(false);
     }
-    // A type may have no other form.
-    Ok(print(value, other).is_none_or(|there| print(back, other) == Some(there)))
+    // A type may have no other form, or fail in it.
+    Ok(!there.has_forms || print(value, other).is_none_or(|there| print(back, other) == Some(there)))
 }
 
 /// Whether both have the same bytes.
@@ -283,4 +283,130 @@ fn unstorable<V>(how: Error) -> Error {
         type_name::<V>()
     );
     Error::new(Kind::Encode, message).caused_by(how)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// So many bytes, and how often they were decoded. What is a multiple of 1,000 comes back as another number.
+    struct Zeros(&'static AtomicUsize);
+
+    impl Codec<usize> for Zeros {
+        fn id(&self) -> &'static str {
+            "zeros/1"
+        }
+
+        fn shape(&self) -> Result<Shape> {
+            Ok(Shape::named("zeros"))
+        }
+
+        fn encode(&self, count: &usize, out: &mut dyn Write) -> Result<()> {
+            Ok(out.write_all(&vec![0; *count])?)
+        }
+
+        fn decode(&self, payload: &Payload) -> Result<usize> {
+            self.0.fetch_add(1, Relaxed);
+            let count = payload.size();
+            Ok(if count.is_multiple_of(1_000) { count - 1 } else { count })
+        }
+    }
+
+    fn knowing(proof: Proof) -> RoundTrip {
+        RoundTrip::new(&Shape::named("zeros").with(proof))
+    }
+
+    /// Which of these values are decoded.
+    fn looked_at(round_trip: &RoundTrip, counts: &[usize], compute_time: Duration) -> Vec<usize> {
+        let decoded: &'static AtomicUsize = Box::leak(Box::default());
+        let codec: &dyn Codec<usize> = &Zeros(decoded);
+        let is_looked_at = |count: &&usize| {
+            let before = decoded.load(Relaxed);
+            let mut nowhere = io::sink();
+            let mut copy = round_trip.copy(&mut nowhere);
+            codec.encode(count, &mut copy).unwrap();
+            let checked = round_trip.check(codec, count, copy.seen(), compute_time);
+            let is_decoded = decoded.load(Relaxed) > before;
+            assert_eq!(checked.is_err(), is_decoded && count.is_multiple_of(1_000));
+            is_decoded
+        };
+        counts.iter().filter(is_looked_at).copied().collect()
+    }
+
+    fn from(first: usize) -> Vec<usize> {
+        (first..first + 9).collect()
+    }
+
+    #[test]
+    fn every_small_value_is_looked_at() {
+        for proof in [Proof::Missing, Proof::Samples] {
+            assert_eq!(looked_at(&knowing(proof), &from(SMALL - 8), Duration::ZERO), from(SMALL - 8));
+        }
+    }
+
+    #[test]
+    fn large_values_are_looked_at_ever_more_rarely_where_samples_came_back_and_always_elsewhere() {
+        let large = from(SMALL + 1);
+        assert_eq!(looked_at(&knowing(Proof::Missing), &large, Duration::ZERO), large);
+        let due = [1, 2, 4, 8].map(|nth| SMALL + nth);
+        assert_eq!(looked_at(&knowing(Proof::Samples), &large, Duration::ZERO), due);
+    }
+
+    #[test]
+    fn a_value_that_took_long_is_looked_at() {
+        let large = from(SMALL + 1);
+        assert_eq!(looked_at(&knowing(Proof::Samples), &large, Duration::from_millis(5)), large);
+    }
+
+    #[test]
+    fn after_one_that_did_not_come_back_each_is_looked_at() {
+        let round_trip = knowing(Proof::Samples);
+        assert_eq!(looked_at(&round_trip, &[1_000], Duration::ZERO), [1_000]);
+        let large = from(SMALL + 1);
+        assert_eq!(looked_at(&round_trip, &large, Duration::ZERO), large);
+    }
+
+    #[test]
+    fn a_very_large_one_is_not_held_a_second_time() {
+        let round_trip = knowing(Proof::Samples);
+        assert!(round_trip.is_due(LARGEST, Duration::ZERO) && !round_trip.is_due(LARGEST + 1, Duration::MAX));
+    }
+
+    #[test]
+    fn the_format_of_its_values_is_trusted() {
+        assert!(looked_at(&knowing(Proof::Format), &[1, 1_000, 100_000], Duration::MAX).is_empty());
+    }
+
+    #[test]
+    fn a_large_value_that_is_encoded_in_two_ways_is_refused() {
+        struct Growing(AtomicUsize);
+        impl Codec<()> for Growing {
+            fn id(&self) -> &'static str {
+                "growing/1"
+            }
+            fn shape(&self) -> Result<Shape> {
+                Ok(Shape::named("growing"))
+            }
+            fn encode(&self, (): &(), out: &mut dyn Write) -> Result<()> {
+                Ok(out.write_all(&vec![0; SMALL + self.0.fetch_add(1, Relaxed)])?)
+            }
+            fn decode(&self, _: &Payload) -> Result<()> {
+                Ok(())
+            }
+            fn is_same(&self, (): &(), (): &()) -> Result<bool> {
+                Ok(true)
+            }
+        }
+        let (round_trip, codec) = (knowing(Proof::Missing), Growing(AtomicUsize::new(1)));
+        let mut nowhere = io::sink();
+        let mut copy = round_trip.copy(&mut nowhere);
+        codec.encode(&(), &mut copy).unwrap();
+        let error = round_trip.check(&codec, &(), copy.seen(), Duration::ZERO).unwrap_err();
+        assert!(
+            error.kind() == Kind::Encode && error.to_string().contains("differently each time"),
+            "{error}"
+        );
+    }
 }

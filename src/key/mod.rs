@@ -79,12 +79,12 @@ use std::fmt;
 
 use serde::Serialize;
 
+#[cfg(feature = "testing")]
+use self::sink::{Buffer, ForKeys};
 pub(crate) use self::{
     compact::{Compact, compact},
     print::{Form, print},
 };
-#[cfg(feature = "testing")]
-use self::sink::{Buffer, ForKeys};
 use self::{
     serializer::Encoder,
     sink::{Failure, Hasher, Head, Sink},

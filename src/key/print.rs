@@ -4,7 +4,7 @@
 //! same print say the same of themselves, but for an accident of 1 in 2^64. It tells more than the bytes of a codec do:
 //! postcard writes 1u8 and 1i8 alike, and JSON the numbers of every width.
 
-use std::marker::PhantomData;
+use std::{cell::Cell, marker::PhantomData};
 
 use serde::Serialize;
 
@@ -23,18 +23,26 @@ pub(crate) enum Form {
     Compact,
 }
 
+/// All that a value says of itself, mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Print {
+    mixed: u64,
+    /// The value asked which form is wanted, so it may have another one.
+    pub(crate) has_forms: bool,
+}
+
 /// The print of `value`; `None` when its `Serialize` gives up. Its panic unwinds: the caller has the fence.
-pub(crate) fn print<T: Serialize + ?Sized>(value: &T, form: Form) -> Option<u64> {
+pub(crate) fn print<T: Serialize + ?Sized>(value: &T, form: Form) -> Option<Print> {
     match form {
         Form::Readable => print_by::<Readable, T>(value),
         Form::Compact => print_by::<Compact, T>(value),
     }
 }
 
-fn print_by<R: Rules, T: Serialize + ?Sized>(value: &T) -> Option<u64> {
-    let mut mixer = Mixer::<R> { state: SEED, rules: PhantomData };
+fn print_by<R: Rules, T: Serialize + ?Sized>(value: &T) -> Option<Print> {
+    let mut mixer = Mixer::<R> { state: SEED, asked: Cell::new(false), rules: PhantomData };
     value.serialize(Encoder::new(&mut mixer)).ok()?;
-    Some(mixer.state)
+    Some(Print { mixed: mixer.state, has_forms: mixer.asked.get() })
 }
 
 struct Readable;
@@ -60,6 +68,8 @@ const FACTOR: u64 = 0x1319_8a2e_0370_7345;
 struct Mixer<R> {
     /// Of all bytes so far.
     state: u64,
+    /// Whether a value asked for its form.
+    asked: Cell<bool>,
     rules: PhantomData<R>,
 }
 
@@ -87,6 +97,17 @@ impl<R: Rules> Sink for Mixer<R> {
         }
         Ok(())
     }
+
+    #[inline]
+    fn number(&mut self, tag: u8, little_endian: &[u8]) -> Result<(), Failure> {
+        self.state = self.state.rotate_left(u32::from(tag)).wrapping_add(u64::from(tag));
+        self.write(little_endian)
+    }
+
+    #[inline]
+    fn form_was_asked_for(&self) {
+        self.asked.set(true);
+    }
 }
 
 #[cfg(test)]
@@ -99,7 +120,7 @@ mod tests {
     use super::*;
 
     fn both<T: Serialize + ?Sized>(value: &T) -> [u64; 2] {
-        [Form::Readable, Form::Compact].map(|form| print(value, form).unwrap())
+        [Form::Readable, Form::Compact].map(|form| print(value, form).unwrap().mixed)
     }
 
     fn set(elements: impl Iterator<Item = u32>) -> HashSet<u32> {
@@ -114,7 +135,9 @@ mod tests {
         assert_ne!(both(&vec![1, 2]), both(&vec![2, 1]));
         assert_ne!(both(&vec![set(0..1), set(1..2)]), both(&vec![set(1..2), set(0..1)]));
         assert_eq!(both(&BTreeSet::from([1, 2])), both(&vec![1, 2]));
-        let of = |keys: &mut dyn Iterator<Item = u32>| keys.map(|key| (key, set(0..key))).collect::<HashMap<_, _>>();
+        let of = |keys: &mut dyn Iterator<Item = u32>| {
+            keys.map(|key| (key, set(0..key))).collect::<HashMap<_, _>>()
+        };
         assert_eq!(both(&of(&mut (0..50))), both(&of(&mut (0..50).rev())));
     }
 
@@ -133,6 +156,9 @@ mod tests {
     fn each_form_shows_what_the_other_one_loses() {
         let address = |scope| SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, 80, 0, scope);
         assert_eq!(print(&address(1), Form::Compact), print(&address(2), Form::Compact));
+        let within = HashMap::from([(1, HashSet::from([address(1)]))]);
+        assert!(print(&within, Form::Compact).unwrap().has_forms);
+        assert!(!print(&HashMap::from([(1, "text")]), Form::Compact).unwrap().has_forms);
         assert_ne!(print(&address(1), Form::Readable), print(&address(2), Form::Readable));
     }
 

@@ -69,8 +69,7 @@ impl<'a, S: Sink> Encoder<'a, S> {
 
     #[inline]
     fn number<const WIDTH: usize>(&mut self, tag: Tag, little_endian: [u8; WIDTH]) -> Result {
-        self.tag(tag)?;
-        self.0.write(&little_endian)
+        self.0.number(tag as u8, &little_endian)
     }
 
     #[inline]
@@ -114,6 +113,13 @@ impl<'a, S: Sink> Encoder<'a, S> {
         self.value(value)
     }
 
+    /// What a buffer noticed is known to the sink that its bytes go into.
+    fn tell_of(&self, encoded: &Buffer<S::Rules>) {
+        if encoded.asked.get() {
+            self.0.form_was_asked_for();
+        }
+    }
+
     /// A sequence whose order is of no account: by the bytes of its elements.
     fn set<I: IntoIterator<Item: Serialize>>(mut self, elements: I) -> Result {
         self.tag(Tag::Sequence)?;
@@ -123,6 +129,7 @@ impl<'a, S: Sink> Encoder<'a, S> {
             element.serialize(Encoder(&mut encoded))?;
             spans.push(start..encoded.bytes.len());
         }
+        self.tell_of(&encoded);
         let bytes = |span: &Range<usize>| encoded.bytes.get(span.clone()).unwrap_or_default();
         spans.sort_by(|a, b| bytes(a).cmp(bytes(b)));
         spans.iter().try_for_each(|span| self.0.write(bytes(span)))?;
@@ -289,6 +296,7 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     }
 
     fn is_human_readable(&self) -> bool {
+        self.0.form_was_asked_for();
         S::Rules::READABLE
     }
 }
@@ -385,6 +393,7 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
         if unpaired.is_some() {
             return Err(Failure::custom("a map gives a key without its value"));
         }
+        encoder.tell_of(&encoded);
         let bytes = |range: Range<usize>| encoded.bytes.get(range).unwrap_or_default();
         // Stable: of two entries with one key, a reader of the map may take the later one.
         spans.sort_by(|a, b| bytes(a.key.clone()).cmp(bytes(b.key.clone())));

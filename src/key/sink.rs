@@ -1,6 +1,6 @@
 //! Where an encoding goes: into SHA-256, into the head that a record keeps, into a print, or into memory to be sorted.
 
-use std::{fmt, marker::PhantomData};
+use std::{cell::Cell, fmt, marker::PhantomData};
 
 use serde::ser;
 use sha2::{Digest as _, Sha256};
@@ -31,6 +31,17 @@ pub(super) trait Sink {
 
     /// An error ends the encoding.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
+
+    /// A tag and the number that follows it.
+    #[inline]
+    fn number(&mut self, tag: u8, little_endian: &[u8]) -> Result<(), Failure> {
+        self.write(&[tag])?;
+        self.write(little_endian)
+    }
+
+    /// A value asked which of its forms is wanted.
+    #[inline]
+    fn form_was_asked_for(&self) {}
 }
 
 /// Why an encoding ended before its end.
@@ -126,12 +137,14 @@ impl Sink for Head {
 /// The entries of a map, or of a set, wait here for their order.
 pub(super) struct Buffer<R> {
     pub(super) bytes: Vec<u8>,
+    /// Whether a value in it asked for its form.
+    pub(super) asked: Cell<bool>,
     rules: PhantomData<R>,
 }
 
 impl<R> Default for Buffer<R> {
     fn default() -> Self {
-        Self { bytes: Vec::new(), rules: PhantomData }
+        Self { bytes: Vec::new(), asked: Cell::new(false), rules: PhantomData }
     }
 }
 
@@ -141,5 +154,9 @@ impl<R: Rules> Sink for Buffer<R> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.bytes.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn form_was_asked_for(&self) {
+        self.asked.set(true);
     }
 }

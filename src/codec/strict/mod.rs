@@ -118,9 +118,11 @@ where
     S: Serializer,
 {
     let context = Context::<F> { aside: &aside, under_some: false, depth: 0, format: PhantomData };
-    value.serialize(Strict { inner: format, context }).map_err(|refusal| match (refusal, aside.words.take()) {
-        (Refusal::Format(_), Some(words)) => Refusal::Told(words),
-        (refusal, _) => refusal,
+    value.serialize(Strict { inner: format, context }).map_err(|refusal| {
+        match (refusal, aside.words.take()) {
+            (Refusal::Format(_), Some(words)) => Refusal::Told(words),
+            (refusal, _) => refusal,
+        }
     })
 }
 
