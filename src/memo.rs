@@ -173,7 +173,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// When key or value cannot be encoded, the value is larger than `max_bytes` by itself, or the disk refuses. Then what
+    /// When key or value cannot be encoded, the value would not come back as it is, it is larger than `max_bytes` by itself, or the disk refuses. Then what
     /// was remembered before may still be.
     ///
     /// ```

@@ -44,19 +44,12 @@ fn written(mut marker: &File) -> Option<PathBuf> {
     let mut bytes = Vec::new();
     marker.rewind().ok()?;
     marker.take(LONGEST_PATH).read_to_end(&mut bytes).ok()?;
-    path_of(bytes).filter(|path| path.is_absolute())
-}
-
-#[cfg(unix)]
-fn path_of(bytes: Vec<u8>) -> Option<PathBuf> {
-    let name: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(bytes);
-    Some(name.into())
-}
-
-/// A path that is not text is never found gone.
-#[cfg(not(unix))]
-fn path_of(bytes: Vec<u8>) -> Option<PathBuf> {
-    String::from_utf8(bytes).ok().map(PathBuf::from)
+    #[cfg(unix)]
+    let path = PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes));
+    // A path that is not text is never found gone.
+    #[cfg(not(unix))]
+    let path = PathBuf::from(String::from_utf8(bytes).ok()?);
+    path.is_absolute().then_some(path)
 }
 
 /// Removes, at most once a day, folders beside `ours` whose program is gone and was not started for 30 days.

@@ -92,13 +92,13 @@ mod tests {
 
     #[test]
     fn programs_of_one_name_in_two_places_have_two_folders() {
-        let named = |path: &str| folder_name(Path::new(path)).unwrap();
-        let names = ["/a/demo", "/b/demo", "/a/org.foo.App", "/a/org.foo.Tool"].map(named);
+        let folder_of = |path: &str| folder_name(Path::new(path)).unwrap();
+        let names = ["/a/demo", "/b/demo", "/a/org.foo.App", "/a/org.foo.Tool"].map(folder_of);
         for (one, name) in names.iter().enumerate() {
             assert!(names[..one].iter().all(|other| other != name), "{names:?}");
         }
         assert!(names[2].starts_with("org.foo.App-") && names[2].len() == "org.foo.App-".len() + HASH);
-        assert_eq!(named("/a/demo"), named("/a/demo"));
+        assert_eq!(folder_of("/a/demo"), folder_of("/a/demo"));
     }
 
     #[test]

@@ -73,6 +73,7 @@
 
 mod compact;
 mod kinds;
+mod print;
 mod serializer;
 mod sink;
 #[cfg(test)]
@@ -82,8 +83,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+#[cfg(feature = "testing")]
+use self::sink::{Buffer, ForKeys};
 pub(crate) use self::{
     compact::{Compact, compact},
+    print::{Form, print},
     serializer::UNORDERED,
 };
 use self::{
@@ -137,9 +141,9 @@ pub(crate) fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
 /// The whole of what the digest is taken from.
 #[cfg(feature = "testing")]
 pub(crate) fn encoding<K: Serialize + ?Sized>(key: &K) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    encode(key, &mut bytes).map_err(unserializable)?;
-    Ok(bytes)
+    let mut buffer = Buffer::<ForKeys>::default();
+    encode(key, &mut buffer).map_err(unserializable)?;
+    Ok(buffer.bytes)
 }
 
 fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), Failure> {

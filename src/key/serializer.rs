@@ -12,7 +12,7 @@ use serde::{
 
 use super::{
     kinds,
-    sink::{Failure, Sink},
+    sink::{Buffer, Failure, Rules, Sink},
 };
 
 type Result<T = (), E = Failure> = std::result::Result<T, E>;
@@ -92,8 +92,7 @@ impl<'a, S: Sink> Encoder<'a, S> {
 
     #[inline]
     fn number<const WIDTH: usize>(&mut self, tag: Tag, little_endian: [u8; WIDTH]) -> Result {
-        self.tag(tag)?;
-        self.sink.write(&little_endian)
+        self.sink.number(tag as u8, &little_endian)
     }
 
     #[inline]
@@ -136,6 +135,13 @@ impl<'a, S: Sink> Encoder<'a, S> {
         self.named(Tag::Field, name)?;
         self.value(value)
     }
+
+    /// Tells the sink what a buffer noticed whose bytes go into it.
+    fn tell_of(&self, encoded: &Buffer<S::Rules>) {
+        if encoded.asked.get() {
+            self.sink.form_was_asked_for();
+        }
+    }
 }
 
 macro_rules! numbers {
@@ -173,12 +179,13 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
 
     // The one NaN is spelled out: the bits of `f32::NAN` are not promised to stay.
     fn serialize_f32(mut self, number: f32) -> Result {
-        let bits = if number.is_nan() { 0x7fc0_0000 } else { number.to_bits() };
+        let bits = if number.is_nan() && !S::Rules::EXACT { 0x7fc0_0000 } else { number.to_bits() };
         self.number(Tag::F32, bits.to_le_bytes())
     }
 
     fn serialize_f64(mut self, number: f64) -> Result {
-        let bits = if number.is_nan() { 0x7ff8_0000_0000_0000 } else { number.to_bits() };
+        let one = number.is_nan() && !S::Rules::EXACT;
+        let bits = if one { 0x7ff8_0000_0000_0000 } else { number.to_bits() };
         self.number(Tag::F64, bits.to_le_bytes())
     }
 
@@ -267,7 +274,7 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
 
     fn serialize_map(mut self, _: Option<usize>) -> Result<Self::SerializeMap> {
         self.tag(Tag::Map)?;
-        Ok(Entries { encoder: self, encoded: Vec::new(), spans: Vec::new(), unpaired: None })
+        Ok(Entries { encoder: self, encoded: Buffer::default(), spans: Vec::new(), unpaired: None })
     }
 
     fn serialize_struct(mut self, name: &'static str, _: usize) -> Result<Self> {
@@ -284,9 +291,9 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
         self.variant(Tag::StructVariant, name, index, variant).map(|()| self)
     }
 
-    /// The readable form of a type keeps at least what its compact form keeps; the module above has the evidence.
     fn is_human_readable(&self) -> bool {
-        true
+        self.sink.form_was_asked_for();
+        S::Rules::READABLE
     }
 }
 
@@ -338,19 +345,24 @@ fields! { SerializeStruct, SerializeStructVariant, }
 
 /// The elements of a sequence, written as they come; those of a set, held back until all are known: equal sets list
 /// theirs in any order.
-pub(super) struct Elements<'a, S> {
+pub(super) struct Elements<'a, S: Sink> {
     encoder: Encoder<'a, S>,
     /// `Some` for a set.
-    held: Option<Held>,
+    held: Option<Held<S::Rules>>,
 }
 
 /// The elements of a set.
-#[derive(Default)]
-struct Held {
+struct Held<R> {
     /// Each as it came.
-    encoded: Vec<u8>,
+    encoded: Buffer<R>,
     /// Where each of them ends in `encoded`.
     ends: Vec<usize>,
+}
+
+impl<R> Default for Held<R> {
+    fn default() -> Self {
+        Self { encoded: Buffer::default(), ends: Vec::new() }
+    }
 }
 
 impl<S: Sink> SerializeSeq for Elements<'_, S> {
@@ -361,15 +373,18 @@ impl<S: Sink> SerializeSeq for Elements<'_, S> {
     fn serialize_element<T: Serialize + ?Sized>(&mut self, element: &T) -> Result {
         let Some(held) = &mut self.held else { return self.encoder.value(element) };
         Encoder::new(&mut held.encoded).whole(element)?;
-        held.ends.push(held.encoded.len());
+        held.ends.push(held.encoded.bytes.len());
         Ok(())
     }
 
     fn end(mut self) -> Result {
         if let Some(Held { encoded, ends }) = &self.held {
+            self.encoder.tell_of(encoded);
             let starts = [0].into_iter().chain(ends.iter().copied());
-            let mut elements: Vec<&[u8]> =
-                starts.zip(ends).map(|(start, end)| encoded.get(start..*end).unwrap_or_default()).collect();
+            let mut elements: Vec<&[u8]> = starts
+                .zip(ends)
+                .map(|(start, end)| encoded.bytes.get(start..*end).unwrap_or_default())
+                .collect();
             elements.sort_unstable();
             elements.into_iter().try_for_each(|element| self.encoder.sink.write(element))?;
         }
@@ -379,10 +394,10 @@ impl<S: Sink> SerializeSeq for Elements<'_, S> {
 
 /// The entries of a map, held back until all are known: two maps with the same entries must not differ by the order
 /// in which they happen to list them.
-pub(super) struct Entries<'a, S> {
+pub(super) struct Entries<'a, S: Sink> {
     encoder: Encoder<'a, S>,
     /// Each entry as it came, its key and then its value.
-    encoded: Vec<u8>,
+    encoded: Buffer<S::Rules>,
     /// Where the entries are in `encoded`.
     spans: Vec<Span>,
     /// Where in `encoded` the latest key is, while its value has not come.
@@ -401,9 +416,9 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
     type Error = Failure;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
-        let start = self.encoded.len();
+        let start = self.encoded.bytes.len();
         Encoder::new(&mut self.encoded).whole(key)?;
-        match self.unpaired.replace(start..self.encoded.len()) {
+        match self.unpaired.replace(start..self.encoded.bytes.len()) {
             None => Ok(()),
             Some(_) => Err(Failure::custom("a map gives two keys before a value")),
         }
@@ -413,7 +428,7 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
         let key =
             self.unpaired.take().ok_or_else(|| Failure::custom("a map gives a value without its key"))?;
         Encoder::new(&mut self.encoded).whole(value)?;
-        self.spans.push(Span { key, end: self.encoded.len() });
+        self.spans.push(Span { key, end: self.encoded.bytes.len() });
         Ok(())
     }
 
@@ -422,7 +437,8 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
         if unpaired.is_some() {
             return Err(Failure::custom("a map gives a key without its value"));
         }
-        let bytes = |range: Range<usize>| encoded.get(range).unwrap_or_default();
+        encoder.tell_of(&encoded);
+        let bytes = |range: Range<usize>| encoded.bytes.get(range).unwrap_or_default();
         // Stable: of two entries with one key, a reader of the map may take the later one.
         spans.sort_by(|a, b| bytes(a.key.clone()).cmp(bytes(b.key.clone())));
         for span in spans {

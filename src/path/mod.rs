@@ -273,7 +273,7 @@ mod tests {
 
         #[test]
         fn text_within_an_escape_is_no_path() {
-            assert_eq!(path_of("\041"), None, "an `A` is written as it is");
+            assert_eq!(path_of("\x0041"), None, "an `A` is written as it is");
             assert_eq!(path_of("\0FF"), None, "digits are small");
             assert_eq!(path_of("a\0ff").unwrap().as_os_str().as_bytes(), b"a\xff");
         }
