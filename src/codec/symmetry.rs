@@ -32,6 +32,10 @@ pub(super) struct Samples {
     /// Every part of the type was made, and came back.
     pub(super) are_whole: bool,
     /// The codec refused a sample when it was to be encoded: it will refuse values.
+    #[cfg_attr(
+        not(feature = "json"),
+        expect(dead_code, reason = "only `Auto` asks, where there is a choice")
+    )]
     pub(super) was_refused: bool,
 }
 
