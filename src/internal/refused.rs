@@ -39,9 +39,7 @@ pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why:
     let store = Store::builder().in_memory();
     let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(Refusing(why.clone()));
     let place = builder.place();
-    let nowhere = GenerationId([0; 16]);
-    let memo =
-        builder.open_on(store.shelf_apart(nowhere, name), nowhere, &store, &place, &mut HashMap::new());
+    let memo = builder.open_on(GenerationId([0; 16]), &store, &place, &mut HashMap::new());
     drop(memo.refuse(why));
     memo
 }
