@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn the_bytes_are_golden() {
-        assert_eq!(Manifest::open(1).encode(), "memolith 2\nindex 1\nopen\ncheck 0000000000000000\n");
+        assert_eq!(Manifest::open(1).encode(), "memolith 2\nindex 1\nopen\ncheck 29150c9acc5224a2\n");
         let golden = "memolith 2\nindex 3\nclosed\nsequence 1201\n\
-            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck 0000000000000000\n";
+            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck 665afdeb0f031ac2\n";
         assert_eq!(closed().encode(), golden);
     }
 

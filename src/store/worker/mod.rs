@@ -123,6 +123,7 @@ impl Worker {
             self.acknowledge();
             if !is_idle {
                 self.maintain();
+                self.acknowledge();
             }
             self.leave_to_janitor();
         }
