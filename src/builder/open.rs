@@ -55,7 +55,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
 
     fn shelf(&self, store: &Store, format: &Format) -> Result<(Shelf, GenerationId, Leaving)> {
         let bounds = self.bounds();
-        let version = self.version.unwrap_or(0);
+        let version = self.identity().unwrap_or(0);
         let generation = format.generation(&self.name, version)?;
         let row = CatalogRow {
             name: self.name.clone(),
@@ -65,6 +65,11 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         };
         let (on_disk, leaving) = store.shelf(generation, &row, bounds)?;
         Ok((on_disk, generation, leaving))
+    }
+
+    /// What stands for the function's code in the generation: the user's version, else the hash of the code.
+    fn identity(&self) -> Option<u64> {
+        self.version.or(self.code)
     }
 
     fn bounds(&self) -> Bounds {
@@ -83,7 +88,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         V: Clone + Send + Sync + 'static,
         C: Codec<V>,
     {
-        let (bounds, version) = (self.bounds(), self.version.unwrap_or(0));
+        let (bounds, version) = (self.bounds(), self.identity().unwrap_or(0));
         let (cache_if, cache_if_type) = self.cache_if.unzip();
         let (observers, observer_types): (Vec<_>, Vec<_>) = self.observers.into_iter().unzip();
         let name: Arc<str> = self.name.as_str().into();
@@ -142,7 +147,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Ok(())
     }
 
-    /// A shape that cannot be traced is the user's word, if there is a version.
+    /// A shape that cannot be traced is the user's word, if there is a version. A hash of the code is no such word.
     fn shape(&self) -> Result<Shape>
     where
         C: Codec<V>,
@@ -160,7 +165,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         let Bounds { ttl, max_entries, max_bytes } = open.bounds;
-        if self.version.is_some_and(|version| version != open.version) {
+        if self.identity().is_some_and(|version| version != open.version) {
             return Err(conflict("version", open.version));
         }
         if open.value_type != type_name::<V>() {
