@@ -105,7 +105,7 @@ impl<'a> Finder<'a> {
     fn select(&mut self, arms: TokenStream) {
         let trees: Vec<TokenTree> = arms.into_iter().collect();
         let mut rest = trees.as_slice();
-        while let Some(arrow) = rest.windows(2).position(|pair| is_arrow(pair)) {
+        while let Some(arrow) = rest.windows(2).position(is_arrow) {
             let (predicate, after) = (rest.get(..arrow), rest.get(arrow + 2..).unwrap_or_default());
             let length = match after.iter().position(|tree| is_punct(tree, ',')) {
                 _ if after.first().is_some_and(is_brace) => 1,

@@ -10,6 +10,7 @@ mod key;
 mod lifetimes;
 mod options;
 mod returned;
+mod surroundings;
 mod tokens;
 
 use proc_macro::TokenStream;
@@ -37,7 +38,7 @@ pub fn resource(options: TokenStream, item: TokenStream) -> TokenStream {
 #[doc = include_str!("../docs/code.md")]
 #[proc_macro_attribute]
 pub fn code(options: TokenStream, item: TokenStream) -> TokenStream {
-    expand(options, item, Options::code, |options, function| Ok(expand::code(options, function)))
+    expand(options, item, Options::code, expand::code)
 }
 
 /// An error leaves the function as it was, so that it is the only one.

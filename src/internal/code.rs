@@ -38,10 +38,9 @@ impl Code {
     /// Another number when any of this is another.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        let digest = key::digest(self).map(|digest| *digest.as_bytes());
         // Integers, texts and bytes always serialize.
-        let [a, b, c, d, e, f, g, h, ..] = digest.unwrap_or_default();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        let digest = key::digest(self).map(|digest| *digest.as_bytes()).unwrap_or_default();
+        digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
     }
 }
 

@@ -27,6 +27,7 @@ mod claims;
 mod code;
 mod identity;
 mod refused;
+#[expect(clippy::unused_self, reason = "which `self` has the method is the question")]
 mod returned;
 
 use std::{

@@ -177,6 +177,7 @@ impl<T: 'static, E> Returned<Result<T, E>> {
     }
 
     /// Compiles, because the function beside it does not.
+    #[must_use]
     pub fn handle<K: ?Sized, S, B>(
         &self,
         _: &'static Cells,

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Visibility, ext::IdentExt, spanned::Spanned};
+use syn::{Error, Result, VisRestricted, Visibility, ext::IdentExt, spanned::Spanned};
 
 use super::identity::{code_name, code_of, identity, plan};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     key::AskedBy,
     lifetimes::forever_generics,
     options::{Handle, Options},
-    returned,
+    returned, surroundings,
 };
 
 /// The name of the handle, where there is one.
@@ -23,6 +23,18 @@ pub(super) fn name(options: &Options, function: &Function) -> Option<Ident> {
     };
     name.set_span(written_at(function.signature.ident.span()));
     Some(name)
+}
+
+/// Refuses a function that can have no companions.
+pub(super) fn check_place(function: &Function, message: &str) -> Result<()> {
+    let name = &function.signature.ident;
+    // With a `pub` it is in no `impl` of a trait.
+    match function.visibility {
+        Visibility::Inherited if surroundings::is_in_trait_impl(name) => {
+            Err(Error::new(name.span(), message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The companion that hands out the memo.
@@ -76,10 +88,13 @@ pub(super) fn code(options: &Options, function: &Function) -> TokenStream {
     }
 }
 
-/// As of the function. What is said of a `pub` that nobody reaches was said there.
+/// As of the function. What is said of a `pub` that nobody reaches was said there: the span of a whole item is taken from its first
+/// token.
 fn visibility(function: &Function) -> Visibility {
     let mut visibility = function.visibility.clone();
-    if let Visibility::Public(public) = &mut visibility {
+    if let Visibility::Public(public) | Visibility::Restricted(VisRestricted { pub_token: public, .. }) =
+        &mut visibility
+    {
         public.span = written_at(public.span());
     }
     visibility

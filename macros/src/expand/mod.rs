@@ -17,19 +17,31 @@ use crate::{
 };
 
 /// `#[code]`: the function as it is, and a companion that tells its code.
-pub(crate) fn code(options: &Options, function: &Function) -> TokenStream {
+pub(crate) fn code(options: &Options, function: &Function) -> Result<TokenStream> {
+    companions::check_place(
+        function,
+        "an `impl` of a trait has no room for the companion of this function: mark a function outside, and call that",
+    )?;
     let Function { attributes, visibility, signature, body } = function;
     let companion = companions::code(options, function);
-    quote!(#(#attributes)* #visibility #signature #body #companion)
+    Ok(quote!(#(#attributes)* #visibility #signature #body #companion))
 }
 
 /// `#[memo]`: the function asks its memo, and two companions stand beside it.
 pub(crate) fn memo(options: &Options, function: &Function) -> Result<TokenStream> {
     function.check()?;
     function.check_remembered(options)?;
+    let handle = companions::name(options, function);
+    if handle.is_some() {
+        companions::check_place(
+            function,
+            "an `impl` of a trait has no room for the companions of this function: leave them out by \
+             `#[memo(handle = none)]`",
+        )?;
+    }
     let key = AskedBy::new(function, &chosen(options))?;
     let asking = asking(options, function, &key);
-    let companions = companions::name(options, function).map(|name| {
+    let companions = handle.map(|name| {
         let handle = companions::handle(options, function, &key, &name);
         let code = companions::code(options, function);
         quote!(#handle #code)

@@ -21,10 +21,7 @@ fn under_another_crate_name_nothing_is_called_memolith() {
     let [of_memo, of_resource, of_code] = [
         written(memo, Options::memo.parse_str("crate = cache, ttl = \"1h\", depends(a::b), files(text)")),
         written(resource, Options::resource.parse_str("crate = cache, ttl = \"1h\", files(text)")),
-        written(
-            |options, function| Ok(code(options, function)),
-            Options::code.parse_str("crate = cache, depends(a::b)"),
-        ),
+        written(code, Options::code.parse_str("crate = cache, depends(a::b)")),
     ];
     for written in [of_memo, of_resource, of_code] {
         assert!(!written.contains("memolith ::") && written.contains("cache :: internal"), "{written}");
