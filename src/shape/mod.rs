@@ -9,14 +9,19 @@
 //! sample is followed by another one.
 
 mod deserializer;
+mod hints;
 mod node;
 mod parts;
+mod pattern;
+mod readers;
 mod samples;
 mod search;
 mod session;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tracer;
+mod variations;
 
 use std::{any::type_name, fmt};
 
@@ -152,7 +157,8 @@ fn trace<V: DeserializeOwned>(format: Format) -> Result<String, Failure> {
 
 fn explain(type_name: &str, failure: Failure) -> Error {
     let reason = match failure {
-        Failure::Unsupported(part) => return unsupported(type_name, part),
+        Failure::Unsupported(part) => return unsupported(type_name, part, ASKS),
+        Failure::Mismatched(part) => return unsupported(type_name, part, NAMES),
         Failure::Fickle(part) => format!("`{part}` reads different things in different samples"),
         Failure::Panicked(message) => format!("its `Deserialize` panicked: {message}"),
         Failure::Refused(message) => message,
@@ -161,14 +167,16 @@ fn explain(type_name: &str, failure: Failure) -> Error {
     Error::new(Kind::Untraceable, format!("the shape of `{type_name}` cannot be traced, {reason}; {remedy}"))
 }
 
-fn unsupported(type_name: &str, part: &str) -> Error {
+const ASKS: &str = "asks the format what comes next, as untagged, internally tagged and flattened types do";
+const NAMES: &str = "reads its parts by their names alone, or in a way that one format has";
+
+fn unsupported(type_name: &str, part: &str, why: &str) -> Error {
     let place = if part == type_name { String::new() } else { format!(" inside `{type_name}`") };
     Error::new(
         Kind::Unsupported,
         format!(
-            "`{part}`{place} asks the format what comes next, as untagged, internally tagged and flattened types do, \
-             and postcard cannot tell: use another codec, `memolith::codec::Json` of the feature `json`, or a plain \
-             or externally tagged type"
+            "`{part}`{place} {why}, and postcard cannot tell: use another codec, `memolith::codec::Json` of the feature \
+             `json`, or a plain or externally tagged type"
         ),
     )
 }
