@@ -29,7 +29,7 @@ const SHARDS: usize = 16;
 /// One value on its way to the index.
 pub(crate) struct PendingValue {
     pub(crate) payload: Finished,
-    /// The record will have another one, a moment later.
+    /// From the moment of the hand-over.
     pub(crate) lifetime: Lifetime,
     pub(crate) compute_time: Duration,
 }

@@ -7,7 +7,7 @@
 //! After the record changed or went, the claims of the key are revoked, and memory tier and pending values forget it. A
 //! reader that looked before the change can no longer publish, and a reader that claims after it finds the new state.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     directory::Directory,
@@ -31,6 +31,9 @@ use crate::{
 
 /// So many sequences are given between two changes of the limit in the catalog.
 pub(super) const SEQUENCE_STEP: u64 = 1 << 20;
+
+/// Hand-overs that are this close to each other count as made at the same time.
+const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// Everything that a change is applied to.
 pub(super) struct Transaction<'a> {
@@ -99,8 +102,7 @@ impl Transaction<'_> {
             self.hide_blob(scope, &old.body)?;
         }
         let sequence = self.next_sequence()?;
-        // On this thread entries are made in the order of their sequences.
-        let lifetime = Lifetime::starting(self.session.clock.now(), put.ttl);
+        let lifetime = self.lifetime(scope.generation, put);
         let (id, key_head) = (blob_id(&put.value.payload), put.key_head.as_slice());
         let (body, blob_size) = match &put.value.payload {
             Finished::Inline(payload) => (Body::Inline(payload), 0),
@@ -125,6 +127,17 @@ impl Transaction<'_> {
             self.drop_row(scope, old.sequence, record_size(&old, before.len(), &scope.name))?;
         }
         Ok(before.is_some())
+    }
+
+    /// That of the hand-over. Callers that hand over at the same time may do so in another order than that of their
+    /// times: entries are made in the order of their sequences all the same, so that they expire in that order.
+    fn lifetime(&self, id: GenerationId, put: &Put) -> Lifetime {
+        let latest = self.ledger.get(id).map(|found| found.account.latest().0).unwrap_or_default();
+        let created = put.value.lifetime.created;
+        if created < latest && latest.since(created) <= HAND_OVER {
+            return Lifetime::starting(latest, put.ttl);
+        }
+        put.value.lifetime
     }
 
     fn next_sequence(&mut self) -> Result<u64> {
