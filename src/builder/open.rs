@@ -49,7 +49,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let generation = format.generation(&self.name, self.version.unwrap_or(0))?;
         let memo = self.open_on(generation, store, place, &mut live);
         drop(live);
-        store.session().settle();
+        store.make_room(Some(memo.name()));
         Ok(memo)
     }
 
@@ -77,7 +77,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let codec: Arc<dyn Codec<V>> = Arc::new(self.codec);
         let keep = keeper(session, &codec, self.memory, owner);
         let (named, placed, counted) = (Arc::clone(&name), Arc::clone(place), Arc::clone(&counters));
-        let registration = Registration::new(named, placed, generation, owner, counted, keep);
+        let is_bounded =
+            self.max_entries.is_some() || self.max_bytes.is_some() || session.max_bytes.is_some();
+        let registration = Registration::new(named, placed, generation, owner, counted, keep, is_bounded);
         let row = CatalogRow {
             name: self.name.clone(),
             version,

@@ -139,6 +139,11 @@ impl Claim<'_> {
         self.ticket.is_current()
     }
 
+    /// By which others see whether this claim stands.
+    pub(crate) fn token(&self) -> Token {
+        Token(self.ticket.clone())
+    }
+
     /// Tells the waiters that the value is where they find it, and stays registered: a change of the key that comes before
     /// the value is on disk still revokes this claim.
     pub(crate) fn detach(self) -> Self {
@@ -150,6 +155,16 @@ impl Claim<'_> {
     /// Tells the waiters what came of it. Who kept a value, leader or not, calls all of them.
     pub(crate) fn settle(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
+    }
+}
+
+/// Whether a claim stands, for those that do not hold it.
+pub(crate) struct Token(Ticket);
+
+impl Token {
+    /// As [`Claim::is_current`].
+    pub(crate) fn is_current(&self) -> bool {
+        self.0.is_current()
     }
 }
 

@@ -56,7 +56,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn is_in_memory(&self, digest: &Digest) -> bool {
-        let held = self.session().memory.get(self.partition.owner(), digest);
+        let held = self.held(digest);
         let lifetime = held.as_ref().map(|held| held.lifetime);
         self.session().release(held);
         lifetime.is_some_and(|lifetime| !lifetime.is_over(self.session().clock.now(), self.bounds.ttl))

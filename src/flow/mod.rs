@@ -161,13 +161,23 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if !self.remembers() {
             return None;
         }
-        let held = self.session().memory.get(self.partition.owner(), digest)?;
+        let held = self.held(digest)?;
         let fresh = !held.lifetime.is_over(self.session().clock.now(), self.bounds.ttl);
         let value = if fresh { self.copy_of(held.value::<V>()) } else { None };
         let compute_time = held.compute_time;
         // It may have left the memory meanwhile.
         self.session().release([held]);
         Some(Sighting { value: value?, tier: Tier::Memory, compute_time })
+    }
+
+    /// What the memory tier holds after all hand-overs of this thread.
+    fn held(&self, digest: &Digest) -> Option<Arc<Held>> {
+        let held = self.session().memory.get(self.partition.owner(), digest)?;
+        if self.partition.is_settled() {
+            return Some(held);
+        }
+        self.session().release([held]);
+        self.session().memory.get(self.partition.owner(), digest)
     }
 
     fn copy_of(&self, value: Option<&V>) -> Option<V> {

@@ -12,7 +12,7 @@ use crate::{
         lock,
         registry::{self, Admitted},
         session::{Session, Settings},
-        worker::{self, Directory, Request, Tuning},
+        worker::{self, Directory, Tuning},
     },
 };
 
@@ -232,10 +232,7 @@ impl StoreBuilder {
         // From here on code of the user may run: an observer may open the store itself.
         store.session().settle();
         // The bound may be lower than that of the last run.
-        if let Err(error) = directory.ask(|reply| Request::MakeRoom { reply }) {
-            store.session().failed(&error);
-        }
-        store.session().settle();
+        store.make_room(None);
         Ok(store)
     }
 

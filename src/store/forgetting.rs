@@ -2,7 +2,7 @@
 //! pending values forget the key. It happens whatever becomes of the disk.
 
 use crate::{
-    flight::{Claim, Seat, flight},
+    flight::{Seat, flight},
     key::Digest,
     store::{pending::Pending, session::Session},
 };
@@ -17,7 +17,7 @@ pub(super) struct Forgetting<'a> {
 impl Forgetting<'_> {
     /// Of a key that was removed or replaced by its user.
     pub(super) fn forget_key(self, owner: u64, digest: &Digest) {
-        self.revoke(Some(owner), digest, None);
+        self.revoke(Some(owner), digest);
         self.forget(Some(owner), digest);
         self.forget_pending(Some(owner), digest);
     }
@@ -31,10 +31,10 @@ impl Forgetting<'_> {
         }
     }
 
-    /// Ends every claim on the key but one: readers and computations that began before can publish nothing any more.
-    pub(super) fn revoke(self, owner: Option<u64>, digest: &Digest, but: Option<&Claim<'_>>) {
+    /// Ends every claim on the key: readers and computations that began before can publish nothing any more.
+    pub(super) fn revoke(self, owner: Option<u64>, digest: &Digest) {
         if let Some(owner) = owner {
-            flight().revoke(&seat(owner, digest), but);
+            flight().revoke(&seat(owner, digest), None);
         }
     }
 

@@ -55,7 +55,7 @@ impl Handle {
         self.session.settle();
         if let Some(directory) = &self.directory {
             // Last of all: at the end of a program there may be no time for it, and the next open does it too.
-            directory.janitor.empty_trash();
+            directory.janitor.catch_up();
             registry::forget_directory(directory);
         }
         closed

@@ -7,16 +7,21 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
+    thread::ThreadId,
     time::Duration,
 };
 
 use crate::{
+    clock::Deadline,
     store::{blob, engine::Engine},
     sync::{Condvar, Mutex, PoisonError, lock, thread},
 };
 
 /// How often the janitor looks whether a retired engine is still used by a reader.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// How long a caller waits for the janitor.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 type Task = Box<dyn FnOnce() + Send>;
 
@@ -25,6 +30,8 @@ pub(crate) struct Janitor {
     work: Mutex<Work>,
     /// There is more work, or the janitor is to end.
     called: Condvar,
+    /// There is nothing left to do.
+    idle: Condvar,
     /// Files and folders out of sight, to be unlinked.
     trash: Mutex<Vec<PathBuf>>,
 }
@@ -35,7 +42,10 @@ struct Work {
     /// Engines out of service, and what is done with each once no reader uses it.
     engines: Vec<(Arc<Engine>, AfterEngine)>,
     unlinks: bool,
-    running: bool,
+    /// Whether something is being done at this moment.
+    active: bool,
+    /// The janitor's thread, while it runs.
+    thread: Option<ThreadId>,
     ended: bool,
 }
 
@@ -45,15 +55,16 @@ impl Janitor {
     /// Starts the thread.
     pub(crate) fn start(self: &Arc<Self>) -> io::Result<()> {
         let janitor = Arc::clone(self);
-        thread::Builder::new().name("memolith-janitor".into()).spawn(move || janitor.work())?;
-        lock(&self.work).running = true;
+        let work = move || janitor.work();
+        let started = thread::Builder::new().name("memolith-janitor".into()).spawn(work)?;
+        lock(&self.work).thread = Some(started.thread().id());
         Ok(())
     }
 
     /// Has a task done. `false` when there is no janitor any more.
     pub(crate) fn run(&self, task: impl FnOnce() + Send + 'static) -> bool {
         let mut work = lock(&self.work);
-        if work.ended || !work.running {
+        if work.ended || work.thread.is_none() {
             return false;
         }
         work.tasks.push_back(Box::new(task));
@@ -75,6 +86,22 @@ impl Janitor {
         let trash = mem::take(&mut *lock(&self.trash));
         for retired in trash {
             blob::unlink(&retired);
+        }
+    }
+
+    /// Waits until the janitor has done what it was given so far, at most for some seconds: a reader may keep an engine. On
+    /// the janitor's own thread it does not wait.
+    pub(crate) fn catch_up(&self) {
+        self.empty_trash();
+        let mut work = lock(&self.work);
+        if work.thread == Some(thread::current().id()) {
+            return;
+        }
+        let deadline = Deadline::after(CATCH_UP);
+        while work.is_busy()
+            && let Some(left) = deadline.remaining()
+        {
+            work = self.idle.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -108,19 +135,19 @@ impl Janitor {
 
     fn next(&self) -> Option<Next> {
         let mut work = lock(&self.work);
+        work.active = false;
         loop {
-            if let Some((engine, after)) = work.unused_engine() {
-                return Some(Next::Engine(engine, after));
+            if let Some(next) = work.next() {
+                work.active = true;
+                return Some(next);
             }
-            if let Some(task) = work.tasks.pop_front() {
-                return Some(Next::Task(task));
-            }
-            if mem::take(&mut work.unlinks) {
-                return Some(Next::Unlink);
-            }
+            self.idle.notify_all();
             let wait = if work.engines.is_empty() { None } else { Some(LOOK) };
             work = match wait {
-                None if work.ended => return None,
+                None if work.ended => {
+                    work.thread = None;
+                    return None;
+                }
                 None => self.called.wait(work).unwrap_or_else(PoisonError::into_inner),
                 Some(wait) => {
                     self.called.wait_timeout(work, wait).unwrap_or_else(PoisonError::into_inner).0
@@ -137,6 +164,21 @@ enum Next {
 }
 
 impl Work {
+    fn is_busy(&self) -> bool {
+        self.thread.is_some()
+            && (self.active || self.unlinks || !self.tasks.is_empty() || !self.engines.is_empty())
+    }
+
+    fn next(&mut self) -> Option<Next> {
+        if let Some((engine, after)) = self.unused_engine() {
+            return Some(Next::Engine(engine, after));
+        }
+        if let Some(task) = self.tasks.pop_front() {
+            return Some(Next::Task(task));
+        }
+        mem::take(&mut self.unlinks).then_some(Next::Unlink)
+    }
+
     /// An engine that no reader uses, out of the list. It cannot find a new reader there.
     fn unused_engine(&mut self) -> Option<(Engine, AfterEngine)> {
         let place = self.engines.iter().position(|(engine, _)| Arc::strong_count(engine) == 1)?;

@@ -50,7 +50,7 @@ pub(crate) use self::{
     worker::{KeepInMemory, Registration},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     stats::Stats,
     sync::lock,
 };
@@ -213,7 +213,7 @@ impl Store {
         let Some(directory) = &self.handle.directory else { return Ok(Swept::default()) };
         let swept = directory.ask(|reply| Request::Sweep { reply });
         self.session().settle();
-        directory.janitor.empty_trash();
+        directory.janitor.catch_up();
         swept
     }
 
@@ -293,7 +293,9 @@ impl Store {
             None => Ok(self.forget_in_memory(name)),
             Some(directory) => {
                 let name = name.map(str::to_owned);
-                directory.ask(|reply| Request::Forget { name, reply })
+                let forgotten = directory.ask(|reply| Request::Forget { name, reply });
+                directory.janitor.catch_up();
+                forgotten
             }
         };
         self.session().settle();
@@ -377,6 +379,19 @@ impl Store {
         self.handle.directory.as_ref().map(|directory| directory.path.as_path())
     }
 
+    /// Has the bound of a memo, or of the store, hold, which may be lower than that of the last run.
+    pub(crate) fn make_room(&self, memo: Option<&str>) {
+        if let Some(directory) = &self.handle.directory {
+            let name = memo.map(str::to_owned);
+            match directory.ask(|reply| Request::MakeRoom { name, reply }) {
+                // An observer may have closed it.
+                Err(error) if error.kind() != Kind::Closed => self.session().note_failed(&error),
+                _ => {}
+            }
+        }
+        self.session().settle();
+    }
+
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.handle.session
     }
@@ -390,7 +405,7 @@ impl Store {
         let memo = Arc::new(memo);
         if let Some(directory) = &self.handle.directory {
             let memo = Arc::clone(&memo);
-            if let Err(error) = directory.ask(|reply| Request::Adopt { memo, row, bounds, reply }) {
+            if let Err(error) = directory.ask_surely(|reply| Request::Adopt { memo, row, bounds, reply }) {
                 self.session().note_failed(&error);
             }
         }

@@ -31,9 +31,9 @@ use crate::{
 /// of 0.14 ms.
 const WORTH_A_FLUSH: Duration = Duration::from_millis(15);
 
-/// How long a caller waits for room in a full queue. The worker makes room in some 15 us, so that a caller who computes in
-/// less is slowed down to its pace. A longer wait means that the disk is slow.
-const ROOM_TIMEOUT: Duration = Duration::from_millis(15);
+/// How long a caller waits for room in a full queue. The worker makes room in some 15 us, so that callers who compute in less
+/// are slowed down to its pace. A longer wait means that the disk is slow.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) struct Partition {
     session: Arc<Session>,
@@ -104,13 +104,29 @@ impl Partition {
         &self.memo
     }
 
+    /// Whether a look finds the state after all hand-overs of this thread, as far as it matters: where a bound holds, one of
+    /// them may push out the entry that was just found. If not, waits until they were applied.
+    pub(crate) fn is_settled(&self) -> bool {
+        let Some(directory) = self.directory.as_ref().filter(|_| self.memo.hand_overs.has_own()) else { return true };
+        directory.catch_up();
+        false
+    }
+
     /// The entry of `digest`, if it is fresh under today's `ttl` and whole. A value that was handed over and is not in the
     /// index yet is found too.
     pub(crate) fn read(&self, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
         let Some(directory) = &self.directory else { return Ok(Found::Missing(Reason::Absent)) };
-        if let Some(item) = self.pending(directory, digest, ttl)? {
-            return Ok(Found::Item(item));
+        if let Some(found) = self.pending(directory, digest, ttl)? {
+            return Ok(found);
         }
+        let found = self.in_index(directory, digest, ttl)?;
+        if matches!(found, Found::Item(_)) && !self.is_settled() {
+            return self.in_index(directory, digest, ttl);
+        }
+        Ok(found)
+    }
+
+    fn in_index(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
         let engine = directory.reader()?;
         let number = self.memo.number();
         for _ in 0..2 {
@@ -126,14 +142,15 @@ impl Partition {
         self.ask_worker(directory, digest, ttl)
     }
 
-    fn pending(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Option<Item>> {
+    /// What a value that is on its way to the index comes to.
+    fn pending(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Option<Found>> {
         let Some(value) = directory.pending.get(&self.memo.seat(digest)) else { return Ok(None) };
         let (lifetime, compute_time) = (value.lifetime, value.compute_time);
         if lifetime.is_over(self.session.clock.now(), ttl) {
-            return Ok(None);
+            return Ok(Some(Found::Missing(Reason::Expired)));
         }
         let payload = value.payload.payload()?;
-        Ok(Some(Item { payload, file: None, lifetime, compute_time }))
+        Ok(Some(Found::Item(Item { payload, file: None, lifetime, compute_time })))
     }
 
     /// The worker replaces a payload file by hiding the old one first and naming the new one later. Its own look falls
@@ -210,7 +227,11 @@ impl Partition {
         if let Some(value) = directory.pending.get(&self.memo.seat(digest)) {
             return Ok(!value.lifetime.is_over(now, ttl));
         }
-        let bytes = record(directory, &directory.reader()?, self.memo.number(), digest)?;
+        let look = || record(directory, &directory.reader()?, self.memo.number(), digest);
+        let mut bytes = look()?;
+        if bytes.is_some() && !self.is_settled() {
+            bytes = look()?;
+        }
         let record = bytes.as_deref().and_then(Record::decode);
         Ok(record.is_some_and(|record| !record.lifetime.is_over(now, ttl)))
     }
@@ -263,10 +284,11 @@ impl Partition {
         let seat = self.memo.seat(&entry.digest);
         let (is_slow, is_large) = (entry.compute_time > WORTH_A_FLUSH, is_large(&payload));
         let value = self.value(&entry, payload);
-        if !directory.pending.publish(seat, &value, || claim.is_current()) {
+        if !directory.pending.publish(seat, &value, claim.token()) {
             claim.settle(Outcome::Revoked);
             return Ok(Outcome::Revoked);
         }
+        self.memo.hand_overs.begin();
         let (reply, written) = oneshot::channel();
         let put = self.put(entry, value, Some(claim.detach()), is_slow.then_some(reply));
         let timeout = directory.tuning.reply_timeout;
@@ -334,7 +356,7 @@ impl Partition {
             self.session.settle();
             return Ok(false);
         };
-        let is_pending = matches!(self.pending(directory, digest, ttl), Ok(Some(_)));
+        let is_pending = matches!(self.pending(directory, digest, ttl), Ok(Some(Found::Item(_))));
         let (memo, digest) = (Arc::clone(&self.memo), *digest);
         let removed = directory.ask(|reply| Request::Remove { memo, digest, reply });
         self.session.settle();

@@ -4,7 +4,8 @@
 //! hand-over, a removal and a look, in `tests/shuttle`):
 //!
 //! * A value is published under the lock of its shard, where its claim is asked whether it was revoked.
-//! * A change revokes the claims of its key first, and removes the pending value of that key then.
+//! * A change revokes the claims of its key first, and removes the pending value of that key then, if it is one of those: a
+//!   value that was published in between was computed after the change.
 //! * The worker takes a value out after its record is in, and only if it is still the same hand-over.
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
 
 use crate::{
     clock::Lifetime,
-    flight::Seat,
+    flight::{Seat, Token},
     store::blob::Finished,
     sync::{Mutex, lock},
 };
@@ -34,9 +35,12 @@ pub(crate) struct PendingValue {
     pub(crate) compute_time: Duration,
 }
 
+/// With the claim under which it was computed.
+type Published = (Arc<PendingValue>, Token);
+
 pub(crate) struct Pending {
     /// By the first byte of the digest.
-    shards: [Mutex<HashMap<Seat, Arc<PendingValue>>>; SHARDS],
+    shards: [Mutex<HashMap<Seat, Published>>; SHARDS],
     /// The number of values in all shards: most looks find it zero and take no lock.
     count: AtomicUsize,
 }
@@ -48,19 +52,14 @@ impl Default for Pending {
 }
 
 impl Pending {
-    /// Publishes a value, in place of an earlier one of the key, unless `still` says that its claim was revoked.
-    pub(crate) fn publish(
-        &self,
-        seat: Seat,
-        value: &Arc<PendingValue>,
-        still: impl FnOnce() -> bool,
-    ) -> bool {
+    /// Publishes a value, in place of an earlier one of the key, unless its claim was revoked.
+    pub(crate) fn publish(&self, seat: Seat, value: &Arc<PendingValue>, claim: Token) -> bool {
         let mut shard = lock(self.shard(&seat));
-        if !still() {
+        if !claim.is_current() {
             return false;
         }
         // A look that finds zero began before this returned.
-        if shard.insert(seat, Arc::clone(value)).is_none() {
+        if shard.insert(seat, (Arc::clone(value), claim)).is_none() {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
         true
@@ -70,14 +69,14 @@ impl Pending {
         if self.count.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        lock(self.shard(seat)).get(seat).cloned()
+        lock(self.shard(seat)).get(seat).map(|(value, _)| Arc::clone(value))
     }
 
     /// Takes a value out whose record is in, unless another one was handed over for the key.
     pub(crate) fn take(&self, seat: Seat, value: &Arc<PendingValue>) {
         let mut shard = lock(self.shard(&seat));
         if let Entry::Occupied(entry) = shard.entry(seat)
-            && Arc::ptr_eq(entry.get(), value)
+            && Arc::ptr_eq(&entry.get().0, value)
         {
             entry.remove();
             self.count.fetch_sub(1, Ordering::SeqCst);
@@ -86,7 +85,9 @@ impl Pending {
 
     /// A change of the key forgets its pending value. The claims of the key were revoked before.
     pub(crate) fn remove(&self, seat: &Seat) {
-        if lock(self.shard(seat)).remove(seat).is_some() {
+        let mut shard = lock(self.shard(seat));
+        if shard.get(seat).is_some_and(|(_, claim)| !claim.is_current()) {
+            shard.remove(seat);
             self.count.fetch_sub(1, Ordering::SeqCst);
         }
     }
@@ -96,12 +97,20 @@ impl Pending {
         for shard in &self.shards {
             let mut shard = lock(shard);
             let before = shard.len();
-            shard.retain(|seat, _| seat.owner != owner);
+            shard.retain(|seat, (_, claim)| seat.owner != owner || claim.is_current());
             self.count.fetch_sub(before - shard.len(), Ordering::SeqCst);
         }
     }
 
-    fn shard(&self, seat: &Seat) -> &Mutex<HashMap<Seat, Arc<PendingValue>>> {
+    /// The store is closed.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            let values = std::mem::take(&mut *lock(shard));
+            self.count.fetch_sub(values.len(), Ordering::SeqCst);
+        }
+    }
+
+    fn shard(&self, seat: &Seat) -> &Mutex<HashMap<Seat, Published>> {
         let [first, ..] = &self.shards;
         let [byte, ..] = seat.digest;
         self.shards.get(usize::from(byte) % SHARDS).unwrap_or(first)
@@ -111,6 +120,7 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flight::{flight, fresh_owner};
 
     fn value() -> Arc<PendingValue> {
         let payload = Finished::Inline(vec![1]);
@@ -121,34 +131,58 @@ mod tests {
         })
     }
 
-    const SEAT: Seat = Seat { owner: 1, digest: [7; 32] };
+    fn seat() -> Seat {
+        Seat { owner: fresh_owner(), digest: [7; 32] }
+    }
 
     #[test]
     fn a_value_is_found_until_it_is_taken_by_its_own_hand_over() {
-        let (pending, first, second) = (Pending::default(), value(), value());
-        assert!(pending.publish(SEAT, &first, || true) && pending.publish(SEAT, &second, || true));
-        pending.take(SEAT, &first);
-        assert!(pending.get(&SEAT).is_some_and(|found| Arc::ptr_eq(&found, &second)));
-        pending.take(SEAT, &second);
-        assert!(pending.get(&SEAT).is_none());
+        let (pending, seat, first, second) = (Pending::default(), seat(), value(), value());
+        let claim = flight().attend(seat);
+        assert!(pending.publish(seat, &first, claim.token()) && pending.publish(seat, &second, claim.token()));
+        pending.take(seat, &first);
+        assert!(pending.get(&seat).is_some_and(|found| Arc::ptr_eq(&found, &second)));
+        pending.take(seat, &second);
+        assert!(pending.get(&seat).is_none());
         assert_eq!(pending.count.load(Ordering::SeqCst), 0);
     }
 
     #[test]
     fn a_value_whose_claim_was_revoked_is_not_published() {
-        let pending = Pending::default();
-        assert!(!pending.publish(SEAT, &value(), || false));
-        assert!(pending.get(&SEAT).is_none());
+        let (pending, seat) = (Pending::default(), seat());
+        let claim = flight().attend(seat);
+        flight().revoke(&seat, None);
+        assert!(!pending.publish(seat, &value(), claim.token()));
+        assert!(pending.get(&seat).is_none());
+    }
+
+    #[test]
+    fn a_change_removes_values_from_before_it_and_none_from_after_it() {
+        let (pending, seat) = (Pending::default(), seat());
+        let before = flight().attend(seat);
+        assert!(pending.publish(seat, &value(), before.token()));
+        flight().revoke(&seat, None);
+        pending.remove(&seat);
+        assert!(pending.get(&seat).is_none());
+        // Between the revocation and the removal of a second change.
+        let after = flight().attend(seat);
+        assert!(pending.publish(seat, &value(), after.token()));
+        pending.remove(&seat);
+        pending.remove_owner(seat.owner);
+        assert!(pending.get(&seat).is_some());
     }
 
     #[test]
     fn an_owner_takes_its_own_values_along_and_no_others() {
-        let pending = Pending::default();
-        let other = Seat { owner: 2, ..SEAT };
-        assert!(pending.publish(SEAT, &value(), || true) && pending.publish(other, &value(), || true));
-        pending.remove_owner(1);
-        assert!(pending.get(&SEAT).is_none() && pending.get(&other).is_some());
-        pending.remove(&other);
+        let (pending, own, other) = (Pending::default(), seat(), seat());
+        let claims = [own, other].map(|seat| flight().attend(seat));
+        for (seat, claim) in [own, other].into_iter().zip(&claims) {
+            assert!(pending.publish(seat, &value(), claim.token()));
+            flight().revoke_owner(seat.owner);
+        }
+        pending.remove_owner(own.owner);
+        assert!(pending.get(&own).is_none() && pending.get(&other).is_some());
+        pending.clear();
         assert_eq!(pending.count.load(Ordering::SeqCst), 0);
     }
 }

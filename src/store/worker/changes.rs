@@ -32,6 +32,9 @@ impl Worker {
 
     fn finish_put(&mut self, mut put: Put, outcome: Result<()>) {
         let reply = put.reply.take();
+        if put.claim.is_some() {
+            put.memo.hand_overs.end();
+        }
         match &outcome {
             Ok(()) => self.directory.pending.take(put.memo.seat(&put.digest), &put.value),
             Err(error) => {
@@ -104,13 +107,11 @@ impl Worker {
         bounds: Bounds,
         reply: Reply<()>,
     ) {
-        match self.change(|transaction| transaction.adopt(memo, &row, bounds)) {
-            Ok(()) => self.make_room(Some(row.name), reply),
-            Err(error) => {
-                self.ledger.adopt_without_disk(memo, row, bounds);
-                drop(reply.send(Err(error)));
-            }
+        let adopted = self.change(|transaction| transaction.adopt(memo, &row, bounds));
+        if adopted.is_err() {
+            self.ledger.adopt_without_disk(memo, row, bounds);
         }
+        drop(reply.send(adopted));
     }
 
     pub(super) fn disown(&mut self, memo: &Registration) {

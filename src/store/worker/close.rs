@@ -42,7 +42,7 @@ pub(super) fn close(
     let mut transaction = Transaction { directory, session, index: &index, ledger: &mut ledger };
     let _ = transaction.touch_all();
     if index.engine.was_written() {
-        write_accounts(&index, &ledger)?;
+        write_accounts(&index, &mut ledger)?;
     }
     index.engine.flush()?;
     let index = if index.engine.was_written() && !directory.is_temporary() {
@@ -71,11 +71,13 @@ pub(super) fn close(
 }
 
 /// Writes down the accounts that changed since their rows were written.
-fn write_accounts(index: &Index, ledger: &Ledger) -> Result<()> {
-    for (id, generation) in ledger.iter() {
+fn write_accounts(index: &Index, ledger: &mut Ledger) -> Result<()> {
+    for id in ledger.ids() {
+        let Some(generation) = ledger.get(id) else { continue };
         let row = Ledger::closing_row(generation);
         if row != generation.row {
             index.write_catalog(id, &row)?;
+            ledger.change(id, |found| found.row = row);
         }
     }
     Ok(())

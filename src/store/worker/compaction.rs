@@ -163,6 +163,11 @@ pub(super) enum Step {
 }
 
 impl Compaction {
+    /// Whether the copy was not begun: what was weighed so far may be gone by now.
+    pub(super) fn is_weighing(&self) -> bool {
+        matches!(self.stage, Stage::Weighing { .. })
+    }
+
     /// One more stretch.
     pub(super) fn step(
         &mut self,

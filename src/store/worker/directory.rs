@@ -163,6 +163,16 @@ impl Directory {
         self.ask_within(self.tuning.reply_timeout, request)
     }
 
+    /// The same for a request that must not get lost: it is sent to a worker that is stalled too.
+    pub(crate) fn ask_surely<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
+        if self.slot.is_stalled() {
+            let (reply, _) = oneshot::channel();
+            self.send(request(reply));
+            return Err(stalled());
+        }
+        self.ask_within(self.tuning.reply_timeout, request)
+    }
+
     /// The same for the close, which is also asked of a worker that is stalled.
     pub(crate) fn ask_to_close(&self) -> Result<()> {
         let closed = self.ask_within(self.tuning.close_timeout, |reply| Request::Close { reply });
@@ -181,10 +191,14 @@ impl Directory {
     }
 
     /// The worker ends: requests that wait are dropped, and later ones refused.
+    pub(super) fn refuse_requests(&self) {
+        self.queue.end();
+    }
+
+    /// The directory is free.
     pub(super) fn end(&self, closed: Result<()>) {
         *lock(&self.outcome) = Some(closed);
         self.closed.notify_all();
-        self.queue.end();
     }
 
     /// Begins a close without waiting for it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    ledger::Ledger,
     order::{OrderRow, Rank},
     request::Registration,
     transaction::Transaction,
@@ -170,7 +171,7 @@ impl Transaction<'_> {
         let memory = self.memory();
         if fresh {
             // A reader that found it may not put it into memory any more.
-            memory.revoke(scope.owner, &row.digest, None);
+            memory.revoke(scope.owner, &row.digest);
             memory.forget_pending(scope.owner, &row.digest);
         }
         // The claims on an expired entry stay: a computation of its successor may be under way, and that one is wanted.
@@ -209,14 +210,19 @@ impl Transaction<'_> {
     /// Counts the fresh entries of a memo's generation, or of all, also when an unclean end left them uncounted.
     pub(super) fn count(&mut self, memo: Option<&Registration>) -> Result<Tally> {
         let ids = memo.map_or_else(|| self.ledger.ids(), |memo| self.ledger.of_name(&memo.memo));
-        for id in &ids {
-            while self.ledger.get(*id).is_some_and(|found| found.account.counted_to().is_some()) {
-                self.recount(*id)?;
+        let is_uncounted = |ledger: &Ledger, id: &GenerationId| {
+            ledger.get(*id).is_some_and(|found| found.account.counted_to().is_some())
+        };
+        if ids.iter().any(|id| is_uncounted(self.ledger, id)) {
+            for id in &ids {
+                while is_uncounted(self.ledger, id) {
+                    self.recount(*id)?;
+                    self.directory.made_progress();
+                }
+            }
+            while !self.evict(memo.map(|memo| &*memo.memo), None)? {
                 self.directory.made_progress();
             }
-        }
-        while !self.evict(memo.map(|memo| &*memo.memo), None)? {
-            self.directory.made_progress();
         }
         let ids = ids.into_iter().filter(|id| memo.is_none_or(|memo| memo.generation == *id));
         ids.collect::<Vec<_>>().into_iter().try_fold(Tally::default(), |mut sum, id| {

@@ -331,7 +331,7 @@ mod tests {
 
     fn memo(id: GenerationId) -> Arc<Registration> {
         let keep = Box::new(|_: &_, _: &_, _: &crate::flight::Claim<'_>| false);
-        Arc::new(Registration::new("frames".into(), "".into(), id, 7, Arc::default(), keep))
+        Arc::new(Registration::new("frames".into(), "".into(), id, 7, Arc::default(), keep, false))
     }
 
     #[test]

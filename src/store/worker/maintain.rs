@@ -66,9 +66,9 @@ impl Worker {
         self.reply_after_compaction(reply, Ok(swept));
     }
 
-    /// Begins a compaction if that seems worth it, and none is under way.
+    /// Begins a compaction if that seems worth it, and no copy is under way.
     pub(super) fn compact(&mut self, from: u64) {
-        if self.background.compaction.is_none()
+        if self.background.compaction.as_ref().is_none_or(Compaction::is_weighing)
             && let Some(index) = &self.index
         {
             self.background.compaction = self.growth.begin(&self.directory, index, &self.ledger, from);

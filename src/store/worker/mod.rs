@@ -168,7 +168,7 @@ impl Worker {
             Request::Barrier { reply } => drop(reply.send(Ok(()))),
             Request::Sweep { reply } => self.sweep(reply),
             Request::Reopen { reply } => drop(reply.send(self.engine().map(drop))),
-            Request::MakeRoom { reply } => self.make_room(None, reply),
+            Request::MakeRoom { name, reply } => self.make_room(name, reply),
             // Taken by `carry_out`.
             Request::Close { reply } => drop(reply),
         }

@@ -43,6 +43,8 @@ struct State {
     urgent: bool,
     /// The number of callers that wait for room.
     waiting: usize,
+    /// Whether a caller waited for room in vain since the last round. Others do not wait then.
+    gave_up: bool,
     ended: bool,
 }
 
@@ -125,12 +127,18 @@ impl Queue {
         next: Load,
         timeout: Duration,
     ) -> Result<(), Rejected> {
+        if state.gave_up {
+            return Err(Rejected::Full);
+        }
         let deadline = Deadline::after(timeout);
         state.waiting += 1;
         state.urgent = true;
         self.called.notify_one();
         while !state.load.has_room_for(next) && !state.ended {
-            let Some(left) = deadline.remaining() else { break };
+            let Some(left) = deadline.remaining() else {
+                state.gave_up = true;
+                break;
+            };
             state = self.taken.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.waiting -= 1;
@@ -173,7 +181,7 @@ impl Queue {
                 }
             };
         }
-        state.sleeps = false;
+        (state.sleeps, state.gave_up) = (false, false);
         let count = state.requests.len().min(ROUND);
         let round: Vec<Request> = state.requests.drain(..count).collect();
         round.iter().for_each(|request| state.load.subtract(Load::of(request)));

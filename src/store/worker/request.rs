@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -35,7 +35,7 @@ pub(crate) enum Request {
     Clear { memo: Arc<Registration>, reply: Reply<()> },
     /// Removes all entries of all generations of a memo, or of every memo. The reply says whether there was one.
     Forget { name: Option<String>, reply: Reply<bool> },
-    /// A memo is opened. The reply comes when its bounds hold.
+    /// A memo is opened.
     Adopt { memo: Arc<Registration>, row: CatalogRow, bounds: Bounds, reply: Reply<()> },
     /// A memo was dropped.
     Disown { memo: Arc<Registration> },
@@ -53,8 +53,8 @@ pub(crate) enum Request {
     Sweep { reply: Reply<Swept> },
     /// Opens an engine, if there is none and its pause is over.
     Reopen { reply: Reply<()> },
-    /// The bound on the store may be exceeded at its open. The reply comes when it holds.
-    MakeRoom { reply: Reply<()> },
+    /// The bound of a memo, or of the store, may be exceeded at its open. The reply comes when it holds.
+    MakeRoom { name: Option<String>, reply: Reply<()> },
     Close { reply: Reply<()> },
 }
 
@@ -69,6 +69,8 @@ pub(crate) struct Registration {
     pub(crate) counters: Arc<Counters>,
     /// Takes a value into the memory tier that could not be stored. It runs code of the user.
     pub(crate) keep_in_memory: KeepInMemory,
+    /// Those that were not applied yet.
+    pub(crate) hand_overs: HandOvers,
     /// Of the generation. 0 until the worker has adopted the memo. Only the worker changes it.
     number: AtomicU32,
     /// The numbers of other generations of the memo: an entry of one of these makes a miss *outdated*.
@@ -86,9 +88,11 @@ impl Registration {
         owner: u64,
         counters: Arc<Counters>,
         keep_in_memory: KeepInMemory,
+        is_bounded: bool,
     ) -> Self {
         let (number, siblings) = (AtomicU32::new(0), Mutex::new(Arc::from([])));
-        Self { memo, place, generation, owner, counters, keep_in_memory, number, siblings }
+        let hand_overs = HandOvers { is_bounded, ..HandOvers::default() };
+        Self { memo, place, generation, owner, counters, keep_in_memory, hand_overs, number, siblings }
     }
 
     pub(crate) fn number(&self) -> Number {
@@ -117,6 +121,44 @@ impl Registration {
         self.counters.failed(&error);
         error
     }
+}
+
+/// The hand-overs of a memo that were not applied yet. A thread that handed a value over finds the entries that had to leave
+/// for it gone, as if it had waited: it waits when it looks, not when it hands over.
+#[derive(Default)]
+pub(crate) struct HandOvers {
+    /// Whether a bound of the memo or of the store holds: without one nothing leaves.
+    is_bounded: bool,
+    unapplied: AtomicUsize,
+    /// The thread that handed over last.
+    last_by: AtomicUsize,
+}
+
+thread_local! {
+    /// Its address tells this thread from the others that live.
+    static HERE: u8 = const { 0 };
+}
+
+impl HandOvers {
+    pub(crate) fn begin(&self) {
+        self.unapplied.fetch_add(1, Ordering::AcqRel);
+        self.last_by.store(this_thread(), Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.unapplied.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether this thread handed over last, and that may push out entries.
+    pub(crate) fn has_own(&self) -> bool {
+        self.is_bounded
+            && self.unapplied.load(Ordering::Acquire) > 0
+            && self.last_by.load(Ordering::Relaxed) == this_thread()
+    }
+}
+
+fn this_thread() -> usize {
+    HERE.try_with(|here| std::ptr::from_ref(here).addr()).unwrap_or_default()
 }
 
 /// An entry to be put in.

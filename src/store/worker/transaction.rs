@@ -70,7 +70,8 @@ impl Transaction<'_> {
         Scope { generation: memo.generation, number: memo.number(), name, owner }
     }
 
-    /// Puts an entry in and makes room for it. What the key meant before is forgotten, whatever becomes of the disk.
+    /// Puts an entry in and makes room for it. An inserted value takes the place of everything that the key meant before,
+    /// whatever becomes of the disk. A computed one revokes nothing: a value that is handed over meanwhile is newer.
     pub(super) fn put(&mut self, put: &Put) -> Result<()> {
         let scope = Self::scope_of(&put.memo);
         if scope.number == Number::default() {
@@ -79,23 +80,15 @@ impl Transaction<'_> {
         let before = [Some(&*scope.name), None].map(|name| (name, self.ledger.tally(name)));
         let outcome = before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop));
         let replaced = outcome.and_then(|()| self.replace(&scope, put));
-        // A computed value whose key had no record took the place of nothing.
-        let was_there = !matches!(replaced, Ok(false));
-        let memory = self.memory();
-        memory.revoke(scope.owner, &put.digest, put.claim.as_ref());
-        if was_there || put.claim.is_none() {
-            memory.forget(scope.owner, &put.digest);
-        }
         if put.claim.is_none() {
-            memory.forget_pending(scope.owner, &put.digest);
+            self.memory().forget_key(put.memo.owner, &put.digest);
         }
         replaced?;
         // Entries for which no room could be made before do not keep this one out.
         before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop))
     }
 
-    /// Whether there was a record before.
-    fn replace(&mut self, scope: &Scope, put: &Put) -> Result<bool> {
+    fn replace(&mut self, scope: &Scope, put: &Put) -> Result<()> {
         let before = self.index.record(scope.number, &put.digest)?;
         let old = before.as_deref().and_then(Record::decode);
         if let Some(old) = &old {
@@ -126,7 +119,7 @@ impl Transaction<'_> {
         if let (Some(old), Some(before)) = (old, &before) {
             self.drop_row(scope, old.sequence, record_size(&old, before.len(), &scope.name))?;
         }
-        Ok(before.is_some())
+        Ok(())
     }
 
     /// That of the hand-over. Callers that hand over at the same time may do so in another order than that of their
