@@ -11,9 +11,9 @@ use super::MemoBuilder;
 use crate::{
     codec::{Codec, Shape},
     error::{Error, Kind, Result},
+    flight::fresh_owner,
     flow::{Inner, keeper},
     memo::Memo,
-    flight::fresh_owner,
     store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store},
     sync::lock,
 };
@@ -77,8 +77,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let codec: Arc<dyn Codec<V>> = Arc::new(self.codec);
         let keep = keeper(session, &codec, self.memory, owner);
         let (named, placed, counted) = (Arc::clone(&name), Arc::clone(place), Arc::clone(&counters));
-        let is_bounded =
-            self.max_entries.is_some() || self.max_bytes.is_some() || session.max_bytes.is_some();
+        let is_bounded = self.max_entries.is_some() || self.max_bytes.is_some();
         let registration = Registration::new(named, placed, generation, owner, counted, keep, is_bounded);
         let row = CatalogRow {
             name: self.name.clone(),

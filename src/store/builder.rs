@@ -213,7 +213,9 @@ impl StoreBuilder {
 
     fn open_ours(self, path: &Path) -> Result<Store> {
         let session = Arc::new(Session::new(&self.settings()));
-        let directory = Arc::new(Directory::new(path.to_owned(), self.clock.clone(), self.tuning.clone()));
+        let is_bounded = self.asked.max_bytes.is_some();
+        let (clock, tuning) = (self.clock.clone(), self.tuning.clone());
+        let directory = Arc::new(Directory::new(path.to_owned(), clock, tuning, is_bounded));
         match self.start(&directory, &session) {
             Ok(true) => {}
             Ok(false) => {

@@ -149,9 +149,7 @@ impl Janitor {
                     return None;
                 }
                 None => self.called.wait(work).unwrap_or_else(PoisonError::into_inner),
-                Some(wait) => {
-                    self.called.wait_timeout(work, wait).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(wait) => self.called.wait_timeout(work, wait).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
     }

@@ -58,7 +58,6 @@ fn in_use(directory: &Path, timeout: Duration) -> Error {
     Error::new(Kind::InUse, message)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,9 +37,6 @@ use std::{
 };
 
 pub use self::builder::StoreBuilder;
-#[cfg(feature = "testing")]
-pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
-use self::{forgetting::Forgetting, handle::Handle, worker::Request};
 pub(crate) use self::{
     blob::Finished,
     generation::{Bounds, CatalogRow, GenerationId},
@@ -49,6 +46,9 @@ pub(crate) use self::{
     session::Session,
     worker::{KeepInMemory, Registration},
 };
+#[cfg(feature = "testing")]
+pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
+use self::{forgetting::Forgetting, handle::Handle, worker::Request};
 use crate::{
     error::{Error, Kind, Result},
     stats::Stats,
@@ -345,7 +345,8 @@ impl Store {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let held = self.handle.directory.as_ref().map(|directory| partition::count(directory, self.session(), None));
+        let held =
+            self.handle.directory.as_ref().map(|directory| partition::count(directory, self.session(), None));
         let held = held.and_then(Result::ok).unwrap_or_default();
         Stats { entries: held.entries, bytes: held.bytes, ..self.session().stats() }
     }

@@ -107,7 +107,10 @@ impl Partition {
     /// Whether a look finds the state after all hand-overs of this thread, as far as it matters: where a bound holds, one of
     /// them may push out the entry that was just found. If not, waits until they were applied.
     pub(crate) fn is_settled(&self) -> bool {
-        let Some(directory) = self.directory.as_ref().filter(|_| self.memo.hand_overs.has_own()) else { return true };
+        let Some(directory) = &self.directory else { return true };
+        if !self.memo.hand_overs.has_own() && !directory.hand_overs.has_own() {
+            return true;
+        }
         directory.catch_up();
         false
     }
@@ -143,7 +146,12 @@ impl Partition {
     }
 
     /// What a value that is on its way to the index comes to.
-    fn pending(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Option<Found>> {
+    fn pending(
+        &self,
+        directory: &Directory,
+        digest: &Digest,
+        ttl: Option<Duration>,
+    ) -> Result<Option<Found>> {
         let Some(value) = directory.pending.get(&self.memo.seat(digest)) else { return Ok(None) };
         let (lifetime, compute_time) = (value.lifetime, value.compute_time);
         if lifetime.is_over(self.session.clock.now(), ttl) {
@@ -272,7 +280,10 @@ impl Partition {
         limit: u64,
         claim: Claim<'static>,
     ) -> Result<Outcome, Refused> {
-        let directory = match self.directory().and_then(|directory| self.fits(&entry, &payload, limit).map(|()| directory)) {
+        let directory = match self
+            .directory()
+            .and_then(|directory| self.fits(&entry, &payload, limit).map(|()| directory))
+        {
             Ok(directory) => directory,
             Err(error) => return Err(Refused::Failed(error, claim)),
         };
@@ -289,6 +300,7 @@ impl Partition {
             return Ok(Outcome::Revoked);
         }
         self.memo.hand_overs.begin();
+        directory.hand_overs.begin();
         let (reply, written) = oneshot::channel();
         let put = self.put(entry, value, Some(claim.detach()), is_slow.then_some(reply));
         let timeout = directory.tuning.reply_timeout;

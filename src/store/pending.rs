@@ -127,11 +127,7 @@ mod tests {
 
     fn value() -> Arc<PendingValue> {
         let payload = Finished::Inline(vec![1]);
-        Arc::new(PendingValue {
-            payload,
-            lifetime: Lifetime::default(),
-            compute_time: Duration::ZERO,
-        })
+        Arc::new(PendingValue { payload, lifetime: Lifetime::default(), compute_time: Duration::ZERO })
     }
 
     fn seat() -> Seat {
@@ -142,7 +138,9 @@ mod tests {
     fn a_value_is_found_until_it_is_taken_by_its_own_hand_over() {
         let (pending, seat, first, second) = (Pending::default(), seat(), value(), value());
         let claim = flight().attend(seat);
-        assert!(pending.publish(seat, &first, claim.token()) && pending.publish(seat, &second, claim.token()));
+        assert!(
+            pending.publish(seat, &first, claim.token()) && pending.publish(seat, &second, claim.token())
+        );
         pending.take(seat, &first);
         assert!(pending.get(&seat).is_some_and(|found| Arc::ptr_eq(&found, &second)));
         pending.take(seat, &second);

@@ -145,7 +145,8 @@ impl Session {
     /// Leaves an event to a thread that may tell it. Entries of one memo that leave one after the other are one event.
     pub(crate) fn note(&self, untold: Untold) {
         let mut leftover = lock(&self.leftover);
-        if let (Untold::Left(memo, more), Some(Untold::Left(last, left))) = (&untold, leftover.events.last_mut())
+        if let (Untold::Left(memo, more), Some(Untold::Left(last, left))) =
+            (&untold, leftover.events.last_mut())
             && memo == last
         {
             left.add(*more);

@@ -256,6 +256,7 @@ fn what_is_not_ours_stays_through_everything() -> Result<(), Error> {
     let [memo, other] = two(&store);
     fill(&memo);
     fill(&other);
+    store.flush()?;
     let generation = fs::read_dir(bench.path().join("blobs")).unwrap().next().unwrap().unwrap().path();
     let folders = ["", "theirs", "blobs", "blobs/theirs", "trash"].map(|folder| bench.path().join(folder));
     let theirs: Vec<PathBuf> =

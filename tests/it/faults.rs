@@ -223,13 +223,8 @@ fn meet_silence(operation: Operation, method: fn(&Scene)) {
 #[test]
 fn each_method_ends_though_the_engine_never_answers() {
     // A read stays with its caller for as long as the disk takes.
-    const BY_THE_ENGINE: [Operation; 5] = [
-        Operation::Open,
-        Operation::Write,
-        Operation::Remove,
-        Operation::Scan,
-        Operation::Flush,
-    ];
+    const BY_THE_ENGINE: [Operation; 5] =
+        [Operation::Open, Operation::Write, Operation::Remove, Operation::Scan, Operation::Flush];
     let cells: Vec<_> = BY_THE_ENGINE
         .iter()
         .flat_map(|operation| METHODS.iter().map(move |method| (*operation, *method)))

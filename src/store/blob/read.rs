@@ -1,11 +1,6 @@
 //! Fetching a payload: its head and its block table are verified here, its blocks when they are first looked at.
 
-use std::{
-    fs::File,
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 use super::{Head, damaged, strike};
 use crate::{

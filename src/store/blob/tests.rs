@@ -89,7 +89,8 @@ fn pieces_of_any_sizes_stand_in_the_file_in_their_order() {
     for sizes in [mixed.to_vec(), [small.as_slice(), &mixed, &small, &mixed].concat()] {
         let directory = tempfile::tempdir().unwrap();
         let (head, faults) = (head(), Faults::new());
-        let mut draft = Draft::new(Some(directory.path()), u64::MAX, &head.memo, &head.key_head, faults.clone());
+        let mut draft =
+            Draft::new(Some(directory.path()), u64::MAX, &head.memo, &head.key_head, faults.clone());
         let mut payload = Vec::new();
         for (number, size) in sizes.into_iter().enumerate() {
             let piece: Vec<u8> = (0..size).map(|at| ((at + number * 7) % 251) as u8).collect();

@@ -79,11 +79,7 @@ impl Guard {
         })
     }
 
-    pub(super) fn call<T>(
-        &self,
-        operation: Operation,
-        call: impl FnOnce() -> sled::Result<T>,
-    ) -> Result<T> {
+    pub(super) fn call<T>(&self, operation: Operation, call: impl FnOnce() -> sled::Result<T>) -> Result<T> {
         let fault = self.faults.strike(operation);
         let guarded = catch_unwind(AssertUnwindSafe(|| match fault {
             None => call().map_err(|error| translate(operation, error)),

@@ -73,9 +73,7 @@ impl Background {
     }
 
     fn is_calm(&self) -> bool {
-        self.room.is_empty()
-            && !self.is_recovering
-            && self.sweeps.is_empty()
+        self.room.is_empty() && !self.is_recovering && self.sweeps.is_empty()
     }
 
     /// Whether an unclean end left something that was not looked after to its end.
@@ -169,7 +167,9 @@ impl Background {
     /// Deletes some rows of a number that was given up.
     fn delete_dead(&mut self, transaction: &mut Transaction<'_>) -> Result<()> {
         let dead = transaction.ledger.index_row.dead.clone();
-        let Some(number) = dead.into_iter().find(|number| self.is_worth_deleting(*number)) else { return Ok(()) };
+        let Some(number) = dead.into_iter().find(|number| self.is_worth_deleting(*number)) else {
+            return Ok(());
+        };
         let index = transaction.index;
         let rows = index.rows(number, None, DEAD)?;
         rows.iter().try_for_each(|(key, _)| index.remove_order_key(key))?;

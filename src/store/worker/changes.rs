@@ -34,6 +34,7 @@ impl Worker {
         let reply = put.reply.take();
         if put.claim.is_some() {
             put.memo.hand_overs.end();
+            self.directory.hand_overs.end();
         }
         match &outcome {
             Ok(()) => self.directory.pending.take(put.memo.seat(&put.digest), &put.value),
@@ -97,7 +98,11 @@ impl Worker {
             self.compact(EMPTIED);
         }
         let forgotten = forgotten.map(|()| is_known);
-        if is_all { self.reply_after_compaction(reply, forgotten) } else { self.reply_after_flush(reply, forgotten) }
+        if is_all {
+            self.reply_after_compaction(reply, forgotten)
+        } else {
+            self.reply_after_flush(reply, forgotten)
+        }
     }
 
     pub(super) fn adopt(

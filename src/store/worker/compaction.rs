@@ -141,7 +141,9 @@ pub(super) struct Compaction {
 
 enum Stage {
     /// The live bytes are summed.
-    Weighing { live: u64 },
+    Weighing {
+        live: u64,
+    },
     Copying(Target),
 }
 
@@ -248,7 +250,8 @@ struct Weighed {
 fn weigh(index: &Index, ledger: &Ledger, seen: Option<&[u8]>) -> Result<Weighed> {
     let weight = |row: &OrderRow| LEAST - 54 + if row.size > INLINE { FILED } else { row.size };
     let rows = index.engine.order.rows(&[], seen, WEIGHED)?;
-    let is_live = |key: &[u8]| Number::of_key(key).is_some_and(|number| !ledger.index_row.dead.contains(&number));
+    let is_live =
+        |key: &[u8]| Number::of_key(key).is_some_and(|number| !ledger.index_row.dead.contains(&number));
     let live = rows.iter().filter(|(key, _)| is_live(key));
     let live = live.filter_map(|(key, value)| OrderRow::decode(key, value)).map(|row| weight(&row)).sum();
     Ok(Weighed { live, last: rows.last().map(|(key, _)| key.to_vec()) })

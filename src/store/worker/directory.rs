@@ -13,6 +13,7 @@ use oneshot::RecvTimeoutError;
 use tempfile::TempDir;
 
 use super::{
+    hand_overs::HandOvers,
     queue::{Queue, Rejected},
     request::{Reply, Request},
     state::{EngineSlot, stalled},
@@ -70,6 +71,8 @@ pub(crate) struct Directory {
     pub(super) slot: EngineSlot,
     pub(super) queue: Queue,
     pub(crate) pending: Pending,
+    /// Of all memos.
+    pub(crate) hand_overs: HandOvers,
     pub(crate) janitor: Arc<Janitor>,
     pub(crate) unverified: Unverified,
     /// Counted up with each step of the worker. A caller gives up when it stands still.
@@ -83,7 +86,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn new(path: PathBuf, clock: Clock, tuning: Tuning) -> Self {
+    pub(crate) fn new(path: PathBuf, clock: Clock, tuning: Tuning, is_bounded: bool) -> Self {
         Self {
             path,
             clock,
@@ -91,6 +94,7 @@ impl Directory {
             slot: EngineSlot::default(),
             queue: Queue::default(),
             pending: Pending::default(),
+            hand_overs: HandOvers::new(is_bounded),
             janitor: Arc::default(),
             unverified: Unverified::default(),
             progress: AtomicU64::new(0),

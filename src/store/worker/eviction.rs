@@ -45,7 +45,8 @@ impl Transaction<'_> {
             return Ok(true);
         }
         let mut left = 0;
-        while let Some(tally) = self.ledger.tally(name).filter(|tally| tally.exceeds(max_entries, max_bytes)) {
+        while let Some(tally) = self.ledger.tally(name).filter(|tally| tally.exceeds(max_entries, max_bytes))
+        {
             if left >= LEAVING && before.is_none_or(|before| tally.is_within(before)) {
                 return Ok(false);
             }
@@ -90,7 +91,8 @@ impl Transaction<'_> {
         candidates.extend(fronts.oldest());
         candidates.extend(fronts.mixed());
         let fronts = &self.ledger.fronts;
-        let oldest_retired = self.ledger.retired().iter().filter_map(|id| Some((fronts.sequence_of(*id)?, *id)));
+        let oldest_retired =
+            self.ledger.retired().iter().filter_map(|id| Some((fronts.sequence_of(*id)?, *id)));
         candidates.extend(oldest_retired.min().map(|(_, id)| id));
         Ok(candidates)
     }

@@ -76,11 +76,7 @@ impl Worker {
     }
 
     /// Replies when the compaction that is under way has ended, if there is one, and after a flush.
-    pub(super) fn reply_after_compaction<T: Send + 'static>(
-        &mut self,
-        reply: Reply<T>,
-        outcome: Result<T>,
-    ) {
+    pub(super) fn reply_after_compaction<T: Send + 'static>(&mut self, reply: Reply<T>, outcome: Result<T>) {
         self.reply_after_flush(reply, outcome);
         if self.background.compaction.is_some() {
             self.background.after_compaction.extend(self.acknowledgements.pop());

@@ -13,6 +13,7 @@ mod compaction;
 mod directory;
 mod eviction;
 mod fronts;
+mod hand_overs;
 mod index;
 mod ledger;
 mod maintain;
@@ -28,6 +29,7 @@ mod transaction;
 
 use std::{fs::File, io, sync::Arc, time::Duration};
 
+use self::request::Reply;
 use self::{background::Background, compaction::Growth, index::Index, ledger::Ledger};
 pub(crate) use self::{
     directory::{Directory, Tuning},
@@ -36,7 +38,6 @@ pub(crate) use self::{
     queue::Rejected,
     request::{KeepInMemory, Put, Registration, Request},
 };
-use self::request::Reply;
 use crate::{
     clock::Deadline,
     error::{Error, Result},

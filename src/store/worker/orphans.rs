@@ -1,7 +1,10 @@
 //! Orphans: payload files that no record means. A crash leaves one between a file's name and its record, and an index that
 //! was given up leaves those that only it knew. Only the worker judges them: no change is under way while it does.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{rebuild, transaction::Transaction};
 use crate::{

@@ -3,11 +3,12 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
+use super::hand_overs::HandOvers;
 use crate::{
     error::{Error, Result},
     flight::{Claim, Seat},
@@ -30,32 +31,71 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 pub(crate) enum Request {
     Put(Put),
     /// Removes the entry of a key. The reply says whether it was fresh.
-    Remove { memo: Arc<Registration>, digest: Digest, reply: Reply<bool> },
+    Remove {
+        memo: Arc<Registration>,
+        digest: Digest,
+        reply: Reply<bool>,
+    },
     /// Removes all entries of a generation.
-    Clear { memo: Arc<Registration>, reply: Reply<()> },
+    Clear {
+        memo: Arc<Registration>,
+        reply: Reply<()>,
+    },
     /// Removes all entries of all generations of a memo, or of every memo. The reply says whether there was one.
-    Forget { name: Option<String>, reply: Reply<bool> },
+    Forget {
+        name: Option<String>,
+        reply: Reply<bool>,
+    },
     /// A memo is opened.
-    Adopt { memo: Arc<Registration>, row: CatalogRow, bounds: Bounds, reply: Reply<()> },
+    Adopt {
+        memo: Arc<Registration>,
+        row: CatalogRow,
+        bounds: Bounds,
+        reply: Reply<()>,
+    },
     /// A memo was dropped.
-    Disown { memo: Arc<Registration> },
+    Disown {
+        memo: Arc<Registration>,
+    },
     /// The record of a key, read between two changes.
-    Read { memo: Arc<Registration>, digest: Digest, reply: Reply<Option<Bytes>> },
+    Read {
+        memo: Arc<Registration>,
+        digest: Digest,
+        reply: Reply<Option<Bytes>>,
+    },
     /// Counts the fresh entries of a memo's generation, or of the whole store.
-    Count { memo: Option<Arc<Registration>>, reply: Reply<Tally> },
+    Count {
+        memo: Option<Arc<Registration>>,
+        reply: Reply<Tally>,
+    },
     /// The names of all memos.
-    Names { reply: Reply<Vec<String>> },
+    Names {
+        reply: Reply<Vec<String>>,
+    },
     /// Makes everything so far survive the process.
-    Flush { reply: Reply<()> },
+    Flush {
+        reply: Reply<()>,
+    },
     /// Replies when everything before it was applied.
-    Barrier { reply: Reply<()> },
+    Barrier {
+        reply: Reply<()>,
+    },
     /// Removes entries, generations and files that are of no use, and makes the index smaller.
-    Sweep { reply: Reply<Swept> },
+    Sweep {
+        reply: Reply<Swept>,
+    },
     /// Opens an engine, if there is none and its pause is over.
-    Reopen { reply: Reply<()> },
+    Reopen {
+        reply: Reply<()>,
+    },
     /// The bound of a memo, or of the store, may be exceeded at its open. The reply comes when it holds.
-    MakeRoom { name: Option<String>, reply: Reply<()> },
-    Close { reply: Reply<()> },
+    MakeRoom {
+        name: Option<String>,
+        reply: Reply<()>,
+    },
+    Close {
+        reply: Reply<()>,
+    },
 }
 
 /// An open memo, as the worker knows it.
@@ -91,7 +131,7 @@ impl Registration {
         is_bounded: bool,
     ) -> Self {
         let (number, siblings) = (AtomicU32::new(0), Mutex::new(Arc::from([])));
-        let hand_overs = HandOvers { is_bounded, ..HandOvers::default() };
+        let hand_overs = HandOvers::new(is_bounded);
         Self { memo, place, generation, owner, counters, keep_in_memory, hand_overs, number, siblings }
     }
 
@@ -121,44 +161,6 @@ impl Registration {
         self.counters.failed(&error);
         error
     }
-}
-
-/// The hand-overs of a memo that were not applied yet. A thread that handed a value over finds the entries that had to leave
-/// for it gone, as if it had waited: it waits when it looks, not when it hands over.
-#[derive(Default)]
-pub(crate) struct HandOvers {
-    /// Whether a bound of the memo or of the store holds: without one nothing leaves.
-    is_bounded: bool,
-    unapplied: AtomicUsize,
-    /// The thread that handed over last.
-    last_by: AtomicUsize,
-}
-
-thread_local! {
-    /// Its address tells this thread from the others that live.
-    static HERE: u8 = const { 0 };
-}
-
-impl HandOvers {
-    pub(crate) fn begin(&self) {
-        self.unapplied.fetch_add(1, Ordering::AcqRel);
-        self.last_by.store(this_thread(), Ordering::Relaxed);
-    }
-
-    pub(super) fn end(&self) {
-        self.unapplied.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    /// Whether this thread handed over last, and that may push out entries.
-    pub(crate) fn has_own(&self) -> bool {
-        self.is_bounded
-            && self.unapplied.load(Ordering::Acquire) > 0
-            && self.last_by.load(Ordering::Relaxed) == this_thread()
-    }
-}
-
-fn this_thread() -> usize {
-    HERE.try_with(|here| std::ptr::from_ref(here).addr()).unwrap_or_default()
 }
 
 /// An entry to be put in.

@@ -30,7 +30,9 @@ pub(crate) enum EngineState {
     /// The index is damaged. The next number is begun after a pause, the first time without one.
     Corrupt(Backoff),
     /// The worker did not answer in time. Calls fail at once until it does, and the state is as it was then.
-    Stalled { before: Box<EngineState> },
+    Stalled {
+        before: Box<EngineState>,
+    },
     Closed,
 }
 
@@ -310,7 +312,11 @@ mod tests {
         assert!(bench.name() == "corrupt" && bench.slot.is_corrupt());
         assert!(bench.slot.wants_reopen(), "the first time without a pause");
         bench.slot.not_opened(&refused(), &bench.clock);
-        assert_eq!(bench.name(), "corrupt", "an index that could not be begun does not make the old one sound");
+        assert_eq!(
+            bench.name(),
+            "corrupt",
+            "an index that could not be begun does not make the old one sound"
+        );
         bench.slot.opened(&bench.engine);
         assert_eq!(bench.name(), "running");
     }

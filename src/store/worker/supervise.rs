@@ -18,10 +18,7 @@ use crate::{
 impl Worker {
     /// Runs a change against the engine in service, if need be one that is opened now. If it fails, the health of the
     /// engine decides what becomes of that.
-    pub(super) fn change<T>(
-        &mut self,
-        change: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
-    ) -> Result<T> {
+    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
         self.engine()?;
         let Some(index) = &self.index else { return Err(stalled()) };
         let (directory, session) = (&*self.directory, &*self.session);
