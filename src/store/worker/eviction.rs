@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::Result,
+    record::Record,
     store::{
         generation::{GenerationId, Tally},
         session::Left,
@@ -199,13 +200,26 @@ impl Transaction<'_> {
         Ok(rows.last().map(|row| row.sequence))
     }
 
-    /// Counts one more stretch of a generation whose account an unclean end lost.
+    /// Counts one more stretch of a generation whose account an unclean end lost. Rows without their record go: a write that
+    /// failed half way leaves one, and so does a crash.
     pub(super) fn recount(&mut self, id: GenerationId) -> Result<()> {
-        let Some(counted) = self.ledger.get(id).and_then(|found| found.account.counted_to()) else {
-            return Ok(());
-        };
+        let Some(found) = self.ledger.get(id) else { return Ok(()) };
+        let (number, Some(counted)) = (found.row.number, found.account.counted_to()) else { return Ok(()) };
         let rows = self.stretch(id, Some(counted))?;
-        self.ledger.count(id, &rows);
+        let seen = rows.last().map(|row| row.sequence);
+        let mut whole = Vec::with_capacity(rows.len());
+        for row in rows {
+            let bytes = self.index.record(number, &row.digest)?;
+            let record = bytes.as_deref().map(Record::decode);
+            match record {
+                // A damaged record is found when it is read.
+                Some(record) if record.is_none_or(|record| record.sequence == row.sequence) => {
+                    whole.push(row)
+                }
+                _ => self.index.remove_row(number, row.sequence)?,
+            }
+        }
+        self.ledger.count(id, &whole, seen);
         Ok(())
     }
 

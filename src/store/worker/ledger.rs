@@ -170,11 +170,11 @@ impl Ledger {
         }
     }
 
-    /// A stretch of rows of a recount. An empty one ends it.
-    pub(super) fn count(&mut self, id: GenerationId, rows: &[OrderRow]) {
+    /// A stretch of rows of a recount, and the last sequence that was looked at. Without one the recount ends.
+    pub(super) fn count(&mut self, id: GenerationId, rows: &[OrderRow], seen: Option<u64>) {
         let Some(generation) = self.generations.get_mut(&id) else { return };
         let was_counted = generation.account.tally().is_some();
-        generation.account.count(rows);
+        generation.account.count(rows, seen);
         if let Some(tally) = generation.account.tally()
             && !was_counted
         {
@@ -359,7 +359,7 @@ mod tests {
         ledger.insert(known, generation("frames", 1));
         ledger.insert(unknown, Generation { account: Account::unknown(), ..generation("models", 1) });
         assert_eq!((ledger.tally(None), ledger.uncounted()), (None, Some(unknown)));
-        ledger.count(unknown, &[]);
+        ledger.count(unknown, &[], None);
         assert_eq!(ledger.tally(None), Some(Tally { entries: 1, bytes: 10 }));
         ledger.cleared(known, Number(9));
         assert_eq!(ledger.tally(None), Some(Tally::default()));

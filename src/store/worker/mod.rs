@@ -190,9 +190,6 @@ impl Worker {
             return;
         }
         let flushed = self.flush();
-        if let (Err(error), true) = (&flushed, acknowledgements.is_empty()) {
-            self.session.note_failed(error);
-        }
         acknowledgements.into_iter().for_each(|acknowledge| acknowledge(&flushed));
         self.directory.made_progress();
     }
@@ -205,6 +202,9 @@ impl Worker {
             return lost.and(self.directory.slot.reader().map(drop));
         };
         let flushed = index.engine.flush();
+        if let Err(error) = &flushed {
+            self.session.note_failed(error);
+        }
         self.observe(flushed)?;
         self.directory.slot.flushed();
         self.after_flush();

@@ -155,9 +155,10 @@ impl Account {
         self.counted_to
     }
 
-    /// A stretch of rows behind `counted_to`, in order. An empty one ends the recount.
-    pub(crate) fn count(&mut self, rows: &[OrderRow]) {
-        self.counted_to = rows.last().map(|row| row.sequence);
+    /// A stretch of rows behind `counted_to`, in order, and the last sequence that was looked at; without one the recount
+    /// has come to its end.
+    pub(crate) fn count(&mut self, rows: &[OrderRow], seen: Option<u64>) {
+        self.counted_to = seen;
         for row in rows {
             self.tally.add(Tally::one(row.size));
             self.unordered |= !self.counted.pass(row.lifetime);
@@ -281,13 +282,13 @@ mod tests {
     #[test]
     fn a_recount_counts_each_row_once_whatever_happens_meanwhile() {
         let mut account = Account::unknown();
-        account.count(&[row(1, 0), row(2, 0)]);
+        account.count(&[row(1, 0), row(2, 0)], Some(2));
         account.removed(1, 10); // behind the recount: subtracted
         account.removed(3, 10); // ahead of it: it will not be seen
         account.added(&row(9, 0)); // ahead of it: it will be seen
         assert_eq!(account.tally(), None);
-        account.count(&[row(4, 0), row(9, 0)]);
-        account.count(&[]);
+        account.count(&[row(4, 0), row(9, 0)], Some(9));
+        account.count(&[], None);
         assert_eq!(account.tally(), Some(Tally { entries: 3, bytes: 30 }));
     }
 
