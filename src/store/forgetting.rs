@@ -17,7 +17,7 @@ pub(super) struct Forgetting<'a> {
 impl Forgetting<'_> {
     /// Of a key that was removed or replaced by its user.
     pub(super) fn forget_key(self, owner: u64, digest: &Digest) {
-        self.revoke(Some(owner), digest);
+        revoke(Some(owner), digest);
         self.forget(Some(owner), digest);
         self.forget_pending(Some(owner), digest);
     }
@@ -31,13 +31,6 @@ impl Forgetting<'_> {
         }
     }
 
-    /// Ends every claim on the key: readers and computations that began before can publish nothing any more.
-    pub(super) fn revoke(self, owner: Option<u64>, digest: &Digest) {
-        if let Some(owner) = owner {
-            flight().revoke(&seat(owner, digest), None);
-        }
-    }
-
     pub(super) fn forget(self, owner: Option<u64>, digest: &Digest) {
         if let Some(owner) = owner {
             self.session.leave(self.session.memory.remove(owner, digest));
@@ -48,6 +41,13 @@ impl Forgetting<'_> {
         if let (Some(owner), Some(pending)) = (owner, self.pending) {
             pending.remove(&seat(owner, digest));
         }
+    }
+}
+
+/// Ends every claim on the key: readers and computations that began before can publish nothing any more.
+pub(super) fn revoke(owner: Option<u64>, digest: &Digest) {
+    if let Some(owner) = owner {
+        flight().revoke(&seat(owner, digest), None);
     }
 }
 

@@ -221,7 +221,7 @@ mod tests {
     fn the_bytes_of_a_catalog_row_are_golden() {
         let golden: Vec<u8> = [2_u64, 3, 4].iter().flat_map(|number| number.to_le_bytes()).collect();
         let mut golden = [golden, vec![5, 0, 0, 0]].concat();
-        [6_u64, 7, 8, 9].iter().for_each(|number| golden.extend(number.to_le_bytes()));
+        golden.extend([6_u64, 7, 8, 9].iter().flat_map(|number| number.to_le_bytes()));
         golden.push(1);
         golden.extend(b"frames");
         assert_eq!(row().encode(), golden);

@@ -309,7 +309,9 @@ impl Store {
         let owners: Vec<u64> = concerned.map(|(_, memo)| memo.owner).collect();
         drop(live);
         let forgetting = Forgetting { pending: None, session: self.session() };
-        owners.iter().for_each(|owner| forgetting.forget_owner(*owner));
+        for owner in &owners {
+            forgetting.forget_owner(*owner);
+        }
         !owners.is_empty()
     }
 

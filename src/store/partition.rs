@@ -313,7 +313,8 @@ impl Partition {
             directory.hand_over(Request::Put(put)).map_err(|_| closed())
         };
         if is_large {
-            self.help_unlinking(directory);
+            // The files that it took the place of: little beside the writing of it, and the janitor may fall behind.
+            directory.janitor.empty_trash();
         }
         written.map(|()| Outcome::Stored).map_err(Refused::Unwritten)
     }
@@ -327,7 +328,8 @@ impl Partition {
         let _ = directory.reserve(directory.tuning.reply_timeout);
         let inserted = directory.ask(|reply| Request::Put(self.put(entry, value, None, Some(reply))));
         if is_large {
-            self.help_unlinking(directory);
+            // The files that it took the place of: little beside the writing of it, and the janitor may fall behind.
+            directory.janitor.empty_trash();
         }
         self.session.settle();
         inserted
@@ -354,11 +356,6 @@ impl Partition {
     ) -> Put {
         let Entry { digest, key_head, ttl, .. } = entry;
         Put { memo: Arc::clone(&self.memo), digest, key_head, ttl, value, claim, reply }
-    }
-
-    /// Unlinks what the value took the place of: little beside the writing of it, and the janitor may fall behind.
-    fn help_unlinking(&self, directory: &Directory) {
-        directory.janitor.empty_trash();
     }
 
     /// Whether the index, or a value on its way there, was fresh.

@@ -178,7 +178,9 @@ impl Session {
         if !events.is_empty() {
             leftover.telling += 1;
             drop(leftover);
-            events.into_iter().for_each(|event| self.tell_one(event));
+            for event in events {
+                self.tell_one(event);
+            }
             leftover = lock(&self.leftover);
             leftover.telling -= 1;
             self.told.notify_all();

@@ -1,17 +1,13 @@
 //! A lost index is filled from the heads of the payload files: what was costly is there, what was taken away is not.
 
-use std::{fs, path::Path, sync::Mutex, thread};
+use std::{fs, path::Path, thread};
 
 use memolith::{
     Memo,
-    observe::Event,
     testing::{Fault, Operation},
 };
 
-use crate::{
-    threads::{gate, watched},
-    vocabulary::*,
-};
+use crate::{threads::watched, vocabulary::*};
 
 /// Does something to a closed store.
 type Loss = fn(&Path);

@@ -148,15 +148,19 @@ fn try_threads() -> Result<()> {
             thread::Builder::new().name("memolith-try".into()).spawn(wait).map(|thread| (end, thread))
         })
         .collect();
-    let failed = threads.into_iter().fold(Ok(()), |outcome, thread| match thread {
-        Ok((end, thread)) => {
-            drop(end);
-            let _ = thread.join();
-            outcome
+    let mut failed = None;
+    for thread in threads {
+        match thread {
+            Ok((end, thread)) => {
+                drop(end);
+                let _ = thread.join();
+            }
+            Err(cause) => failed = Some(cause),
         }
-        Err(cause) => outcome.and(Err(cause)),
-    });
-    failed.map_err(|cause| Error::io("starting the threads of the storage engine", cause))?;
+    }
+    if let Some(cause) = failed {
+        return Err(Error::io("starting the threads of the storage engine", cause));
+    }
     STARTED.store(true, Ordering::Release);
     Ok(())
 }

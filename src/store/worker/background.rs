@@ -119,7 +119,9 @@ impl Background {
         }
         if let Some((name, reply)) = self.room.pop_front() {
             if transaction.evict(name.as_deref(), None)? {
-                reply.into_iter().for_each(|reply| drop(reply.send(Ok(()))));
+                if let Some(reply) = reply {
+                    drop(reply.send(Ok(())));
+                }
             } else {
                 self.room.push_front((name, reply));
             }
@@ -193,7 +195,9 @@ impl Background {
     /// Something failed: callers that wait get the error, and a recovery is tried again later.
     pub(super) fn fail(&mut self, error: &Error) {
         for (_, reply) in self.room.drain(..) {
-            reply.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+            if let Some(reply) = reply {
+                drop(reply.send(Err(error.clone())));
+            }
         }
         for sweep in self.sweeps.drain(..) {
             let _ = sweep.reply.send(Err(error.clone()));

@@ -99,9 +99,9 @@ impl Worker {
         }
         let forgotten = forgotten.map(|()| is_known);
         if is_all {
-            self.reply_after_compaction(reply, forgotten)
+            self.reply_after_compaction(reply, forgotten);
         } else {
-            self.reply_after_flush(reply, forgotten)
+            self.reply_after_flush(reply, forgotten);
         }
     }
 

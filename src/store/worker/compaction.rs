@@ -21,7 +21,7 @@ use crate::{
     record::Record,
     store::{
         blob,
-        engine::{self, Engine},
+        engine::{self, Bytes, Engine},
         generation::{IndexRow, Number},
         manifest::Manifest,
     },
@@ -296,17 +296,15 @@ impl Target {
             }
             let Some(row) = OrderRow::decode(key, value) else { continue };
             let record = index.record(number, &row.digest)?;
-            let is_its_own = |record: &Record<'_>| record.sequence == row.sequence;
-            match record.filter(|record| Record::decode(record).is_some_and(|record| is_its_own(&record))) {
-                Some(record) => {
-                    self.engine.order.insert(key, value)?;
-                    self.engine.records.insert(&number.record_key(&row.digest), &record)?;
-                }
+            let is_its_own =
+                |bytes: &Bytes| Record::decode(bytes).is_some_and(|record| record.sequence == row.sequence);
+            if let Some(record) = record.filter(is_its_own) {
+                self.engine.order.insert(key, value)?;
+                self.engine.records.insert(&number.record_key(&row.digest), &record)?;
+            } else {
                 // It leads nowhere, and would be counted for ever.
-                None => {
-                    index.remove_order_key(key)?;
-                    ledger.removed_of(number, row.sequence, row.size);
-                }
+                index.remove_order_key(key)?;
+                ledger.removed_of(number, row.sequence, row.size);
             }
         }
         Ok(rows.last().map(|(key, _)| key.to_vec()))

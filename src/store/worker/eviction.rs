@@ -13,6 +13,7 @@ use crate::{
     error::Result,
     record::Record,
     store::{
+        forgetting,
         generation::{GenerationId, Tally},
         session::Left,
     },
@@ -174,7 +175,7 @@ impl Transaction<'_> {
         let memory = self.memory();
         if fresh {
             // A reader that found it may not put it into memory any more.
-            memory.revoke(scope.owner, &row.digest);
+            forgetting::revoke(scope.owner, &row.digest);
             memory.forget_pending(scope.owner, &row.digest);
         }
         // The claims on an expired entry stay: a computation of its successor may be under way, and that one is wanted.
@@ -214,7 +215,7 @@ impl Transaction<'_> {
             match record {
                 // A damaged record is found when it is read.
                 Some(record) if record.is_none_or(|record| record.sequence == row.sequence) => {
-                    whole.push(row)
+                    whole.push(row);
                 }
                 _ => self.index.remove_row(number, row.sequence)?,
             }

@@ -287,16 +287,13 @@ impl Ledger {
         self.bounds = before.bounds;
         self.go_on_behind(before.sequence);
         for (id, open) in before.generations.into_iter().filter(|(_, generation)| generation.memo.is_some()) {
-            match self.generations.get_mut(&id) {
-                Some(found) => {
-                    found.memo = open.memo;
-                    let name = found.row.name.clone();
-                    self.find_retired(&name);
-                }
-                None => {
-                    let row = CatalogRow { number: Number::default(), ..open.row };
-                    self.insert(id, Generation { row, account: Account::empty(), memo: open.memo });
-                }
+            if let Some(found) = self.generations.get_mut(&id) {
+                found.memo = open.memo;
+                let name = found.row.name.clone();
+                self.find_retired(&name);
+            } else {
+                let row = CatalogRow { number: Number::default(), ..open.row };
+                self.insert(id, Generation { row, account: Account::empty(), memo: open.memo });
             }
         }
     }

@@ -97,7 +97,9 @@ impl Worker {
                 self.decline(compaction);
                 // The copy failed, or the index: its health tells.
                 let error = self.observe(Err::<(), _>(error)).err();
-                error.iter().for_each(|error| self.session.note_failed(error));
+                if let Some(error) = error {
+                    self.session.note_failed(&error);
+                }
             }
         }
         self.acknowledgements.append(&mut self.background.after_compaction);

@@ -29,12 +29,13 @@ mod transaction;
 
 use std::{fs::File, io, sync::Arc, time::Duration};
 
+#[cfg(feature = "testing")]
+pub(crate) use self::order::OrderRow;
 use self::request::Reply;
 use self::{background::Background, compaction::Growth, index::Index, ledger::Ledger};
 pub(crate) use self::{
     directory::{Directory, Tuning},
     open::{is_ours, prepare},
-    order::OrderRow,
     queue::Rejected,
     request::{KeepInMemory, Put, Registration, Request},
 };
@@ -190,7 +191,9 @@ impl Worker {
             return;
         }
         let flushed = self.flush();
-        acknowledgements.into_iter().for_each(|acknowledge| acknowledge(&flushed));
+        for acknowledge in acknowledgements {
+            acknowledge(&flushed);
+        }
         self.directory.made_progress();
     }
 

@@ -201,7 +201,7 @@ impl Opening<'_> {
     }
 
     fn fill(&self, candidate: &Candidate, index: &Index, before: &mut Ledger) -> Result<Ledger> {
-        let mut ledger = self.load(candidate, index)?;
+        let mut ledger = load(candidate, index)?;
         if candidate.is_new {
             rebuild(self.directory, index, &mut ledger)?;
         }
@@ -222,33 +222,33 @@ impl Opening<'_> {
         }
         Ok(ledger)
     }
+}
 
-    /// The ledger as the index has it.
-    fn load(&self, candidate: &Candidate, index: &Index) -> Result<Ledger> {
-        let damaged = || Error::new(Kind::Corrupt, "the catalog of the index is damaged");
-        let rows = index.engine.catalog.rows(&[], None, usize::MAX)?;
-        let index_row = rows.iter().find(|(key, _)| **key == *IndexRow::KEY);
-        let index_row = match index_row {
-            Some((_, value)) => IndexRow::decode(value).ok_or_else(damaged)?,
-            None => IndexRow::default(),
+/// The ledger as the index has it.
+fn load(candidate: &Candidate, index: &Index) -> Result<Ledger> {
+    let damaged = || Error::new(Kind::Corrupt, "the catalog of the index is damaged");
+    let rows = index.engine.catalog.rows(&[], None, usize::MAX)?;
+    let index_row = rows.iter().find(|(key, _)| **key == *IndexRow::KEY);
+    let index_row = match index_row {
+        Some((_, value)) => IndexRow::decode(value).ok_or_else(damaged)?,
+        None => IndexRow::default(),
+    };
+    let sequence = match &candidate.closed {
+        Some(closed) => closed.sequence,
+        // The limit itself may be among the changes that were lost with the process.
+        None => index_row.sequence_limit + SEQUENCE_STEP,
+    };
+    let mut ledger = Ledger::starting_at(sequence, index_row);
+    for (key, value) in rows.iter().filter(|(key, _)| **key != *IndexRow::KEY) {
+        let (Ok(id), Some(row)) = (<[u8; 16]>::try_from(&**key), CatalogRow::decode(value)) else {
+            return Err(damaged());
         };
-        let sequence = match &candidate.closed {
-            Some(closed) => closed.sequence,
-            // The limit itself may be among the changes that were lost with the process.
-            None => index_row.sequence_limit + SEQUENCE_STEP,
-        };
-        let mut ledger = Ledger::starting_at(sequence, index_row);
-        for (key, value) in rows.iter().filter(|(key, _)| **key != *IndexRow::KEY) {
-            let (Ok(id), Some(row)) = (<[u8; 16]>::try_from(&**key), CatalogRow::decode(value)) else {
-                return Err(damaged());
-            };
-            let account = account(candidate, index, &row)?;
-            ledger.insert(GenerationId(id), Generation { row, account, memo: None });
-        }
-        let live: Vec<_> = ledger.iter().map(|(_, generation)| generation.row.number).collect();
-        ledger.index_row.dead.retain(|number| !live.contains(number));
-        Ok(ledger)
+        let account = account(candidate, index, &row)?;
+        ledger.insert(GenerationId(id), Generation { row, account, memo: None });
     }
+    let live: Vec<_> = ledger.iter().map(|(_, generation)| generation.row.number).collect();
+    ledger.index_row.dead.retain(|number| !live.contains(number));
+    Ok(ledger)
 }
 
 /// What is known of a generation. One without rows needs no recount.

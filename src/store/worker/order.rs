@@ -127,7 +127,7 @@ impl Account {
     /// As a clean close wrote it down.
     pub(crate) fn known(tally: Tally, unordered: bool, latest: (Timestamp, Timestamp)) -> Self {
         let put = HighWater { created: latest.0, expires: latest.1 };
-        Self { tally, unordered, put, ..Self::default() }
+        Self { tally, put, unordered, ..Self::default() }
     }
 
     /// Of rows that must be counted.

@@ -43,9 +43,19 @@ struct State {
     urgent: bool,
     /// The number of callers that wait for room.
     waiting: usize,
-    /// Whether a caller waited for room in vain since the last round. Others do not wait then.
-    gave_up: bool,
-    ended: bool,
+    intake: Intake,
+}
+
+/// What a caller meets that finds no room.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Intake {
+    /// It waits.
+    #[default]
+    Open,
+    /// Another one waited in vain since the last round: it does not wait.
+    Congested,
+    /// The worker ended.
+    Ended,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -98,7 +108,7 @@ impl Queue {
     /// Adds a request of which a caller waits for the reply, or which must not get lost.
     pub(crate) fn send(&self, request: Request) -> Result<(), Rejected> {
         let mut state = lock(&self.state);
-        if state.ended {
+        if state.intake == Intake::Ended {
             return Err(Rejected::Ended);
         }
         state.push(request);
@@ -110,7 +120,7 @@ impl Queue {
     /// Waits until there is room for an entry, at most for `timeout`.
     pub(crate) fn reserve(&self, timeout: Duration) -> Result<(), Rejected> {
         let state = lock(&self.state);
-        if state.ended {
+        if state.intake == Intake::Ended {
             return Err(Rejected::Ended);
         }
         let next = Load { entries: 1, bytes: 0, files: 1 };
@@ -127,22 +137,22 @@ impl Queue {
         next: Load,
         timeout: Duration,
     ) -> Result<(), Rejected> {
-        if state.gave_up {
+        if state.intake == Intake::Congested {
             return Err(Rejected::Full);
         }
         let deadline = Deadline::after(timeout);
         state.waiting += 1;
         state.urgent = true;
         self.called.notify_one();
-        while !state.load.has_room_for(next) && !state.ended {
+        while !state.load.has_room_for(next) && state.intake != Intake::Ended {
             let Some(left) = deadline.remaining() else {
-                state.gave_up = true;
+                state.intake = Intake::Congested;
                 break;
             };
             state = self.taken.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.waiting -= 1;
-        match (state.ended, state.load.has_room_for(next)) {
+        match (state.intake == Intake::Ended, state.load.has_room_for(next)) {
             (true, _) => Err(Rejected::Ended),
             (_, true) => Ok(()),
             (_, false) => Err(Rejected::Full),
@@ -152,7 +162,7 @@ impl Queue {
     /// Adds a hand-over that no caller waits for. There was room for it a moment ago.
     pub(crate) fn hand_over(&self, request: Request) -> Result<(), Rejected> {
         let mut state = lock(&self.state);
-        if state.ended {
+        if state.intake == Intake::Ended {
             return Err(Rejected::Ended);
         }
         state.push(request);
@@ -167,11 +177,11 @@ impl Queue {
     /// `waits` is false. `dozes` has hand-overs gather first.
     pub(super) fn take(&self, waits: bool, dozes: bool, deadline: Option<Deadline>) -> Vec<Request> {
         let mut state = lock(&self.state);
-        if waits && dozes && !state.urgent && !state.ended {
+        if waits && dozes && !state.urgent && state.intake != Intake::Ended {
             let doze = deadline.and_then(Deadline::remaining).map_or(DOZE, |left| left.min(DOZE));
             state = self.called.wait_timeout(state, doze).unwrap_or_else(PoisonError::into_inner).0;
         }
-        while waits && state.requests.is_empty() && !state.ended {
+        while waits && state.requests.is_empty() && state.intake != Intake::Ended {
             state.sleeps = true;
             state = match deadline.map(Deadline::remaining) {
                 None => self.called.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -181,10 +191,15 @@ impl Queue {
                 }
             };
         }
-        (state.sleeps, state.gave_up) = (false, false);
+        state.sleeps = false;
+        if state.intake == Intake::Congested {
+            state.intake = Intake::Open;
+        }
         let count = state.requests.len().min(ROUND);
         let round: Vec<Request> = state.requests.drain(..count).collect();
-        round.iter().for_each(|request| state.load.subtract(Load::of(request)));
+        for request in &round {
+            state.load.subtract(Load::of(request));
+        }
         state.urgent = !state.requests.is_empty() && state.urgent;
         if state.waiting > 0 {
             self.taken.notify_all();
@@ -195,7 +210,7 @@ impl Queue {
     /// Refuses every request from now on. Requests that wait are dropped, and with them their replies.
     pub(super) fn end(&self) {
         let mut state = lock(&self.state);
-        state.ended = true;
+        state.intake = Intake::Ended;
         let left = std::mem::take(&mut state.requests);
         state.load = Load::default();
         self.taken.notify_all();
