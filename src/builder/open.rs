@@ -46,7 +46,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             }
         }
         let (on_disk, generation, leaving) = self.shelf(store, &format)?;
-        let round_trip = RoundTrip::new(&format.shape);
+        let round_trip = RoundTrip::new::<C>(&format.shape);
         let memo = self.open_on((on_disk, generation), round_trip, store, place, &mut live);
         drop(live);
         store.core().settle(leaving);

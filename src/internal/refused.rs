@@ -41,7 +41,7 @@ pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why:
     let place = builder.place();
     let nowhere = GenerationId([0; 16]);
     let shelf = store.shelf_apart(nowhere, name);
-    let unknown = RoundTrip::new(&Shape::untraced());
+    let unknown = RoundTrip::new::<Refusing>(&Shape::untraced());
     let memo = builder.open_on((shelf, nowhere), unknown, &store, &place, &mut HashMap::new());
     drop(memo.refuse(why));
     memo
