@@ -28,7 +28,7 @@
 //!     .version(2) // bump it: older entries are never read again
 //!     .open(&store)?;
 //!
-//! let stamp = FileStamp::of(&rides)?; // canonical path, length, modification time: an edit is a miss
+//! let stamp = FileStamp::of(&rides)?; // path, length, times, inode: an edit is a miss
 //! let frame = frames.get_or_insert_with(&stamp, || read_csv(&rides)); // a Frame, never an error
 //! # assert_eq!(frame.columns.len(), 2);
 //! # Ok(())
@@ -41,7 +41,7 @@
 //! [`Memo::get_or_insert_with`] is the whole of the daily work, [`Memo::get_or_try_insert_with`] the same for functions
 //! that may fail. What cannot be written down, like a connection, is shared by a [`ResourcePool`].
 //! [`#[memo]`](macro@memo) and [`#[resource]`](macro@resource) are both in one line above a function.
-//! [`FileStamp`] makes a key of a file. [`Stats`] says what the cache did, [`observe`] tells it while it
+//! [`FileStamp`] makes a key of a file, [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] says what the cache did, [`observe`] tells it while it
 //! happens, and [`codec`] is how values become bytes.
 //!
 //! # What you can rely on
@@ -132,10 +132,12 @@ pub mod fuzzing;
 #[doc(hidden)]
 pub mod internal;
 mod key;
+mod leftovers;
 mod memo;
 mod memory;
 pub mod observe;
 pub mod packed;
+pub mod path;
 mod pool;
 mod record;
 mod shape;
@@ -143,12 +145,14 @@ mod stamp;
 pub mod stats;
 mod store;
 mod sync;
+mod temporary;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
 #[cfg(not(feature = "testing"))]
 #[allow(dead_code, unreachable_pub, reason = "faults are planted, and clocks moved, by tests only")]
 mod testing;
+pub mod unordered;
 
 pub use crate::{
     builder::MemoBuilder,
@@ -168,3 +172,8 @@ pub use memolith_macros::{code, memo, resource};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the page on testing, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+struct Testing;

@@ -86,7 +86,7 @@ impl RoundTrip {
         }
         let Seen { bytes, length } = seen;
         let checked = if bytes.len() as u64 == length {
-            came_back(codec, value, bytes.into())
+            came_back(codec, value, &bytes.into())
         } else {
             self.check_large(codec, value, &bytes, length, compute_time)
         };
@@ -110,7 +110,7 @@ impl RoundTrip {
         if whole.len() as u64 != length || !whole.starts_with(head) {
             return Err(Error::other("it is encoded differently each time"));
         }
-        came_back(codec, value, whole.into())
+        came_back(codec, value, &whole.into())
     }
 
     /// Whether it is the turn of a large value of which nothing bad is known.
@@ -162,9 +162,9 @@ impl Write for Copy<'_> {
 }
 
 /// Decodes the bytes of a value, and compares.
-pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: Payload) -> Result<()> {
-    let is_same = decoded(codec, &payload, |back| {
-        Ok(codec.is_same(value, back)? || is_in_any_order(codec, &payload, back)?)
+pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: &Payload) -> Result<()> {
+    let is_same = decoded(codec, payload, |back| {
+        Ok(codec.is_same(value, back)? || is_in_any_order(codec, payload, back)?)
     });
     if is_same? { Ok(()) } else { Err(Error::other("it comes back as another value")) }
 }

@@ -32,6 +32,10 @@ pub(super) struct Samples {
     /// Every part of the type was made, and came back.
     pub(super) are_whole: bool,
     /// The codec refused a sample when it was to be encoded: it will refuse values.
+    #[cfg_attr(
+        not(feature = "json"),
+        expect(dead_code, reason = "only `Auto` asks, where there is a choice")
+    )]
     pub(super) was_refused: bool,
 }
 
@@ -103,7 +107,7 @@ where
 /// A value that is refused when it is encoded is never stored, so it need not come back.
 fn lost<V, C: Codec<V>>(codec: &C, value: &V) -> Option<String> {
     let there = bytes(codec, value)?;
-    round_trip::came_back(codec, value, there.into()).err().map(|error| error.to_string())
+    round_trip::came_back(codec, value, &there.into()).err().map(|error| error.to_string())
 }
 
 /// A one may stand for a `Some`, or for a single element: makes nothing of it, here and there. Samples are full, and what

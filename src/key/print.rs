@@ -41,7 +41,7 @@ pub(crate) fn print<T: Serialize + ?Sized>(value: &T, form: Form) -> Option<Prin
 
 fn print_by<R: Rules, T: Serialize + ?Sized>(value: &T) -> Option<Print> {
     let mut mixer = Mixer::<R> { state: SEED, asked: Cell::new(false), rules: PhantomData };
-    value.serialize(Encoder::new(&mut mixer)).ok()?;
+    Encoder::new(&mut mixer).whole(value).ok()?;
     Some(Print { mixed: mixer.state, has_forms: mixer.asked.get() })
 }
 

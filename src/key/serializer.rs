@@ -1,6 +1,6 @@
 //! The canonical encoding: every serde value, written by the grammar of the [module above](super).
 
-use std::{any::type_name, ops::Range};
+use std::ops::Range;
 
 use serde::{
     Serialize, Serializer,
@@ -10,9 +10,15 @@ use serde::{
     },
 };
 
-use super::sink::{Buffer, Failure, Rules as _, Sink};
+use super::{
+    kinds,
+    sink::{Buffer, Failure, Rules, Sink},
+};
 
 type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// A newtype struct of this name has a sequence in it whose order does not count, and is written as that.
+pub(crate) const UNORDERED: &str = "memolith::unordered";
 
 /// The first byte of each value and each field. The numbers are on disk: they never change.
 #[derive(Clone, Copy)]
@@ -55,44 +61,61 @@ enum Tag {
 }
 
 /// Writes one value into a sink; for a value with elements, one after the other.
-pub(super) struct Encoder<'a, S>(&'a mut S);
+pub(super) struct Encoder<'a, S> {
+    sink: &'a mut S,
+    /// Whether the value is a set: a sequence of which the order does not count.
+    set: bool,
+}
 
 impl<'a, S: Sink> Encoder<'a, S> {
     pub(super) fn new(sink: &'a mut S) -> Self {
-        Self(sink)
+        Self { sink, set: false }
+    }
+
+    /// Writes the value. Of two kinds the type says more than its `Serialize`: paths and sets.
+    #[inline]
+    pub(super) fn whole<T: Serialize + ?Sized>(mut self, value: &T) -> Result {
+        if let Some(path) = kinds::path(value) {
+            return match path.to_str() {
+                Some(text) => self.serialize_str(text),
+                None => self.serialize_bytes(path.as_os_str().as_encoded_bytes()),
+            };
+        }
+        self.set = kinds::is_set::<T>();
+        value.serialize(self)
     }
 
     #[inline]
     fn tag(&mut self, tag: Tag) -> Result {
-        self.0.write(&[tag as u8])
+        self.sink.write(&[tag as u8])
     }
 
     #[inline]
     fn number<const WIDTH: usize>(&mut self, tag: Tag, little_endian: [u8; WIDTH]) -> Result {
-        self.0.number(tag as u8, &little_endian)
+        self.sink.number(tag as u8, &little_endian)
     }
 
     #[inline]
     fn count(&mut self, mut count: u64) -> Result {
         while count >= 0x80 {
-            self.0.write(&[count as u8 | 0x80])?;
+            self.sink.write(&[count as u8 | 0x80])?;
             count >>= 7;
         }
-        self.0.write(&[count as u8])
+        self.sink.write(&[count as u8])
     }
 
     #[inline]
     fn counted(&mut self, bytes: &[u8]) -> Result {
         self.count(bytes.len() as u64)?;
-        self.0.write(bytes)
+        self.sink.write(bytes)
     }
 
     #[inline]
     fn named(&mut self, tag: Tag, name: &str) -> Result {
         // Tag and count in one write, as nearly every text and name is this short.
         if let Ok(count @ ..0x80) = u8::try_from(name.len()) {
-            self.0.write(&[tag as u8, count])?;
-            return self.0.write(name.as_bytes());
+            self.sink.write(&[tag as u8, count])?;
+            return self.sink.write(name.as_bytes());
         }
         self.tag(tag)?;
         self.counted(name.as_bytes())
@@ -105,7 +128,7 @@ impl<'a, S: Sink> Encoder<'a, S> {
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
-        value.serialize(Encoder(&mut *self.0))
+        Encoder::new(&mut *self.sink).whole(value)
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result {
@@ -113,35 +136,12 @@ impl<'a, S: Sink> Encoder<'a, S> {
         self.value(value)
     }
 
-    /// What a buffer noticed is known to the sink that its bytes go into.
+    /// Tells the sink what a buffer noticed whose bytes go into it.
     fn tell_of(&self, encoded: &Buffer<S::Rules>) {
         if encoded.asked.get() {
-            self.0.form_was_asked_for();
+            self.sink.form_was_asked_for();
         }
     }
-
-    /// A sequence whose order is of no account: by the bytes of its elements.
-    fn set<I: IntoIterator<Item: Serialize>>(mut self, elements: I) -> Result {
-        self.tag(Tag::Sequence)?;
-        let (mut encoded, mut spans) = (Buffer::<S::Rules>::default(), Vec::new());
-        for element in elements {
-            let start = encoded.bytes.len();
-            element.serialize(Encoder(&mut encoded))?;
-            spans.push(start..encoded.bytes.len());
-        }
-        self.tell_of(&encoded);
-        let bytes = |span: &Range<usize>| encoded.bytes.get(span.clone()).unwrap_or_default();
-        spans.sort_by(|a, b| bytes(a).cmp(bytes(b)));
-        spans.iter().try_for_each(|span| self.0.write(bytes(span)))?;
-        self.tag(Tag::End)
-    }
-}
-
-/// Serde writes a set as it writes a list; only the name of the type tells them apart.
-fn is_hash_set<I>() -> bool {
-    let name = type_name::<I>().trim_start_matches('&');
-    let path = name.split('<').next().unwrap_or_default();
-    path.rsplit("::").next() == Some("HashSet")
 }
 
 macro_rules! numbers {
@@ -156,7 +156,7 @@ macro_rules! numbers {
 impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     type Ok = ();
     type Error = Failure;
-    type SerializeSeq = Self;
+    type SerializeSeq = Elements<'a, S>;
     type SerializeTuple = Self;
     type SerializeTupleStruct = Self;
     type SerializeTupleVariant = Self;
@@ -225,6 +225,9 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(mut self, name: &'static str, value: &T) -> Result {
+        if name == UNORDERED {
+            return value.serialize(Encoder { set: true, ..self });
+        }
         self.named(Tag::NewtypeStruct, name)?;
         self.value(value)
     }
@@ -245,17 +248,10 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     }
 
     // A length is never written: it may be unknown, or a lie.
-    fn serialize_seq(mut self, _: Option<usize>) -> Result<Self> {
-        self.tag(Tag::Sequence).map(|()| self)
-    }
-
-    fn collect_seq<I: IntoIterator<Item: Serialize>>(self, elements: I) -> Result {
-        if S::Rules::EXACT && is_hash_set::<I>() {
-            return self.set(elements);
-        }
-        let mut sequence = self.serialize_seq(None)?;
-        elements.into_iter().try_for_each(|element| sequence.value(&element))?;
-        SerializeSeq::end(sequence)
+    fn serialize_seq(mut self, _: Option<usize>) -> Result<Elements<'a, S>> {
+        self.tag(Tag::Sequence)?;
+        let held = self.set.then(Held::default);
+        Ok(Elements { encoder: self, held })
     }
 
     fn serialize_tuple(mut self, _: usize) -> Result<Self> {
@@ -296,7 +292,7 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     }
 
     fn is_human_readable(&self) -> bool {
-        self.0.form_was_asked_for();
+        self.sink.form_was_asked_for();
         S::Rules::READABLE
     }
 }
@@ -319,7 +315,6 @@ macro_rules! elements {
 }
 
 elements! {
-    SerializeSeq::serialize_element,
     SerializeTuple::serialize_element,
     SerializeTupleStruct::serialize_field,
     SerializeTupleVariant::serialize_field,
@@ -348,6 +343,55 @@ macro_rules! fields {
 
 fields! { SerializeStruct, SerializeStructVariant, }
 
+/// The elements of a sequence, written as they come; those of a set, held back until all are known: equal sets list
+/// theirs in any order.
+pub(super) struct Elements<'a, S: Sink> {
+    encoder: Encoder<'a, S>,
+    /// `Some` for a set.
+    held: Option<Held<S::Rules>>,
+}
+
+/// The elements of a set.
+struct Held<R> {
+    /// Each as it came.
+    encoded: Buffer<R>,
+    /// Where each of them ends in `encoded`.
+    ends: Vec<usize>,
+}
+
+impl<R> Default for Held<R> {
+    fn default() -> Self {
+        Self { encoded: Buffer::default(), ends: Vec::new() }
+    }
+}
+
+impl<S: Sink> SerializeSeq for Elements<'_, S> {
+    type Ok = ();
+    type Error = Failure;
+
+    #[inline]
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, element: &T) -> Result {
+        let Some(held) = &mut self.held else { return self.encoder.value(element) };
+        Encoder::new(&mut held.encoded).whole(element)?;
+        held.ends.push(held.encoded.bytes.len());
+        Ok(())
+    }
+
+    fn end(mut self) -> Result {
+        if let Some(Held { encoded, ends }) = &self.held {
+            self.encoder.tell_of(encoded);
+            let starts = [0].into_iter().chain(ends.iter().copied());
+            let mut elements: Vec<&[u8]> = starts
+                .zip(ends)
+                .map(|(start, end)| encoded.bytes.get(start..*end).unwrap_or_default())
+                .collect();
+            elements.sort_unstable();
+            elements.into_iter().try_for_each(|element| self.encoder.sink.write(element))?;
+        }
+        self.encoder.tag(Tag::End)
+    }
+}
+
 /// The entries of a map, held back until all are known: two maps with the same entries must not differ by the order
 /// in which they happen to list them.
 pub(super) struct Entries<'a, S: Sink> {
@@ -373,7 +417,7 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
         let start = self.encoded.bytes.len();
-        key.serialize(Encoder(&mut self.encoded))?;
+        Encoder::new(&mut self.encoded).whole(key)?;
         match self.unpaired.replace(start..self.encoded.bytes.len()) {
             None => Ok(()),
             Some(_) => Err(Failure::custom("a map gives two keys before a value")),
@@ -383,7 +427,7 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
         let key =
             self.unpaired.take().ok_or_else(|| Failure::custom("a map gives a value without its key"))?;
-        value.serialize(Encoder(&mut self.encoded))?;
+        Encoder::new(&mut self.encoded).whole(value)?;
         self.spans.push(Span { key, end: self.encoded.bytes.len() });
         Ok(())
     }
@@ -398,7 +442,7 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
         // Stable: of two entries with one key, a reader of the map may take the later one.
         spans.sort_by(|a, b| bytes(a.key.clone()).cmp(bytes(b.key.clone())));
         for span in spans {
-            encoder.0.write(bytes(span.key.start..span.end))?;
+            encoder.sink.write(bytes(span.key.start..span.end))?;
         }
         encoder.tag(Tag::End)
     }

@@ -1,5 +1,14 @@
 //! A value that comes back is the one that was stored; one that would not is handed over and not stored.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::items_after_statements,
+    clippy::needless_pass_by_value,
+    clippy::trivially_copy_pass_by_ref,
+    clippy::unnecessary_literal_bound,
+    reason = "each claim brings its own types, with the signatures of serde's and of codecs"
+)]
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::Debug,
@@ -603,6 +612,29 @@ fn a_codec_that_lies_stores_nothing_but_what_it_brings_back() {
         assert_eq!(stored_of(&[colors(count, 3), colors(count, 0)], Liar::Forgets), [false, true]);
     }
     assert_eq!(stored_of(&[colors(50_000, 3), colors(100_000, 3)], Liar::Cuts), [true, false]);
+}
+
+#[test]
+fn a_codec_that_hands_on_the_shape_of_another_one_has_shown_nothing() {
+    /// Takes the spaces behind a text away.
+    #[derive(Clone)]
+    struct Trimming;
+    impl Codec<String> for Trimming {
+        fn id(&self) -> &'static str {
+            "trimming/1"
+        }
+        fn shape(&self) -> Result<Shape> {
+            Codec::<String>::shape(&Postcard)
+        }
+        fn encode(&self, text: &String, out: &mut dyn Write) -> Result<()> {
+            Ok(out.write_all(text.as_bytes())?)
+        }
+        fn decode(&self, payload: &Payload) -> Result<String> {
+            String::from_utf8(payload.to_vec()).map(|text| text.trim_end().to_owned()).map_err(Error::other)
+        }
+    }
+    let text = |end: &str| "x".repeat(100_000) + end;
+    assert_eq!(stored_of(&[text(""), text("a"), text(" "), text("b")], Trimming), [true, true, false, true]);
 }
 
 #[test]

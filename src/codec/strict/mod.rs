@@ -100,7 +100,7 @@ where
     T: Serialize + ?Sized,
     S: Serializer,
 {
-    serialize_by::<F, T, S>(value, format, Aside::new(usize::MAX))
+    serialize_by::<F, T, S>(value, format, &Aside::new(usize::MAX))
 }
 
 /// The same, with all but the beginning of long runs of numbers and bytes left out.
@@ -109,15 +109,15 @@ where
     T: Serialize + ?Sized,
     S: Serializer,
 {
-    serialize_by::<F, T, S>(value, format, Aside::new(SHORT))
+    serialize_by::<F, T, S>(value, format, &Aside::new(SHORT))
 }
 
-fn serialize_by<F: Format, T, S>(value: &T, format: S, aside: Aside) -> Result<S::Ok, Refusal<S::Error>>
+fn serialize_by<F: Format, T, S>(value: &T, format: S, aside: &Aside) -> Result<S::Ok, Refusal<S::Error>>
 where
     T: Serialize + ?Sized,
     S: Serializer,
 {
-    let context = Context::<F> { aside: &aside, under_some: false, depth: 0, format: PhantomData };
+    let context = Context::<F> { aside, under_some: false, depth: 0, format: PhantomData };
     value.serialize(Strict { inner: format, context }).map_err(|refusal| {
         match (refusal, aside.words.take()) {
             (Refusal::Format(_), Some(words)) => Refusal::Told(words),
