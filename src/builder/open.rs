@@ -9,7 +9,7 @@ use std::{
 
 use super::MemoBuilder;
 use crate::{
-    codec::{Codec, Shape},
+    codec::{Codec, RoundTrip, Shape},
     error::{Error, Kind, Result},
     flight::fresh_owner,
     flow::{Inner, keeper},
@@ -47,7 +47,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             }
         }
         let generation = format.generation(&self.name, self.version.unwrap_or(0))?;
-        let memo = self.open_on(generation, store, place, &mut live);
+        let round_trip = RoundTrip::new::<C>(&format.shape);
+        let memo = self.open_on(generation, round_trip, store, place, &mut live);
         drop(live);
         store.make_room(Some(memo.name()));
         Ok(memo)
@@ -61,6 +62,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     pub(crate) fn open_on(
         self,
         generation: GenerationId,
+        round_trip: RoundTrip,
         store: &Store,
         place: &Arc<str>,
         live: &mut HashMap<String, LiveMemo>,
@@ -89,6 +91,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let inner = Arc::new(Inner {
             partition: store.partition(registration, row, bounds),
             codec,
+            round_trip,
             bounds,
             memory: self.memory,
             cache_if,

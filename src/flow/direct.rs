@@ -33,7 +33,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     pub(crate) fn insert(&self, digest: &Digest, key_head: Vec<u8>, value: &V) -> Result<()> {
         self.check_open()?;
         let limit = self.partition.limit(&self.bounds);
-        let payload = self.encode(value, limit, &key_head).map_err(|error| error.at(&self.place))?;
+        let payload =
+            self.encode(value, limit, &key_head, Duration::ZERO).map_err(|error| error.at(&self.place))?;
         let entry = Entry { digest: *digest, key_head, ttl: self.bounds.ttl, compute_time: Duration::ZERO };
         self.partition.insert(entry, payload, limit).map_err(|error| error.at(&self.place))?;
         self.counters.inserted();

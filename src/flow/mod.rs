@@ -19,7 +19,7 @@ use std::{
 pub(crate) use self::{begun::Begun, computation::Computation};
 use crate::{
     clock::Lifetime,
-    codec::{Codec, Payload},
+    codec::{Codec, Payload, RoundTrip},
     error::{Error, Kind, Result},
     flight::{Claim, Outcome, Seat, Turn, flight},
     key::Digest,
@@ -27,7 +27,8 @@ use crate::{
     observe::{Event, Observers, Span},
     stats::{Counters, Reason, Tier},
     store::{
-        Bounds, Entry, Finished, Found, Item, KeepInMemory, Partition, PendingValue, Refused, Session, Store,
+        Bounds, Draft, Entry, Finished, Found, Item, KeepInMemory, Partition, PendingValue, Refused, Session,
+        Store,
     },
 };
 
@@ -38,6 +39,8 @@ pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
 pub(crate) struct Inner<V: 'static> {
     pub(crate) partition: Partition,
     pub(crate) codec: Arc<dyn Codec<V>>,
+    /// Whether its values come back as they are.
+    pub(crate) round_trip: RoundTrip,
     pub(crate) bounds: Bounds,
     /// This memo's part of the memory tier; zero turns it off.
     pub(crate) memory: Option<u64>,
@@ -334,18 +337,26 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     fn store_computed(&self, entry: Entry, value: &V, claim: Claim<'static>) -> Result<Outcome, Refused> {
         let limit = self.partition.limit(&self.bounds);
-        match self.encode(value, limit, &entry.key_head) {
+        match self.encode(value, limit, &entry.key_head, entry.compute_time) {
             Ok(payload) => self.partition.hand_over(entry, payload, limit, claim),
             Err(error) => Err(Refused::Failed(error, claim)),
         }
     }
 
-    /// Encodes on this thread, a large value straight into its file.
-    fn encode(&self, value: &V, limit: u64, key_head: &[u8]) -> Result<Finished> {
+    /// Encodes on this thread, a large value straight into its file. A value that would not come back is refused.
+    fn encode(&self, value: &V, limit: u64, key_head: &[u8], compute_time: Duration) -> Result<Finished> {
         let room = self.partition.room()?;
-        let mut draft = self.partition.draft(Some(&room), limit, key_head);
-        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut draft));
+        let draft = self.partition.draft(Some(&room), limit, key_head);
+        self.encode_into(draft, value, compute_time)
+    }
+
+    fn encode_into(&self, mut draft: Draft<'_>, value: &V, compute_time: Duration) -> Result<Finished> {
+        let mut copy = self.round_trip.copy(&mut draft);
+        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut copy));
+        let seen = copy.seen();
         encoded.map_err(|error| draft.failure().unwrap_or(error))?;
+        let check = || self.round_trip.check(&*self.codec, value, seen, compute_time);
+        self.guarded("Serialize` or `Deserialize", check)?;
         draft.finish()
     }
 
@@ -357,9 +368,16 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         value: &V,
         claim: &Claim<'_>,
     ) -> Outcome {
-        let mut draft = self.partition.draft(None, self.session().memory.largest(self.memory), &[]);
-        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut draft));
-        let Ok(payload) = encoded.and_then(|()| draft.finish()) else { return Outcome::Unstored };
+        let draft = self.partition.draft(None, self.session().memory.largest(self.memory), &[]);
+        let payload = match self.encode_into(draft, value, compute_time) {
+            Ok(payload) => payload,
+            // That it is too large for the memory is no trouble.
+            Err(error) if error.kind() == Kind::Oversize => return Outcome::Unstored,
+            Err(error) => {
+                self.failed(&error);
+                return Outcome::Unstored;
+            }
+        };
         let lifetime = Lifetime::starting(self.session().clock.now(), ttl);
         let value = PendingValue { payload, lifetime, compute_time };
         let is_kept = (self.partition.memo().keep_in_memory)(digest, &value, claim);

@@ -7,7 +7,7 @@ use std::{collections::HashMap, io::Write};
 
 use crate::{
     builder::MemoBuilder,
-    codec::{Codec, Payload, Shape},
+    codec::{Codec, Payload, RoundTrip, Shape},
     error::{Error, Result},
     memo::Memo,
     store::{GenerationId, Store},
@@ -39,7 +39,8 @@ pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why:
     let store = Store::builder().in_memory();
     let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(Refusing(why.clone()));
     let place = builder.place();
-    let memo = builder.open_on(GenerationId([0; 16]), &store, &place, &mut HashMap::new());
+    let unknown = RoundTrip::new::<Refusing>(&Shape::untraced());
+    let memo = builder.open_on(GenerationId([0; 16]), unknown, &store, &place, &mut HashMap::new());
     drop(memo.refuse(why));
     memo
 }

@@ -14,6 +14,7 @@ use crate::{
         session::{Session, Settings},
         worker::{self, Directory, Tuning},
     },
+    temporary::Temporary,
 };
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -175,8 +176,7 @@ impl StoreBuilder {
     /// [`is_io`](Error::is_io) when no temporary directory can be made.
     pub fn temporary(self) -> Result<Store> {
         self.check()?;
-        let made = tempfile::Builder::new().prefix("memolith-").tempdir();
-        let temporary = made.map_err(|cause| Error::io("making a temporary directory", cause))?;
+        let temporary = Temporary::new()?;
         let store = self.open(temporary.path())?;
         if let Some(directory) = &store.handle.directory {
             directory.set_temporary(temporary);

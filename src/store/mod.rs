@@ -37,8 +37,10 @@ use std::{
 };
 
 pub use self::builder::StoreBuilder;
+#[cfg(feature = "testing")]
+pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
 pub(crate) use self::{
-    blob::Finished,
+    blob::{Draft, Finished},
     generation::{Bounds, CatalogRow, GenerationId},
     handle::LiveMemo,
     partition::{Entry, Found, Item, Partition, Refused},
@@ -46,8 +48,6 @@ pub(crate) use self::{
     session::Session,
     worker::{KeepInMemory, Registration},
 };
-#[cfg(feature = "testing")]
-pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
 use self::{forgetting::Forgetting, handle::Handle, worker::Request};
 use crate::{
     error::{Error, Kind, Result},
@@ -139,6 +139,8 @@ impl Store {
     }
 
     /// Opens a store in a new temporary directory, which is removed when the store is closed.
+    ///
+    /// The directory of a process that was killed is removed by a later process of the same user, at its first temporary store.
     ///
     /// # Errors
     ///

@@ -10,7 +10,6 @@ use std::{
 };
 
 use oneshot::RecvTimeoutError;
-use tempfile::TempDir;
 
 use super::{
     hand_overs::HandOvers,
@@ -23,6 +22,7 @@ use crate::{
     error::{Error, Kind, Result},
     store::{engine::Engine, janitor::Janitor, pending::Pending, unverified::Unverified},
     sync::{Condvar, Mutex, PoisonError, lock},
+    temporary::Temporary,
     testing::Faults,
 };
 
@@ -78,7 +78,7 @@ pub(crate) struct Directory {
     /// Counted up with each step of the worker. A caller gives up when it stands still.
     progress: AtomicU64,
     /// The directory of a temporary store, removed when the store is closed.
-    temporary: Mutex<Option<TempDir>>,
+    temporary: Mutex<Option<Temporary>>,
     /// The outcome of the close, once there is one.
     outcome: Mutex<Option<Result<()>>>,
     /// There is an outcome.
@@ -118,7 +118,7 @@ impl Directory {
     }
 
     /// The folder is removed when the store is closed.
-    pub(crate) fn set_temporary(&self, folder: TempDir) {
+    pub(crate) fn set_temporary(&self, folder: Temporary) {
         *lock(&self.temporary) = Some(folder);
     }
 
