@@ -75,11 +75,14 @@ impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for Auto {
 }
 
 /// What the chosen codec knows about its values.
+#[cfg(feature = "json")]
 fn of_chosen<V: Serialize + DeserializeOwned + 'static>(shape: &Shape) -> Proof {
-    #[cfg(feature = "json")]
-    if !is_kept_by_position::<V>() {
-        return shape.proof::<super::Json>();
-    }
+    if is_kept_by_position::<V>() { shape.proof::<Postcard>() } else { shape.proof::<super::Json>() }
+}
+
+#[cfg(not(feature = "json"))]
+#[expect(clippy::extra_unused_type_parameters, reason = "with the feature `json` it is asked for")]
+fn of_chosen<V: Serialize + DeserializeOwned + 'static>(shape: &Shape) -> Proof {
     shape.proof::<Postcard>()
 }
 

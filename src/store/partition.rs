@@ -162,14 +162,23 @@ impl Partition {
     }
 
     /// The worker replaces a payload file by hiding the old one first and naming the new one later. Its own look falls
-    /// between two changes.
+    /// between two changes: a file is missing when the same record leads to it at two of them.
     fn ask_worker(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
-        let (memo, digest) = (Arc::clone(&self.memo), *digest);
-        let Some(bytes) = directory.ask(|reply| Request::Read { memo, digest, reply })? else {
-            return Ok(Found::Missing(Reason::Absent));
-        };
-        let gone = || Found::Damaged(Error::new(Kind::Corrupt, "the payload file of an entry is missing"));
-        Ok(self.follow(directory, &digest, ttl, bytes)?.unwrap_or_else(gone))
+        let mut before: Option<Bytes> = None;
+        loop {
+            let (memo, digest) = (Arc::clone(&self.memo), *digest);
+            let Some(bytes) = directory.ask(|reply| Request::Read { memo, digest, reply })? else {
+                return Ok(Found::Missing(Reason::Absent));
+            };
+            if before.is_some_and(|before| *before == *bytes) {
+                let error = Error::new(Kind::Corrupt, "the payload file of an entry is missing");
+                return Ok(Found::Damaged(error));
+            }
+            before = Some(bytes.clone());
+            if let Some(found) = self.follow(directory, &digest, ttl, bytes)? {
+                return Ok(found);
+            }
+        }
     }
 
     /// What a record leads to. `None` when its payload file is gone.
