@@ -41,9 +41,7 @@ pub(super) fn close(
     // The use of a memo is lost with an engine that does not work, and of no use then.
     let mut transaction = Transaction { directory, session, index: &index, ledger: &mut ledger };
     let _ = transaction.touch_all();
-    if index.engine.was_written() {
-        write_accounts(&index, &mut ledger)?;
-    }
+    write_accounts(&index, &mut ledger)?;
     index.engine.flush()?;
     let index = if index.engine.was_written() && !directory.is_temporary() {
         compact(directory, session, index, &mut ledger, growth)
@@ -62,7 +60,8 @@ pub(super) fn close(
     }
     engine::restrict(&folder);
     let files = engine::fingerprint(&folder)?;
-    let closed = Closed { sequence: ledger.sequence(), unrecovered: is_unrecovered, files };
+    let unrecovered = is_unrecovered || ledger.uncounted().is_some();
+    let closed = Closed { sequence: ledger.sequence(), unrecovered, files };
     Manifest { index: number, closed: Some(closed) }.write(&directory.path)?;
     for old in numbers(&directory.path).into_iter().filter(|old| *old != number) {
         let _ = fs::remove_dir_all(super::compaction::folder(directory, old));
@@ -70,7 +69,8 @@ pub(super) fn close(
     Ok(())
 }
 
-/// Writes down the accounts that changed since their rows were written.
+/// Writes down the accounts that are not as their rows have them: they changed, or were counted after an unclean end by a
+/// run that wrote nothing else. The next open takes the rows for true.
 fn write_accounts(index: &Index, ledger: &mut Ledger) -> Result<()> {
     for id in ledger.ids() {
         let Some(generation) = ledger.get(id) else { continue };
