@@ -127,7 +127,7 @@ where
         Ok(memo) => Opened { memo: memo.of_keys(), refused: None },
         Err(error) => {
             // Seen by whoever observes the store, and by the handles in it.
-            asked.core().failed(&error);
+            asked.session().failed(&error);
             Opened { memo: refused::memo(&name, &error), refused: Some(error) }
         }
     }
