@@ -36,6 +36,16 @@ pub(crate) enum EngineState {
     Closed,
 }
 
+impl EngineState {
+    fn runs(&self, engine: &Arc<Engine>) -> bool {
+        match self {
+            Self::Running(running) => Arc::ptr_eq(running, engine),
+            Self::Stalled { before } => before.runs(engine),
+            _ => false,
+        }
+    }
+}
+
 /// Why there is no engine, and until when.
 pub(crate) struct Backoff {
     pub(crate) error: Error,
@@ -144,12 +154,10 @@ impl EngineSlot {
             Health::Refused => false,
             Health::Damaged => true,
         };
-        self.change(|state| match state {
-            EngineState::Running(running) if Arc::ptr_eq(&running, engine) => {
-                self.failed_state(error, is_corrupt, clock)
-            }
-            state => state,
-        });
+        let mut state = self.write();
+        if state.runs(engine) {
+            *state = self.failed_state(error, is_corrupt, clock);
+        }
     }
 
     /// The worker did not answer in time.
@@ -344,11 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_an_earlier_engine_leaves_the_running_one_alone() {
+    fn a_failure_of_an_earlier_engine_leaves_the_running_one_and_a_stall_alone() {
         let (bench, other) = (bench(), bench());
         bench.slot.opened(&other.engine);
         bench.fails(Fault::Panic);
         assert_eq!(bench.name(), "running");
+        bench.slot.stalled();
+        bench.fails(Fault::Panic);
+        assert_eq!(bench.name(), "stalled");
     }
 
     #[test]
