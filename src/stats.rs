@@ -160,7 +160,11 @@ impl fmt::Display for Stats {
             misses.expired
         )?;
         writeln!(f, ", outdated {}, damaged {}", misses.outdated, misses.damaged)?;
-        writeln!(f, "inserts     {:>12}   evictions {}", self.inserts, self.evictions)?;
+        write!(f, "inserts     {:>12}   evictions {}", self.inserts, self.evictions)?;
+        if self.overflowed > 0 {
+            write!(f, ", overflowed {}", self.overflowed)?;
+        }
+        writeln!(f)?;
         writeln!(f, "entries     {:>12}   bytes {}", self.entries, self.bytes)?;
         write!(f, "failures    {:>12}", failures.total())?;
         let some = failures.by_kind().into_iter().filter(|(_, count)| *count > 0);

@@ -49,8 +49,8 @@ pub(crate) struct LiveMemo {
 
 impl Handle {
     pub(super) fn close(&self) -> Result<()> {
-        self.session.mark_closed();
-        let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close());
+        let again = self.session.mark_closed();
+        let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close(again));
         self.session.release(self.session.memory.clear());
         self.session.settle();
         if let Some(directory) = &self.directory {

@@ -104,8 +104,8 @@ impl Partition {
         &self.memo
     }
 
-    /// Whether a look finds the state after all hand-overs of this thread, as far as it matters: where a bound holds, one of
-    /// them may push out the entry that was just found. If not, waits until they were applied.
+    /// Whether a look finds the state after the hand-overs of this thread, if it made the last one, and as far as it matters:
+    /// where a bound holds, one of them may push out the entry that was just found. If not, waits until they were applied.
     pub(crate) fn is_settled(&self) -> bool {
         let Some(directory) = &self.directory else { return true };
         if !self.memo.hand_overs.has_own() && !directory.hand_overs.has_own() {
@@ -296,7 +296,7 @@ impl Partition {
             Ok(directory) => directory,
             Err(error) => return Err(Refused::Failed(error, claim)),
         };
-        match directory.reserve(ROOM_TIMEOUT) {
+        match directory.reserve(has_file(&payload), ROOM_TIMEOUT) {
             Ok(()) => {}
             Err(Rejected::Full) => return Err(Refused::Full(claim)),
             Err(Rejected::Ended) => return Err(Refused::Failed(closed(), claim)),
@@ -333,8 +333,8 @@ impl Partition {
         let directory = self.directory()?;
         self.fits(&entry, &payload, limit)?;
         let is_large = is_large(&payload);
+        let _ = directory.reserve(has_file(&payload), directory.tuning.reply_timeout);
         let value = self.value(&entry, payload);
-        let _ = directory.reserve(directory.tuning.reply_timeout);
         let inserted = directory.ask(|reply| Request::Put(self.put(entry, value, None, Some(reply))));
         if is_large {
             // The files that it took the place of: little beside the writing of it, and the janitor may fall behind.
@@ -433,6 +433,10 @@ impl Partition {
             directory.send(Request::Disown { memo: Arc::clone(&self.memo) });
         }
     }
+}
+
+fn has_file(payload: &Finished) -> bool {
+    matches!(payload, Finished::Blob(_))
 }
 
 fn is_large(payload: &Finished) -> bool {

@@ -121,8 +121,9 @@ impl Session {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(super) fn mark_closed(&self) {
-        self.closed.store(true, Ordering::Release);
+    /// Whether it was closed already.
+    pub(super) fn mark_closed(&self) -> bool {
+        self.closed.swap(true, Ordering::AcqRel)
     }
 
     /// Tells the observers of the memo, and those of the store. One that panics is counted, and not told of that.

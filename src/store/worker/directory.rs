@@ -177,8 +177,12 @@ impl Directory {
         self.ask_within(self.tuning.reply_timeout, request)
     }
 
-    /// The same for the close, which is also asked of a worker that is stalled.
-    pub(crate) fn ask_to_close(&self) -> Result<()> {
+    /// The same for the close, which is also asked of a worker that is stalled. One that did not answer the first time is not
+    /// waited for again.
+    pub(crate) fn ask_to_close(&self, again: bool) -> Result<()> {
+        if again && self.slot.is_stalled() {
+            return lock(&self.outcome).clone().unwrap_or_else(|| Err(stalled()));
+        }
         let closed = self.ask_within(self.tuning.close_timeout, |reply| Request::Close { reply });
         if closed.as_ref().is_err_and(|error| error.kind() == Kind::Closed) {
             // Another caller is closing it.
@@ -245,9 +249,9 @@ impl Directory {
         }
     }
 
-    /// Waits for room in the queue.
-    pub(crate) fn reserve(&self, timeout: Duration) -> Result<(), Rejected> {
-        self.queue.reserve(timeout)
+    /// Waits for room in the queue for an entry, with a payload file or without.
+    pub(crate) fn reserve(&self, has_file: bool, timeout: Duration) -> Result<(), Rejected> {
+        self.queue.reserve(has_file, timeout)
     }
 
     /// Hands an entry to the worker, and waits for nothing.

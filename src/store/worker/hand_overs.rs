@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The hand-overs of a memo, or of a store, that were not applied yet. A thread that handed a value over finds the entries that had to leave
-/// for it gone, as if it had waited: it waits when it looks, not when it hands over.
+/// The hand-overs of a memo, or of a store, that were not applied yet. The thread that handed over last finds the entries
+/// that had to leave for it gone, as if it had waited: it waits when it looks, not when it hands over.
 #[derive(Default)]
 pub(crate) struct HandOvers {
     /// Whether there is a bound: without one nothing leaves.

@@ -117,13 +117,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits until there is room for an entry, at most for `timeout`.
-    pub(crate) fn reserve(&self, timeout: Duration) -> Result<(), Rejected> {
+    /// Waits until there is room for an entry, with a payload file or without, at most for `timeout`. Callers that find room
+    /// at the same time may exceed the bounds by an entry each.
+    pub(crate) fn reserve(&self, has_file: bool, timeout: Duration) -> Result<(), Rejected> {
         let state = lock(&self.state);
         if state.intake == Intake::Ended {
             return Err(Rejected::Ended);
         }
-        let next = Load { entries: 1, bytes: 0, files: 1 };
+        let next = Load { entries: 1, bytes: 0, files: usize::from(has_file) };
         if state.load.has_room_for(next) {
             return Ok(());
         }
