@@ -61,6 +61,13 @@ impl Number {
         key.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
         key
     }
+
+    /// The sequence in the key of an order row. Of a key that is too short, the lowest that stands behind it.
+    pub(crate) fn sequence_of_order_key(key: &[u8]) -> u64 {
+        let mut sequence = [0; 8];
+        sequence.iter_mut().zip(key.iter().skip(4)).for_each(|(to, byte)| *to = *byte);
+        u64::from_be_bytes(sequence)
+    }
 }
 
 /// What a memo may hold.
@@ -242,6 +249,8 @@ mod tests {
         assert!(number.order_key(u64::MAX) < Number(8).order_key(0));
         let digest = Digest::from_bytes([9; 32]);
         assert_eq!(Number::of_key(&number.record_key(&digest)), Some(number));
+        assert_eq!(Number::sequence_of_order_key(&number.order_key(256)), 256);
+        assert_eq!(Number::sequence_of_order_key(&number.prefix()), 0);
         assert_eq!(number.record_key(&digest)[4..], [9; 32]);
     }
 }

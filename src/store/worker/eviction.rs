@@ -14,7 +14,7 @@ use crate::{
     record::Record,
     store::{
         forgetting,
-        generation::{GenerationId, Tally},
+        generation::{GenerationId, Number, Tally},
         session::Left,
     },
 };
@@ -27,6 +27,15 @@ const LEAVING: u64 = 128;
 
 /// The number of rows that are read ahead when the oldest must leave: 0.2 us each, where finding the first takes 2 us.
 const AHEAD: usize = 64;
+
+/// Some rows of a generation.
+#[derive(Default)]
+pub(super) struct Stretch {
+    /// Those that can be read.
+    pub(super) rows: Vec<OrderRow>,
+    /// The sequence of the last row, read or not; `None` at the end.
+    pub(super) last: Option<u64>,
+}
 
 impl Transaction<'_> {
     /// Makes room until the entries of `name`, or of the whole store, are within the bounds. Expired entries leave
@@ -146,21 +155,22 @@ impl Transaction<'_> {
         let mut queue = Vec::new();
         let mut seen = None;
         loop {
-            let rows = self.stretch(id, seen)?;
-            let Some(last) = rows.last() else { break };
-            seen = Some(last.sequence);
-            queue.extend(rows.iter().map(|row| (row.sequence, row.lifetime.under(ttl))));
+            let stretch = self.stretch(id, seen)?;
+            let Some(last) = stretch.last else { break };
+            seen = Some(last);
+            queue.extend(stretch.rows.iter().map(|row| (row.sequence, row.lifetime.under(ttl))));
             self.directory.made_progress();
         }
         self.ledger.account(id, |account| account.set_queue(queue.into_iter()));
         Ok(())
     }
 
-    /// The next rows of a generation behind the sequence `seen`; none at the end.
-    pub(super) fn stretch(&self, id: GenerationId, seen: Option<u64>) -> Result<Vec<OrderRow>> {
-        let Some(found) = self.ledger.get(id) else { return Ok(Vec::new()) };
-        let rows = self.index.rows(found.row.number, seen, STRETCH)?;
-        Ok(rows.iter().filter_map(|(key, value)| OrderRow::decode(key, value)).collect())
+    /// The next rows of a generation behind the sequence `seen`.
+    pub(super) fn stretch(&self, id: GenerationId, seen: Option<u64>) -> Result<Stretch> {
+        let Some(found) = self.ledger.get(id) else { return Ok(Stretch::default()) };
+        let found = self.index.rows(found.row.number, seen, STRETCH)?;
+        let rows = found.iter().filter_map(|(key, value)| OrderRow::decode(key, value)).collect();
+        Ok(Stretch { rows, last: found.last().map(|(key, _)| Number::sequence_of_order_key(key)) })
     }
 
     /// Takes the entry of a row out, and the row. A row whose record is gone or is a newer one goes alone.
@@ -191,14 +201,14 @@ impl Transaction<'_> {
         seen: Option<u64>,
         swept: &mut Tally,
     ) -> Result<Option<u64>> {
-        let rows = self.stretch(id, seen)?;
+        let Stretch { rows, last } = self.stretch(id, seen)?;
         let (now, ttl): (_, Option<Duration>) = (self.session.clock.now(), self.ledger.ttl_of(id));
         for row in rows.iter().filter(|row| row.lifetime.is_over(now, ttl)) {
             if self.expel(id, row, false)? {
                 swept.add(Tally::one(row.size));
             }
         }
-        Ok(rows.last().map(|row| row.sequence))
+        Ok(last)
     }
 
     /// Counts one more stretch of a generation whose account an unclean end lost. Rows without their record go: a write that
@@ -206,8 +216,7 @@ impl Transaction<'_> {
     pub(super) fn recount(&mut self, id: GenerationId) -> Result<()> {
         let Some(found) = self.ledger.get(id) else { return Ok(()) };
         let (number, Some(counted)) = (found.row.number, found.account.counted_to()) else { return Ok(()) };
-        let rows = self.stretch(id, Some(counted))?;
-        let seen = rows.last().map(|row| row.sequence);
+        let Stretch { rows, last } = self.stretch(id, Some(counted))?;
         let mut whole = Vec::with_capacity(rows.len());
         for row in rows {
             let bytes = self.index.record(number, &row.digest)?;
@@ -220,7 +229,7 @@ impl Transaction<'_> {
                 _ => self.index.remove_row(number, row.sequence)?,
             }
         }
-        self.ledger.count(id, &whole, seen);
+        self.ledger.count(id, &whole, last);
         Ok(())
     }
 
@@ -255,9 +264,9 @@ impl Transaction<'_> {
         let (mut tally, is_mixed) = (found.account.tally().unwrap_or_default(), found.account.is_mixed(now));
         let mut seen = None;
         loop {
-            let rows = self.stretch(id, seen)?;
-            let Some(last) = rows.last() else { return Ok(tally) };
-            seen = Some(last.sequence);
+            let Stretch { rows, last } = self.stretch(id, seen)?;
+            let Some(last) = last else { return Ok(tally) };
+            seen = Some(last);
             for row in &rows {
                 if row.lifetime.is_over(now, ttl) {
                     tally.subtract(Tally::one(row.size));
