@@ -20,8 +20,11 @@ use crate::{
 impl Worker {
     pub(super) fn put(&mut self, put: Put) {
         if put.claim.as_ref().is_some_and(|claim| !claim.is_current()) {
-            // A change came in between: the value is no longer wanted.
-            return self.finish_put(put, Ok(()));
+            // A change came in between: the value is no longer wanted. To unlink a large draft takes long.
+            let draft = put.has_file().then(|| Arc::clone(&put.value));
+            self.finish_put(put, Ok(()));
+            self.directory.janitor.run(move || drop(draft));
+            return;
         }
         let outcome = self.change(|transaction| transaction.put(&put));
         if outcome.is_err() && put.claim.is_none() {

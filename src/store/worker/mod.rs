@@ -27,7 +27,13 @@ mod state;
 mod supervise;
 mod transaction;
 
-use std::{fs::File, io, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 #[cfg(feature = "testing")]
 pub(crate) use self::order::OrderRow;
@@ -41,7 +47,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Deadline,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     store::session::Session,
     sync::thread,
 };
@@ -67,7 +73,7 @@ pub(super) struct Worker {
     acknowledgements: Vec<Acknowledgement>,
     /// When changes are to be flushed that no caller waits for.
     flush_due: Option<Deadline>,
-    /// Why changes were lost that no flush had covered.
+    /// Why changes were lost that no flush had covered. The next flush that a caller asks for says so.
     lost: Option<Error>,
 }
 
@@ -101,6 +107,12 @@ pub(super) fn start(
 
 impl Worker {
     fn run(mut self, reply: Reply<()>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.live(reply))) {
+            self.end_after_panic(Error::panicked("the worker of the store", panic).with_kind(Kind::Engine));
+        }
+    }
+
+    fn live(&mut self, reply: Reply<()>) {
         let opened = self.open();
         // A refusal of the operating system may pass. Anything else must be known at once.
         let is_hopeless = opened.as_ref().is_err_and(|error| !error.is_io());
@@ -113,7 +125,7 @@ impl Worker {
         }
     }
 
-    fn work(mut self) {
+    fn work(&mut self) {
         let mut was_busy = false;
         loop {
             let is_idle = self.is_idle();
@@ -165,7 +177,8 @@ impl Worker {
             Request::Names { reply } => drop(reply.send(Ok(self.ledger.names()))),
             Request::Flush { reply } => {
                 let running = self.engine().map(drop);
-                self.reply_after_flush(reply, running);
+                let kept = self.lost.take().map_or(running, Err);
+                self.reply_after_flush(reply, kept);
             }
             Request::Barrier { reply } => drop(reply.send(Ok(()))),
             Request::Sweep { reply } => self.sweep(reply),
@@ -199,11 +212,7 @@ impl Worker {
 
     fn flush(&mut self) -> Result<()> {
         self.flush_due = None;
-        let Some(index) = &self.index else {
-            // Changes of this round may have gone with the engine.
-            let lost = self.lost.clone().map_or(Ok(()), Err);
-            return lost.and(self.directory.slot.reader().map(drop));
-        };
+        let Some(index) = &self.index else { return self.directory.slot.reader().map(drop) };
         let flushed = index.engine.flush();
         if let Err(error) = &flushed {
             self.session.note_failed(error);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    error::Result,
+    error::{Error, Result},
     store::{engine::Engine, lock, manifest::Manifest},
 };
 
@@ -58,6 +58,11 @@ impl Worker {
         let error = running.err().unwrap_or_else(stalled);
         self.abandon_background(&error, &mut index);
         if index.engine.is_dirty() {
+            // Changes of this round are acknowledged by the flush of no other index.
+            let lost = Err(error.clone());
+            for acknowledge in std::mem::take(&mut self.acknowledgements) {
+                acknowledge(&lost);
+            }
             self.lost.get_or_insert(error);
         }
         self.flush_due = None;
@@ -88,7 +93,6 @@ impl Worker {
                 self.last_number = index.number;
                 self.directory.slot.opened(&index.engine);
                 self.index = Some(index);
-                self.lost = None;
                 if is_unclean {
                     self.background.recover();
                 }
@@ -102,7 +106,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn close(mut self, reply: Reply<()>) {
+    pub(super) fn close(&mut self, reply: Reply<()>) {
         self.acknowledge();
         self.retire_failed();
         let is_unrecovered = self.background.is_unrecovered() || self.ledger.uncounted().is_some();
@@ -122,6 +126,20 @@ impl Worker {
         }
         self.end(closed.clone());
         let _ = reply.send(closed);
+    }
+
+    /// The worker panicked, which only a defect of this crate can cause: the store is left as after a crash. LOCK is let go
+    /// when the engine has let go of its files.
+    pub(super) fn end_after_panic(&mut self, error: Error) {
+        self.session.note_failed(&error);
+        if let Some(index) = self.index.take() {
+            let lock_file = self.lock_file.take();
+            self.directory.janitor.retire(index.engine, move |engine| {
+                drop(engine.release());
+                drop(lock_file);
+            });
+        }
+        self.end(Err(error));
     }
 
     /// The directory is free, and nothing is done any more.
