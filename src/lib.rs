@@ -131,6 +131,7 @@ mod default_store;
 mod error;
 mod flight;
 mod flow;
+mod fork;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -340,6 +340,9 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// ```
     #[must_use]
     pub fn last_failure(&self) -> Option<Error> {
+        if let Err(inherited) = self.inner.session().check_origin() {
+            return Some(inherited);
+        }
         self.inner.partition.catch_up();
         self.inner.counters.last_failure().or_else(|| self.inner.session().counters.last_failure())
     }
@@ -350,6 +353,9 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// where this goes, and one may take what the key was made from. Any key that serializes as a `K` does will do.
     #[inline]
     pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> Begun<'_, V> {
+        if self.inner.session().is_inherited() {
+            return Begun::Inherited;
+        }
         let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
             Ok(digest) => digest,
             Err(error) => return self.refuse(&error),
@@ -362,12 +368,16 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
 
     /// A call that computes because of `error`, and tells it.
     pub(crate) fn refuse(&self, error: &Error) -> Begun<'_, V> {
+        if self.inner.session().is_inherited() {
+            return Begun::Inherited;
+        }
         self.inner.failed(error);
         Begun::Compute(self.inner.compute_alone(), Vec::new())
     }
 
     /// A key that cannot be serialized is a failure of the cache: counted, kept and told.
     fn digest<Q: Serialize + ?Sized>(&self, key: &Q) -> Result<Digest> {
+        self.inner.session().check_origin().map_err(|error| error.at(&self.inner.place))?;
         let digest = self.inner.guarded("Serialize", || key::digest(key));
         digest.inspect_err(|error| self.inner.failed(error))
     }

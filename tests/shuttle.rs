@@ -8,6 +8,8 @@
 
 #[path = "../src/flight/mod.rs"]
 mod flight;
+#[path = "../src/fork.rs"]
+mod fork;
 #[path = "shuttle/tiers.rs"]
 mod tiers;
 

@@ -32,6 +32,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         self.check()?;
+        store.session().check_origin()?;
         // Code of the user, so before the lock.
         let format = Format { id: self.codec.id().to_owned(), shape: self.shape()? };
         // Declared before the lock, and so dropped after it: it may be the last handle.

@@ -39,23 +39,50 @@ use self::{
     table::Table,
     verdict::{Ticket, Verdict},
 };
-use crate::sync::{Mutex, lock};
+use crate::{
+    fork,
+    sync::{Mutex, lock},
+};
 
-/// The table of the process.
+/// The table of the process. A process that was forked has another one than its parent: the lock of that table may be held by
+/// a thread that the child does not have. The eighth of a line of descendants, and all behind it, have the same one.
 pub(crate) fn flight() -> &'static Flight {
-    static FLIGHT: Flight = Flight::new();
-    &FLIGHT
+    static FIRST: Flight = Flight::of(0);
+    static OTHERS: [Flight; 7] = [
+        Flight::of(1),
+        Flight::of(2),
+        Flight::of(3),
+        Flight::of(4),
+        Flight::of(5),
+        Flight::of(6),
+        Flight::of(7),
+    ];
+    match generation() {
+        0 => &FIRST,
+        generation => OTHERS.get(generation as usize - 1).unwrap_or(&FIRST),
+    }
+}
+
+fn generation() -> u32 {
+    fork::generation().min(7)
 }
 
 /// Who computes which key, and who waits for it.
 pub(crate) struct Flight {
+    /// Of the process that it belongs to.
+    generation: u32,
     /// Held for table steps only, never while computing, waiting or waking.
     table: Mutex<Table>,
 }
 
 impl Flight {
+    const fn of(generation: u32) -> Self {
+        Self { generation, table: Mutex::new(Table::new()) }
+    }
+
+    #[cfg(test)]
     pub(crate) const fn new() -> Self {
-        Self { table: Mutex::new(Table::new()) }
+        Self::of(0)
     }
 
     /// Waits while another leads the seat, but for one leader never longer than `max_wait`: then the caller takes
@@ -170,6 +197,10 @@ impl Token {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
+        if self.flight.generation != generation() {
+            // The closure forked, and this is the child: the claim is that of the parent.
+            return;
+        }
         let wakes = lock(&self.flight.table).release(self.seat, &self.ticket, self.outcome);
         wakes.wake();
     }

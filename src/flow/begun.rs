@@ -9,6 +9,8 @@ pub(crate) enum Begun<'a, V: 'static> {
     Hit(V),
     /// With the head of the key.
     Compute(Computation<'a, V>, Vec<u8>),
+    /// This process was forked from the one that opened the store: it computes, and nothing is looked for, kept or told.
+    Inherited,
 }
 
 impl<V: Clone + Send + Sync + 'static> Begun<'_, V> {
@@ -21,6 +23,7 @@ impl<V: Clone + Send + Sync + 'static> Begun<'_, V> {
                 computation.keep(key_head, &value);
                 Ok(value)
             }
+            Self::Inherited => compute(),
         }
     }
 }
@@ -30,6 +33,7 @@ impl<V> fmt::Debug for Begun<'_, V> {
         f.write_str(match self {
             Self::Hit(_) => "Hit",
             Self::Compute(..) => "Compute",
+            Self::Inherited => "Inherited",
         })
     }
 }

@@ -24,6 +24,10 @@ pub(crate) struct Computation<'a, V: 'static> {
 impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
     /// Stores what the closure returned, for those who wait and those who come.
     pub(crate) fn keep(mut self, key_head: Vec<u8>, value: &V) {
+        if self.memo.session().is_inherited() {
+            // The closure forked, and this is the child.
+            return;
+        }
         let compute_time = self.stopwatch.elapsed();
         self.end(true);
         let Some((digest, claim)) = self.claim.take() else { return };
@@ -44,7 +48,7 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
 
 impl<V: 'static> Computation<'_, V> {
     fn end(&mut self, succeeded: bool) {
-        if !std::mem::replace(&mut self.done, true) {
+        if !std::mem::replace(&mut self.done, true) && !self.memo.session().is_inherited() {
             let took = self.stopwatch.elapsed();
             self.span.ended(took, succeeded);
             self.memo.tell(&Event::ComputingEnded { memo: &self.memo.name, took, succeeded });

@@ -69,6 +69,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn check_open(&self) -> Result<()> {
+        self.session().check_origin().map_err(|error| error.at(&self.place))?;
         if self.partition.is_closed() {
             return Err(Error::new(Kind::Closed, "the store is closed: open it again").at(&self.place));
         }
@@ -76,6 +77,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        if self.session().is_inherited() {
+            return Stats::default();
+        }
         let held = self.partition.count().unwrap_or_default();
         Stats { entries: held.entries, bytes: held.bytes, ..self.counters.snapshot() }
     }

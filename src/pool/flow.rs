@@ -17,6 +17,7 @@ use super::{
 use crate::{
     clock::{Clock, Stopwatch},
     flight::{Claim, Outcome, Reason, Seat, Turn, flight},
+    fork::Origin,
     sync::lock,
 };
 
@@ -56,6 +57,7 @@ impl<T> Default for Wish<'_, T> {
 pub(super) struct Inner {
     pub(super) options: Options,
     pub(super) failures: Failures,
+    origin: Origin,
     /// Since the pool was made: the time of its order.
     age: Stopwatch,
     slots: Slots,
@@ -66,7 +68,14 @@ pub(super) struct Inner {
 impl Inner {
     pub(super) fn new(options: Options) -> Self {
         let age = options.clock.stopwatch();
-        Self { options, failures: Failures::default(), age, slots: Slots::new(), order: Mutex::default() }
+        let (origin, failures) = (Origin::here(), Failures::default());
+        Self { options, failures, origin, age, slots: Slots::new(), order: Mutex::default() }
+    }
+
+    /// Whether this process was forked from the one that made the pool. Then nothing here may be locked.
+    #[inline]
+    pub(super) fn is_inherited(&self) -> bool {
+        self.origin.is_elsewhere()
     }
 
     /// Writes the key into the name. `None` for a key that cannot be serialized: what is built for it cannot be found
@@ -89,7 +98,7 @@ impl Inner {
         wish: Wish<'_, T>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        let Some(name) = name else { return build().map(Arc::new) };
+        let Some(name) = name.filter(|_| !self.is_inherited()) else { return build().map(Arc::new) };
         match self.look_valid(name, wish.ttl, wish.is_valid) {
             Some(found) => Ok(found),
             None => self.build(name, wish.ttl, build),
@@ -109,6 +118,10 @@ impl Inner {
             Turnout::Found(found) => Ok(found),
             Turnout::Build(claim) => {
                 let resource = Arc::new(build()?);
+                if self.is_inherited() {
+                    // The builder forked, and this is the child.
+                    return Ok(resource);
+                }
                 Ok(self.keep(name, resource, ttl, claim))
             }
             Turnout::BuildForMyself => build().map(Arc::new),
@@ -127,6 +140,9 @@ impl Inner {
 
     #[inline]
     fn find<R>(&self, name: &Name, ttl: Option<Duration>, read: impl FnOnce(&Slot) -> R) -> Option<R> {
+        if self.is_inherited() {
+            return None;
+        }
         let is_over = |slot: &Slot| slot.lifetime.is_over(ttl, || self.age.elapsed());
         let found =
             self.slots.read(name, |slot| if is_over(slot) { Err(slot.clone()) } else { Ok(read(slot)) })?;
@@ -215,6 +231,9 @@ impl Inner {
     }
 
     pub(super) fn remove(&self, name: &Name) -> bool {
+        if self.is_inherited() {
+            return false;
+        }
         let mut writer = self.writer();
         flight().revoke(&seat(&mut writer.order, name), None);
         let Some(slot) = writer.take(name) else { return false };
@@ -225,6 +244,9 @@ impl Inner {
     }
 
     pub(super) fn clear(&self) {
+        if self.is_inherited() {
+            return;
+        }
         let mut writer = self.writer();
         writer.order.owners().for_each(|owner| flight().revoke_owner(owner));
         let leaving = writer.take_all();
@@ -233,6 +255,9 @@ impl Inner {
     }
 
     pub(super) fn sweep(&self) -> usize {
+        if self.is_inherited() {
+            return 0;
+        }
         let now = self.age.elapsed();
         let leaving = self.writer().take_ended(now);
         let count = leaving.len();
@@ -241,6 +266,9 @@ impl Inner {
     }
 
     pub(super) fn len(&self) -> usize {
+        if self.is_inherited() {
+            return 0;
+        }
         lock(&self.order).len(|| self.age.elapsed())
     }
 
@@ -251,6 +279,9 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if self.is_inherited() {
+            return;
+        }
         let leaving = self.writer().take_all();
         self.failures.release(leaving.into_resources());
     }

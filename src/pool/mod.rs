@@ -345,7 +345,7 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn last_failure(&self) -> Option<Error> {
-        self.inner.failures.last()
+        if self.inner.is_inherited() { None } else { self.inner.failures.last() }
     }
 }
 

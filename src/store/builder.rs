@@ -151,6 +151,7 @@ impl StoreBuilder {
     /// set differently, or a bound is zero.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         self.check()?;
+        registry::check_origin()?;
         let directory = worker::prepare(path.as_ref())?;
         match registry::admit(&directory)? {
             Admitted::Open(handle) => self.join(handle),
@@ -178,6 +179,7 @@ impl StoreBuilder {
     /// [`is_io`](Error::is_io) when no temporary directory can be made.
     pub fn temporary(self) -> Result<Store> {
         self.check()?;
+        registry::check_origin()?;
         let temporary = Temporary::new()?;
         let store = self.open(temporary.path())?;
         if let Some(directory) = &store.handle.directory {

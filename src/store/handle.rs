@@ -49,6 +49,7 @@ pub(crate) struct LiveMemo {
 
 impl Handle {
     pub(super) fn close(&self) -> Result<()> {
+        self.session.check_origin()?;
         let again = self.session.mark_closed();
         let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close(again));
         self.session.release(self.session.memory.clear());
@@ -64,7 +65,9 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Err(error) = self.close() {
+        if let Err(error) = self.close()
+            && !self.session.is_inherited()
+        {
             self.session.failed(&error);
         }
     }

@@ -10,10 +10,43 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
+    fork::Private,
 };
 
-/// Takes the lock of `directory`, waiting for at most `timeout`. It goes with the file that is returned.
-pub(crate) fn lock(directory: &Path, timeout: Duration) -> Result<File> {
+/// LOCK, held until this is dropped. A child process does not hold it.
+pub(crate) struct LockFile {
+    /// Before the file.
+    _private: Private,
+    file: File,
+}
+
+impl LockFile {
+    fn new(file: File) -> Self {
+        #[cfg(unix)]
+        let private = Private::new(std::os::fd::AsRawFd::as_raw_fd(&file));
+        #[cfg(not(unix))]
+        let private = Private::none();
+        Self { _private: private, file }
+    }
+
+    /// Whether it is still the file that other processes would lock.
+    #[cfg(unix)]
+    pub(crate) fn is_of(&self, directory: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let place = |found: fs::Metadata| (found.dev(), found.ino());
+        let found = fs::metadata(directory.join("LOCK")).map(place);
+        found.is_ok_and(|found| self.file.metadata().map(place).is_ok_and(|held| held == found))
+    }
+
+    /// Elsewhere a file that is open cannot be deleted.
+    #[cfg(not(unix))]
+    pub(crate) fn is_of(&self, _: &Path) -> bool {
+        true
+    }
+}
+
+/// Takes the lock of `directory`, waiting for at most `timeout`.
+pub(crate) fn lock(directory: &Path, timeout: Duration) -> Result<LockFile> {
     let path = directory.join("LOCK");
     let mut options = File::options();
     options.create(true).truncate(false).write(true);
@@ -23,7 +56,7 @@ pub(crate) fn lock(directory: &Path, timeout: Duration) -> Result<File> {
     let deadline = Deadline::after(timeout);
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(LockFile::new(file)),
             Err(TryLockError::Error(cause)) => return Err(Error::io(path.display(), cause)),
             Err(TryLockError::WouldBlock) => {}
         }
@@ -32,21 +65,6 @@ pub(crate) fn lock(directory: &Path, timeout: Duration) -> Result<File> {
         };
         thread::sleep(left.min(Duration::from_millis(5)));
     }
-}
-
-/// Whether the locked file is still the one that other processes would lock.
-#[cfg(unix)]
-pub(crate) fn is_locked_by(file: &File, directory: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let place = |found: fs::Metadata| (found.dev(), found.ino());
-    let found = fs::metadata(directory.join("LOCK")).map(place);
-    found.is_ok_and(|found| file.metadata().map(place).is_ok_and(|held| held == found))
-}
-
-/// Elsewhere a file that is open cannot be deleted.
-#[cfg(not(unix))]
-pub(crate) fn is_locked_by(_: &File, _: &Path) -> bool {
-    true
 }
 
 fn in_use(directory: &Path, timeout: Duration) -> Error {

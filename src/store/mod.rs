@@ -226,6 +226,7 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn sweep(&self) -> Result<Swept> {
+        self.session().check_origin()?;
         let Some(directory) = &self.handle.directory else { return Ok(Swept::default()) };
         let swept = directory.ask(|reply| Request::Sweep { reply });
         self.session().settle();
@@ -296,6 +297,9 @@ impl Store {
     /// ```
     #[must_use]
     pub fn memos(&self) -> Vec<String> {
+        if self.session().is_inherited() {
+            return Vec::new();
+        }
         let Some(directory) = &self.handle.directory else {
             let mut names: Vec<String> = lock(self.live()).keys().cloned().collect();
             names.sort();
@@ -321,6 +325,7 @@ impl Store {
 
     /// Forgets every entry of one memo, or of all. Whether there was one.
     fn forget(&self, name: Option<&str>) -> Result<bool> {
+        self.session().check_origin()?;
         let forgotten = match &self.handle.directory {
             None => Ok(self.forget_in_memory(name)),
             Some(directory) => {
@@ -380,6 +385,9 @@ impl Store {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
+        if self.session().is_inherited() {
+            return Stats::default();
+        }
         let held =
             self.handle.directory.as_ref().map(|directory| partition::count(directory, self.session(), None));
         let held = held.and_then(Result::ok).unwrap_or_default();
@@ -396,6 +404,9 @@ impl Store {
     /// ```
     #[must_use]
     pub fn last_failure(&self) -> Option<Error> {
+        if let Err(inherited) = self.session().check_origin() {
+            return Some(inherited);
+        }
         if let Some(directory) = &self.handle.directory {
             directory.catch_up();
         }

@@ -428,6 +428,9 @@ impl Partition {
 
     /// The memo was dropped: its entries in memory and its claims have no owner any more.
     pub(crate) fn release(&self) {
+        if self.session.is_inherited() {
+            return;
+        }
         self.session.release(self.session.memory.remove_owner(self.owner()));
         if let Some(directory) = &self.directory {
             directory.send(Request::Disown { memo: Arc::clone(&self.memo) });
@@ -454,6 +457,7 @@ fn record(
 
 /// Makes everything that was acknowledged survive the process.
 pub(super) fn flush(directory: Option<&Arc<Directory>>, session: &Session) -> Result<()> {
+    session.check_origin()?;
     let Some(directory) = directory else { return Ok(()) };
     let flushed = directory.ask(|reply| Request::Flush { reply });
     session.settle();
@@ -466,6 +470,7 @@ pub(super) fn count(
     session: &Session,
     memo: Option<&Arc<Registration>>,
 ) -> Result<Tally> {
+    session.check_origin()?;
     let memo = memo.cloned();
     let counted = directory.ask(|reply| Request::Count { memo, reply });
     session.settle();

@@ -14,7 +14,8 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{handle::Handle, worker::Directory},
+    fork,
+    store::{handle::Handle, session::inherited, worker::Directory},
     sync::{Condvar, Mutex, PoisonError, lock},
 };
 
@@ -54,8 +55,16 @@ pub(super) enum Admitted {
     Ours,
 }
 
+/// # Errors
+///
+/// Of the kind `closed`, when an ancestor of this process had opened a store before it was forked.
+pub(super) fn check_origin() -> Result<()> {
+    if fork::is_barred() { Err(inherited()) } else { Ok(()) }
+}
+
 /// Admits one opener of `directory` at a time.
 pub(super) fn admit(directory: &Path) -> Result<Admitted> {
+    fork::engine_is_used();
     let deadline = Deadline::after(TURN_TIMEOUT);
     // Handles that were closed already: declared before the lock, so that the last one is dropped after it.
     let mut late = Vec::new();
@@ -120,6 +129,9 @@ fn change(change: impl FnOnce(&mut HashMap<PathBuf, Entry>)) {
 /// Runs after `main`, on the thread that ends the program; the stores close side by side on their own threads. The
 /// registry is only tried: the program may be ended by a thread that holds it.
 extern "C" fn close_all() {
+    if fork::is_barred() {
+        return;
+    }
     let Ok(stores) = REGISTRY.stores.try_lock() else { return };
     let open: Vec<Arc<Directory>> = stores
         .iter()

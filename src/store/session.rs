@@ -13,7 +13,8 @@ use std::{
 
 use crate::{
     clock::{Clock, Deadline},
-    error::Error,
+    error::{Error, Kind, Result},
+    fork::Origin,
     key::Digest,
     memory::{Admission, Held, Memory},
     observe::{Audience, Event, Observers},
@@ -48,6 +49,14 @@ pub(crate) struct Session {
     told: Condvar,
     /// Whether the store was closed for all its handles.
     closed: AtomicBool,
+    origin: Origin,
+}
+
+/// The error of a child process.
+pub(crate) fn inherited() -> Error {
+    let message = "this process was forked from the one that opened the store, which it cannot use: fork before the first \
+                   store is opened, or start a program instead";
+    Error::new(Kind::Closed, message)
 }
 
 /// Values to drop and events to tell: both run code of the user.
@@ -114,7 +123,20 @@ impl Session {
             leftover: Mutex::default(),
             told: Condvar::new(),
             closed: AtomicBool::new(false),
+            origin: Origin::here(),
         }
+    }
+
+    /// Whether this process was forked from the one that opened the store. Then nothing here may be locked.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.origin.is_elsewhere()
+    }
+
+    /// # Errors
+    ///
+    /// Of the kind `closed`, when this process was forked from the one that opened the store.
+    pub(crate) fn check_origin(&self) -> Result<()> {
+        if self.is_inherited() { Err(inherited()) } else { Ok(()) }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

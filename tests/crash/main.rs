@@ -10,6 +10,7 @@
 mod child;
 mod damage;
 mod ends;
+mod forks;
 mod harness;
 mod history;
 mod images;
@@ -28,7 +29,7 @@ use images::End;
 fn main() -> ExitCode {
     let Some(role) = child::role() else {
         let rooms = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS];
-        return harness::run(&[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS].concat());
+        return harness::run(&[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS, forks::CLAIMS].concat());
     };
     child::watch();
     match role.as_str() {
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
         "blocked" => limits::blocked(),
         "read only" => limits::read_only(),
         "full disk" => limits::full_disk(),
+        "fork" => forks::play(),
+        "fork and wait" => forks::fork_and_wait(),
+        "fork first" => forks::fork_first(),
         other => panic!("nobody plays {other}"),
     }
     ExitCode::SUCCESS

@@ -240,3 +240,19 @@ fn each_method_ends_though_the_engine_never_answers() {
         }
     });
 }
+
+#[test]
+fn values_that_went_with_their_index_are_told_by_the_next_flush_and_by_no_later_one() {
+    let bench = Bench::new();
+    let store = bench.diskful();
+    let memo = plain(&store, "numbers");
+    memo.get_or_insert_with("one", || 1);
+    assert_eq!(store.memos(), ["numbers"]); // It was written by now, and not flushed.
+    bench.faults.plant(Operation::Read, Fault::Panic);
+    assert!(memo.get("two").is_err());
+    bench.faults.heal();
+    assert!(store.flush().unwrap_err().to_string().contains("panicked"));
+    store.flush().unwrap();
+    miss!(memo, "one" => 1);
+    hit!(memo, "one" => 1);
+}

@@ -15,6 +15,7 @@ use crate::{
     checksum::{Running, checksum},
     clock::Deadline,
     error::{Error, Kind, Result},
+    fork::Private,
 };
 
 /// The log, in which nearly all bytes of a database lie.
@@ -26,6 +27,22 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The length of the log in bytes.
 pub(crate) fn length(directory: &Path) -> u64 {
     fs::metadata(directory.join(LOG)).map_or(0, |found| found.len())
+}
+
+/// The log, as often as this process has it open: a child process must not keep it open, as sled locks it.
+#[cfg(unix)]
+pub(super) fn open_logs(directory: &Path) -> Vec<Private> {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    let Some(log) = place(&directory.join(LOG)) else { return Vec::new() };
+    let open = ["/proc/self/fd", "/dev/fd"].into_iter().find_map(|folder| fs::read_dir(folder).ok());
+    let files = open.into_iter().flatten().flatten().filter(|file| place(&file.path()) == Some(log));
+    files.filter_map(|file| file.file_name().to_str()?.parse().ok()).map(Private::new).collect()
+}
+
+#[cfg(not(unix))]
+pub(super) fn open_logs(_: &Path) -> Vec<Private> {
+    Vec::new()
 }
 
 /// Whether there is a log. An error of the file system counts as one.

@@ -34,6 +34,7 @@ pub(crate) use self::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    fork::Private,
     testing::{Faults, Operation},
 };
 
@@ -45,6 +46,8 @@ const THREADS: usize = 7;
 
 /// One open database.
 pub(crate) struct Engine {
+    /// The log, as sled has it open. Before the database.
+    _private: Vec<Private>,
     /// Keeps the database open; the tables are handles into it.
     db: sled::Db,
     /// Number of a generation and digest to record.
@@ -71,9 +74,10 @@ impl Engine {
         let guard = Arc::new(Guard::new(faults));
         let db = guard.call(Operation::Open, || config(directory).open())?;
         let tables = ["records", "order", "catalog"].map(|name| Table::open(&guard, &db, name));
+        let private = files::open_logs(directory);
         match tables {
             [Ok(records), Ok(order), Ok(catalog)] => {
-                Ok(Self { db, records, order, catalog, log: directory.join(files::LOG), guard })
+                Ok(Self { _private: private, db, records, order, catalog, log: directory.join(files::LOG), guard })
             }
             tables => {
                 let failed = tables.into_iter().find_map(Result::err);

@@ -28,7 +28,6 @@ mod supervise;
 mod transaction;
 
 use std::{
-    fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -48,7 +47,7 @@ pub(crate) use self::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::session::Session,
+    store::{lock::LockFile, session::Session},
     sync::thread,
 };
 
@@ -62,7 +61,7 @@ pub(super) struct Worker {
     directory: Arc<Directory>,
     session: Arc<Session>,
     /// LOCK, held for as long as the worker lives.
-    lock_file: Option<File>,
+    lock_file: Option<LockFile>,
     ledger: Ledger,
     /// What changes are applied to. `None` while no engine is in service.
     index: Option<Index>,
@@ -85,7 +84,7 @@ pub(super) struct Worker {
 pub(super) fn start(
     directory: &Arc<Directory>,
     session: &Arc<Session>,
-    lock_file: File,
+    lock_file: LockFile,
 ) -> io::Result<oneshot::Receiver<Result<()>>> {
     let worker = Worker {
         directory: Arc::clone(directory),

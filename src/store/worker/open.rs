@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -27,7 +27,7 @@ use crate::{
         blob,
         engine::{self, Engine},
         generation::{CatalogRow, GenerationId, IndexRow},
-        lock,
+        lock::{self, LockFile},
         manifest::{self, Closed, Found, Manifest},
         session::Session,
     },
@@ -46,7 +46,7 @@ pub(super) struct Opening<'a> {
     pub(super) directory: &'a Directory,
     pub(super) session: &'a Session,
     /// LOCK. It is taken anew when the directory was deleted.
-    pub(super) lock_file: &'a mut Option<File>,
+    pub(super) lock_file: &'a mut Option<LockFile>,
     /// The number of the last index of this process; 0 at first.
     pub(super) last_number: u64,
     /// Whether that index must not be opened again.
@@ -92,7 +92,7 @@ impl Opening<'_> {
             return Err(closed());
         }
         let path = &self.directory.path;
-        if !self.lock_file.as_ref().is_some_and(|file| lock::is_locked_by(file, path)) {
+        if !self.lock_file.as_ref().is_some_and(|file| file.is_of(path)) {
             blob::make_folder(path)?;
             *self.lock_file = Some(lock::lock(path, Duration::ZERO)?);
         }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Deadline,
     error::{Error, Result},
-    store::{engine::Engine, lock, manifest::Manifest},
+    store::{engine::Engine, manifest::Manifest},
 };
 
 impl Worker {
@@ -75,7 +75,7 @@ impl Worker {
 
     /// Whether the directory is still ours: it may have been deleted.
     pub(super) fn is_in_charge(&self) -> bool {
-        self.lock_file.as_ref().is_some_and(|file| lock::is_locked_by(file, &self.directory.path))
+        self.lock_file.as_ref().is_some_and(|file| file.is_of(&self.directory.path))
     }
 
     /// Opens an index, and notes why it could not.
