@@ -8,7 +8,10 @@ use std::{collections::VecDeque, fs};
 
 use common::{FILED, INDEXED, Reading, criterion, digest, encode, filled, key, keys, sled, text};
 use criterion::Criterion;
-use memolith::{Memo, Store};
+use memolith::{
+    Memo, Store,
+    codec::{Codec as _, Payload, Postcard},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A key that is not there, in a store of 10,000 others; nothing is stored.
@@ -107,8 +110,28 @@ fn into_files(criterion: &mut Criterion) {
     });
 }
 
+/// What it takes to see that a value comes back, before it is stored: one decoding, and one comparison.
+fn look<V>(criterion: &mut Criterion, name: &str, value: &V)
+where
+    V: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let mut bytes = Vec::new();
+    Postcard.encode(value, &mut bytes).unwrap();
+    let payload = Payload::from(bytes);
+    criterion.benchmark_group("look before storing").bench_function(name, |bencher| {
+        bencher.iter(|| {
+            let back: V = Postcard.decode(&payload).unwrap();
+            assert!(Postcard.is_same(value, &back).unwrap());
+        });
+    });
+}
+
 fn main() {
     let mut criterion = criterion();
+    look(&mut criterion, "100 B", &Reading::new(1));
+    look(&mut criterion, "4 KB", &text(INDEXED, 1));
+    look(&mut criterion, "60 KB of records", &vec![Reading::new(1); 600]);
+    look(&mut criterion, "60 KB of numbers", &(0..7_500).map(f64::from).collect::<Vec<f64>>());
     absent(&mut criterion);
     into_index(&mut criterion, "100 B", &Reading::new(1));
     into_index(&mut criterion, "4 KB", &text(INDEXED, 1));

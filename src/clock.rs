@@ -5,6 +5,8 @@
 
 use std::{
     fmt,
+    fs::File,
+    io,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -101,6 +103,22 @@ impl Clock {
             None => Stopwatch::Monotonic(Instant::now()),
         }
     }
+}
+
+/// How long ago a file was dated; zero for a date to come.
+pub(crate) fn age(file: &File) -> Option<Duration> {
+    let dated = file.metadata().and_then(|found| found.modified()).ok()?;
+    Some(SystemTime::now().duration_since(dated).unwrap_or_default())
+}
+
+/// Dates a file to this moment.
+pub(crate) fn date(file: &File) -> io::Result<()> {
+    file.set_modified(SystemTime::now())
+}
+
+/// Days since 1970.
+pub(crate) fn day() -> u64 {
+    Clock::default().now().0 / (24 * 3600 * 1000)
 }
 
 /// A point of the monotonic clock, for what is shown to a person and stored nowhere.

@@ -28,7 +28,7 @@
 //!     .version(2) // bump it: older entries are never read again
 //!     .open(&store)?;
 //!
-//! let stamp = FileStamp::of(&rides)?; // canonical path, length, modification time: an edit is a miss
+//! let stamp = FileStamp::of(&rides)?; // path, length, times, inode: an edit is a miss
 //! let frame = frames.get_or_insert_with(&stamp, || read_csv(&rides)); // a Frame, never an error
 //! # assert_eq!(frame.columns.len(), 2);
 //! # Ok(())
@@ -41,7 +41,7 @@
 //! [`Memo::get_or_insert_with`] is the whole of the daily work, [`Memo::get_or_try_insert_with`] the same for functions
 //! that may fail. What cannot be written down, like a connection, is shared by a [`ResourcePool`].
 //! [`#[memo]`](macro@memo) and [`#[resource]`](macro@resource) are both in one line above a function.
-//! [`FileStamp`] makes a key of a file. [`Stats`] says what the cache did, [`observe`] tells it while it
+//! [`FileStamp`] makes a key of a file, [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] says what the cache did, [`observe`] tells it while it
 //! happens, and [`codec`] is how values become bytes.
 //!
 //! # What you can rely on
@@ -50,7 +50,8 @@
 //!    inside the engine: the value is computed and handed over all the same. The trouble is counted by kind in
 //!    [`Memo::stats`], kept in [`Memo::last_failure`], and told to the observer.
 //! 2. **Never wrong.** A returned value was computed for exactly this key, by this version of the function, with this
-//!    shape of `V`, and was read back whole. Anything else is a miss.
+//!    shape of `V`, and was read back whole. Anything else is a miss. A value that was not shown to come back as it is
+//!    is not stored: [`codec`] says what is checked.
 //! 3. **Once.** Callers of one key at the same time cause one computation. A failed or panicking computation hands over
 //!    to one of those who wait. Nothing is poisoned, and memos that ask for each other never deadlock.
 //! 4. **Bounded.** `ttl`, `max_entries` and `max_bytes` hold on disk and across restarts.
@@ -69,7 +70,7 @@
 //! | a model that many threads read | its name | `Arc<Model>` | hits share one value, no copy |
 //! | a large frame of numbers | its source | a struct of `Vec<f64>` ([`packed`] for integers), or record batches with the [`codec`] `Arrow` | a copy in half the time of a clone, or none |
 //! | a picture, a chart | its parameters | `Vec<u8>` | over 4 KiB a file of its own |
-//! | values of `serde_json::Value`, untagged enums | any | any | [`codec`] `Json`, feature `json` |
+//! | values of `serde_json::Value`, untagged enums | any | any | [`codec`] `Auto` or `Json`, feature `json` |
 //! | a connection, a file handle, a thread, a loaded model | its name | one object for everybody | in memory only: [`ResourcePool`] |
 //!
 //! # What survives what
@@ -113,7 +114,7 @@
 //! * `macros`, on by default: the attributes [`#[memo]`](macro@memo), [`#[resource]`](macro@resource) and
 //!   [`#[code]`](macro@code).
 //! * `arrow`: the codec `Arrow`, for record batches that are read without a copy.
-//! * `json`: the codec `Json`, for values that postcard cannot read back.
+//! * `json`: the codec `Json`, for values that postcard cannot read back; [`Auto`](codec::Auto) chooses between the two.
 //! * `spinner`: a line on the terminal while something slow computes, `Spinner` in [`observe`].
 //! * `tracing`: what an observer is told, as `tracing` events, and a span around each computation.
 
@@ -131,10 +132,12 @@ pub mod fuzzing;
 #[doc(hidden)]
 pub mod internal;
 mod key;
+mod leftovers;
 mod memo;
 mod memory;
 pub mod observe;
 pub mod packed;
+pub mod path;
 mod pool;
 mod record;
 mod shape;
@@ -142,12 +145,14 @@ mod stamp;
 pub mod stats;
 mod store;
 mod sync;
+mod temporary;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
 #[cfg(not(feature = "testing"))]
 #[allow(dead_code, unreachable_pub, reason = "faults are planted, and clocks moved, by tests only")]
 mod testing;
+pub mod unordered;
 
 pub use crate::{
     builder::MemoBuilder,
@@ -167,3 +172,8 @@ pub use memolith_macros::{code, memo, resource};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the page on testing, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+struct Testing;

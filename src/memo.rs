@@ -22,8 +22,8 @@ use crate::{
 /// # Keys and values
 ///
 /// A key is anything that serializes; it is digested by value, so `"a"` and `String::from("a")` are the same key, and
-/// so are a `HashMap` and a `BTreeMap` of the same content. (A `HashSet` is not a fit key: its order differs from run to
-/// run.) Whatever the result depends on must be in the key: a file by its [`FileStamp`](crate::FileStamp), a helper
+/// so are a `HashMap` and a `BTreeMap` of the same content, and two `HashSet`s of equal elements (for sets that memolith
+/// cannot see there is [`unordered`](crate::unordered)). Whatever the result depends on must be in the key: a file by its [`FileStamp`](crate::FileStamp), a helper
 /// function by [`version`](crate::MemoBuilder::version).
 ///
 /// With `V = Frame` every hit is the caller's own copy, and changing it changes nothing for others. With
@@ -173,7 +173,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// When key or value cannot be encoded, the value is larger than `max_bytes` by itself, or the disk refuses. Then what
+    /// When key or value cannot be encoded, the value would not come back as it is, it is larger than `max_bytes` by itself, or the disk refuses. Then what
     /// was remembered before may still be.
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! A file as a key: which one, how long, when last written.
+//! A file as a key: which one, how long, when last written and changed.
 
 use std::{
     fs,
@@ -10,25 +10,36 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::error::{Error, Kind, Result};
 
-/// A key for what is computed from a file: its canonical path, its length and its modification time. An
-/// edited file has another stamp, and so is a miss.
+/// A key for what is computed from a file: its canonical path, its length, its modification time, and where the system
+/// has them its inode and the time of its last change. An edited file has another stamp, and so is a miss.
 ///
 /// Take the stamp *before* the file is read. An edit between the two is then seen by the computation, and the
 /// next stamp differs.
 ///
 /// # What it sees, and what it does not
 ///
-/// A stamp never reads the file, and costs the microseconds of a look at each folder above it. It differs
-/// after a write that changes the length, and after any write that the file system dates differently. Two kinds
-/// of edits of the same length escape it:
+/// A stamp never reads the file, and costs the microseconds of a look at each folder above it. On Unix it differs after:
 ///
-/// - The modification time was put back on purpose (`touch -r`, `cp -p`, unpacking an archive over it).
+/// - A write, of the same length too, and with the modification time put back (`touch -r`, `cp -p` over it, unpacking an
+///   archive): the system sets the time of the last change (`ctime`), and no call sets it back.
+/// - A rename of another file over it, also one of equal length and modification time: the inode differs.
+///
+/// Elsewhere the inode and `ctime` are not to be had. There the time at which the file was created stands for both, and a write
+/// that keeps the length and puts the modification time back is not seen.
+///
+/// No system shows these edits:
+///
 /// - The file was written twice within one tick of the file system's clock, and stamped in between: up to 10
-///   ms on the usual ones, up to 2 s on FAT.
+///   ms on the usual ones, up to 2 s on FAT. Since Linux 6.13 most local file systems tell such writes apart.
+/// - The system's clock was set back before an edit, to the very tick of the last one.
+/// - A write through a shared memory map is dated at some time until it reaches the disk, and not when it is made.
+/// - What the file names (an include, a link in it) was edited: stamp those files too.
 ///
-/// Where that matters, make a digest of the contents the key. The inode and its change time are left out:
-/// they also change when nothing was edited (a backup, `chmod`, a hard link, a remounted network share), and
-/// would not see the second kind either.
+/// Where that matters, make a digest of the contents the key.
+///
+/// A stamp also differs when nothing was edited, and costs a computation then: after `chmod`, a new hard link or a rename of the
+/// file, after a copy or a checkout put an equal file in its place, and on file systems that give a file another inode after
+/// each mount (many of those in user space, FAT).
 ///
 /// A file reached through a symbolic link has the stamp of the file itself.
 ///
@@ -58,6 +69,32 @@ pub struct FileStamp {
     len: u64,
     /// As the file system tells it; may lie before 1970.
     modified: SystemTime,
+    /// What an edit cannot put back.
+    change: Change,
+}
+
+/// What tells two files apart that have one path, one length and one modification time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Change {
+    /// `None` where the standard library does not tell.
+    inode: Option<u64>,
+    /// In nanoseconds since 1970: when the inode was last changed, elsewhere than on Unix when the file was created. `None`
+    /// where the file system does not know.
+    time: Option<i128>,
+}
+
+impl Change {
+    #[cfg(unix)]
+    fn of(metadata: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let time = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+        Self { inode: Some(metadata.ino()), time: Some(time) }
+    }
+
+    #[cfg(not(unix))]
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self { inode: None, time: metadata.created().ok().map(since_epoch) }
+    }
 }
 
 impl FileStamp {
@@ -85,7 +122,7 @@ impl FileStamp {
             return Err(no_file(path, &metadata));
         }
         let modified = metadata.modified().map_err(refused)?;
-        Ok(Self { path: canonical, len: metadata.len(), modified })
+        Ok(Self { path: canonical, len: metadata.len(), modified, change: Change::of(&metadata) })
     }
 
     /// The canonical path.
@@ -154,10 +191,12 @@ fn no_file(path: &Path, metadata: &fs::Metadata) -> Error {
 /// Injective for every path: the bytes of the operating system, not text.
 impl Serialize for FileStamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut stamp = serializer.serialize_struct("FileStamp", 3)?;
+        let mut stamp = serializer.serialize_struct("FileStamp", 5)?;
         stamp.serialize_field("path", &PathBytes(&self.path))?;
         stamp.serialize_field("len", &self.len)?;
         stamp.serialize_field("modified", &since_epoch(self.modified))?;
+        stamp.serialize_field("inode", &self.change.inode)?;
+        stamp.serialize_field("changed", &self.change.time)?;
         stamp.end()
     }
 }
@@ -203,20 +242,32 @@ mod tests {
         let path = folder.path().join("rides.csv");
         let first = dated(&path, "one", UNIX_EPOCH + Duration::from_secs(9));
         let again = FileStamp::of(&path).unwrap();
+        assert_eq!((&first, key(&first)), (&again, key(&again)));
         let later = dated(&path, "two", UNIX_EPOCH + Duration::new(9, 1000));
         let longer = dated(&path, "three", UNIX_EPOCH + Duration::from_secs(9));
-        assert_eq!((&first, key(&first)), (&again, key(&again)));
         assert!(
             first != later && first != longer && key(&first) != key(&later) && key(&first) != key(&longer)
         );
     }
 
     #[test]
-    fn what_the_docs_say_it_cannot_see_it_does_not_see() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rides.csv");
-        let before = dated(&path, "one", UNIX_EPOCH);
-        assert_eq!(before, dated(&path, "two", UNIX_EPOCH));
+    fn each_part_of_a_stamp_is_a_part_of_the_key() {
+        let stamp = FileStamp::of("Cargo.toml").unwrap();
+        let other = Change { inode: Some(1), time: Some(2) };
+        let variants = [
+            stamp.clone(),
+            FileStamp { path: "other".into(), ..stamp.clone() },
+            FileStamp { len: stamp.len + 1, ..stamp.clone() },
+            FileStamp { modified: UNIX_EPOCH, ..stamp.clone() },
+            FileStamp { change: Change { inode: other.inode, ..stamp.change }, ..stamp.clone() },
+            FileStamp { change: Change { time: other.time, ..stamp.change }, ..stamp.clone() },
+        ];
+        for (one, stamp) in variants.iter().enumerate() {
+            assert!(
+                variants[..one].iter().all(|other| key(other) != key(stamp) && other != stamp),
+                "{stamp:?}"
+            );
+        }
     }
 
     #[test]
@@ -261,6 +312,41 @@ mod tests {
                 key(&stamp)
             });
             assert_ne!(stamps[0], stamps[1]);
+        }
+
+        /// Writes the file with its old modification time until the system dates that as a change: its clock has ticks.
+        fn edited_behind_its_back(path: &Path, contents: &str) -> FileStamp {
+            use std::os::unix::fs::MetadataExt as _;
+            let before = fs::metadata(path).unwrap();
+            loop {
+                let edited = dated(path, contents, before.modified().unwrap());
+                let after = fs::metadata(path).unwrap();
+                if (before.ctime(), before.ctime_nsec()) != (after.ctime(), after.ctime_nsec()) {
+                    return edited;
+                }
+            }
+        }
+
+        #[test]
+        fn an_edit_of_equal_length_with_its_time_put_back_is_another_stamp() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("rides.csv");
+            let before = dated(&path, "one", UNIX_EPOCH);
+            let after = edited_behind_its_back(&path, "two");
+            assert_eq!((before.len(), before.modified()), (after.len(), after.modified()));
+            assert!(before != after && key(&before) != key(&after));
+        }
+
+        #[test]
+        fn a_file_that_was_renamed_over_another_is_another_stamp() {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, other) = (folder.path().join("rides.csv"), folder.path().join("other"));
+            let before = dated(&path, "one", UNIX_EPOCH);
+            dated(&other, "two", UNIX_EPOCH);
+            fs::rename(&other, &path).unwrap();
+            let after = FileStamp::of(&path).unwrap();
+            assert_eq!((before.len(), before.modified()), (after.len(), after.modified()));
+            assert!(before != after && key(&before) != key(&after));
         }
 
         #[test]

@@ -88,7 +88,7 @@ pub struct Misses {
 pub struct Failures {
     /// A key could not be serialized.
     pub key: u64,
-    /// A value could not be encoded.
+    /// A value could not be encoded, or would not have come back as it was.
     pub encode: u64,
     /// Whole bytes could not be decoded.
     pub decode: u64,

@@ -127,7 +127,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// besides the key, changed: entries of other versions are never read.
     ///
     /// They stay for a day after they were last of use, so that two programs of two versions do not wipe each other at
-    /// every start. It also vouches for a value type whose shape cannot be traced.
+    /// every start. It also vouches for a value type whose shape cannot be traced; that its values come back as they are
+    /// is checked before they are stored all the same.
     pub fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
@@ -216,7 +217,11 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
-    /// How values become bytes; [`Postcard`] unless set. See [`codec`](crate::codec).
+    /// How values become bytes; [`Postcard`] unless set. See [`codec`](crate::codec), also for what is checked before a
+    /// value is stored.
+    ///
+    /// [`Auto`](crate::codec::Auto) takes `Json` for the types that [`Postcard`] cannot keep. Values of another codec are
+    /// never read: a memo that changes its codec computes anew.
     pub fn codec<D>(self, codec: D) -> MemoBuilder<K, V, D> {
         let Self {
             name,

@@ -9,7 +9,7 @@ use std::{
 
 use super::MemoBuilder;
 use crate::{
-    codec::{Codec, Shape},
+    codec::{Codec, RoundTrip, Shape},
     error::{Error, Kind, Result},
     flow::Inner,
     memo::Memo,
@@ -46,7 +46,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             }
         }
         let (on_disk, generation, leaving) = self.shelf(store, &format)?;
-        let memo = self.open_on(on_disk, generation, store, place, &mut live);
+        let round_trip = RoundTrip::new(&format.shape);
+        let memo = self.open_on((on_disk, generation), round_trip, store, place, &mut live);
         drop(live);
         store.core().settle(leaving);
         store.make_room(memo.name());
@@ -78,8 +79,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
 
     pub(crate) fn open_on(
         self,
-        on_disk: Shelf,
-        generation: GenerationId,
+        (on_disk, generation): (Shelf, GenerationId),
+        round_trip: RoundTrip,
         store: &Store,
         place: &Arc<str>,
         live: &mut HashMap<String, LiveMemo>,
@@ -95,6 +96,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let inner = Arc::new(Inner {
             shelf: on_disk,
             codec: Arc::new(self.codec),
+            round_trip,
             bounds,
             memory: self.memory,
             cache_if,

@@ -12,7 +12,10 @@ use arrow_ipc::{reader::StreamDecoder, root_as_message, writer::StreamWriter};
 use arrow_schema::{ArrowError, Schema};
 
 use super::{Codec, Payload, Shape};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    shape::Proof,
+};
 
 /// A codec for `RecordBatch` and `Vec<RecordBatch>` that hands out views of the mapped file instead of copies: a hit
 /// takes well under a millisecond at any size, after a restart too (feature `arrow`).
@@ -130,7 +133,7 @@ macro_rules! codecs {
             }
 
             fn shape(&self) -> Result<Shape> {
-                Ok(Shape::named(<$value>::SHAPE))
+                Ok(Shape::named(<$value>::SHAPE).with(Proof::Format))
             }
 
             /// Writes columns from where they lie: no copy of them is made.

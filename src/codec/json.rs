@@ -9,11 +9,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Serializer, ser::Formatter};
 
 use super::{
-    Codec, Payload, Shape,
+    Codec, Payload, Shape, round_trip,
     stage::Stage,
     strict::{self, Format, Refusal},
+    symmetry::{self, Sampled},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    key::Form,
+    shape::{self, Proof},
+};
 
 /// A codec for values that [`Postcard`](super::Postcard) refuses: `serde_json::Value`, untagged and
 /// internally tagged enums, flattened structs, fields that are skipped while they are empty.
@@ -23,7 +28,9 @@ use crate::error::{Error, Kind, Result};
 /// would both be read back as `None`; maps need keys that can be written as a string; and what is nested more
 /// than 127 levels deep could not be read back.
 ///
-/// An untagged enum reads back as the first variant that fits, as serde defines it.
+/// An untagged enum reads back as the first variant that fits, as serde defines it. Where that shows (a number of another
+/// width, a character in place of a text) the value is not stored; two variants that hold the same type cannot be told
+/// apart: put the type with more to it first.
 ///
 /// # Examples
 ///
@@ -52,13 +59,20 @@ impl Format for OneNull {
     const DEEPEST: u16 = u16::MAX;
 }
 
+impl Sampled for Json {
+    const FORMAT: shape::Format = shape::Format::SelfDescribing;
+}
+
 impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
     fn id(&self) -> &'static str {
         "json/1"
     }
 
     fn shape(&self) -> Result<Shape> {
-        Ok(Shape::self_describing::<V>())
+        // Which of its values do not come back is found out one by one.
+        let is_shown = symmetry::samples::<V, Self>().is_ok_and(|samples| samples.are_whole);
+        let proof = if is_shown { Proof::Samples } else { Proof::Missing };
+        Ok(Shape::self_describing::<V>().with(proof))
     }
 
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
@@ -66,6 +80,11 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
         let mut serializer = Serializer::with_formatter(&mut stage, Bounded::default());
         let outcome = strict::serialize::<OneNull, _, _>(value, &mut serializer);
         stage.finish(outcome, type_name::<V>(), unwritable::<V>)
+    }
+
+    /// By what their `Serialize` tells, in the readable form and in the compact one.
+    fn is_same(&self, value: &V, back: &V) -> Result<bool> {
+        round_trip::same_prints(value, back, Form::Readable)
     }
 
     fn decode(&self, payload: &Payload) -> Result<V> {

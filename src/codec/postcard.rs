@@ -8,12 +8,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Codec, Payload, Shape,
     reader::{self, Reader, Unreadable},
-    source,
+    round_trip, source,
     stage::Stage,
     strict::{self, Format, Refusal},
-    symmetry,
+    symmetry::{self, Samples},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    key::Form,
+    shape::Proof,
+};
 
 /// The codec of a memo that is not told another one: any `Serialize + DeserializeOwned` value as [postcard]
 /// bytes.
@@ -25,14 +29,16 @@ use crate::error::{Error, Kind, Result};
 ///   "...")]` on an enum, `#[serde(flatten)]`) are refused when the memo is opened.
 /// - So are types that write something else than they read, which is what `skip` on a variant (unless it is
 ///   the last one), `skip_serializing` or `skip_deserializing` on a field, and `skip_serializing_if` in a
-///   tuple struct make of them. It is found out by sending samples of the type there and back.
+///   tuple struct make of them. It is found out by sending samples of the type there and back. Of some types no
+///   sample can be made: there it is found out by each value, before it is stored (see [`codec`](crate::codec)).
 /// - A value with a field left out by `skip_serializing_if` is refused when it is encoded: the fields behind
 ///   it would be read in its place. So is a sequence or map that does not know its length beforehand, or
 ///   announces a wrong one. The message names the field and the remedy.
 /// - So is a value that is nested deeper than 512 levels: it could overflow the stack of a thread that reads it.
 /// - A payload is read to its last byte, or not at all.
 ///
-/// For such values take the codec `Json` of the feature `json`, or [one of your own](Codec).
+/// For such values take the codec `Json` of the feature `json`, or [`Auto`](super::Auto), which chooses between the two,
+/// or [one of your own](Codec).
 ///
 /// A field under `#[serde(skip)]` is not part of the value for any codec: it comes back as its `Default`.
 ///
@@ -57,7 +63,7 @@ struct Positional;
 impl Format for Positional {
     const POSITIONAL: bool = true;
     const NULL: bool = false;
-    const REMEDY: &'static str = "or use the codec `Json` (feature `json`)";
+    const REMEDY: &'static str = "or use the codec `Json` or `Auto` (feature `json`)";
     const DEEPEST: u16 = reader::DEEPEST;
 }
 
@@ -67,9 +73,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
     }
 
     fn shape(&self) -> Result<Shape> {
-        let shape = Shape::of::<V>()?;
-        symmetry::check::<V>()?;
-        Ok(shape)
+        examine::<V>().map(|(shape, _)| shape)
     }
 
     /// Streams: never more than a few kilobytes of the payload are in memory here.
@@ -77,6 +81,17 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
         let mut serializer = Serializer { output: Stage::new(out) };
         let outcome = strict::serialize::<Positional, _, _>(value, &mut serializer);
         serializer.output.finish(outcome, type_name::<V>(), unwritable::<V>)
+    }
+
+    fn encode_abridged(&self, value: &V, out: &mut dyn Write) -> Result<bool> {
+        let mut serializer = Serializer { output: Stage::new(out) };
+        let outcome = strict::serialize_abridged::<Positional, _, _>(value, &mut serializer);
+        serializer.output.finish(outcome, type_name::<V>(), unwritable::<V>).map(|()| true)
+    }
+
+    /// By what their `Serialize` tells, in the compact form and in the readable one.
+    fn is_same(&self, value: &V, back: &V) -> Result<bool> {
+        round_trip::same_prints(value, back, Form::Compact)
     }
 
     fn decode(&self, payload: &Payload) -> Result<V> {
@@ -90,6 +105,14 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
             }
         })
     }
+}
+
+/// The shape of a type that can be kept, and what else its samples showed.
+pub(super) fn examine<V: Serialize + DeserializeOwned>() -> Result<(Shape, Samples)> {
+    let shape = Shape::of::<V>()?;
+    let samples = symmetry::check::<V>()?;
+    let proof = if samples.are_whole { Proof::Samples } else { Proof::Missing };
+    Ok((shape.with(proof), samples))
 }
 
 /// The value that the bytes begin with.

@@ -10,8 +10,11 @@ use std::{any::type_name, cell::Cell, marker::PhantomData};
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
-use super::{Codec, Payload, Postcard, Shape, postcard};
-use crate::error::{Error, Kind, Result};
+use super::{Codec, Postcard, postcard, round_trip};
+use crate::{
+    error::{Error, Kind, Result},
+    shape::{self, Format},
+};
 
 /// Bounds the work for one sample.
 const LESSER: usize = 64;
@@ -19,24 +22,72 @@ const LESSER: usize = 64;
 thread_local! {
     /// How a sample came back wrongly; a `Deserialize` has no other place to leave it.
     static DISAGREEMENT: Cell<Option<String>> = const { Cell::new(None) };
+    /// Whether the codec refused to encode a sample.
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What the samples of a type showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Samples {
+    /// Every part of the type was made, and came back.
+    pub(super) are_whole: bool,
+    /// The codec refused a sample when it was to be encoded: it will refuse values.
+    #[cfg_attr(
+        not(feature = "json"),
+        expect(dead_code, reason = "only `Auto` asks, where there is a choice")
+    )]
+    pub(super) was_refused: bool,
+}
+
+/// A codec whose samples can be looked at.
+pub(super) trait Sampled: Default {
+    /// How it reads values.
+    const FORMAT: Format;
+
+    /// Values that have less in them than the one with these bytes.
+    fn lesser<V: DeserializeOwned>(_: &[u8]) -> impl Iterator<Item = V> {
+        std::iter::empty()
+    }
+}
+
+impl Sampled for Postcard {
+    const FORMAT: Format = Format::Positional;
+
+    fn lesser<V: DeserializeOwned>(bytes: &[u8]) -> impl Iterator<Item = V> {
+        emptied(bytes).filter_map(|bytes| postcard::leading(&bytes))
+    }
 }
 
 /// Refuses a type of which a sample does not come back as it was.
-pub(super) fn check<V: Serialize + DeserializeOwned>() -> Result<()> {
+pub(super) fn check<V: Serialize + DeserializeOwned>() -> Result<Samples> {
+    samples::<V, Postcard>().map_err(|how| unsupported::<V>(&how))
+}
+
+/// What the samples of `V` showed, or how one of them came back wrongly. What else may end them, such as a `Serialize`
+/// that panics on one, is no disagreement.
+pub(super) fn samples<V, C>() -> Result<Samples, String>
+where
+    V: Serialize + DeserializeOwned,
+    C: Codec<V> + Sampled,
+{
     DISAGREEMENT.take();
-    // Whether `V` itself can be traced was asked before. What else may end the samples, such as a `Serialize`
-    // that panics on one of them, is no disagreement.
-    let _ = Shape::of::<Sample<V>>();
-    DISAGREEMENT.take().map_or(Ok(()), |how| Err(unsupported::<V>(&how)))
+    REFUSED.take();
+    let are_whole = shape::samples::<Sample<V, C>>(C::FORMAT);
+    shape::least_sample::<Sample<V, C>>(C::FORMAT);
+    DISAGREEMENT.take().map_or(Ok(Samples { are_whole, was_refused: REFUSED.take() }), Err)
 }
 
 /// Reads a `V`, and looks whether it comes back.
-struct Sample<V>(PhantomData<V>);
+struct Sample<V, C>(PhantomData<(V, C)>);
 
-impl<'de, V: Serialize + DeserializeOwned> Deserialize<'de> for Sample<V> {
+impl<'de, V, C> Deserialize<'de> for Sample<V, C>
+where
+    V: Serialize + DeserializeOwned,
+    C: Codec<V> + Sampled,
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sample = V::deserialize(deserializer)?;
-        if let Some(how) = disagreement(&sample) {
+        if let Some(how) = disagreement(&C::default(), &sample) {
             DISAGREEMENT.set(Some(how));
         }
         Ok(Self(PhantomData))
@@ -44,43 +95,39 @@ impl<'de, V: Serialize + DeserializeOwned> Deserialize<'de> for Sample<V> {
 }
 
 /// How a sample, or one with less in it, comes back wrongly.
-fn disagreement<V: Serialize + DeserializeOwned>(sample: &V) -> Option<String> {
-    let there = bytes(sample).ok()?;
-    let lesser = || emptied(&there).find_map(|bytes| lost(&postcard::leading::<V>(&bytes)?));
-    lost(sample).or_else(lesser)
+fn disagreement<V, C>(codec: &C, sample: &V) -> Option<String>
+where
+    V: Serialize + DeserializeOwned,
+    C: Codec<V> + Sampled,
+{
+    let there = bytes(codec, sample)?;
+    lost(codec, sample).or_else(|| C::lesser(&there).find_map(|lesser| lost(codec, &lesser)))
 }
 
 /// A value that is refused when it is encoded is never stored, so it need not come back.
-fn lost<V: Serialize + DeserializeOwned>(value: &V) -> Option<String> {
-    let there = bytes(value).ok()?;
-    let back = Codec::<V>::decode(&Postcard, &Payload::from(there.clone()));
-    match back.and_then(|back| bytes(&back)) {
-        Err(error) => Some(error.to_string()),
-        Ok(again) => (sorted(again) != sorted(there)).then(|| "it came back as another value".into()),
-    }
+fn lost<V, C: Codec<V>>(codec: &C, value: &V) -> Option<String> {
+    let there = bytes(codec, value)?;
+    round_trip::came_back(codec, value, &there.into()).err().map(|error| error.to_string())
 }
 
-/// A one may stand for a `Some`, or for a single element: makes nothing of it, here and there. Samples are
-/// full, and what is skipped is skipped when it is empty.
+/// A one may stand for a `Some`, or for a single element: makes nothing of it, here and there. Samples are full, and what
+/// is skipped is skipped when it is empty, or zero.
 fn emptied(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    let ones = bytes.iter().enumerate().filter(|(_, byte)| **byte == 1).map(|(place, _)| place);
-    ones.take(LESSER).map(|place| {
+    let float = 1.0_f64.to_le_bytes();
+    let ones = bytes.iter().enumerate().filter(|(_, byte)| **byte == 1).map(|(place, _)| place..place + 1);
+    let floats = bytes.windows(float.len()).enumerate().filter(move |(_, window)| **window == float);
+    let places = ones.chain(floats.map(|(place, _)| place..place + size_of::<f64>()));
+    places.take(LESSER).map(|place| {
         let mut lesser = bytes.to_vec();
-        lesser.get_mut(place).into_iter().for_each(|byte| *byte = 0);
+        lesser.get_mut(place).unwrap_or_default().fill(0);
         lesser
     })
 }
 
-fn bytes<V: Serialize + DeserializeOwned>(value: &V) -> Result<Vec<u8>> {
+fn bytes<V, C: Codec<V>>(codec: &C, value: &V) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    Postcard.encode(value, &mut bytes)?;
-    Ok(bytes)
-}
-
-/// A hash map comes back in another order.
-fn sorted(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.sort_unstable();
-    bytes
+    let encoded = codec.encode(value, &mut bytes);
+    encoded.inspect_err(|_| REFUSED.set(true)).ok().map(|()| bytes)
 }
 
 fn unsupported<V>(how: &str) -> Error {
@@ -88,7 +135,7 @@ fn unsupported<V>(how: &str) -> Error {
     let message = format!(
         "a sample of `{value_type}` could not be read back as it was written ({how}): its `Serialize` and `Deserialize` \
          disagree, as they do when a variant, or one direction of a field, is skipped; take the attribute away, or use \
-         the codec `Json` (feature `json`)"
+         the codec `Json` or `Auto` (feature `json`)"
     );
     Error::new(Kind::Unsupported, message)
 }

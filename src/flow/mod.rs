@@ -19,7 +19,7 @@ use std::{
 pub(crate) use self::{begun::Begun, computation::Computation};
 use crate::{
     clock::Lifetime,
-    codec::{Codec, Payload},
+    codec::{Codec, Payload, RoundTrip},
     error::{Error, Kind, Result},
     flight::{Claim, Outcome, Seat, Turn, flight},
     key::Digest,
@@ -36,6 +36,8 @@ pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
 pub(crate) struct Inner<V: 'static> {
     pub(crate) shelf: Shelf,
     pub(crate) codec: Arc<dyn Codec<V>>,
+    /// Whether its values come back as they are.
+    pub(crate) round_trip: RoundTrip,
     pub(crate) bounds: Bounds,
     /// This memo's part of the memory tier; zero turns it off.
     pub(crate) memory: Option<u64>,
@@ -324,8 +326,12 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let room = self.core().trash();
         let limit = self.shelf.limit(&self.bounds);
         let mut draft = self.shelf.draft(room.as_deref(), limit, entry.key_head);
-        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut draft));
+        let mut copy = self.round_trip.copy(&mut draft);
+        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut copy));
+        let seen = copy.seen();
         encoded.map_err(|error| draft.failure().unwrap_or(error))?;
+        let check = || self.round_trip.check(&*self.codec, value, seen, entry.compute_time);
+        self.guarded("Serialize` or `Deserialize", check)?;
         let put = self.shelf.put(entry, draft.finish()?, &self.bounds, claim, flushed)?;
         if put {
             self.counters.inserted();
@@ -336,10 +342,17 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// What is kept in memory was decoded from its bytes, here as everywhere.
     fn keep_in_memory(&self, entry: &Entry<'_>, value: &V, claim: &Claim<'_>) -> bool {
         let mut draft = self.shelf.draft(None, self.core().memory.largest(self.memory), &[]);
-        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut draft));
+        let mut copy = self.round_trip.copy(&mut draft);
+        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut copy));
+        let seen = copy.seen();
         let Ok(Finished::Inline(bytes)) = encoded.and_then(|()| draft.finish()) else { return false };
         let size = bytes.len() as u64;
         if !self.core().memory.fits(size, self.memory) {
+            return false;
+        }
+        let check = || self.round_trip.check(&*self.codec, value, seen, entry.compute_time);
+        if let Err(error) = self.guarded("Serialize` or `Deserialize", check) {
+            self.failed(&error);
             return false;
         }
         let decoded = self.decode_payload(&Payload::from(bytes));

@@ -7,7 +7,7 @@ use std::{collections::HashMap, io::Write};
 
 use crate::{
     builder::MemoBuilder,
-    codec::{Codec, Payload, Shape},
+    codec::{Codec, Payload, RoundTrip, Shape},
     error::{Error, Result},
     memo::Memo,
     store::{GenerationId, Store},
@@ -40,8 +40,9 @@ pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why:
     let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(Refusing(why.clone()));
     let place = builder.place();
     let nowhere = GenerationId([0; 16]);
-    let memo =
-        builder.open_on(store.shelf_apart(nowhere, name), nowhere, &store, &place, &mut HashMap::new());
+    let shelf = store.shelf_apart(nowhere, name);
+    let unknown = RoundTrip::new(&Shape::untraced());
+    let memo = builder.open_on((shelf, nowhere), unknown, &store, &place, &mut HashMap::new());
     drop(memo.refuse(why));
     memo
 }

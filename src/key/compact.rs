@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Digest, encode,
-    sink::{Failure, Hasher, Sink},
+    sink::{Failure, ForKeys, Hasher, Sink},
     unserializable,
 };
 use crate::error::Result;
@@ -81,6 +81,8 @@ struct Brief<'a> {
 }
 
 impl Sink for Brief<'_> {
+    type Rules = ForKeys;
+
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if self.long.is_some() || self.compact.length as usize + bytes.len() > SHORT {
@@ -120,7 +122,7 @@ impl Brief<'_> {
 
 /// Fewer than 8 bytes, with zeros above.
 #[inline]
-fn word(bytes: &[u8]) -> u64 {
+pub(super) fn word(bytes: &[u8]) -> u64 {
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         // The two overlap in what both of them know.
         let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));

@@ -24,9 +24,9 @@
 //!           | 18 | 19 | 1a | 1b | 1c  number  i8, i16, i32, i64 (and isize), i128: likewise, two's complement
 //!           | 20 | 21  number                 f32, f64: IEEE bits, little-endian; each NaN is the one quiet NaN
 //!           | 30 number                       char: its code point in 4 bytes, little-endian
-//!           | 31 text                         str, String, and what is displayed into one
-//!           | 32 count byte*                  bytes, as `serde_bytes` writes them
-//!           | 40 value* 00                    sequence: slice, Vec, set
+//!           | 31 text                         str, String, what is displayed into one, and a path that is UTF-8
+//!           | 32 count byte*                  bytes, as `serde_bytes` writes them, and a path that is not UTF-8
+//!           | 40 value* 00                    sequence: slice, Vec, BTreeSet; HashSet: values by their bytes
 //!           | 41 value* 00                    tuple, array
 //!           | 42 (value value)* 00            map: entries by the bytes of their keys, equal keys as they came
 //!           | 50 name                         struct A;
@@ -50,7 +50,8 @@
 //! # What is the same key
 //!
 //! - `String`, `&str`, `Cow<str>`, `Box<str>`; `Vec`, slice, `Box<[T]>`; `&T`, `Box<T>`, `Arc<T>` and `T`. A
-//!   `HashMap` and a `BTreeMap` of equal entries.
+//!   `HashMap` and a `BTreeMap` of equal entries. Two `HashSet`s of equal elements.
+//! - A path and the text of it.
 //! - All NaN of one width.
 //!
 //! # What is another key
@@ -60,7 +61,9 @@
 //! - After a refactoring, and then each entry is computed anew: a struct, an enum, a field or a variant under
 //!   another serialized name (`rename` keeps the old one), fields in another order, a variant at another index, a
 //!   field that was added or removed. Names of modules and crates are not part of it.
-//! - A `HashSet` in another order: serde cannot tell it from a list. Use a `BTreeSet`.
+//! - A hashed set and a list or a `BTreeSet` of the same elements. A hashed set in another order, where its type is not seen:
+//!   in a `#[serde(transparent)]` or untagged type, in one with a `Serialize` written by hand, in a crate that `kinds` does not
+//!   know. [`unordered`](crate::unordered) is for these.
 //!
 //! # What no encoding can repair
 //!
@@ -69,6 +72,8 @@
 //! one that keeps more (the scope of a `SocketAddrV6` is in no other), and because it makes the head legible.
 
 mod compact;
+mod kinds;
+mod print;
 mod serializer;
 mod sink;
 #[cfg(test)]
@@ -78,7 +83,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub(crate) use self::compact::{Compact, compact};
+#[cfg(feature = "testing")]
+use self::sink::{Buffer, ForKeys};
+pub(crate) use self::{
+    compact::{Compact, compact},
+    print::{Form, print},
+    serializer::UNORDERED,
+};
 use self::{
     serializer::Encoder,
     sink::{Failure, Hasher, Head, Sink},
@@ -130,20 +141,22 @@ pub(crate) fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
 /// The whole of what the digest is taken from.
 #[cfg(feature = "testing")]
 pub(crate) fn encoding<K: Serialize + ?Sized>(key: &K) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    encode(key, &mut bytes).map_err(unserializable)?;
-    Ok(bytes)
+    let mut buffer = Buffer::<ForKeys>::default();
+    encode(key, &mut buffer).map_err(unserializable)?;
+    Ok(buffer.bytes)
 }
 
 fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), Failure> {
     sink.write(&[FORMAT])?;
-    key.serialize(Encoder::new(sink))
+    Encoder::new(sink).whole(key)
 }
 
 fn unserializable(failure: Failure) -> Error {
-    let message = format!(
-        "the key cannot be serialized ({failure}): use a key type whose `Serialize` succeeds for every key, \
-         such as a `String` or a tuple made from it"
-    );
-    Error::new(Kind::Key, message).caused_by(failure)
+    let remedy = if failure.to_string() == kinds::NOT_TEXT {
+        "a path that is not UTF-8 is a key by itself, in a tuple or in a derived struct; elsewhere write it by \
+         `#[serde(with = \"memolith::path\")]` or as `memolith::path::Lossless`"
+    } else {
+        "use a key type whose `Serialize` succeeds for every key, such as a `String` or a tuple made from it"
+    };
+    Error::new(Kind::Key, format!("the key cannot be serialized ({failure}): {remedy}")).caused_by(failure)
 }

@@ -10,9 +10,15 @@ use serde::{
     },
 };
 
-use super::sink::{Failure, Sink};
+use super::{
+    kinds,
+    sink::{Buffer, Failure, Rules, Sink},
+};
 
 type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// A newtype struct of this name has a sequence in it whose order does not count, and is written as that.
+pub(crate) const UNORDERED: &str = "memolith::unordered";
 
 /// The first byte of each value and each field. The numbers are on disk: they never change.
 #[derive(Clone, Copy)]
@@ -55,45 +61,61 @@ enum Tag {
 }
 
 /// Writes one value into a sink; for a value with elements, one after the other.
-pub(super) struct Encoder<'a, S>(&'a mut S);
+pub(super) struct Encoder<'a, S> {
+    sink: &'a mut S,
+    /// Whether the value is a set: a sequence of which the order does not count.
+    set: bool,
+}
 
 impl<'a, S: Sink> Encoder<'a, S> {
     pub(super) fn new(sink: &'a mut S) -> Self {
-        Self(sink)
+        Self { sink, set: false }
+    }
+
+    /// Writes the value. Of two kinds the type says more than its `Serialize`: paths and sets.
+    #[inline]
+    pub(super) fn whole<T: Serialize + ?Sized>(mut self, value: &T) -> Result {
+        if let Some(path) = kinds::path(value) {
+            return match path.to_str() {
+                Some(text) => self.serialize_str(text),
+                None => self.serialize_bytes(path.as_os_str().as_encoded_bytes()),
+            };
+        }
+        self.set = kinds::is_set::<T>();
+        value.serialize(self)
     }
 
     #[inline]
     fn tag(&mut self, tag: Tag) -> Result {
-        self.0.write(&[tag as u8])
+        self.sink.write(&[tag as u8])
     }
 
     #[inline]
     fn number<const WIDTH: usize>(&mut self, tag: Tag, little_endian: [u8; WIDTH]) -> Result {
-        self.tag(tag)?;
-        self.0.write(&little_endian)
+        self.sink.number(tag as u8, &little_endian)
     }
 
     #[inline]
     fn count(&mut self, mut count: u64) -> Result {
         while count >= 0x80 {
-            self.0.write(&[count as u8 | 0x80])?;
+            self.sink.write(&[count as u8 | 0x80])?;
             count >>= 7;
         }
-        self.0.write(&[count as u8])
+        self.sink.write(&[count as u8])
     }
 
     #[inline]
     fn counted(&mut self, bytes: &[u8]) -> Result {
         self.count(bytes.len() as u64)?;
-        self.0.write(bytes)
+        self.sink.write(bytes)
     }
 
     #[inline]
     fn named(&mut self, tag: Tag, name: &str) -> Result {
         // Tag and count in one write, as nearly every text and name is this short.
         if let Ok(count @ ..0x80) = u8::try_from(name.len()) {
-            self.0.write(&[tag as u8, count])?;
-            return self.0.write(name.as_bytes());
+            self.sink.write(&[tag as u8, count])?;
+            return self.sink.write(name.as_bytes());
         }
         self.tag(tag)?;
         self.counted(name.as_bytes())
@@ -106,12 +128,19 @@ impl<'a, S: Sink> Encoder<'a, S> {
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
-        value.serialize(Encoder(&mut *self.0))
+        Encoder::new(&mut *self.sink).whole(value)
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result {
         self.named(Tag::Field, name)?;
         self.value(value)
+    }
+
+    /// Tells the sink what a buffer noticed whose bytes go into it.
+    fn tell_of(&self, encoded: &Buffer<S::Rules>) {
+        if encoded.asked.get() {
+            self.sink.form_was_asked_for();
+        }
     }
 }
 
@@ -127,7 +156,7 @@ macro_rules! numbers {
 impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     type Ok = ();
     type Error = Failure;
-    type SerializeSeq = Self;
+    type SerializeSeq = Elements<'a, S>;
     type SerializeTuple = Self;
     type SerializeTupleStruct = Self;
     type SerializeTupleVariant = Self;
@@ -150,12 +179,13 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
 
     // The one NaN is spelled out: the bits of `f32::NAN` are not promised to stay.
     fn serialize_f32(mut self, number: f32) -> Result {
-        let bits = if number.is_nan() { 0x7fc0_0000 } else { number.to_bits() };
+        let bits = if number.is_nan() && !S::Rules::EXACT { 0x7fc0_0000 } else { number.to_bits() };
         self.number(Tag::F32, bits.to_le_bytes())
     }
 
     fn serialize_f64(mut self, number: f64) -> Result {
-        let bits = if number.is_nan() { 0x7ff8_0000_0000_0000 } else { number.to_bits() };
+        let one = number.is_nan() && !S::Rules::EXACT;
+        let bits = if one { 0x7ff8_0000_0000_0000 } else { number.to_bits() };
         self.number(Tag::F64, bits.to_le_bytes())
     }
 
@@ -195,6 +225,9 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(mut self, name: &'static str, value: &T) -> Result {
+        if name == UNORDERED {
+            return value.serialize(Encoder { set: true, ..self });
+        }
         self.named(Tag::NewtypeStruct, name)?;
         self.value(value)
     }
@@ -215,8 +248,10 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     }
 
     // A length is never written: it may be unknown, or a lie.
-    fn serialize_seq(mut self, _: Option<usize>) -> Result<Self> {
-        self.tag(Tag::Sequence).map(|()| self)
+    fn serialize_seq(mut self, _: Option<usize>) -> Result<Elements<'a, S>> {
+        self.tag(Tag::Sequence)?;
+        let held = self.set.then(Held::default);
+        Ok(Elements { encoder: self, held })
     }
 
     fn serialize_tuple(mut self, _: usize) -> Result<Self> {
@@ -239,7 +274,7 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
 
     fn serialize_map(mut self, _: Option<usize>) -> Result<Self::SerializeMap> {
         self.tag(Tag::Map)?;
-        Ok(Entries { encoder: self, encoded: Vec::new(), spans: Vec::new(), unpaired: None })
+        Ok(Entries { encoder: self, encoded: Buffer::default(), spans: Vec::new(), unpaired: None })
     }
 
     fn serialize_struct(mut self, name: &'static str, _: usize) -> Result<Self> {
@@ -256,9 +291,9 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
         self.variant(Tag::StructVariant, name, index, variant).map(|()| self)
     }
 
-    /// The readable form of a type keeps at least what its compact form keeps; the module above has the evidence.
     fn is_human_readable(&self) -> bool {
-        true
+        self.sink.form_was_asked_for();
+        S::Rules::READABLE
     }
 }
 
@@ -280,7 +315,6 @@ macro_rules! elements {
 }
 
 elements! {
-    SerializeSeq::serialize_element,
     SerializeTuple::serialize_element,
     SerializeTupleStruct::serialize_field,
     SerializeTupleVariant::serialize_field,
@@ -309,12 +343,61 @@ macro_rules! fields {
 
 fields! { SerializeStruct, SerializeStructVariant, }
 
+/// The elements of a sequence, written as they come; those of a set, held back until all are known: equal sets list
+/// theirs in any order.
+pub(super) struct Elements<'a, S: Sink> {
+    encoder: Encoder<'a, S>,
+    /// `Some` for a set.
+    held: Option<Held<S::Rules>>,
+}
+
+/// The elements of a set.
+struct Held<R> {
+    /// Each as it came.
+    encoded: Buffer<R>,
+    /// Where each of them ends in `encoded`.
+    ends: Vec<usize>,
+}
+
+impl<R> Default for Held<R> {
+    fn default() -> Self {
+        Self { encoded: Buffer::default(), ends: Vec::new() }
+    }
+}
+
+impl<S: Sink> SerializeSeq for Elements<'_, S> {
+    type Ok = ();
+    type Error = Failure;
+
+    #[inline]
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, element: &T) -> Result {
+        let Some(held) = &mut self.held else { return self.encoder.value(element) };
+        Encoder::new(&mut held.encoded).whole(element)?;
+        held.ends.push(held.encoded.bytes.len());
+        Ok(())
+    }
+
+    fn end(mut self) -> Result {
+        if let Some(Held { encoded, ends }) = &self.held {
+            self.encoder.tell_of(encoded);
+            let starts = [0].into_iter().chain(ends.iter().copied());
+            let mut elements: Vec<&[u8]> = starts
+                .zip(ends)
+                .map(|(start, end)| encoded.bytes.get(start..*end).unwrap_or_default())
+                .collect();
+            elements.sort_unstable();
+            elements.into_iter().try_for_each(|element| self.encoder.sink.write(element))?;
+        }
+        self.encoder.tag(Tag::End)
+    }
+}
+
 /// The entries of a map, held back until all are known: two maps with the same entries must not differ by the order
 /// in which they happen to list them.
-pub(super) struct Entries<'a, S> {
+pub(super) struct Entries<'a, S: Sink> {
     encoder: Encoder<'a, S>,
     /// Each entry as it came, its key and then its value.
-    encoded: Vec<u8>,
+    encoded: Buffer<S::Rules>,
     /// Where the entries are in `encoded`.
     spans: Vec<Span>,
     /// Where in `encoded` the latest key is, while its value has not come.
@@ -333,9 +416,9 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
     type Error = Failure;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
-        let start = self.encoded.len();
-        key.serialize(Encoder(&mut self.encoded))?;
-        match self.unpaired.replace(start..self.encoded.len()) {
+        let start = self.encoded.bytes.len();
+        Encoder::new(&mut self.encoded).whole(key)?;
+        match self.unpaired.replace(start..self.encoded.bytes.len()) {
             None => Ok(()),
             Some(_) => Err(Failure::custom("a map gives two keys before a value")),
         }
@@ -344,8 +427,8 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
         let key =
             self.unpaired.take().ok_or_else(|| Failure::custom("a map gives a value without its key"))?;
-        value.serialize(Encoder(&mut self.encoded))?;
-        self.spans.push(Span { key, end: self.encoded.len() });
+        Encoder::new(&mut self.encoded).whole(value)?;
+        self.spans.push(Span { key, end: self.encoded.bytes.len() });
         Ok(())
     }
 
@@ -354,11 +437,12 @@ impl<S: Sink> SerializeMap for Entries<'_, S> {
         if unpaired.is_some() {
             return Err(Failure::custom("a map gives a key without its value"));
         }
-        let bytes = |range: Range<usize>| encoded.get(range).unwrap_or_default();
+        encoder.tell_of(&encoded);
+        let bytes = |range: Range<usize>| encoded.bytes.get(range).unwrap_or_default();
         // Stable: of two entries with one key, a reader of the map may take the later one.
         spans.sort_by(|a, b| bytes(a.key.clone()).cmp(bytes(b.key.clone())));
         for span in spans {
-            encoder.0.write(bytes(span.key.start..span.end))?;
+            encoder.sink.write(bytes(span.key.start..span.end))?;
         }
         encoder.tag(Tag::End)
     }

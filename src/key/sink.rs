@@ -1,16 +1,47 @@
-//! Where an encoding goes: into SHA-256, into the head that a record keeps, or into memory to be sorted.
+//! Where an encoding goes: into SHA-256, into the head that a record keeps, into a print, or into memory to be sorted.
 
-use std::fmt;
+use std::{cell::Cell, fmt, marker::PhantomData};
 
 use serde::ser;
 use sha2::{Digest as _, Sha256};
 
 use super::Digest;
 
+/// What an encoding keeps of a value.
+pub(super) trait Rules {
+    /// Which form of a type with two is asked for.
+    const READABLE: bool;
+    /// Whether values are told apart that are one key: NaN by their bits. And hash sets that are equal are the same, in
+    /// whatever order they come.
+    const EXACT: bool;
+}
+
+/// The rules of keys: the readable form of a type keeps at least what its compact form keeps; the module above has the
+/// evidence.
+pub(super) struct ForKeys;
+
+impl Rules for ForKeys {
+    const READABLE: bool = true;
+    const EXACT: bool = false;
+}
+
 /// Takes the bytes of an encoding in order.
 pub(super) trait Sink {
+    type Rules: Rules;
+
     /// An error ends the encoding.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure>;
+
+    /// A tag and the number that follows it.
+    #[inline]
+    fn number(&mut self, tag: u8, little_endian: &[u8]) -> Result<(), Failure> {
+        self.write(&[tag])?;
+        self.write(little_endian)
+    }
+
+    /// A value asked which of its forms is wanted.
+    #[inline]
+    fn form_was_asked_for(&self) {}
 }
 
 /// Why an encoding ended before its end.
@@ -61,6 +92,8 @@ impl Hasher {
 }
 
 impl Sink for Hasher {
+    type Rules = ForKeys;
+
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.update(bytes);
@@ -84,6 +117,8 @@ impl Head {
 }
 
 impl Sink for Head {
+    type Rules = ForKeys;
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let room = Self::LIMIT - self.bytes.len();
         match bytes.get(..room) {
@@ -99,10 +134,29 @@ impl Sink for Head {
     }
 }
 
-/// The entries of a map wait here for their order.
-impl Sink for Vec<u8> {
+/// The entries of a map, or of a set, wait here for their order.
+pub(super) struct Buffer<R> {
+    pub(super) bytes: Vec<u8>,
+    /// Whether a value in it asked for its form.
+    pub(super) asked: Cell<bool>,
+    rules: PhantomData<R>,
+}
+
+impl<R> Default for Buffer<R> {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), asked: Cell::new(false), rules: PhantomData }
+    }
+}
+
+impl<R: Rules> Sink for Buffer<R> {
+    type Rules = R;
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn form_was_asked_for(&self) {
+        self.asked.set(true);
     }
 }

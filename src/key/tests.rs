@@ -8,7 +8,10 @@ mod oracle;
 
 use serde::Serialize;
 
-use super::{Digest, digest, encode};
+use super::{
+    Digest, digest, encode,
+    sink::{Buffer, ForKeys},
+};
 
 /// The digest of a key that can be serialized.
 #[track_caller]
@@ -19,9 +22,9 @@ fn key<K: Serialize + ?Sized>(key: &K) -> Digest {
 /// The whole encoding, of which the digest and the head are made.
 #[track_caller]
 fn encoded<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    encode(key, &mut bytes).unwrap();
-    bytes
+    let mut buffer = Buffer::<ForKeys>::default();
+    encode(key, &mut buffer).unwrap();
+    buffer.bytes
 }
 
 /// All of them are one key.

@@ -18,11 +18,19 @@ mod session;
 mod tests;
 mod tracer;
 
-use std::{any::type_name, fmt};
+use std::{
+    any::type_name,
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use serde::de::DeserializeOwned;
 
-use self::session::{Failure, Format, Session};
+pub(crate) use self::session::Format;
+use self::{
+    node::Extent,
+    session::{Failure, Session},
+};
 use crate::{
     error::{Error, Kind, Result},
     key,
@@ -51,8 +59,24 @@ use crate::{
 /// assert_eq!(Shape::of::<Vec<u8>>()?, Shape::of::<std::collections::VecDeque<u8>>()?);
 /// # Ok::<(), memolith::Error>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Shape([u8; 16]);
+#[derive(Clone, Copy)]
+pub struct Shape {
+    /// All that a shape is told apart by.
+    digest: [u8; 16],
+    /// What the codec found out about the type, for the checks of its values.
+    proof: Proof,
+}
+
+/// What is known about the values of a type before the first of them is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Nothing.
+    Missing,
+    /// Samples with every part of the type came back as they were.
+    Samples,
+    /// The format was made for this type, and keeps all of it.
+    Format,
+}
 
 impl Shape {
     /// The shape of `V` in a format that does not describe itself, such as postcard.
@@ -115,18 +139,31 @@ impl Shape {
 
     /// The shape of a type for which `version(n)` vouches.
     pub(crate) fn untraced() -> Self {
-        Self([0; 16])
+        Self::of_digest([0; 16])
+    }
+
+    fn of_digest(digest: [u8; 16]) -> Self {
+        Self { digest, proof: Proof::Missing }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+        &self.digest
+    }
+
+    /// The same shape, with what is known about its values.
+    pub(crate) fn with(self, proof: Proof) -> Self {
+        Self { proof, ..self }
+    }
+
+    pub(crate) fn proof(&self) -> Proof {
+        self.proof
     }
 
     fn digest(origin: &str, description: &str) -> Result<Self> {
         let digest = key::digest(&(origin, description))?;
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(digest.as_bytes()).for_each(|(byte, digested)| *byte = *digested);
-        Ok(Self(bytes))
+        Ok(Self::of_digest(bytes))
     }
 
     /// A pair of strings can always be digested.
@@ -135,9 +172,23 @@ impl Shape {
     }
 }
 
+impl PartialEq for Shape {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Shape {}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
 impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -148,6 +199,16 @@ fn describe<V: DeserializeOwned>() -> Result<String> {
 
 fn trace<V: DeserializeOwned>(format: Format) -> Result<String, Failure> {
     search::trace::<V>(&mut Session::new(format)).map(|root| root.describe())
+}
+
+/// Makes a `V` of sample after sample, as a trace does. Whether one was made with every part that the type has.
+pub(crate) fn samples<V: DeserializeOwned>(format: Format) -> bool {
+    search::trace::<V>(&mut Session::new(format)).is_ok_and(|root| root.extent() == Extent::Whole)
+}
+
+/// Makes a `V` with as little in it as the type allows: no list has an element, no option a value.
+pub(crate) fn least_sample<V: DeserializeOwned>(format: Format) {
+    search::least::<V>(&mut Session::new(format));
 }
 
 fn explain(type_name: &str, failure: Failure) -> Error {
@@ -167,8 +228,8 @@ fn unsupported(type_name: &str, part: &str) -> Error {
         Kind::Unsupported,
         format!(
             "`{part}`{place} asks the format what comes next, as untagged, internally tagged and flattened types do, \
-             and postcard cannot tell: use another codec, `memolith::codec::Json` of the feature `json`, or a plain \
-             or externally tagged type"
+             and postcard cannot tell: use another codec, `memolith::codec::Auto` or `memolith::codec::Json` with the \
+             feature `json`, or a plain or externally tagged type"
         ),
     )
 }

@@ -49,6 +49,9 @@ pub(super) const STRINGS: &[&str] = &[
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     "01ARZ3NDEKTSV4RRFFQ69G5FAV",
     "AAAA",
+    "Mon",
+    "Jan",
+    "2026-01-01T00:00:00+00:00[UTC]",
     "{}",
     "[]",
 ];

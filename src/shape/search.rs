@@ -36,6 +36,16 @@ pub(super) fn trace<V: DeserializeOwned>(session: &mut Session) -> Result<Node, 
     if root.extent() == Extent::Unknown { Err(Failure::Refused(refusal)) } else { Ok(root) }
 }
 
+/// One value of `V` with as little in it as possible. A type that refuses that has none.
+pub(super) fn least<V: DeserializeOwned>(session: &mut Session) {
+    session.begin(Vec::new());
+    let mut root = Node::default();
+    let mut tracer = Tracer::new(&mut root, session, type_name::<V>());
+    tracer.brief = true;
+    // What a panic leaves half done is not looked at, and a type that panics has no value here.
+    drop(catch_unwind(AssertUnwindSafe(|| V::deserialize(tracer).map(drop))));
+}
+
 /// Changes the latest sample here and there until it shows something new.
 fn vary<V: DeserializeOwned>(root: &mut Node, session: &mut Session) -> Result<bool, Failure> {
     let choices = std::mem::take(&mut session.choices);

@@ -21,7 +21,7 @@ const PRICE: usize = 4;
 
 /// How the format that will be used reads a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// By position alone, as postcard: the type has to know what comes next.
     Positional,
     /// As JSON: the bytes tell what comes next.

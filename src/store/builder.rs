@@ -17,6 +17,7 @@ use crate::{
         registry::{self, Admitted},
     },
     sync::lock,
+    temporary::Temporary,
     testing::Faults,
 };
 
@@ -201,8 +202,7 @@ impl StoreBuilder {
     /// [`is_io`](Error::is_io) when no temporary directory can be made.
     pub fn temporary(self) -> Result<Store> {
         self.check()?;
-        let made = tempfile::Builder::new().prefix("memolith-").tempdir();
-        let temporary = made.map_err(|cause| Error::io("making a temporary directory", cause))?;
+        let temporary = Temporary::new()?;
         let store = self.open(temporary.path())?;
         *lock(&store.core().temporary) = Some(temporary);
         Ok(store)

@@ -16,8 +16,6 @@ use std::{
     time::Duration,
 };
 
-use tempfile::TempDir;
-
 use crate::{
     clock::{Clock, Stopwatch},
     error::{Error, Kind, Result},
@@ -37,6 +35,7 @@ use crate::{
         writer::Leaving,
     },
     sync::lock,
+    temporary::Temporary,
 };
 
 pub(crate) struct Core {
@@ -84,7 +83,7 @@ pub(crate) struct Core {
     /// Held for as long as the store lives.
     pub(super) lock_file: Mutex<Option<File>>,
     /// The directory of a temporary store, removed when it is closed.
-    pub(super) temporary: Mutex<Option<TempDir>>,
+    pub(super) temporary: Mutex<Option<Temporary>>,
 }
 
 /// How often accounts and blobs were to be looked after, and how far that was done: a close that comes in between leaves

@@ -152,6 +152,8 @@ impl Store {
 
     /// Opens a store in a new temporary directory, which is removed when the store is closed.
     ///
+    /// The directory of a process that was killed is removed by a later process of the same user, at its first temporary store.
+    ///
     /// # Errors
     ///
     /// [`is_io`](Error::is_io) when no temporary directory can be made.

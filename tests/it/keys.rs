@@ -157,6 +157,107 @@ fn a_key_that_cannot_be_serialized_is_computed_each_time_and_told() -> Result<()
     Ok(())
 }
 
+/// A path that is not UTF-8.
+#[cfg(unix)]
+fn no_text(byte: u8) -> std::path::PathBuf {
+    std::path::PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(vec![
+        b'a', byte,
+    ]))
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_not_text_is_a_key() {
+    assert_eq!(computed([no_text(0xe9), no_text(0xe8), no_text(0xe9)]), 2);
+    assert_eq!(computed([(no_text(0xe9), 1), (no_text(0xe8), 1), (no_text(0xe9), 1)]), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_memolith_does_not_see_is_told_with_its_remedy_and_the_remedy_helps() -> Result<(), Error> {
+    #[derive(Serialize)]
+    #[serde(transparent)]
+    struct Hidden(std::path::PathBuf);
+
+    #[derive(Serialize)]
+    #[serde(transparent)]
+    struct Mended(#[serde(with = "memolith::path")] std::path::PathBuf);
+
+    let store = Store::temporary()?;
+    let memo: Memo<Hidden, u32> = Memo::builder("by path").open(&store)?;
+    assert_eq!(memo.get_or_insert_with(&Hidden(no_text(0xe9)), || 1), 1);
+    let told = memo.last_failure().unwrap().to_string();
+    assert!(told.contains("memolith::path"), "{told}");
+
+    let mended = [0xe9, 0xe8, 0xe9].map(|byte| Mended(no_text(byte)));
+    assert_eq!(computed(mended), 2);
+    assert_eq!(computed([0xe9, 0xe8, 0xe9].map(|byte| memolith::path::Lossless(no_text(byte)))), 2);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_that_are_not_text_are_values_under_both_codecs() -> Result<(), Error> {
+    use std::path::PathBuf;
+
+    use memolith::{codec::Json, path::Lossless};
+    use serde::Deserialize;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Found {
+        #[serde(with = "memolith::path")]
+        newest: PathBuf,
+        #[serde(with = "memolith::path")]
+        others: Vec<Option<PathBuf>>,
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let found = || Found { newest: no_text(0xe9), others: vec![Some("b".into()), Some(no_text(0)), None] };
+    for run in 0..2 {
+        let store = Store::open(directory.path())?;
+        let postcard: Memo<u8, Found> = Memo::builder("postcard").open(&store)?;
+        let json: Memo<u8, Found> = Memo::builder("json").codec(Json).open(&store)?;
+        let whole: Memo<u8, Lossless<PathBuf>> = Memo::builder("whole").open(&store)?;
+        if run == 0 {
+            miss!(postcard, &1 => found());
+            miss!(json, &1 => found());
+            miss!(whole, &1 => Lossless(no_text(0xff)));
+        }
+        hit!(postcard, &1 => found());
+        hit!(json, &1 => found());
+        hit!(whole, &1 => Lossless(no_text(0xff)));
+        assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+    }
+    Ok(())
+}
+
+#[test]
+fn equal_sets_are_one_key_however_they_were_filled() {
+    use std::collections::HashSet;
+
+    #[derive(Serialize)]
+    struct Query {
+        words: HashSet<String>,
+    }
+    let words = || (0..50).map(|number| format!("word {number}")).collect::<HashSet<String>>();
+    assert_eq!(computed((0..5).map(|_| words())), 1);
+    assert_eq!(computed((0..5).map(|_| (words(), 1))), 1);
+    assert_eq!(computed((0..5).map(|_| Query { words: words() })), 1);
+    assert_eq!(computed([words(), HashSet::new(), HashSet::from(["word 1".into()])]), 3);
+}
+
+#[test]
+fn an_unordered_value_is_read_back() -> Result<(), Error> {
+    use memolith::unordered::Unordered;
+
+    let store = Store::temporary()?;
+    let memo: Memo<u8, Unordered<Vec<u8>>> = Memo::builder("lists").open(&store)?;
+    miss!(memo, &1 => Unordered(vec![3, 1, 2]));
+    hit!(memo, &1 => Unordered(vec![3, 1, 2]));
+    assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+    Ok(())
+}
+
 #[test]
 fn a_key_that_panics_while_it_is_serialized_still_gets_its_value() -> Result<(), Error> {
     struct Panicking;

@@ -17,18 +17,19 @@ const ROOMS: [&[&str]; 13] = [
     &["memo", "pool"],
     &["flow"],
     &["store"],
-    &["packed"],
+    &["packed", "path", "temporary", "unordered"],
     &["codec", "flight", "memory", "observe", "record", "stamp"],
-    &["checksum", "shape", "stats"],
+    &["checksum", "leftovers", "shape", "stats"],
     &["key"],
     &["clock", "error"],
     &["sync", "testing"],
 ];
 
-/// Which foreign crate is named where, and nowhere else. A folder ends in a slash.
-const FOREIGN: [(&str, &str); 19] = [
+/// Which foreign crate is named where, and nowhere else. A folder ends in a slash. One that names two rooms has two rows.
+const FOREIGN: [(&str, &str); 21] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
+    ("tempfile", "temporary.rs"),
     ("memmap2", "store/blob/"),
     ("postcard", "codec/"),
     ("arrow_ipc", "codec/arrow.rs"),
@@ -36,12 +37,13 @@ const FOREIGN: [(&str, &str); 19] = [
     ("bytemuck", "codec/runs/"),
     ("rustix", "codec/runs/copy.rs"),
     ("typeid", "codec/runs/mod.rs"),
+    ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),
     ("sha2", "key/"),
     ("crc_fast", "checksum/"),
     ("foldhash", "pool/name.rs"),
     ("chrono", "clock.rs"),
-    ("etcetera", "default_store.rs"),
+    ("etcetera", "default_store/mod.rs"),
     ("memolith_macros", "lib.rs"),
     ("tracing", "observe/trace.rs"),
     ("indicatif", "observe/spinner/line.rs"),
@@ -197,14 +199,17 @@ fn every_room_has_one_place_in_the_order() {
 #[test]
 fn a_foreign_crate_is_named_in_one_room() {
     let sources = sources();
-    for (name, home) in FOREIGN {
+    for (name, _) in FOREIGN {
         let speaks = |source: &&Source| words(&source.code, name).any(|after| after.starts_with("::"));
         let named: Vec<&str> = sources.iter().filter(speaks).map(|source| source.path.as_str()).collect();
-        let is_home = |path: &str| path == home || (home.ends_with('/') && path.starts_with(home));
+        let homes: Vec<&str> =
+            FOREIGN.iter().filter(|(known, _)| *known == name).map(|(_, home)| *home).collect();
+        let is_in = |path: &str, home: &str| path == home || (home.ends_with('/') && path.starts_with(home));
+        let is_home = |path: &str| homes.iter().any(|home| is_in(path, home));
         assert!(!named.is_empty(), "nobody names {name}: the test reads nothing");
         assert!(
             named.iter().all(|path| is_home(path)),
-            "{name} is at home in {home}, and named in {named:?}"
+            "{name} is at home in {homes:?}, and named in {named:?}"
         );
     }
 }

@@ -42,4 +42,5 @@ mod traced;
 mod transparent;
 mod ttl;
 mod types;
+mod values;
 mod waiters;

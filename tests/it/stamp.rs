@@ -39,8 +39,43 @@ fn an_edited_file_is_a_miss_and_an_untouched_one_a_hit() -> Result<()> {
     assert_eq!(read(&memo, &path)?, ("two".into(), true), "the time alone changed");
     write(&path, "three", 2);
     assert_eq!(read(&memo, &path)?, ("three".into(), true), "the length alone changed");
+    assert_eq!(read(&memo, &path)?, ("three".into(), false));
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_renamed_over_another_of_equal_length_and_time_is_a_miss() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("rides.csv"), folder.path().join("other"));
+    let store = Store::temporary()?;
+    let memo = Memo::builder("rides").open(&store)?;
     write(&path, "one", 1);
-    assert_eq!(read(&memo, &path)?, ("one".into(), false), "the file is as it was");
+    assert_eq!(read(&memo, &path)?, ("one".into(), true));
+    write(&other, "two", 1);
+    fs::rename(&other, &path).unwrap();
+    assert_eq!(read(&memo, &path)?, ("two".into(), true));
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn an_edit_with_its_time_put_back_is_a_miss() -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rides.csv");
+    let store = Store::temporary()?;
+    let memo = Memo::builder("rides").open(&store)?;
+    write(&path, "one", 1);
+    assert_eq!(read(&memo, &path)?, ("one".into(), true));
+    let changed = || fs::metadata(&path).map(|found| (found.ctime(), found.ctime_nsec())).unwrap();
+    let before = changed();
+    // Until the system's clock has ticked.
+    while before == changed() {
+        write(&path, "two", 1);
+    }
+    assert_eq!(read(&memo, &path)?, ("two".into(), true));
     Ok(())
 }
 
@@ -79,9 +114,11 @@ fn a_path_that_is_not_text_is_a_key() -> Result<()> {
     let store = Store::temporary()?;
     let memo = Memo::builder("rides").open(&store)?;
     let paths = [b"\xff", b"\xfe"].map(|name| folder.path().join(OsStr::from_bytes(name)));
+    for (path, contents) in paths.iter().zip(["one", "two"]) {
+        write(path, contents, 1);
+    }
     for computed in [true, false] {
         for (path, contents) in paths.iter().zip(["one", "two"]) {
-            write(path, contents, 1);
             assert_eq!(read(&memo, path)?, (contents.into(), computed));
         }
     }

@@ -47,7 +47,7 @@ impl<E> Refusal<E> {
             Self::Format(error) => error,
             Self::Told(words) => {
                 let error = E::custom(&words);
-                aside.0.set(Some(words));
+                aside.words.set(Some(words));
                 error
             }
         }
@@ -72,9 +72,27 @@ impl<E: serde::ser::Error> serde::ser::Error for Refusal<E> {
     }
 }
 
-/// Words on their way out through an error type that cannot hold them.
-#[derive(Default)]
-struct Aside(Cell<Option<String>>);
+/// What all levels of one serialization share.
+struct Aside {
+    /// Words on their way out through an error type that cannot hold them.
+    words: Cell<Option<String>>,
+    /// A run of numbers or bytes is cut to this length, in bytes.
+    longest: usize,
+}
+
+impl Aside {
+    fn new(longest: usize) -> Self {
+        Self { words: Cell::default(), longest }
+    }
+
+    #[inline]
+    fn cut<'b>(&self, run: &'b [u8]) -> &'b [u8] {
+        run.get(..self.longest).unwrap_or(run)
+    }
+}
+
+/// To be cut to, in bytes: whole numbers of every width.
+const SHORT: usize = 256;
 
 /// Serializes `value` into `format`, strictly by the rules of `F`.
 pub(super) fn serialize<F: Format, T, S>(value: &T, format: S) -> Result<S::Ok, Refusal<S::Error>>
@@ -82,11 +100,29 @@ where
     T: Serialize + ?Sized,
     S: Serializer,
 {
-    let aside = Aside::default();
-    let context = Context::<F> { aside: &aside, under_some: false, depth: 0, format: PhantomData };
-    value.serialize(Strict { inner: format, context }).map_err(|refusal| match (refusal, aside.0.take()) {
-        (Refusal::Format(_), Some(words)) => Refusal::Told(words),
-        (refusal, _) => refusal,
+    serialize_by::<F, T, S>(value, format, &Aside::new(usize::MAX))
+}
+
+/// The same, with all but the beginning of long runs of numbers and bytes left out.
+pub(super) fn serialize_abridged<F: Format, T, S>(value: &T, format: S) -> Result<S::Ok, Refusal<S::Error>>
+where
+    T: Serialize + ?Sized,
+    S: Serializer,
+{
+    serialize_by::<F, T, S>(value, format, &Aside::new(SHORT))
+}
+
+fn serialize_by<F: Format, T, S>(value: &T, format: S, aside: &Aside) -> Result<S::Ok, Refusal<S::Error>>
+where
+    T: Serialize + ?Sized,
+    S: Serializer,
+{
+    let context = Context::<F> { aside, under_some: false, depth: 0, format: PhantomData };
+    value.serialize(Strict { inner: format, context }).map_err(|refusal| {
+        match (refusal, aside.words.take()) {
+            (Refusal::Format(_), Some(words)) => Refusal::Told(words),
+            (refusal, _) => refusal,
+        }
     })
 }
 
@@ -207,9 +243,14 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
     type SerializeStructVariant = Compound<'a, S::SerializeStructVariant, F>;
 
     forward! {
-        serialize_bool(bool), serialize_char(char), serialize_str(&str), serialize_bytes(&[u8]),
+        serialize_bool(bool), serialize_char(char), serialize_str(&str),
         serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64), serialize_i128(i128),
         serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64), serialize_u128(u128),
+    }
+
+    #[inline]
+    fn serialize_bytes(self, bytes: &[u8]) -> Result<S::Ok, Self::Error> {
+        self.inner.serialize_bytes(self.context.aside.cut(bytes)).map_err(Refusal::Format)
     }
 
     #[inline]
@@ -297,8 +338,10 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         if F::POSITIONAL
             && let Some((count, bytes)) = runs::bytes_of(&sequence)
         {
+            let run = self.context.aside.cut(bytes);
+            let count = if run.len() < bytes.len() { count * run.len() / bytes.len() } else { count };
             let mut written = self.inner.serialize_seq(Some(count)).map_err(Refusal::Format)?;
-            return match runs::put(&mut written, bytes) {
+            return match runs::put(&mut written, run) {
                 Some(true) => written.end().map_err(Refusal::Format),
                 Some(false) => Err(refuse::<F, _>("the writer takes no more")),
                 None => self.context.compound(written, "a sequence", "", Some(count)).collect(sequence),

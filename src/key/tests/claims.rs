@@ -1,7 +1,8 @@
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::SocketAddrV6,
+    path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
 };
@@ -327,4 +328,88 @@ fn a_frame_counts_names_order_types_shape_and_values() {
         vec![("a", floats(&[1.0, 2.0, 3.0])), ("b", integers(&[4]))],
         vec![("a", floats(&[1.0, 2.0]))]
     );
+}
+
+/// Sets of equal elements that list them in two orders.
+fn sets() -> [HashSet<u32>; 2] {
+    let listed = |set: &HashSet<u32>| set.iter().copied().collect::<Vec<_>>();
+    let one: HashSet<u32> = (0..20).collect();
+    let mut others = std::iter::repeat_with(|| (0..20).collect::<HashSet<u32>>());
+    let other = others.find(|other| listed(other) != listed(&one)).unwrap();
+    [one, other]
+}
+
+#[test]
+fn equal_hashed_sets_are_one_key_wherever_they_stand() {
+    #[derive(Serialize)]
+    struct Query<'a> {
+        tags: &'a HashSet<u32>,
+        all: Option<Arc<HashSet<u32>>>,
+    }
+    let [one, other] = sets();
+    same!(one, other, &other, Box::new(other.clone()), Cow::Borrowed(&other));
+    same!((1, &one), (1, &other));
+    same!([Some(&one)], [Some(&other)]);
+    same!(HashMap::from([(1, &one)]), HashMap::from([(1, &other)]));
+    same!(vec![(&one, &other)], vec![(&other, &one)]);
+    let query = |tags, all: &HashSet<u32>| Query { tags, all: Some(Arc::new(all.clone())) };
+    same!(query(&one, &other), query(&other, &one));
+}
+
+#[test]
+fn hashed_sets_of_other_elements_are_other_keys() {
+    let [one, _] = sets();
+    let mut larger = one.clone();
+    larger.insert(20);
+    differ!(one, larger, HashSet::<u32>::new(), HashSet::from(["01"]), HashSet::from(["0", "1"]));
+    differ!((HashSet::from([1]), HashSet::from([2])), (HashSet::from([2]), HashSet::from([1])));
+}
+
+#[test]
+fn the_order_of_a_list_or_an_ordered_set_of_sets_counts() {
+    let [one, other] = sets();
+    let list: Vec<u32> = other.iter().copied().collect();
+    let turned: Vec<u32> = list.iter().rev().copied().collect();
+    differ!(list, turned);
+    same!(vec![one.clone(), HashSet::new()], vec![other.clone(), HashSet::new()]);
+    differ!(vec![one.clone(), HashSet::new()], vec![HashSet::new(), other.clone()]);
+}
+
+#[test]
+fn what_is_called_unordered_is_a_key_without_its_order() {
+    use crate::unordered::Unordered;
+
+    #[derive(Serialize)]
+    #[serde(transparent)]
+    struct Tags(#[serde(with = "crate::unordered")] HashSet<u32>);
+
+    let [one, other] = sets();
+    same!(Tags(one), Tags(other));
+    same!(Unordered(vec![1, 2]), Unordered(&[2, 1][..]), Unordered(HashSet::from([1, 2])));
+    differ!(Unordered(vec![1, 2]), Unordered(vec![1, 1, 2]), Unordered(vec![12]));
+    differ!(Unordered(vec![vec![1, 2]]), Unordered(vec![vec![2, 1]]));
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_that_are_not_text_are_keys_by_all_their_bytes() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+    #[derive(Serialize)]
+    struct Asked<'a> {
+        path: &'a Path,
+        others: Vec<PathBuf>,
+    }
+    let [one, other] = [b"caf\xe9", b"caf\xe8"].map(|name| Path::new(OsStr::from_bytes(name)));
+    differ!(*one, *other, Path::new("caf\u{fffd}"), b"caf\xe9", "caf");
+    differ!((1, one), (1, other));
+    same!(*one, one, one.to_owned(), Arc::<Path>::from(one), Cow::Borrowed(one), &&one);
+    let asked = |path, other: &Path| Asked { path, others: vec![other.into()] };
+    differ!(asked(one, other), asked(other, one), asked(one, one));
+    differ!(HashMap::from([(one, 1)]), HashMap::from([(other, 1)]));
+}
+
+#[test]
+fn a_path_that_is_text_is_its_text() {
+    same!("a/b", Path::new("a/b"), PathBuf::from("a/b"), crate::path::Lossless(PathBuf::from("a/b")));
 }

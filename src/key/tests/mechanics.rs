@@ -77,15 +77,17 @@ fn a_key_that_gives_up_is_an_error_with_a_reason_and_a_remedy() {
     assert!(std::error::Error::source(&error).is_some());
 }
 
+#[cfg(unix)]
 #[test]
-fn a_path_that_is_no_text_is_an_error() {
-    #[cfg(unix)]
-    {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
-        let path = Path::new(OsStr::from_bytes(b"\xff"));
-        assert_eq!(digest(path).unwrap_err().kind(), Kind::Key);
-    }
-    assert_eq!(key(std::path::Path::new("a/b")), key("a/b"));
+fn a_path_that_is_no_text_and_hides_in_another_type_is_an_error_with_its_remedy() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+    #[derive(serde::Serialize)]
+    #[serde(transparent)]
+    struct Hidden<'a>(&'a Path);
+
+    let error = digest(&Hidden(Path::new(OsStr::from_bytes(b"\xff")))).unwrap_err();
+    assert!(error.kind() == Kind::Key && error.to_string().contains("memolith::path"), "{error}");
 }
 
 #[test]

@@ -1,27 +1,94 @@
 //! The store of the process is one for all tests, so these run themselves again as a child that has its own.
 
 use std::{
-    env,
-    path::Path,
-    process::{Command, Output},
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
 };
 
 use memolith::{Store, default_store, memo, set_default_store};
+use tempfile::TempDir;
 
 /// Says which scenario the child plays.
 const SCENARIO: &str = "MEMOLITH_TEST_SCENARIO";
 
-/// Runs one scenario in a process of its own, with a home and a store there.
+/// A home, a folder for temporary files, and programs: each is this file under a name that cargo gives no test.
+struct Machine(TempDir);
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+        fs::create_dir(machine.temporary()).unwrap();
+        machine
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap()
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.path().join("tmp")
+    }
+
+    /// The folders of programs in the cache folder.
+    fn folders(&self) -> Vec<PathBuf> {
+        let inside = fs::read_dir(self.path().join(".cache/memolith")).into_iter().flatten();
+        inside.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
+    }
+
+    /// The folders of temporary stores.
+    fn leftovers(&self) -> Vec<PathBuf> {
+        let inside = fs::read_dir(self.temporary()).unwrap().map(|entry| entry.unwrap());
+        let ours = |entry: &fs::DirEntry| entry.file_name().to_str().unwrap().starts_with("memolith-");
+        inside.filter(ours).map(|entry| entry.path()).collect()
+    }
+
+    fn install(&self, path: &str) -> PathBuf {
+        let program = self.path().join(path);
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        let this = env::current_exe().unwrap();
+        fs::hard_link(&this, &program).or_else(|_| fs::copy(&this, &program).map(|_| ())).unwrap();
+        program
+    }
+
+    fn command(&self, program: &Path, scenario: &str) -> Command {
+        let mut command = Command::new(program);
+        command.args(["--exact", "attributes::default_store::child", "--ignored", "--nocapture"]);
+        // Not started by a test, as far as the child can tell.
+        let ours = |name: &str| name == "NEXTEST" || name.starts_with("CARGO_BIN_EXE_");
+        for (name, _) in env::vars().filter(|(name, _)| ours(name)) {
+            command.env_remove(name);
+        }
+        command.env(SCENARIO, scenario).env("HOME", self.path()).env("TMPDIR", self.temporary());
+        command.env_remove("XDG_CACHE_HOME").env_remove("MEMOLITH_DIR");
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, program: &Path) -> String {
+        told(&mut self.command(program, "square"))
+    }
+}
+
+/// What a child tells.
 #[track_caller]
-fn play(scenario: &str, store: Option<&Path>, home: &Path) -> String {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "attributes::default_store::child", "--ignored", "--nocapture"]);
-    command.env(SCENARIO, scenario).env("HOME", home).env_remove("XDG_CACHE_HOME").env_remove("MEMOLITH_DIR");
-    command.envs(store.map(|path| ("MEMOLITH_DIR", path)));
+fn told(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let told = String::from_utf8_lossy(&stdout).into_owned();
     assert!(status.success(), "{told}{}", String::from_utf8_lossy(&stderr));
     told
+}
+
+/// Whether a child had to compute.
+fn has_computed(told: &str) -> bool {
+    told.contains("computed 12")
+}
+
+/// Runs one scenario as a test, with a home and a store there.
+#[track_caller]
+fn play(scenario: &str, store: Option<&Path>, machine: &Machine) -> String {
+    let mut command = machine.command(&env::current_exe().unwrap(), scenario);
+    told(command.envs(store.map(|path| ("MEMOLITH_DIR", path))))
 }
 
 #[memo]
@@ -39,6 +106,13 @@ fn child() {
             set_default_store(Store::temporary().unwrap()).unwrap();
             assert!(set_default_store(Store::temporary().unwrap()).unwrap_err().is_config());
         }
+        // Until it is killed.
+        Ok("wait") => {
+            let store = Store::temporary().unwrap();
+            println!("path {}", store.path().unwrap().display());
+            let _ = std::io::stdin().read_line(&mut String::new());
+            std::process::abort();
+        }
         // Asked for by name, without a parent.
         _ => return,
     }
@@ -53,30 +127,77 @@ fn child() {
 
 #[test]
 fn what_one_run_computed_the_next_one_reads() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = folder.path().join("store");
-    let (first, second) =
-        (play("square", Some(&store), folder.path()), play("square", Some(&store), folder.path()));
-    assert_eq!((first.matches("computed 12").count(), second.matches("computed 12").count()), (1, 0));
-    assert!(second.contains(&format!("path {}", store.canonicalize().unwrap().display())), "{second}");
+    let machine = Machine::new();
+    let store = machine.path().join("store");
+    let (first, second) = (play("square", Some(&store), &machine), play("square", Some(&store), &machine));
+    assert_eq!((has_computed(&first), has_computed(&second)), (true, false));
+    assert!(second.contains(&format!("path {}", store.display())), "{second}");
     assert!(second.contains("failure none"), "{second}");
 }
 
 #[test]
-fn without_a_word_it_is_in_the_cache_folder_of_the_program() {
-    let home = tempfile::tempdir().unwrap();
-    let told = play("square", None, home.path());
-    let program = env::current_exe().unwrap().file_stem().unwrap().to_owned();
-    let expected = home.path().canonicalize().unwrap().join(".cache").join(program).join("memolith");
-    assert!(told.contains(&format!("path {}", expected.display())), "{told}");
+fn a_program_remembers_in_a_folder_of_its_own_in_the_cache_folder() {
+    let machine = Machine::new();
+    let program = machine.install("a/rides");
+    let (first, second) = (machine.run(&program), machine.run(&program));
+    assert_eq!((has_computed(&first), has_computed(&second)), (true, false), "{first}{second}");
+    let begin = machine.path().join(".cache/memolith/rides-");
+    assert!(
+        second.contains(&format!("path {}", begin.display())) && second.contains("failure none"),
+        "{second}"
+    );
+}
+
+#[test]
+fn programs_of_one_name_in_two_places_do_not_read_each_others_values() {
+    let machine = Machine::new();
+    for place in ["a/demo", "b/demo", "a/org.foo.App", "a/org.foo.Tool"] {
+        let told = machine.run(&machine.install(place));
+        assert!(has_computed(&told) && told.contains("failure none"), "{place}: {told}");
+    }
+    assert_eq!(machine.folders().len(), 4);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_is_the_same_under_every_link_to_it() {
+    let machine = Machine::new();
+    let (program, link) = (machine.install("a/rides"), machine.path().join("link"));
+    std::os::unix::fs::symlink(&program, &link).unwrap();
+    assert!(has_computed(&machine.run(&program)) && !has_computed(&machine.run(&link)));
+}
+
+#[test]
+fn a_test_remembers_nothing_beyond_its_process() {
+    let machine = Machine::new();
+    for _ in 0..2 {
+        let told = play("square", None, &machine);
+        assert!(has_computed(&told) && told.contains("failure none"), "{told}");
+    }
+    assert!(!machine.path().join(".cache").exists() && machine.leftovers().is_empty());
+}
+
+#[test]
+fn a_program_that_a_test_runner_starts_is_a_test_unless_it_is_given_a_directory() {
+    let machine = Machine::new();
+    let (program, store) = (machine.install("a/rides"), machine.path().join("store"));
+    for variable in ["NEXTEST", "CARGO_BIN_EXE_rides"] {
+        let told = told(machine.command(&program, "square").env(variable, "1"));
+        assert!(told.contains(&format!("path {}", machine.temporary().display())), "{told}");
+    }
+    let told = told(machine.command(&program, "square").env("NEXTEST", "1").env("MEMOLITH_DIR", &store));
+    assert!(told.contains(&format!("path {}", store.display())), "{told}");
 }
 
 #[test]
 fn a_store_in_use_is_replaced_by_a_temporary_one_and_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let held = Store::open(folder.path().join("store")).unwrap();
-    let told = play("square", held.path(), folder.path());
-    assert_eq!(told.matches("computed 12").count(), 1, "it remembers for this run: {told}");
+    let machine = Machine::new();
+    let held = Store::open(machine.path().join("store")).unwrap();
+    let told = play("square", held.path(), &machine);
+    assert!(
+        has_computed(&told) && told.matches("computed 12").count() == 1,
+        "it remembers for this run: {told}"
+    );
     assert!(
         told.contains("failure true") && !told.contains(&format!("path {}", held.path().unwrap().display())),
         "{told}"
@@ -85,8 +206,72 @@ fn a_store_in_use_is_replaced_by_a_temporary_one_and_told() {
 
 #[test]
 fn a_store_that_is_set_comes_first_and_is_set_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = folder.path().join("store");
-    let told = play("set", Some(&store), folder.path());
+    let machine = Machine::new();
+    let store = machine.path().join("store");
+    let told = play("set", Some(&store), &machine);
     assert!(told.contains("failure none") && !store.exists(), "{told}");
+}
+
+/// A child with a temporary store.
+fn waiting(machine: &Machine) -> (Child, PathBuf) {
+    use std::io::{BufRead, BufReader};
+
+    let mut command = machine.command(&env::current_exe().unwrap(), "wait");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut paths =
+        lines.filter_map(|line| line.unwrap().split_once("path ").map(|(_, path)| PathBuf::from(path)));
+    (child, paths.next().unwrap())
+}
+
+#[test]
+fn temporary_stores_of_killed_programs_are_removed_by_the_next_and_others_stay() {
+    let machine = Machine::new();
+    let (mut running, used) = waiting(&machine);
+    let (mut killed, left) = waiting(&machine);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let mut aborted = waiting(&machine);
+    drop(aborted.0.stdin.take());
+    assert!(!aborted.0.wait().unwrap().success());
+    // A store that a user put there, and a folder that only bears the name.
+    let mine = machine.temporary().join("memolith-mine");
+    Store::open(&mine).unwrap().close().unwrap();
+    fs::create_dir(machine.temporary().join("memolith-notes")).unwrap();
+
+    assert!(aborted.1.exists() && machine.leftovers().contains(&aborted.1));
+    play("square", None, &machine);
+    assert!(!left.exists() && !aborted.1.exists(), "nobody uses them");
+    assert!(used.exists(), "it is in use");
+    assert!(mine.join("MANIFEST").exists() && machine.temporary().join("memolith-notes").exists());
+
+    running.kill().unwrap();
+    running.wait().unwrap();
+    play("square", None, &machine);
+    assert!(!used.exists());
+}
+
+#[test]
+fn the_folder_of_a_program_that_is_long_gone_is_removed_by_another_program() {
+    let machine = Machine::new();
+    let gone = machine.install("a/gone");
+    machine.run(&gone);
+    let [folder] = machine.folders().try_into().unwrap();
+    fs::remove_file(&gone).unwrap();
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let date = |path: PathBuf, days: u32| {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(std::time::SystemTime::now() - day * days).unwrap();
+    };
+    let swept = machine.path().join(".cache/memolith/SWEPT");
+    let other = machine.install("a/other");
+    date(swept.clone(), 2);
+    machine.run(&other);
+    assert!(folder.exists(), "it may come back");
+    date(swept, 2);
+    date(folder.join("PROGRAM"), 31);
+    machine.run(&other);
+    assert!(!folder.exists());
+    assert_eq!(machine.folders().len(), 1, "that of the other");
 }

@@ -1,0 +1,105 @@
+//! The codec that chooses: by position where a type can be kept so, by a format that describes itself where it cannot.
+
+use std::io::Write;
+#[cfg(feature = "json")]
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+#[cfg(feature = "json")]
+use super::postcard;
+use super::{Codec, Payload, Postcard, Shape};
+#[cfg(feature = "json")]
+use crate::error::Kind;
+use crate::error::Result;
+
+/// [`Postcard`] for every type that it can keep, and `Json` for the others, if the feature `json` is on.
+///
+/// `Json` is taken for a type that [`Postcard`] refuses when a memo is opened (`serde_json::Value`, untagged, tagged and
+/// flattened types, skipped variants), and for one of which it would refuse some values (`skip_serializing_if`). It is
+/// decided by samples, once a type and process, always alike; [`id`](Codec::id) is that of the codec that was chosen, so
+/// what one wrote is never read by the other. A type whose shape cannot be traced stays with [`Postcard`], which asks for
+/// a [`version`](crate::MemoBuilder::version). Without the feature it is [`Postcard`] for all.
+///
+/// # Examples
+///
+/// ```
+/// use memolith::{Memo, Store, codec::Auto};
+///
+/// #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// struct Page {
+///     title: String,
+///     #[serde(skip_serializing_if = "Option::is_none")]
+///     author: Option<String>,
+/// }
+///
+/// let store = Store::temporary()?;
+/// let pages: Memo<str, Page> = Memo::builder("pages").codec(Auto).open(&store)?;
+/// let page = Page { title: "Home".into(), author: None };
+/// pages.insert("/", &page)?;
+/// assert_eq!(pages.get("/")?, Some(page));
+/// # Ok::<(), memolith::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Auto;
+
+impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for Auto {
+    fn id(&self) -> &str {
+        chosen::<V>().id()
+    }
+
+    fn shape(&self) -> Result<Shape> {
+        chosen::<V>().shape()
+    }
+
+    fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
+        chosen().encode(value, out)
+    }
+
+    fn decode(&self, payload: &Payload) -> Result<V> {
+        chosen().decode(payload)
+    }
+
+    fn is_same(&self, value: &V, back: &V) -> Result<bool> {
+        chosen().is_same(value, back)
+    }
+
+    fn encode_abridged(&self, value: &V, out: &mut dyn Write) -> Result<bool> {
+        chosen().encode_abridged(value, out)
+    }
+}
+
+/// The codec of all values of one type.
+#[cfg(feature = "json")]
+fn chosen<V: Serialize + DeserializeOwned + 'static>() -> &'static dyn Codec<V> {
+    if is_kept_by_position::<V>() { &Postcard } else { &super::Json }
+}
+
+#[cfg(not(feature = "json"))]
+fn chosen<V: Serialize + DeserializeOwned + 'static>() -> &'static dyn Codec<V> {
+    &Postcard
+}
+
+/// Asked at each call, answered once a type: by samples of it. Two threads that ask first come to the same.
+#[cfg(feature = "json")]
+fn is_kept_by_position<V: Serialize + DeserializeOwned + 'static>() -> bool {
+    static KNOWN: RwLock<Option<HashMap<TypeId, bool>>> = RwLock::new(None);
+    let of_type = TypeId::of::<V>();
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(answer) = known.as_ref().and_then(|known| known.get(&of_type)) {
+        return *answer;
+    }
+    // The type's own code runs without the lock.
+    drop(known);
+    let answer = match postcard::examine::<V>() {
+        Ok((_, samples)) => !samples.was_refused,
+        Err(error) => error.kind() == Kind::Untraceable,
+    };
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    known.get_or_insert_default().insert(of_type, answer);
+    answer
+}

@@ -1,0 +1,419 @@
+//! Whether a value comes back as it went in: looked at before it is stored, for a value that was not shown to come back
+//! must not be handed out later.
+//!
+//! The two halves that serde knows of a type need not agree, and no samples show that of every type. So the bytes of a
+//! value are decoded as a later call would decode them, and what comes of it is compared with the value. Up to
+//! [`SMALL`] bytes that is done with every value: it costs a hundredth of storing it. Of larger ones a look at each would
+//! cost as much as storing them. There it is done
+//!
+//! - always, where nothing was shown by samples when the memo was opened;
+//! - with long runs of numbers cut short, where these make the value large: the runs themselves are copied as they are;
+//! - else now and then: the first ones, and ever rarer; and whenever computing the value took much longer than the look.
+
+use std::{
+    any::type_name,
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{Codec, Payload, Shape};
+use crate::{
+    checksum::Running,
+    error::{Error, Kind, Result},
+    key::{Form, print},
+    shape::Proof,
+};
+
+/// Of so many bytes every value is looked at.
+const SMALL: usize = 64 << 10;
+
+/// A value that is large by its runs of numbers has no more bytes than this without them.
+const ABRIDGED: usize = 32 << 10;
+
+/// More than this is not held in memory a second time for a look that could be left out.
+const LARGEST: u64 = 64 << 20;
+
+/// What a look at a byte of a large value costs at most, in nanoseconds.
+const COST: u64 = 8;
+
+/// A look may take this part of the time that computing the value took.
+const SHARE: u64 = 8;
+
+/// How often bytes are decoded in another order, before the order is taken for one that means something.
+const ORDERS: usize = 16;
+
+/// What a memo knows about whether its values come back.
+#[derive(Debug)]
+pub(crate) struct RoundTrip {
+    proof: Proof,
+    /// Large values that could have been looked at, or not.
+    large: AtomicU64,
+    /// A value did not come back: from then on every one is looked at.
+    suspect: AtomicBool,
+}
+
+impl RoundTrip {
+    pub(crate) fn new(shape: &Shape) -> Self {
+        Self { proof: shape.proof(), large: AtomicU64::new(0), suspect: AtomicBool::new(false) }
+    }
+
+    /// Keeps what is needed of the bytes that go by on their way to `out`.
+    pub(crate) fn copy<'a>(&self, out: &'a mut dyn Write) -> Copy<'a> {
+        let room = if self.proof == Proof::Format { 0 } else { SMALL };
+        Copy { out, room, bytes: Vec::new(), length: 0 }
+    }
+
+    /// Refuses a value that would not come back as it is. `seen` is what [`copy`](Self::copy) kept of its bytes, and
+    /// computing it took `compute_time`.
+    ///
+    /// # Errors
+    ///
+    /// Of the kind `Encode`. A panic of the value's own code unwinds: the caller has the fence.
+    pub(crate) fn check<V: 'static>(
+        &self,
+        codec: &dyn Codec<V>,
+        value: &V,
+        seen: Seen,
+        compute_time: Duration,
+    ) -> Result<()> {
+        if self.proof == Proof::Format {
+            return Ok(());
+        }
+        let Seen { bytes, length } = seen;
+        let checked = if bytes.len() as u64 == length {
+            came_back(codec, value, &bytes.into())
+        } else {
+            self.check_large(codec, value, &bytes, length, compute_time)
+        };
+        checked.inspect_err(|_| self.suspect.store(true, Relaxed)).map_err(unstorable::<V>)
+    }
+
+    fn check_large<V: 'static>(
+        &self,
+        codec: &dyn Codec<V>,
+        value: &V,
+        head: &[u8],
+        length: u64,
+        compute_time: Duration,
+    ) -> Result<()> {
+        let is_trusted = self.proof == Proof::Samples && !self.suspect.load(Relaxed);
+        if is_trusted && (abridged_came_back(codec, value) || !self.is_due(length, compute_time)) {
+            return Ok(());
+        }
+        let mut whole = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        codec.encode(value, &mut whole)?;
+        if whole.len() as u64 != length || !whole.starts_with(head) {
+            return Err(Error::other("it is encoded differently each time"));
+        }
+        came_back(codec, value, &whole.into())
+    }
+
+    /// Whether it is the turn of a large value of which nothing bad is known.
+    fn is_due(&self, length: u64, compute_time: Duration) -> bool {
+        if length > LARGEST {
+            return false;
+        }
+        let before = self.large.fetch_add(1, Relaxed);
+        let cost = Duration::from_nanos(length.saturating_mul(COST * SHARE));
+        (before + 1).is_power_of_two() || cost <= compute_time
+    }
+}
+
+/// What was kept of the bytes of a value.
+pub(crate) struct Seen {
+    /// The first of them, or all.
+    bytes: Vec<u8>,
+    /// How many there are.
+    length: u64,
+}
+
+/// A writer that keeps the first bytes that go through it.
+pub(crate) struct Copy<'a> {
+    out: &'a mut dyn Write,
+    /// As many bytes are kept at most.
+    room: usize,
+    bytes: Vec<u8>,
+    length: u64,
+}
+
+impl Copy<'_> {
+    pub(crate) fn seen(self) -> Seen {
+        Seen { bytes: self.bytes, length: self.length }
+    }
+}
+
+impl Write for Copy<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        let left = self.room - self.bytes.len();
+        self.bytes.extend_from_slice(bytes.get(..written.min(left)).unwrap_or_default());
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Decodes the bytes of a value, and compares.
+pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: &Payload) -> Result<()> {
+    let back = codec.decode(payload)?;
+    let is_same = codec
+        .is_same(value, &back)
+        .and_then(|is_same| Ok(is_same || is_in_any_order(codec, payload, &back)?));
+    // A panic in its drop says nothing about the bytes.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(back))) {
+        std::mem::forget(panic);
+    }
+    if is_same? { Ok(()) } else { Err(Error::other("it comes back as another value")) }
+}
+
+/// Whether a value that is small but for its runs of numbers comes back without most of these. No answer is `false`.
+fn abridged_came_back<V: 'static>(codec: &dyn Codec<V>, value: &V) -> bool {
+    let abridged = |value: &V| {
+        let mut bytes = Bounded { bytes: Vec::new(), room: ABRIDGED };
+        codec.encode_abridged(value, &mut bytes).is_ok_and(|is_able| is_able).then_some(bytes.bytes)
+    };
+    let Some(there) = abridged(value) else { return false };
+    // A type may well insist on all of its numbers.
+    let comes_back = || {
+        let back = codec.decode(&there.clone().into());
+        back.is_ok_and(|back| abridged(&back).is_some_and(|again| again == there))
+    };
+    catch_unwind(AssertUnwindSafe(comes_back)).unwrap_or(false)
+}
+
+/// A writer that is full at some point.
+struct Bounded {
+    bytes: Vec<u8>,
+    /// Never less than there are bytes.
+    room: usize,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.room - self.bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What has an order of its own in each instance, such as a hash map, comes back in another one, and in yet another one
+/// when it is decoded again. What is turned round or sorted comes back alike each time.
+fn is_in_any_order<V, C: Codec<V> + ?Sized>(codec: &C, payload: &Payload, back: &V) -> Result<bool> {
+    let mut sorted = payload.to_vec();
+    sorted.sort_unstable();
+    let again = bytes(codec, back)?;
+    let is_shuffled = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes.sort_unstable();
+        bytes == sorted
+    };
+    if *again == **payload || !is_shuffled(&again) {
+        return Ok(false);
+    }
+    for _ in 0..ORDERS {
+        let other = bytes(codec, &codec.decode(payload)?)?;
+        if other != again {
+            return Ok(is_shuffled(&other));
+        }
+    }
+    Ok(false)
+}
+
+fn bytes<V, C: Codec<V> + ?Sized>(codec: &C, value: &V) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    codec.encode(value, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether both say the same of themselves, in either form that serde knows.
+///
+/// # Errors
+///
+/// When a value cannot be written in the form that its codec asks for.
+pub(super) fn same_prints<V: Serialize>(value: &V, back: &V, own: Form) -> Result<bool> {
+    let other = if own == Form::Compact { Form::Readable } else { Form::Compact };
+    let there = print(value, own).ok_or_else(|| Error::other("it cannot be written twice"))?;
+    if print(back, own) != Some(there) {
+        return Ok(false);
+    }
+    // A type may have no other form, or fail in it.
+    Ok(!there.has_forms || print(value, other).is_none_or(|there| print(back, other) == Some(there)))
+}
+
+/// Whether both have the same bytes.
+pub(super) fn same_bytes<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, back: &V) -> Result<bool> {
+    let sum = |value: &V| {
+        let mut sum = Sum { length: 0, running: Running::new() };
+        codec.encode(value, &mut sum)?;
+        Ok::<_, Error>((sum.length, sum.running.take()))
+    };
+    Ok(sum(value)? == sum(back)?)
+}
+
+/// What bytes are compared by that are not kept.
+struct Sum {
+    length: u64,
+    running: Running,
+}
+
+impl Write for Sum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.length += bytes.len() as u64;
+        self.running.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cold]
+fn unstorable<V>(how: Error) -> Error {
+    let message = format!(
+        "a value of type `{}` would not come back as it is ({how}): its `Serialize` and `Deserialize`, or the two halves of \
+         the codec, disagree, so it is not stored; make them agree (`serde(skip)` on a variant and one-sided attributes are \
+         the usual cause), or use the codec `Auto` or `Json` (feature `json`)",
+        type_name::<V>()
+    );
+    Error::new(Kind::Encode, message).caused_by(how)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// So many bytes, and how often they were decoded. What is a multiple of 1,000 comes back as another number.
+    struct Zeros(&'static AtomicUsize);
+
+    impl Codec<usize> for Zeros {
+        fn id(&self) -> &'static str {
+            "zeros/1"
+        }
+
+        fn shape(&self) -> Result<Shape> {
+            Ok(Shape::named("zeros"))
+        }
+
+        fn encode(&self, count: &usize, out: &mut dyn Write) -> Result<()> {
+            Ok(out.write_all(&vec![0; *count])?)
+        }
+
+        fn decode(&self, payload: &Payload) -> Result<usize> {
+            self.0.fetch_add(1, Relaxed);
+            let count = payload.size();
+            Ok(if count.is_multiple_of(1_000) { count - 1 } else { count })
+        }
+    }
+
+    fn knowing(proof: Proof) -> RoundTrip {
+        RoundTrip::new(&Shape::named("zeros").with(proof))
+    }
+
+    /// Which of these values are decoded.
+    fn looked_at(round_trip: &RoundTrip, counts: &[usize], compute_time: Duration) -> Vec<usize> {
+        let decoded: &'static AtomicUsize = Box::leak(Box::default());
+        let codec: &dyn Codec<usize> = &Zeros(decoded);
+        let is_looked_at = |count: &&usize| {
+            let before = decoded.load(Relaxed);
+            let mut nowhere = io::sink();
+            let mut copy = round_trip.copy(&mut nowhere);
+            codec.encode(count, &mut copy).unwrap();
+            let checked = round_trip.check(codec, count, copy.seen(), compute_time);
+            let is_decoded = decoded.load(Relaxed) > before;
+            assert_eq!(checked.is_err(), is_decoded && count.is_multiple_of(1_000));
+            is_decoded
+        };
+        counts.iter().filter(is_looked_at).copied().collect()
+    }
+
+    fn from(first: usize) -> Vec<usize> {
+        (first..first + 9).collect()
+    }
+
+    #[test]
+    fn every_small_value_is_looked_at() {
+        for proof in [Proof::Missing, Proof::Samples] {
+            assert_eq!(looked_at(&knowing(proof), &from(SMALL - 8), Duration::ZERO), from(SMALL - 8));
+        }
+    }
+
+    #[test]
+    fn large_values_are_looked_at_ever_more_rarely_where_samples_came_back_and_always_elsewhere() {
+        let large = from(SMALL + 1);
+        assert_eq!(looked_at(&knowing(Proof::Missing), &large, Duration::ZERO), large);
+        let due = [1, 2, 4, 8].map(|nth| SMALL + nth);
+        assert_eq!(looked_at(&knowing(Proof::Samples), &large, Duration::ZERO), due);
+    }
+
+    #[test]
+    fn a_value_that_took_long_is_looked_at() {
+        let large = from(SMALL + 1);
+        assert_eq!(looked_at(&knowing(Proof::Samples), &large, Duration::from_millis(5)), large);
+    }
+
+    #[test]
+    fn after_one_that_did_not_come_back_each_is_looked_at() {
+        let round_trip = knowing(Proof::Samples);
+        assert_eq!(looked_at(&round_trip, &[1_000], Duration::ZERO), [1_000]);
+        let large = from(SMALL + 1);
+        assert_eq!(looked_at(&round_trip, &large, Duration::ZERO), large);
+    }
+
+    #[test]
+    fn a_very_large_one_is_not_held_a_second_time() {
+        let round_trip = knowing(Proof::Samples);
+        assert!(round_trip.is_due(LARGEST, Duration::ZERO) && !round_trip.is_due(LARGEST + 1, Duration::MAX));
+    }
+
+    #[test]
+    fn the_format_of_its_values_is_trusted() {
+        assert!(looked_at(&knowing(Proof::Format), &[1, 1_000, 100_000], Duration::MAX).is_empty());
+    }
+
+    #[test]
+    fn a_large_value_that_is_encoded_in_two_ways_is_refused() {
+        struct Growing(AtomicUsize);
+        impl Codec<()> for Growing {
+            fn id(&self) -> &'static str {
+                "growing/1"
+            }
+            fn shape(&self) -> Result<Shape> {
+                Ok(Shape::named("growing"))
+            }
+            fn encode(&self, (): &(), out: &mut dyn Write) -> Result<()> {
+                Ok(out.write_all(&vec![0; SMALL + self.0.fetch_add(1, Relaxed)])?)
+            }
+            fn decode(&self, _: &Payload) -> Result<()> {
+                Ok(())
+            }
+            fn is_same(&self, (): &(), (): &()) -> Result<bool> {
+                Ok(true)
+            }
+        }
+        let (round_trip, codec) = (knowing(Proof::Missing), Growing(AtomicUsize::new(1)));
+        let mut nowhere = io::sink();
+        let mut copy = round_trip.copy(&mut nowhere);
+        codec.encode(&(), &mut copy).unwrap();
+        let error = round_trip.check(&codec, &(), copy.seen(), Duration::ZERO).unwrap_err();
+        assert!(
+            error.kind() == Kind::Encode && error.to_string().contains("differently each time"),
+            "{error}"
+        );
+    }
+}

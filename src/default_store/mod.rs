@@ -1,0 +1,227 @@
+//! The store of the process, for functions that name none.
+//!
+//! `program` tells which program this is, and whether it is a test; `folders` gives each program a folder, and removes those
+//! of programs that are gone.
+
+mod folders;
+mod program;
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io,
+    path::PathBuf,
+    sync::OnceLock,
+};
+
+use etcetera::BaseStrategy;
+
+use crate::{
+    error::{Error, Kind, Result},
+    leftovers::Marker,
+    store::Store,
+};
+
+/// The variable that says where the default store is.
+const VARIABLE: &str = "MEMOLITH_DIR";
+
+static DEFAULT: OnceLock<Store> = OnceLock::new();
+
+/// Keeps the folder of this program until the process ends.
+static USED: OnceLock<Marker> = OnceLock::new();
+
+/// The store of the process: the one given to [`set_default_store`], or one that is opened at the first call.
+///
+/// Functions under [`#[memo]`](macro@crate::memo) remember in it, unless they name another. It is closed at the end of the
+/// program. Where it is:
+///
+/// 1. In the directory that the environment variable `MEMOLITH_DIR` names, if that is set and not empty.
+/// 2. In a test, in a [temporary](Store::temporary) directory.
+/// 3. Else in a folder of the program in the platform's cache folder: on Linux `~/.cache/memolith/<name>-<hash>/store`, by the
+///    file name of the program and a hash of its path.
+///
+/// It never fails: when the directory cannot be opened, because another run of the program has it open, say, then the store is a
+/// [temporary](Store::temporary) one, and its [`last_failure`](Store::last_failure) says why. A program that wants to
+/// know, or wants options, opens a store itself and gives it to [`set_default_store`].
+///
+/// # What shares a store
+///
+/// A program is the file that runs, known by its canonical path. These share:
+///
+/// - Runs of one file, also after it was built or installed anew in the same place, and while an older build still runs.
+/// - Names of one file: symbolic links to it are one program.
+///
+/// These do not share, and the second computes anew:
+///
+/// - Two packages of one name, two checkouts or work trees, a debug and a release build, a program and its example: their
+///   files differ. `#[memo]` knows a function by its code, and two files may call different helpers of one name.
+/// - A program that was moved or renamed, and an installed one beside the one in `target`.
+///
+/// Two packages that are built to one path in turn, by a `CARGO_TARGET_DIR` for both or in containers that share a cache folder,
+/// are one program to memolith. Programs that are given one `MEMOLITH_DIR` share it too. Give such programs a directory
+/// each. A program that has another path at each start, as an `AppImage` has, needs a `MEMOLITH_DIR` to remember anything.
+///
+/// The folder of a program that is gone, and was not started for 30 days, is removed by a later start of any program that uses
+/// a default store.
+///
+/// # In tests
+///
+/// Tests, benchmarks and doc tests, and programs that nextest or an integration test of a package with programs starts, remember
+/// nothing from one run to the next, unless `MEMOLITH_DIR` is set. [Testing code that uses memolith][testing] has the details.
+///
+/// [testing]: https://docs.rs/crate/memolith/latest/source/docs/testing.md
+///
+/// # Examples
+///
+/// ```
+/// # memolith::set_default_store(memolith::Store::temporary()?)?;
+/// println!("remembering in {:?}", memolith::default_store().path());
+/// assert!(memolith::default_store().last_failure().is_none());
+/// # Ok::<(), memolith::Error>(())
+/// ```
+pub fn default_store() -> &'static Store {
+    DEFAULT.get_or_init(open)
+}
+
+/// Makes `store` the one of the process. Call it at the beginning of `main`.
+///
+/// # Errors
+///
+/// [`is_config`](Error::is_config) when there is one already: it was set, or [`default_store`] was asked for it.
+///
+/// ```
+/// use memolith::Store;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// memolith::set_default_store(Store::builder().max_bytes(1 << 30).open(path)?)?;
+/// assert!(memolith::set_default_store(Store::temporary()?).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn set_default_store(store: Store) -> Result<()> {
+    DEFAULT.set(store).map_err(|_| {
+        let message = "the default store is in use already: set it once, at the beginning of `main`";
+        Error::new(Kind::Config, message)
+    })
+}
+
+fn open() -> Store {
+    let executable = || env::current_exe().and_then(|path| program::canonical(&path));
+    let names: Vec<OsString> = env::vars_os().map(|(name, _)| name).collect();
+    let place = place(env::var_os(VARIABLE), names.iter().map(OsString::as_os_str), caches, executable);
+    place.and_then(Place::open).unwrap_or_else(|why| Store::builder().instead(&why))
+}
+
+/// The folder in which each program has a folder.
+fn caches() -> Option<PathBuf> {
+    let folders = etcetera::base_strategy::choose_native_strategy().ok()?;
+    Some(folders.cache_dir().join("memolith"))
+}
+
+/// Where the default store is.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// The directory of a user's choice.
+    Chosen(PathBuf),
+    /// A folder of the program's own, and the program.
+    OfProgram(PathBuf, PathBuf),
+    /// A temporary one: what a test computes is of no use to the next run.
+    OfTest,
+}
+
+impl Place {
+    fn open(self) -> Result<Store> {
+        match self {
+            Self::Chosen(directory) => Ok(Store::open_or_temporary(directory)),
+            Self::OfTest => Store::temporary(),
+            Self::OfProgram(folder, program) => {
+                // Where the folder cannot be marked, the store says why it cannot be opened either.
+                let marked = folders::claim(&folder, &program).map(|marker| USED.set(marker).is_ok());
+                let store = Store::open_or_temporary(folder.join("store"));
+                if marked.is_ok() {
+                    folders::sweep(&folder);
+                }
+                Ok(store)
+            }
+        }
+    }
+}
+
+/// An empty variable is none, as with other variables of this kind.
+fn place<'a>(
+    asked: Option<OsString>,
+    variables: impl Iterator<Item = &'a OsStr>,
+    caches: impl FnOnce() -> Option<PathBuf>,
+    executable: impl FnOnce() -> io::Result<PathBuf>,
+) -> Result<Place> {
+    if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
+        return Ok(Place::Chosen(asked.into()));
+    }
+    let program = executable().map_err(|cause| unknown_program(&cause))?;
+    if program::is_test(&program, variables) {
+        return Ok(Place::OfTest);
+    }
+    let folder = caches().and_then(|caches| Some(caches.join(program::folder_name(&program)?)));
+    let folder = folder.ok_or_else(|| {
+        let message =
+            format!("no folder for the default store: there is no home of the user; set {VARIABLE}");
+        Error::new(Kind::Config, message)
+    })?;
+    Ok(Place::OfProgram(folder, program))
+}
+
+#[cold]
+fn unknown_program(cause: &io::Error) -> Error {
+    let message = format!(
+        "no folder for the default store: the file of this program cannot be found ({cause}), so the program cannot be told \
+         from others; set {VARIABLE}"
+    );
+    Error::new(Kind::Config, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn of(asked: Option<&str>, cache: Option<&str>, program: io::Result<&str>) -> Result<Place> {
+        place(
+            asked.map(OsString::from),
+            [].into_iter(),
+            || cache.map(PathBuf::from),
+            || program.map(PathBuf::from),
+        )
+    }
+
+    #[test]
+    fn the_variable_comes_before_the_cache_folder_and_before_a_test() {
+        let chosen = Place::Chosen("/a".into());
+        assert_eq!(of(Some("/a"), Some("/c"), Ok("/bin/rides")).unwrap(), chosen);
+        assert_eq!(of(Some("/a"), None, Err(io::ErrorKind::NotFound.into())).unwrap(), chosen);
+        let test = "/target/debug/deps/rides-0123456789abcdef";
+        assert_eq!(of(Some("/a"), Some("/c"), Ok(test)).unwrap(), chosen);
+        assert_eq!(of(Some(""), Some("/c"), Ok(test)).unwrap(), Place::OfTest);
+    }
+
+    #[test]
+    fn each_program_has_a_folder_of_its_own() {
+        let folder = |program| match of(None, Some("/c"), Ok(program)).unwrap() {
+            Place::OfProgram(folder, known) if known == Path::new(program) => folder,
+            other => panic!("{other:?}"),
+        };
+        assert!(folder("/a/demo").starts_with("/c"));
+        assert_ne!(folder("/a/demo"), folder("/b/demo"));
+        assert_ne!(folder("/a/org.foo.App"), folder("/a/org.foo.Tool"));
+    }
+
+    #[test]
+    fn without_a_home_or_a_program_the_remedy_is_told() {
+        for error in [
+            of(None, None, Ok("/bin/rides")).unwrap_err(),
+            of(None, Some("/c"), Err(io::ErrorKind::NotFound.into())).unwrap_err(),
+        ] {
+            assert!(error.is_config() && error.to_string().contains("MEMOLITH_DIR"), "{error}");
+        }
+    }
+}
