@@ -52,13 +52,13 @@ mod given {
     function! {
         #[doc = "Doubles."]
         pub(super) doubled(number: u32) -> Result<u32, String>,
-        { if number == 0 { Err(String::from("zero")) } else { Ok(2 * number) } },
+        { let twice = 2 * number; if twice == 0 { Err(String::from("zero")) } else { Ok(twice) } },
         "1h", 2 + 3, "doubled by a macro", 1 + 1, super::raw::r#for, doubles
     }
 
     through_another! {
         #[must_use]
-        pub(super) tripled(number: u32) -> Vec<u32>, { vec![number; 3] },
+        pub(super) tripled(number: u32) -> Vec<u32>, { let times = 3; vec![number; times] },
         "1h", 5, "tripled by a macro", 1, super::raw::r#for, triples
     }
 
