@@ -1,6 +1,6 @@
 //! A function as it stands under an attribute: its signature read, its body left as tokens.
 
-use proc_macro2::{Delimiter, Group, TokenStream};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::{
     Attribute, Error, FnArg, PatType, Receiver, Result, ReturnType, Signature, Type, Visibility,
@@ -25,14 +25,9 @@ impl Parse for Function {
         let signature = input
             .parse()
             .map_err(|error| Error::new(error.span(), "this attribute stands above a function"))?;
-        // A `$body:block` of a macro comes in a group without delimiters, which is looked through here.
-        let body = input.step(|cursor| match cursor.group(Delimiter::Brace) {
-            Some((inside, span, rest)) => {
-                let mut body = Group::new(Delimiter::Brace, inside.token_stream());
-                body.set_span(span.join());
-                Ok((body, rest))
-            }
-            None => Err(cursor.error(
+        let body = input.step(|cursor| match cursor.token_tree() {
+            Some((TokenTree::Group(body), rest)) if body.delimiter() == Delimiter::Brace => Ok((body, rest)),
+            _ => Err(cursor.error(
                 "this attribute needs the body of the function: it cannot stand above a mere signature",
             )),
         })?;

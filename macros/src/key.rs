@@ -196,7 +196,6 @@ fn mutable(within: &Type) -> Option<Span> {
 fn target(kind: Type) -> Type {
     match kind {
         Type::Reference(reference) => *reference.elem,
-        Type::Group(group) => target(*group.elem),
         Type::Paren(group) => target(*group.elem),
         other => other,
     }

@@ -6,6 +6,7 @@ mod built_in;
 mod duration;
 mod expand;
 mod function;
+mod groups;
 mod key;
 mod lifetimes;
 mod options;
@@ -49,8 +50,10 @@ fn expand(
     write: impl FnOnce(&Options, &Function) -> Result<proc_macro2::TokenStream>,
 ) -> TokenStream {
     let plain = item.clone();
+    let [options, item] = [options, item].map(|stream| groups::opened(stream.into()));
+    let item = TokenStream::from(item);
     let function = parse_macro_input!(item as Function);
-    let written = read.parse(options).and_then(|options| write(&options, &function));
+    let written = read.parse2(options).and_then(|options| write(&options, &function));
     written.map_or_else(
         |error| {
             // A function that is not there under these conditions has no errors either.

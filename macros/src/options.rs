@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
-    Error, Expr, ExprGroup, ExprLit, ExprParen, Lit, LitStr, Path, Result, Token, Type, parenthesized,
+    Error, Expr, ExprLit, ExprParen, Lit, LitStr, Path, Result, Token, Type, parenthesized,
     parse::{Parse, ParseStream},
     parse_quote,
     punctuated::Punctuated,
@@ -242,8 +242,7 @@ fn handle(name: &Ident) -> Handle {
 /// A text is read here; anything else is an expression of type `Duration`.
 fn duration(value: &Expr) -> Result<TokenStream> {
     let text = match value {
-        // A `$ttl:expr` of a macro.
-        Expr::Group(ExprGroup { expr, .. }) | Expr::Paren(ExprParen { expr, .. }) => return duration(expr),
+        Expr::Paren(ExprParen { expr, .. }) => return duration(expr),
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text,
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => {
             let message = format!("a time needs its unit: write \"{number}s\" for seconds");

@@ -176,10 +176,9 @@ impl<'a> Visit<'a> for Parts<'a> {
     fn visit_qself(&mut self, _: &'a syn::QSelf) {}
 }
 
-/// The type itself, without what holds it together: a `$kind:ty` of a macro comes in a group.
+/// The type itself, without what holds it together.
 fn bare(kind: &Type) -> &Type {
     match kind {
-        Type::Group(group) => bare(&group.elem),
         Type::Paren(group) => bare(&group.elem),
         other => other,
     }

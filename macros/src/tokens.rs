@@ -5,9 +5,8 @@
 //! Comments and blanks, which are no tokens; docs, within the body too; a comma behind the last of several elements
 //! or arguments, which rustfmt writes or leaves out as lines grow; the name and the visibility of the function; its
 //! attributes, and the options of ours, but for those that choose the key: after `skip(a)` became `skip(b)` a result would
-//! be found by another argument. A group without delimiters, which a `macro_rules!` puts around what it was called with, counts
-//! where it holds several tokens: `1 + 2` in such a group times 3 is not `1 + 2 * 3`. Around one token or none it means nothing.
-//! Where a comma could mean something (`(x,)` is a tuple, `(x)` is not) it counts.
+//! be found by another argument. Nor does it matter whether a `macro_rules!` was given a part of it: groups without delimiters
+//! are opened before. Where a comma could mean something (`(x,)` is a tuple, `(x)` is not) it counts.
 //!
 //! # What is written into the hash
 //!
@@ -75,7 +74,7 @@ impl Hasher {
     }
 
     fn stream(&mut self, stream: TokenStream) {
-        self.trees(&ungrouped(stream), true);
+        self.trees(&stream.into_iter().collect::<Vec<_>>(), true);
     }
 
     /// The tokens of one group. `loose`: a comma at its end means nothing.
@@ -109,7 +108,7 @@ impl Hasher {
     }
 
     fn group(&mut self, group: &Group, before: &[TokenTree]) {
-        let trees = ungrouped(group.stream());
+        let trees: Vec<TokenTree> = group.stream().into_iter().collect();
         let (open, loose) = match group.delimiter() {
             Delimiter::Parenthesis => {
                 let several = trees.iter().filter(|tree| is_punct(tree, ',')).count() > 1;
@@ -123,18 +122,6 @@ impl Hasher {
         self.trees(&trees, loose);
         self.byte(5);
     }
-}
-
-/// The trees of a stream, without the groups that have no delimiters and hold at most one tree.
-fn ungrouped(stream: TokenStream) -> Vec<TokenTree> {
-    let inner = |tree: TokenTree| match tree {
-        TokenTree::Group(group) if group.delimiter() == Delimiter::None => {
-            let inner = ungrouped(group.stream());
-            if inner.len() > 1 { vec![TokenTree::Group(group)] } else { inner }
-        }
-        tree => vec![tree],
-    };
-    stream.into_iter().flat_map(inner).collect()
 }
 
 fn as_punct(tree: &TokenTree) -> Option<char> {
@@ -163,12 +150,7 @@ fn docs(trees: &[TokenTree]) -> Option<usize> {
 }
 
 fn is_doc(attribute: TokenStream) -> bool {
-    match attribute.into_iter().next() {
-        Some(TokenTree::Ident(name)) => name == "doc",
-        // A `$meta:meta`.
-        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::None => is_doc(group.stream()),
-        _ => false,
-    }
+    matches!(attribute.into_iter().next(), Some(TokenTree::Ident(name)) if name == "doc")
 }
 
 /// Whether a parenthesis behind these tokens holds arguments: of a function, a method, a macro, a call's result.
@@ -298,40 +280,6 @@ mod tests {
         assert_ne!(hashed("fn f() { a b }"), hashed("fn f() { ab }"));
         assert_ne!(hashed("fn f() { (a) b }"), hashed("fn f() { (a b) }"));
         assert_ne!(hashed("fn f() { a }"), hashed("fn f() { \"a\" }"));
-    }
-
-    /// As a `macro_rules!` hands it on: each of the given parts in a group without delimiters.
-    fn around(code: &str, parts: &[&str]) -> TokenStream {
-        let grouped = |tree: TokenTree| match tree {
-            TokenTree::Ident(name) if parts.iter().any(|part| name == part) => {
-                TokenTree::Group(Group::new(Delimiter::None, TokenTree::Ident(name).into()))
-            }
-            TokenTree::Group(group) => {
-                TokenTree::Group(Group::new(group.delimiter(), around(&group.stream().to_string(), parts)))
-            }
-            tree => tree,
-        };
-        let stream: TokenStream = code.parse().unwrap();
-        stream.into_iter().map(grouped).collect()
-    }
-
-    #[test]
-    fn a_group_without_delimiters_counts_where_it_could_mean_something() {
-        let of = |body: TokenStream| {
-            let mut hasher = Hasher::new();
-            hasher.stream(body);
-            hasher.0
-        };
-        let plain = "f(x, g(x,), y) { x }";
-        assert_eq!(of(around(plain, &["x", "y", "g"])), of(plain.parse().unwrap()));
-        let nested: TokenStream = Group::new(Delimiter::None, around("x", &["x"])).into_token_stream();
-        assert_eq!(of(nested), of(quote!(x)));
-        let empty = Group::new(Delimiter::None, TokenStream::new());
-        assert_eq!(of(quote!(#empty x)), of(quote!(x)));
-        let sum = Group::new(Delimiter::None, quote!(1 + 2));
-        assert_ne!(of(quote!(#sum * 3)), of(quote!(1 + 2 * 3)));
-        let docs = Group::new(Delimiter::None, quote!(doc = "x"));
-        assert_eq!(of(quote!(#[#docs] x)), of(quote!(x)));
     }
 
     /// Entries on disk are found by these numbers: a change makes each memoized function compute anew. They were computed by

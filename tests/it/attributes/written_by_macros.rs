@@ -103,11 +103,52 @@ fn each_part_of_a_function_and_its_options_may_be_given_to_a_macro() {
     assert!(given::doubles().last_failure().is_none());
 }
 
+macro_rules! by_expression {
+    ($left:expr, $kind:ty) => {
+        #[code]
+        fn by_expression(list: &[$kind]) -> Option<$kind> {
+            list.iter().map(|one| one * ($left)).next()
+        }
+    };
+}
+
+by_expression!(1 + 2, u32);
+
+#[code]
+fn in_full(list: &[u32]) -> Option<u32> {
+    list.iter().map(|one| one * (1 + 2)).next()
+}
+
 #[test]
 fn a_body_may_be_given_whole_and_its_hash_is_that_of_the_same_text_by_hand() {
+    assert_eq!((by_expression(&[2]), in_full(&[2])), (Some(6), Some(6)));
     assert_eq!((given::remembered(1), *given::shared(1), given::helper(1), given::by_hand(1)), (2, 2, 2, 2));
     let [remembered, helper, by_hand] = given::codes();
     assert_eq!((remembered.tokens, helper.tokens), (by_hand.tokens, by_hand.tokens));
+    assert_eq!(memolith_code_of_by_expression().tokens, memolith_code_of_in_full().tokens);
+}
+
+macro_rules! measured {
+    ($sum:expr, $negative:literal, $bound:expr, $range:expr, $closure:expr, $either:pat) => {
+        #[memo(store = store(), max_entries = $bound * 2)]
+        fn measured(number: i64) -> (i64, i64, i64, i64, bool) {
+            let steps = $range.rev().count() as i64;
+            ($sum * number, $negative.abs() - $sum, steps, $closure(number), matches!(number, $either if number > 1))
+        }
+    };
+}
+
+measured!(1 + 2, -5_i64, 1 + 1, 0..4, |x| x - 1, 1 | 2);
+
+/// What the compiler would make of such a body if it stood there without parentheses is another value.
+#[test]
+fn what_a_macro_was_given_is_one_whole_in_a_body_and_in_an_option() {
+    assert_eq!(measured(10), (30, 2, 4, 9, false));
+    assert_eq!(measured(1), (3, 2, 4, 0, false));
+    for number in 2..9 {
+        measured(number);
+    }
+    assert_eq!(measured_memo().len(), 4);
 }
 
 mod raw {
