@@ -185,7 +185,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn insert(&self, key: &K, value: &V) -> Result<()> {
-        self.inner.insert(&self.digest(key)?, &head(key), value)
+        self.inner.insert(&self.digest(key)?, head(key), value)
     }
 
     /// Forgets the value of `key`, for good: it does not come back after a crash either. Whether there was one.
@@ -292,7 +292,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.inner.core().flush().map_err(|error| error.at(&self.inner.place))
+        self.inner.partition.flush().map_err(|error| error.at(&self.inner.place))
     }
 
     /// What this memo did since it was opened first by this process.
@@ -322,7 +322,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// ```
     #[must_use]
     pub fn last_failure(&self) -> Option<Error> {
-        self.inner.counters.last_failure().or_else(|| self.inner.core().counters.last_failure())
+        self.inner.partition.catch_up();
+        self.inner.counters.last_failure().or_else(|| self.inner.session().counters.last_failure())
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Stats {
     pub failures: Failures,
     /// Values that were larger than the memory tier and are read from disk at each hit.
     pub too_large_for_memory: u64,
+    /// Computed values that are in memory only, as more were waiting to be written than the queue to the disk holds.
+    pub overflowed: u64,
     /// Live entries on disk now.
     pub entries: u64,
     /// What they weigh, in bytes: payload, key head and header.
@@ -203,6 +205,7 @@ pub(crate) struct Counters {
     inserts: AtomicU64,
     evictions: AtomicU64,
     too_large: AtomicU64,
+    overflowed: AtomicU64,
     /// Nanoseconds; wraps after 584 years.
     saved: AtomicU64,
     failures: Mutex<(Failures, Option<Error>)>,
@@ -227,6 +230,11 @@ impl Counters {
             Reason::Damaged => damaged,
         };
         misses.fetch_add(1, Relaxed);
+    }
+
+    /// A value found no room in the queue to the disk.
+    pub(crate) fn overflowed(&self) {
+        self.overflowed.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn inserted(&self) {
@@ -274,6 +282,7 @@ impl Counters {
             evictions: self.evictions.load(Relaxed),
             failures: lock(&self.failures).0,
             too_large_for_memory: self.too_large.load(Relaxed),
+            overflowed: self.overflowed.load(Relaxed),
             entries: 0,
             bytes: 0,
             time_saved: Duration::from_nanos(self.saved.load(Relaxed)),
@@ -294,6 +303,7 @@ impl Stats {
         self.evictions += other.evictions;
         self.failures.add(&other.failures);
         self.too_large_for_memory += other.too_large_for_memory;
+        self.overflowed += other.overflowed;
         self.time_saved += other.time_saved;
     }
 }

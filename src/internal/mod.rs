@@ -152,7 +152,7 @@ where
         Err(error) => {
             let error = above_a_function(error);
             // Seen by whoever observes the store, and by the handles in it.
-            asked.core().failed(&error);
+            asked.session().failed(&error);
             Opened { memo: refused::memo(&name, &error), refused: Some(error) }
         }
     }

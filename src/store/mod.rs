@@ -1,46 +1,33 @@
 //! Store: one directory, and everything that is remembered in it.
 //!
 //! * **Purpose.** Many memos, one index, one lock, one budget of memory, one bound on bytes.
-//! * **Flow.** [`Store`] and [`StoreBuilder`] are the doors; `core` is what their handles share; `shelf` is what a memo
-//!   sees; `writer` and `eviction` are the changes, `ledger` and `order` the accounts they keep; `engine` and `blob` are
-//!   where the bytes go; `compaction` gives their space back; `lifecycle` opens and closes, `opening` finds the index,
-//!   `service` is the engine that runs or rests, `silence` one that does not answer, which `watch` sees and `aside` does not
-//!   wait for; `manifest` says how it was left, `maintenance` is the thread, `flushes` who waits for it, `registry` all
-//!   stores of the process.
-//! * **Locking.** LOCK keeps other processes out, the registry other handles of this one. In the process: the writer
-//!   lock, then the flight table, then a shard of the memory tier. No code of the user runs under any of them.
-//! * **Compatibility.** MANIFEST and every record and blob head name their format. A store of another format is an
+//! * **Flow.** [`Store`] and [`StoreBuilder`] are the face; `session` is what their handles share in memory, `partition` one
+//!   memo's generation: reads happen there, and changes go as requests to the `worker`, the one thread that changes
+//!   things. `pending` holds values on their way, `blob` payload files, `engine` the index; the `janitor` does what no
+//!   call waits for; `manifest` says how the store was left, `registry` knows all stores of the process.
+//! * **Locking.** LOCK keeps other processes out, the registry other handles of this one. Data that changes belongs to
+//!   the worker and needs no lock. Locks that callers and worker share (flight, memory, pending, queue, engine slot) are
+//!   held for table steps only, and no code of the user runs under any of them.
+//! * **Compatibility.** MANIFEST and every record and payload file name their format. A store of another format is an
 //!   error that says so and is left alone; a record of another format is a miss.
 //! * **Filesystems.** Renames within the directory must be atomic. Nothing is promised on network file systems.
 //! * **Time.** Wall clock on disk, monotonic in waits; see `clock`.
 
-mod aside;
 mod blob;
 mod builder;
-mod catalog;
-mod chores;
-mod compaction;
-mod core;
 mod engine;
-mod eviction;
-mod flushes;
+mod forgetting;
+mod generation;
 mod handle;
-mod ledger;
-mod lifecycle;
-mod maintenance;
+mod janitor;
+mod lock;
 mod manifest;
-mod opening;
-mod order;
-mod patience;
-mod rebuild;
+mod partition;
+mod pending;
 mod registry;
-mod service;
-mod shelf;
-mod silence;
-mod turnstile;
+mod session;
 mod unverified;
-mod watch;
-mod writer;
+mod worker;
 
 use std::{
     collections::HashMap,
@@ -50,21 +37,22 @@ use std::{
 };
 
 pub use self::builder::StoreBuilder;
-pub(crate) use self::{
-    blob::Finished,
-    core::Core,
-    engine::Calls,
-    handle::{Handle, LiveMemo},
-    ledger::{Bounds, CatalogRow, GenerationId},
-    shelf::{Found, Item, Shelf},
-    writer::{Entry, Leaving},
-};
 #[cfg(feature = "testing")]
-pub(crate) use self::{blob::Head, manifest::Manifest, order::OrderRow};
+pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
+pub(crate) use self::{
+    blob::{Draft, Finished},
+    generation::{Bounds, CatalogRow, GenerationId},
+    handle::LiveMemo,
+    partition::{Entry, Found, Item, Partition, Refused},
+    pending::PendingValue,
+    session::Session,
+    worker::{KeepInMemory, Registration},
+};
+use self::{forgetting::Forgetting, handle::Handle, worker::Request};
 use crate::{
-    error::{Error, Result},
-    flight,
+    error::{Error, Kind, Result},
     stats::Stats,
+    sync::lock,
 };
 
 /// One directory in which the results of any number of memos are remembered.
@@ -205,15 +193,7 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn clear(&self) -> Result<()> {
-        let mut writer = self.core().writer()?;
-        let engine = self.core().engine_number();
-        let names = writer.ledger().names();
-        let cleared = names.iter().map(|name| writer.forget(name)).fold(Ok(()), Result::and);
-        writer.finish();
-        cleared?;
-        self.core().flush_engine(engine)?;
-        chores::compact(self.core(), compaction::EMPTIED);
-        Ok(())
+        self.forget(None).map(drop)
     }
 
     /// Takes away what is of no use any more: expired entries, generations of another version or shape of their memo,
@@ -232,18 +212,11 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn sweep(&self) -> Result<Swept> {
-        let core = self.core();
-        if core.directory.is_none() {
-            return Ok(Swept::default());
-        }
-        let retired = chores::drop_retired(core, None)?;
-        let expired = chores::drop_expired(core)?;
-        let orphaned = chores::retire_orphans(core)?;
-        core.unlink_rubbish();
-        core.flush()?;
-        chores::compact(core, compaction::LARGE);
-        let bytes = retired.bytes + expired.bytes + orphaned.bytes;
-        Ok(Swept { expired: expired.entries, retired: retired.entries, orphaned: orphaned.entries, bytes })
+        let Some(directory) = &self.handle.directory else { return Ok(Swept::default()) };
+        let swept = directory.ask(|reply| Request::Sweep { reply });
+        self.session().settle();
+        directory.janitor.catch_up();
+        swept
     }
 
     /// Makes everything that was stored so far survive the end of this process, however it ends (not a loss of power).
@@ -261,7 +234,7 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.core().flush()
+        partition::flush(self.handle.directory.as_ref(), self.session())
     }
 
     /// Closes the store for all its handles: flushes, lets go of the directory, and leaves the files so that the next
@@ -293,7 +266,12 @@ impl Store {
     /// ```
     #[must_use]
     pub fn memos(&self) -> Vec<String> {
-        self.core().ledger().map_or_else(|_| Vec::new(), |ledger| ledger.names())
+        let Some(directory) = &self.handle.directory else {
+            let mut names: Vec<String> = lock(self.live()).keys().cloned().collect();
+            names.sort();
+            return names;
+        };
+        directory.ask(|reply| Request::Names { reply }).unwrap_or_default()
     }
 
     /// Forgets every entry of the memo `name`, of all its versions, open or not. Whether there was such a memo.
@@ -308,14 +286,35 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn remove_memo(&self, name: &str) -> Result<bool> {
-        let mut writer = self.core().writer()?;
-        let engine = self.core().engine_number();
-        let known = writer.ledger().of_name(Some(name)).next().is_some();
-        let forgotten = writer.forget(name);
-        writer.finish();
-        forgotten?;
-        self.core().flush_engine(engine)?;
-        Ok(known)
+        self.forget(Some(name))
+    }
+
+    /// Forgets every entry of one memo, or of all. Whether there was one.
+    fn forget(&self, name: Option<&str>) -> Result<bool> {
+        let forgotten = match &self.handle.directory {
+            None => Ok(self.forget_in_memory(name)),
+            Some(directory) => {
+                let name = name.map(str::to_owned);
+                let forgotten = directory.ask(|reply| Request::Forget { name, reply });
+                directory.janitor.catch_up();
+                forgotten
+            }
+        };
+        self.session().settle();
+        forgotten
+    }
+
+    /// The same in a store without a directory.
+    fn forget_in_memory(&self, name: Option<&str>) -> bool {
+        let live = lock(self.live());
+        let concerned = live.iter().filter(|(known, _)| name.is_none_or(|name| *known == name));
+        let owners: Vec<u64> = concerned.map(|(_, memo)| memo.owner).collect();
+        drop(live);
+        let forgetting = Forgetting { pending: None, session: self.session() };
+        for owner in &owners {
+            forgetting.forget_owner(*owner);
+        }
+        !owners.is_empty()
     }
 
     /// What the store's files take, in bytes, by their lengths. For small values that is 3 to 12 times what the bounds
@@ -331,12 +330,12 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn size_on_disk(&self) -> Result<u64> {
-        let Some(directory) = &self.core().directory else { return Ok(0) };
+        let Some(directory) = self.path() else { return Ok(0) };
         let ours = fs::read_dir(directory).map_err(|cause| Error::io(directory.display(), cause))?;
         Ok(ours
             .flatten()
             .map(|file| file.path())
-            .filter(|path| lifecycle::is_ours(path))
+            .filter(|path| worker::is_ours(path))
             .map(|path| size(&path))
             .sum())
     }
@@ -350,10 +349,10 @@ impl Store {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = self.core().stats();
-        let held = self.core().count_all();
-        (stats.entries, stats.bytes) = (held.entries, held.bytes);
-        stats
+        let held =
+            self.handle.directory.as_ref().map(|directory| partition::count(directory, self.session(), None));
+        let held = held.and_then(Result::ok).unwrap_or_default();
+        Stats { entries: held.entries, bytes: held.bytes, ..self.session().stats() }
     }
 
     /// The last trouble of the store as a whole, for example why it could not be opened. That of a memo is in
@@ -366,7 +365,11 @@ impl Store {
     /// ```
     #[must_use]
     pub fn last_failure(&self) -> Option<Error> {
-        self.core().counters.last_failure()
+        if let Some(directory) = &self.handle.directory {
+            directory.catch_up();
+        }
+        self.session().settle();
+        self.session().counters.last_failure()
     }
 
     /// The directory, with symbolic links resolved; `None` for a store that lives in memory.
@@ -378,44 +381,40 @@ impl Store {
     /// ```
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        self.core().directory.as_deref()
+        self.handle.directory.as_ref().map(|directory| directory.path.as_path())
     }
 
-    /// The bounds may be lower than those of the last run.
-    pub(crate) fn make_room(&self, name: &str) {
-        if let Err(error) = self.core().make_room(Some(name)) {
-            self.core().failed(&error);
+    /// Has the bound of a memo, or of the store, hold, which may be lower than that of the last run.
+    pub(crate) fn make_room(&self, memo: Option<&str>) {
+        if let Some(directory) = &self.handle.directory {
+            let name = memo.map(str::to_owned);
+            match directory.ask(|reply| Request::MakeRoom { name, reply }) {
+                // An observer may have closed it.
+                Err(error) if error.kind() != Kind::Closed => self.session().note_failed(&error),
+                _ => {}
+            }
         }
+        self.session().settle();
     }
 
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.handle.core
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.handle.session
     }
 
     pub(crate) fn live(&self) -> &Mutex<HashMap<String, LiveMemo>> {
         &self.handle.live
     }
 
-    /// The shelf of a generation, for one memo at a time, and what left to make it so: to be settled outside every lock.
-    pub(crate) fn shelf(
-        &self,
-        generation: GenerationId,
-        row: &CatalogRow,
-        bounds: Bounds,
-    ) -> Result<(Shelf, Leaving)> {
-        let owner = flight::fresh_owner();
-        let name: Arc<str> = row.name.as_str().into();
-        let core = self.core();
-        let mut writer = core.writer()?;
-        if let Err(error) = writer.adopt(generation, row, owner, bounds) {
-            writer.leaving.errors.push(error);
+    /// The partition of a memo that is opened. Trouble with the disk is counted: the memo works in memory then.
+    pub(crate) fn partition(&self, memo: Registration, row: CatalogRow, bounds: Bounds) -> Partition {
+        let memo = Arc::new(memo);
+        if let Some(directory) = &self.handle.directory {
+            let memo = Arc::clone(&memo);
+            if let Err(error) = directory.ask_surely(|reply| Request::Adopt { memo, row, bounds, reply }) {
+                self.session().note_failed(&error);
+            }
         }
-        Ok((Shelf::new(Arc::clone(core), generation, name, owner), writer.release()))
-    }
-
-    /// The shelf of a memo that keeps nothing: the ledger does not know it.
-    pub(crate) fn shelf_apart(&self, generation: GenerationId, name: &str) -> Shelf {
-        Shelf::new(Arc::clone(self.core()), generation, name.into(), flight::fresh_owner())
+        Partition::new(Arc::clone(self.session()), self.handle.directory.clone(), memo)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Insertion order: which digest is the oldest, how many there are, and which have expired. Policy without locks.
+//! The order of insertion: which entry is the oldest, how many there are, and which have expired. Policy without locks.
 //!
-//! A row (`sequence, big-endian -> digest, size, lifetime`) is a hint, the record is the truth: a row whose record is
-//! gone or bears another sequence is skipped and dropped. Rows are written before their record and removed after it,
-//! so that no record is ever without a row (240 rounds of kill -9).
+//! A row (`number, sequence -> digest, size, lifetime`) is a hint, and the record is the truth: a row whose record is gone
+//! or bears another sequence is skipped and dropped. Rows are written before their record and removed after it, so that
+//! no record is ever without a row (240 rounds of kill -9).
 
 use std::{
     cmp::Reverse,
@@ -14,6 +14,7 @@ use crate::{
     clock::{Lifetime, Timestamp},
     key::Digest,
     record::Fields,
+    store::generation::Tally,
 };
 
 /// One insertion.
@@ -27,17 +28,6 @@ pub(crate) struct OrderRow {
 }
 
 impl OrderRow {
-    /// Big-endian, so that the table is in the order of insertion.
-    pub(crate) fn key(sequence: u64) -> [u8; 8] {
-        sequence.to_be_bytes()
-    }
-
-    /// A row of which only the key can be read.
-    pub(crate) fn unknown(key: &[u8]) -> Option<Self> {
-        let sequence = u64::from_be_bytes(key.try_into().ok()?);
-        Some(Self { sequence, digest: Digest::from_bytes([0; 32]), size: 0, lifetime: Lifetime::default() })
-    }
-
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(56);
         bytes.extend_from_slice(self.digest.as_bytes());
@@ -48,7 +38,8 @@ impl OrderRow {
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
-        let sequence = u64::from_be_bytes(key.try_into().ok()?);
+        let (_number, sequence) = key.split_first_chunk::<4>()?;
+        let sequence = u64::from_be_bytes(sequence.try_into().ok()?);
         let mut fields = Fields(value);
         let digest = Digest::from_bytes(fields.array()?);
         let size = fields.number()?;
@@ -58,67 +49,43 @@ impl OrderRow {
     }
 }
 
-/// How many entries there are and what they weigh, together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.entries = self.entries.saturating_add(other.entries);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-
-    pub(crate) fn subtract(&mut self, size: u64) {
-        self.entries = self.entries.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(size);
-    }
-
-    pub(crate) fn is_within(&self, other: Self) -> bool {
-        self.entries <= other.entries && self.bytes <= other.bytes
-    }
-
-    pub(crate) fn exceeds(&self, max_entries: Option<u64>, max_bytes: Option<u64>) -> bool {
-        max_entries.is_some_and(|bound| self.entries > bound)
-            || max_bytes.is_some_and(|bound| self.bytes > bound)
-    }
-}
-
-/// The account of one generation: what it holds and in which order that expires.
+/// The account of one generation: its entries, and the order in which they expire.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     tally: Tally,
-    /// While a recount after an unclean end goes on: the last sequence that it has seen. What lies behind it is
-    /// counted when the recount gets there.
+    /// While a recount after an unclean end goes on: the last sequence that it has seen. Rows behind it are counted when
+    /// the recount gets there.
     counted_to: Option<u64>,
     /// Of the rows that the recount has seen.
-    counted: Furthest,
-    /// Of the rows that were put.
-    put: Furthest,
+    counted: HighWater,
+    /// Of the rows that were put, and of all rows that were there before when the recount did not have to see them.
+    put: HighWater,
     /// Whether an entry may be over before an older one: the ttl was changed between runs, or the clock set back.
     pub(crate) unordered: bool,
-    /// Built by one walk when an account that may hold what is over behind what is not must evict.
+    /// Built by one walk when an account that may hold expired rows behind live ones must evict.
     queue: Option<Queue>,
-    /// The first rows of the table, in their order and without a gap; empty when they are not known.
+    /// The first rows of the generation, in their order and without a gap; empty when they are not known.
     front: VecDeque<OrderRow>,
 }
 
-/// The furthest stamps so far: a younger row that stays behind them is out of order.
+/// The latest stamps so far. A younger row that stays behind them is out of order.
 #[derive(Debug, Default)]
-struct Furthest {
+struct HighWater {
     created: Timestamp,
     expires: Timestamp,
 }
 
-impl Furthest {
+impl HighWater {
     /// Whether the row is in order.
     fn pass(&mut self, lifetime: Lifetime) -> bool {
-        let ordered = lifetime.created >= self.created && lifetime.expires >= self.expires;
+        let ordered = !self.is_above(lifetime);
         self.created = self.created.max(lifetime.created);
         self.expires = self.expires.max(lifetime.expires);
         ordered
+    }
+
+    fn is_above(&self, lifetime: Lifetime) -> bool {
+        lifetime.created < self.created || lifetime.expires < self.expires
     }
 }
 
@@ -152,22 +119,29 @@ impl Queue {
 }
 
 impl Account {
-    /// What a clean close wrote down, or `None` when the rows must be counted.
-    pub(crate) fn new(tally: Option<Tally>, unordered: bool) -> Self {
-        Self {
-            tally: tally.unwrap_or_default(),
-            counted_to: tally.is_none().then_some(0),
-            unordered,
-            ..Self::default()
-        }
+    /// Of a generation without entries.
+    pub(crate) fn empty() -> Self {
+        Self::default()
     }
 
-    /// What an earlier run put last: what stays behind it is out of order.
-    pub(crate) fn ends_with(&mut self, lifetime: Lifetime) {
-        self.put.pass(lifetime);
+    /// As a clean close wrote it down.
+    pub(crate) fn known(tally: Tally, unordered: bool, latest: (Timestamp, Timestamp)) -> Self {
+        let put = HighWater { created: latest.0, expires: latest.1 };
+        Self { tally, put, unordered, ..Self::default() }
     }
 
-    /// Whether nothing was ever put, as far as is known.
+    /// Of rows that must be counted.
+    pub(crate) fn unknown() -> Self {
+        Self { counted_to: Some(0), ..Self::default() }
+    }
+
+    /// The latest stamps of creation and of expiry.
+    pub(crate) fn latest(&self) -> (Timestamp, Timestamp) {
+        let (put, counted) = (&self.put, &self.counted);
+        (put.created.max(counted.created), put.expires.max(counted.expires))
+    }
+
+    /// Whether there is no entry, as far as is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.tally().is_some_and(|tally| tally.entries == 0)
     }
@@ -181,26 +155,28 @@ impl Account {
         self.counted_to
     }
 
-    /// A stretch of rows behind `counted_to`, in order; an empty one ends the recount.
-    pub(crate) fn count(&mut self, rows: &[OrderRow]) {
-        self.counted_to = rows.last().map(|row| row.sequence);
+    /// A stretch of rows behind `counted_to`, in order, and the last sequence that was looked at; without one the recount
+    /// has come to its end.
+    pub(crate) fn count(&mut self, rows: &[OrderRow], seen: Option<u64>) {
+        self.counted_to = seen;
         for row in rows {
-            self.tally.add(Tally { entries: 1, bytes: row.size });
+            self.tally.add(Tally::one(row.size));
             self.unordered |= !self.counted.pass(row.lifetime);
         }
     }
 
     pub(crate) fn added(&mut self, row: &OrderRow) {
         if self.counted_to.is_none() {
-            self.tally.add(Tally { entries: 1, bytes: row.size });
+            self.tally.add(Tally::one(row.size));
         }
         if self.front.back().is_some_and(|last| row.sequence < last.sequence) {
             self.front.clear();
         }
-        self.unordered |= !self.put.pass(row.lifetime);
+        self.unordered |= self.put.is_above(row.lifetime) || self.counted.is_above(row.lifetime);
+        self.put.pass(row.lifetime);
         if let Some(queue) = &mut self.queue {
             queue.push(row.sequence, row.lifetime);
-            // Mostly rows that are gone: walking over those that are left is cheaper than keeping them.
+            // Mostly rows that are gone: walking over the remaining ones is cheaper than keeping them.
             if queue.by_creation.len() as u64 > 2 * self.tally.entries + 1_024 {
                 self.queue = None;
             }
@@ -209,7 +185,7 @@ impl Account {
 
     pub(crate) fn removed(&mut self, sequence: u64, size: u64) {
         if self.counted_to.is_none_or(|counted| sequence <= counted) {
-            self.tally.subtract(size);
+            self.tally.subtract(Tally::one(size));
         }
         if let Ok(place) = self.front.binary_search_by_key(&sequence, |row| row.sequence) {
             self.front.remove(place);
@@ -225,7 +201,7 @@ impl Account {
         self.front.front().copied()
     }
 
-    /// What the table begins with, in order.
+    /// The first rows of the table, in order.
     pub(crate) fn set_front(&mut self, rows: Vec<OrderRow>) {
         self.front = rows.into();
     }
@@ -287,6 +263,7 @@ impl Rank {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::generation::Number;
 
     fn row(sequence: u64, expires: u64) -> OrderRow {
         let lifetime = Lifetime { created: Timestamp(0), expires: Timestamp(expires) };
@@ -295,29 +272,29 @@ mod tests {
 
     #[test]
     fn a_row_survives_its_bytes_and_a_cut_one_is_refused() {
-        let row = row(5, 99);
+        let (row, key) = (row(5, 99), Number(3).order_key(5));
         let bytes = row.encode();
-        assert_eq!(OrderRow::decode(&OrderRow::key(5), &bytes), Some(row));
-        assert_eq!(OrderRow::decode(&OrderRow::key(5), &bytes[1..]), None);
+        assert_eq!(OrderRow::decode(&key, &bytes), Some(row));
+        assert_eq!(OrderRow::decode(&key, &bytes[1..]), None);
         assert_eq!(OrderRow::decode(b"short", &bytes), None);
     }
 
     #[test]
     fn a_recount_counts_each_row_once_whatever_happens_meanwhile() {
-        let mut account = Account::new(None, false);
-        account.count(&[row(1, 0), row(2, 0)]);
+        let mut account = Account::unknown();
+        account.count(&[row(1, 0), row(2, 0)], Some(2));
         account.removed(1, 10); // behind the recount: subtracted
         account.removed(3, 10); // ahead of it: it will not be seen
         account.added(&row(9, 0)); // ahead of it: it will be seen
         assert_eq!(account.tally(), None);
-        account.count(&[row(4, 0), row(9, 0)]);
-        account.count(&[]);
+        account.count(&[row(4, 0), row(9, 0)], Some(9));
+        account.count(&[], None);
         assert_eq!(account.tally(), Some(Tally { entries: 3, bytes: 30 }));
     }
 
     #[test]
     fn an_entry_that_expires_before_an_older_one_makes_the_account_unordered() {
-        let mut account = Account::new(Some(Tally::default()), false);
+        let mut account = Account::empty();
         account.added(&row(1, 100));
         account.added(&row(2, 200));
         assert!(!account.unordered);
@@ -337,7 +314,7 @@ mod tests {
     #[test]
     fn an_entry_from_the_future_is_over_while_the_clock_is_behind() {
         let ahead = Lifetime { created: Timestamp(90_000), expires: Timestamp::NEVER };
-        let mut account = Account::new(Some(Tally::default()), false);
+        let mut account = Account::empty();
         account.added(&row(1, u64::MAX));
         account.added(&OrderRow { lifetime: ahead, ..row(2, 0) });
         assert!(account.is_mixed(Timestamp(29_999)) && !account.is_mixed(Timestamp(30_000)));
@@ -347,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_oldest_row_is_known_until_an_older_one_comes() {
-        let mut account = Account::new(Some(Tally { entries: 5, bytes: 50 }), false);
+        let mut account = Account::known(Tally { entries: 5, bytes: 50 }, false, Default::default());
         let oldest = |account: &Account| account.oldest().map(|row| row.sequence);
         account.set_front(vec![row(3, 0), row(5, 0), row(8, 0)]);
         account.removed(5, 10);

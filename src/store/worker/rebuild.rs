@@ -1,9 +1,11 @@
-//! Filling a new index from the heads of the blobs, when the old index was lost: the costliest results survive even that.
+//! Filling a new index from the heads of the payload files, when the old index was lost: the costliest results survive
+//! even that.
 //!
-//! What was removed, overwritten, evicted or cleared does not come back: its blob left the folder before its record went.
-//! Of two blobs of one key the one of the higher sequence is the newer. What is left over is retired as an orphan.
+//! Removed, overwritten, evicted and cleared entries do not come back: their files left the folder before their records
+//! went. Of two files of one key the one of the higher sequence is the newer. Remaining files are retired as orphans.
 //!
-//! 10,000 heads take about 0.2 s, and `open` waits for it: a new entry must come behind all that are found.
+//! 10,000 heads take about 0.2 s. The worker does this before it applies the first change: a new entry must come behind
+//! all that are found.
 
 use std::{
     collections::HashMap,
@@ -12,6 +14,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::{
+    directory::Directory,
+    index::Index,
+    ledger::{Generation, Ledger},
+    order::{Account, OrderRow},
+};
 use crate::{
     clock::Timestamp,
     error::{Error, Result},
@@ -19,38 +27,39 @@ use crate::{
     record::{BlobId, Body, Record},
     store::{
         blob::{self, Head},
-        core::Core,
-        engine::{Calls, Engine},
-        ledger::{CatalogRow, Generation, GenerationId, Ledger},
-        order::{Account, OrderRow, Tally},
+        generation::{CatalogRow, GenerationId, IndexRow, Number, Tally},
     },
 };
 
-/// One blob, as far as it takes to choose among those of its key.
+/// One payload file, as far as it takes to choose among those of its key.
 struct Candidate {
     sequence: u64,
     path: PathBuf,
     id: BlobId,
 }
 
-/// Enters every blob that is the newest of its key and still fresh.
-pub(super) fn rebuild(core: &Core, engine: &Engine, ledger: &mut Ledger) -> Result<()> {
-    let now = core.clock.now();
-    let mut newest = newest(core)?;
+/// Enters every payload file that is the newest of its key and still fresh.
+pub(super) fn rebuild(directory: &Directory, index: &Index, ledger: &mut Ledger) -> Result<()> {
+    let now = directory.clock.now();
+    let mut newest = newest(directory)?;
     // In the order of insertion, so that the accounts see them as they came.
     newest.sort_by_key(|candidate| candidate.sequence);
     for candidate in newest {
+        directory.made_progress();
         ledger.go_on_behind(candidate.sequence);
         let Some(head) = head(&candidate.path)? else { continue };
         if !head.lifetime.is_over(now, None) {
-            enter(engine, ledger, &head, candidate.id)?;
+            enter(index, ledger, &head, candidate.id)?;
         }
     }
-    Ok(())
+    for (id, generation) in ledger.iter() {
+        index.write_catalog(id, &generation.row)?;
+    }
+    index.write_index_row(&ledger.index_row)
 }
 
-/// The head of a blob; none of one that is damaged, gone, or not for us to read. What may be read a moment later must not be
-/// passed over: whoever looks through the blobs next would take it for one that nobody knows.
+/// The head of a file; none of one that is damaged, gone, or not readable by us. A file that may be readable a moment later
+/// must not be passed over: the next search for orphans would retire it.
 fn head(path: &Path) -> Result<Option<Head>> {
     match Head::read(path) {
         Ok(head) => Ok(Some(head)),
@@ -61,7 +70,7 @@ fn head(path: &Path) -> Result<Option<Head>> {
     }
 }
 
-/// Whether the system would not have refused this at another time: for want of memory, or of descriptors.
+/// Whether the system refused this for want of memory or descriptors, and would not at another time.
 fn is_for_want_of_means(cause: &io::Error) -> bool {
     const ENOMEM: i32 = 12;
     const ENFILE: i32 = 23;
@@ -70,10 +79,11 @@ fn is_for_want_of_means(cause: &io::Error) -> bool {
         || cfg!(unix) && matches!(cause.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE))
 }
 
-fn newest(core: &Core) -> Result<Vec<Candidate>> {
+fn newest(directory: &Directory) -> Result<Vec<Candidate>> {
     let mut newest: HashMap<([u8; 16], Digest), Candidate> = HashMap::new();
-    for found in blobs(core)? {
+    for found in blobs(&directory.join("blobs"))? {
         let (path, id) = found?;
+        directory.made_progress();
         let Some(head) = head(&path)? else { continue };
         let in_its_folder =
             path.parent().is_some_and(|folder| folder.ends_with(GenerationId(head.generation).to_string()));
@@ -85,9 +95,9 @@ fn newest(core: &Core) -> Result<Vec<Candidate>> {
     Ok(newest.into_values().collect())
 }
 
-/// Every payload file of the store with its id.
-pub(super) fn blobs(core: &Core) -> Result<impl Iterator<Item = Result<(PathBuf, BlobId)>>> {
-    let mut folders = core.path("blobs").map_or_else(|| Ok(Vec::new()), |blobs| files(&blobs))?;
+/// Every payload file below a folder, with its id.
+pub(super) fn blobs(folder: &Path) -> Result<impl Iterator<Item = Result<(PathBuf, BlobId)>> + use<>> {
+    let mut folders = files(folder)?;
     // Not through a symbolic link.
     folders.retain(|folder| {
         blob::is_ours(folder) && fs::symlink_metadata(folder).map_or(true, |found| found.is_dir())
@@ -100,7 +110,7 @@ pub(super) fn blobs(core: &Core) -> Result<impl Iterator<Item = Result<(PathBuf,
     Ok(found.map(|found| found.map(|(id, file)| (file, id))))
 }
 
-/// What is in a folder; nothing when it is not there, or not for us to read.
+/// The files in a folder; none when it is not there, or not readable by us.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let files =
         fs::read_dir(folder).and_then(|files| files.map(|file| file.map(|file| file.path())).collect());
@@ -115,8 +125,9 @@ fn id_of(path: &Path) -> Option<BlobId> {
     Some(BlobId(u128::from_str_radix(name, 16).ok()?.to_be_bytes()))
 }
 
-fn enter(engine: &Engine, ledger: &mut Ledger, head: &Head, id: BlobId) -> Result<()> {
+fn enter(index: &Index, ledger: &mut Ledger, head: &Head, id: BlobId) -> Result<()> {
     let generation = GenerationId(head.generation);
+    let number = number(ledger, generation, head);
     let record = Record {
         sequence: head.sequence,
         lifetime: head.lifetime,
@@ -127,24 +138,40 @@ fn enter(engine: &Engine, ledger: &mut Ledger, head: &Head, id: BlobId) -> Resul
     let bytes = record.encode();
     let size = bytes.len() as u64 + blob::size(&head.memo, &head.key_head, head.length);
     let row = OrderRow { sequence: head.sequence, digest: head.digest, size, lifetime: head.lifetime };
-    let tables = engine.tables(generation, Calls::Here)?;
-    tables.order.insert(&OrderRow::key(row.sequence), &row.encode())?;
-    tables.records.insert(head.digest.as_bytes(), &bytes)?;
-    let found = ledger.generations.entry(generation).or_insert_with(|| Generation {
-        row: CatalogRow {
+    index.insert_row(number, &row)?;
+    index.insert_record(number, &head.digest, &bytes)?;
+    ledger.added(generation, &row);
+    // The time of its newest entry is the best that is known of its last use.
+    ledger.change(generation, |found| {
+        if found.memo.is_none() {
+            found.row.last_used = found.row.last_used.max(head.lifetime.created);
+        }
+    });
+    Ok(())
+}
+
+/// The number of the generation of a file, which is made known when it is not.
+fn number(ledger: &mut Ledger, id: GenerationId, head: &Head) -> Number {
+    let known = ledger.get(id).map(|found| found.row.number).filter(|number| *number != Number::default());
+    if let Some(number) = known {
+        return number;
+    }
+    let last_number = ledger.index_row.last_number + 1;
+    ledger.index_row = IndexRow { last_number, ..ledger.index_row.clone() };
+    let number = Number(last_number);
+    if ledger.get(id).is_none() {
+        let row = CatalogRow {
             name: head.memo.clone(),
             version: 0,
             last_used: Timestamp::default(),
             ttl_millis: u64::MAX,
-        },
-        account: Account::new(Some(Tally::default()), false),
-        owner: None,
-    });
-    found.account.added(&row);
-    // When its newest entry was made is the best that is known of its last use.
-    if found.owner.is_none() && found.row.last_used < head.lifetime.created {
-        found.row.last_used = head.lifetime.created;
-        engine.catalog().insert(&generation.0, &found.row.encode())?;
+            number,
+            tally: Tally::default(),
+            unordered: false,
+            latest: Default::default(),
+        };
+        ledger.insert(id, Generation { row, account: Account::empty(), memo: None });
     }
-    Ok(())
+    ledger.change(id, |found| found.row.number = number);
+    number
 }
