@@ -60,8 +60,7 @@ pub(super) fn close(
     }
     engine::restrict(&folder);
     let files = engine::fingerprint(&folder)?;
-    let unrecovered = is_unrecovered || ledger.uncounted().is_some();
-    let closed = Closed { sequence: ledger.sequence(), unrecovered, files };
+    let closed = Closed { sequence: ledger.sequence(), unrecovered: is_unrecovered, files };
     Manifest { index: number, closed: Some(closed) }.write(&directory.path)?;
     for old in numbers(&directory.path).into_iter().filter(|old| *old != number) {
         let _ = fs::remove_dir_all(super::compaction::folder(directory, old));
