@@ -42,7 +42,7 @@ pub struct Stats {
     pub hits: Hits,
     /// Calls that were not.
     pub misses: Misses,
-    /// Values that were stored, by computing or by `insert`.
+    /// Values that were stored by `insert`, and computed values that were handed over to be stored.
     pub inserts: u64,
     /// Entries that left because of a bound, fresh or expired.
     pub evictions: u64,
@@ -50,11 +50,12 @@ pub struct Stats {
     pub failures: Failures,
     /// Values that were larger than the memory tier and are read from disk at each hit.
     pub too_large_for_memory: u64,
-    /// Computed values that are in memory only, as more were waiting to be written than the queue to the disk holds.
+    /// Computed values that were not stored, because more were waiting to be written than the queue holds, for a second
+    /// or more. They are kept in memory only, as far as they fit in there. This is no failure, and not told to observers.
     pub overflowed: u64,
-    /// Live entries on disk now.
+    /// Fresh entries on disk now; 0 when that cannot be told.
     pub entries: u64,
-    /// What they weigh, in bytes: payload, key head and header.
+    /// Their size in bytes: payload, key head and header.
     pub bytes: u64,
     /// What the computations behind the hits took when they ran.
     pub time_saved: Duration,
@@ -66,7 +67,7 @@ pub struct Stats {
 pub struct Hits {
     /// In the memory tier.
     pub memory: u64,
-    /// On disk.
+    /// On disk, or handed over and not written yet.
     pub disk: u64,
 }
 
@@ -98,7 +99,7 @@ pub struct Failures {
     pub corrupt: u64,
     /// The operating system refused.
     pub io: u64,
-    /// The storage engine panicked or did not answer.
+    /// The storage engine panicked, was deleted under the program, or did not answer in time.
     pub engine: u64,
     /// A value was larger than `max_bytes` by itself.
     pub oversize: u64,
@@ -177,7 +178,7 @@ impl fmt::Display for Stats {
 pub enum Tier {
     /// In the memory tier.
     Memory,
-    /// On disk.
+    /// On disk, or handed over and not written yet.
     Disk,
 }
 

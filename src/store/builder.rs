@@ -76,8 +76,9 @@ impl StoreBuilder {
 
     /// How much all memos together may hold on disk, in bytes of payloads, key heads and headers; no bound unless set.
     ///
-    /// Expired entries leave first, then those of retired generations, then the oldest insertions of any memo. The files
-    /// take more: see [`Store::size_on_disk`].
+    /// Expired entries leave first, then those of retired generations, then the oldest insertions of any memo. An entry
+    /// leaves when the new one is written, shortly after its call returned: see
+    /// [`MemoBuilder::max_entries`](crate::MemoBuilder::max_entries). The files take more: see [`Store::size_on_disk`].
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.asked.max_bytes = Some(bytes);
         self
@@ -95,10 +96,11 @@ impl StoreBuilder {
 
     /// Calls `observe` with everything that the cache does: hits, misses, computations, evictions, failures.
     ///
-    /// It runs on the thread of the call that caused it, never under a lock, and may use the cache itself: what it causes
-    /// is told to nobody. If it panics, the panic is contained and counted in [`Failures::panic`](crate::stats::Failures::panic). Set more than once, all
-    /// are called, in their order. One that owns a handle of the store keeps it open until the end of the program. See
-    /// [`observe`](crate::observe).
+    /// It runs on the thread of the call that caused it; events of values that were handed over (entries that left,
+    /// failures) are told on the thread of a later call, or on a thread of the store. It never runs under a lock, and may
+    /// use the cache itself: events that it causes are not told. If it panics, the panic is contained and counted in
+    /// [`Failures::panic`](crate::stats::Failures::panic). Set more than once, all are called, in their order. One that
+    /// owns a handle of the store keeps it open until the end of the program. See [`observe`](crate::observe).
     pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.observers.push(Arc::new(observe));
         self
@@ -162,7 +164,7 @@ impl StoreBuilder {
         self.clone().open(path).unwrap_or_else(|why| self.instead(&why))
     }
 
-    /// A store in place of one that was not to be had, which says why.
+    /// A store in place of one that could not be opened, which says why.
     pub(crate) fn instead(self, why: &Error) -> Store {
         let store = self.clone().temporary().unwrap_or_else(|_| self.in_memory());
         store.session().failed(why);

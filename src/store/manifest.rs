@@ -49,7 +49,7 @@ pub(crate) struct Manifest {
 /// Known after a clean close, and lost by an unclean end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Closed {
-    /// The next sequence to give.
+    /// The last sequence that was given.
     pub(crate) sequence: u64,
     /// Whether it was closed before all files had been looked through that an unclean end had left.
     pub(crate) unrecovered: bool,

@@ -55,15 +55,20 @@ use crate::{
     sync::lock,
 };
 
-/// One directory in which the results of any number of memos are remembered.
+/// One directory in which the results of any number of memos are remembered. A memo costs one row of its index, so
+/// thousands of memos in one store are cheap.
+///
+/// A store has two threads: one makes every change of the directory, one does work that no call waits for. Reads are made on
+/// the threads of their callers, and last as long as the disk does. Where no thread can be started the store lives in
+/// memory, and [`last_failure`](Self::last_failure) says so.
 ///
 /// Cheap to clone; every clone and every memo keeps the store open. The same directory opened twice in a process is the
 /// same store; another process has to wait (see [`StoreBuilder::lock_timeout`]) and then gets an error of
 /// [`is_in_use`](Error::is_in_use).
 ///
 /// The store is closed by [`close`](Self::close), by dropping the last handle, or at the end of the program, for a store
-/// in a `static` too. A program that is killed loses what was computed in the last 200 ms and took less than 15 ms;
-/// everything else is found at the next start.
+/// in a `static` too. A program that is killed loses values that were computed in the last 200 ms and took up to 15 ms;
+/// everything else is found at the next start. [`flush`](Self::flush) keeps these too.
 ///
 /// # Examples
 ///
@@ -87,7 +92,7 @@ pub struct Store {
     handle: Arc<Handle>,
 }
 
-/// What [`Store::sweep`] took away.
+/// The entries and files that [`Store::sweep`] took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Swept {
@@ -95,9 +100,9 @@ pub struct Swept {
     pub expired: u64,
     /// Entries of retired generations: of versions, shapes or codecs that another took the place of.
     pub retired: u64,
-    /// Payload files that no entry meant.
+    /// Payload files that belonged to no entry.
     pub orphaned: u64,
-    /// What all of these weighed, in bytes.
+    /// The size of all of these, in bytes.
     pub bytes: u64,
 }
 
@@ -106,10 +111,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_in_use`](Error::is_in_use) when another process holds it for longer than a second; [`is_config`](Error::is_config)
-    /// when `path` is a file, holds a store of another format, or a symbolic link stands in place of one of the store's own
-    /// files; [`is_io`](Error::is_io) when the directory cannot be made or locked. Damage is no error: what was damaged is
-    /// computed again.
+    /// [`is_in_use`](Error::is_in_use) when another process holds it for longer than a second, or a store of this process
+    /// is still closing after 15 s; [`is_config`](Error::is_config) when `path` is a file, holds a store of another
+    /// format, or a symbolic link stands in place of one of the store's own files; [`is_io`](Error::is_io) when the
+    /// directory cannot be made or locked; [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when not even a new
+    /// index can be begun. Damage is no error: damaged entries are computed again. An index that takes longer than a
+    /// minute to open is in service later; values are kept in memory until then.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -122,8 +129,8 @@ impl Store {
         Self::builder().open(path)
     }
 
-    /// Opens the store at `path`, or a [`temporary`](Self::temporary) one when that is not to be had, or one that lives in
-    /// memory when not even that is. Never fails; why `path` was not to be had is in [`last_failure`](Self::last_failure).
+    /// Opens the store at `path`, or a [`temporary`](Self::temporary) one when that fails, or one that lives in memory when
+    /// that fails too. Never fails; the reason is in [`last_failure`](Self::last_failure).
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -140,7 +147,8 @@ impl Store {
 
     /// Opens a store in a new temporary directory, which is removed when the store is closed.
     ///
-    /// The directory of a process that was killed is removed by a later process of the same user, at its first temporary store.
+    /// The directory of a process that was killed is removed by a later process of the same user, at its first temporary
+    /// store.
     ///
     /// # Errors
     ///
@@ -180,8 +188,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) and alike when the disk refuses. The memory is cleared all the same, unless another
-    /// writer has been stuck in the storage engine for 5 s: then nothing was changed.
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: then the
+    /// memory is cleared, and values may be on disk still. Of the kind `closed` when the store is closed.
+    ///
+    /// The kind `engine` is also that of a storage engine that did nothing for 5 s: everything is forgotten when it goes
+    /// on. Calls that follow while it still does nothing fail at once and change nothing.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -196,15 +207,18 @@ impl Store {
         self.forget(None).map(drop)
     }
 
-    /// Takes away what is of no use any more: expired entries, generations of another version or shape of their memo,
-    /// payload files that a crash left behind.
+    /// Takes away everything that is of no use any more: expired entries, generations of another version or shape of
+    /// their memo, payload files that a crash left behind.
     ///
-    /// Reading never deletes, so what expired takes space until a bound, or this, takes it away. An index over 32 MiB of
-    /// which less than a tenth is in use, or over 1 MiB of which less than a hundredth is, is copied into a smaller one, while other calls go on.
+    /// Reading never deletes, so expired entries take space until a bound, or this, takes them away. An index over 32 MiB
+    /// of which less than a tenth is in use, or over 1 MiB of which less than a hundredth is, is copied into a smaller
+    /// one, while other calls go on.
     ///
     /// # Errors
     ///
-    /// As [`clear`](Self::clear). What was taken away before the error stays away.
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses or the
+    /// storage engine did nothing for 5 s, `closed` when the store is closed. Entries that were taken away before the
+    /// error stay away.
     ///
     /// ```
     /// let swept = memolith::Store::temporary()?.sweep()?;
@@ -219,18 +233,30 @@ impl Store {
         swept
     }
 
-    /// Makes everything that was stored so far survive the end of this process, however it ends (not a loss of power).
+    /// Waits until every value that was handed over before is written, and makes everything that was stored so far
+    /// survive the end of this process, however it ends (not a loss of power). Entries that had to leave for these values
+    /// are gone when this returns, for every thread.
     ///
-    /// There is seldom a need: `insert`, `remove`, `clear` and what took over 15 ms to compute are flushed before they
-    /// return, the rest every 200 ms.
+    /// There is seldom a need: `insert`, `remove`, `clear` and calls that computed for over 15 ms return when their
+    /// change is flushed, and other computed values are flushed after 200 ms. A value that was handed over and could not
+    /// be written is no error here: it is in [`Memo::last_failure`](crate::Memo::last_failure).
     ///
     /// # Errors
     ///
-    /// As [`clear`](Self::clear); of [`is_io`](Error::is_io)'s kind also when the engine does not answer within 5 s.
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: the last
+    /// changes may be lost at the end of the process. Of the kind `engine` also when the storage engine did nothing for 5
+    /// s, and `closed` when the store is closed.
     ///
     /// ```
-    /// # let store = memolith::Store::temporary()?;
-    /// store.flush()?;
+    /// use memolith::{Memo, Store};
+    ///
+    /// let store = Store::temporary()?;
+    /// let squares: Memo<u64, u64> = Memo::builder("squares").open(&store)?;
+    /// for number in 0..100 {
+    ///     squares.get_or_insert_with(&number, || number * number);
+    /// }
+    /// store.flush()?; // a `kill -9` from here on loses none of them
+    /// assert_eq!(squares.stats().entries, 100);
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
@@ -244,7 +270,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the last writes could not be made to stay; the next open then finds the store as after a crash.
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the last writes could not
+    /// be made to stay, or a read did not end in 5 s: the next open then finds the store as after a crash. Of the kind
+    /// `engine` also when the storage engine did nothing for 12 s: the directory stays in use until it goes on, or until
+    /// the process ends.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -255,7 +284,8 @@ impl Store {
         self.handle.close()
     }
 
-    /// The names of the memos that have entries, or had, in this store, in alphabetical order.
+    /// The names of the memos that have entries, or had, in this store, in alphabetical order; none when the storage
+    /// engine does not answer.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -317,8 +347,8 @@ impl Store {
         !owners.is_empty()
     }
 
-    /// What the store's files take, in bytes, by their lengths. For small values that is 3 to 12 times what the bounds
-    /// count: the index is a log.
+    /// The size of the store's files, in bytes, by their lengths. For small values that is 3 to 12 times the bytes that the
+    /// bounds count: the index is a log.
     ///
     /// # Errors
     ///
@@ -340,7 +370,8 @@ impl Store {
             .sum())
     }
 
-    /// The sum over all memos of this store, since it was opened.
+    /// The sum over all memos of this store, since it was opened. Everything that was handed over before is written and
+    /// counted; entries and bytes are 0 when they cannot be told.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -356,7 +387,7 @@ impl Store {
     }
 
     /// The last trouble of the store as a whole, for example why it could not be opened. That of a memo is in
-    /// [`Memo::last_failure`](crate::Memo::last_failure).
+    /// [`Memo::last_failure`](crate::Memo::last_failure). It waits until everything that was handed over before is written.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
