@@ -41,6 +41,9 @@ pub struct MemoBuilder<K: ?Sized, V, C = Postcard> {
     max_entries: Option<u64>,
     max_bytes: Option<u64>,
     version: Option<u64>,
+    /// The hash of the code of a function under an attribute. It stands in for a version that is not set, and vouches for
+    /// no value type: it stays equal when the type changes.
+    code: Option<u64>,
     memory: Option<u64>,
     /// With the type of the closure, by which two opens of one name are compared.
     cache_if: Option<(CacheIf<V>, TypeId)>,
@@ -79,6 +82,7 @@ impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
             max_entries: None,
             max_bytes: None,
             version: None,
+            code: None,
             memory: None,
             cache_if: None,
             observers: Vec::new(),
@@ -148,6 +152,17 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     pub fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
+    }
+
+    /// The hash of the function's code, for a memo whose user set no version.
+    pub(crate) fn code(mut self, code: u64) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// Whether the user said by `cache_if` which values are stored.
+    pub(crate) fn chooses_values(&self) -> bool {
+        self.cache_if.is_some()
     }
 
     /// This memo's part of the store's [`memory`](crate::StoreBuilder::memory), in bytes of encoded values; all of it
@@ -230,9 +245,32 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// [`Auto`](crate::codec::Auto) takes `Json` for the types that [`Postcard`] cannot keep. Values of another codec are
     /// never read: a memo that changes its codec computes anew.
     pub fn codec<D>(self, codec: D) -> MemoBuilder<K, V, D> {
-        let Self { name, ttl, max_entries, max_bytes, version, memory, cache_if, observers, codec: _, key } =
-            self;
-        MemoBuilder { name, ttl, max_entries, max_bytes, version, memory, cache_if, observers, codec, key }
+        let Self {
+            name,
+            ttl,
+            max_entries,
+            max_bytes,
+            version,
+            code,
+            memory,
+            cache_if,
+            observers,
+            codec: _,
+            key,
+        } = self;
+        MemoBuilder {
+            name,
+            ttl,
+            max_entries,
+            max_bytes,
+            version,
+            code,
+            memory,
+            cache_if,
+            observers,
+            codec,
+            key,
+        }
     }
 
     /// Opens the memo in `store`.

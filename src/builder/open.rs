@@ -47,12 +47,17 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
                 return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
             }
         }
-        let generation = format.generation(&self.name, self.version.unwrap_or(0))?;
+        let generation = format.generation(&self.name, self.identity().unwrap_or(0))?;
         let round_trip = RoundTrip::new::<C>(&format.shape);
         let memo = self.open_on(generation, round_trip, store, place, &mut live);
         drop(live);
         store.make_room(Some(memo.name()));
         Ok(memo)
+    }
+
+    /// What stands for the function's code in the generation: the user's version, else the hash of the code.
+    fn identity(&self) -> Option<u64> {
+        self.version.or(self.code)
     }
 
     fn bounds(&self) -> Bounds {
@@ -72,7 +77,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         V: Clone + Send + Sync + 'static,
         C: Codec<V>,
     {
-        let (bounds, version) = (self.bounds(), self.version.unwrap_or(0));
+        let (bounds, version) = (self.bounds(), self.identity().unwrap_or(0));
         let (cache_if, cache_if_type) = self.cache_if.unzip();
         let (observers, observer_types): (Vec<_>, Vec<_>) = self.observers.into_iter().unzip();
         let (session, name): (_, Arc<str>) = (store.session(), self.name.as_str().into());
@@ -146,7 +151,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Ok(())
     }
 
-    /// A shape that cannot be traced is the user's word, if there is a version.
+    /// A shape that cannot be traced is the user's word, if there is a version. A hash of the code is no such word.
     fn shape(&self) -> Result<Shape>
     where
         C: Codec<V>,
@@ -164,7 +169,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         let Bounds { ttl, max_entries, max_bytes } = open.bounds;
-        if self.version.is_some_and(|version| version != open.version) {
+        if self.identity().is_some_and(|version| version != open.version) {
             return Err(conflict("version", open.version));
         }
         if open.value_type != type_name::<V>() {
