@@ -14,6 +14,7 @@ use crate::{
 };
 
 /// LOCK, held until this is dropped. A child process does not hold it.
+#[derive(Debug)]
 pub(crate) struct LockFile {
     /// Before the file.
     _private: Private,

@@ -29,7 +29,9 @@ use images::End;
 fn main() -> ExitCode {
     let Some(role) = child::role() else {
         let rooms = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS];
-        return harness::run(&[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS, forks::CLAIMS].concat());
+        return harness::run(
+            &[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS, forks::CLAIMS].concat(),
+        );
     };
     child::watch();
     match role.as_str() {

@@ -76,9 +76,15 @@ impl Engine {
         let tables = ["records", "order", "catalog"].map(|name| Table::open(&guard, &db, name));
         let private = files::open_logs(directory);
         match tables {
-            [Ok(records), Ok(order), Ok(catalog)] => {
-                Ok(Self { _private: private, db, records, order, catalog, log: directory.join(files::LOG), guard })
-            }
+            [Ok(records), Ok(order), Ok(catalog)] => Ok(Self {
+                _private: private,
+                db,
+                records,
+                order,
+                catalog,
+                log: directory.join(files::LOG),
+                guard,
+            }),
             tables => {
                 let failed = tables.into_iter().find_map(Result::err);
                 let _ = guard.release(db);

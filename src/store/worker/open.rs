@@ -4,13 +4,7 @@
 //! or panic, costs the index: the next number is begun and filled from the payload files. The old folder stays until the
 //! next clean close. A refusal of the operating system costs nothing: the index is left alone, and tried again later.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use super::{
     compaction::{folder, numbers, unused_number},
