@@ -88,7 +88,9 @@ pub fn play() {
     }
     forked_in_a_closure(&memo, &pool);
     ended.store(true, Ordering::Release);
-    busy.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in busy {
+        thread.join().unwrap();
+    }
     assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
     for key in 0..KEYS {
         assert_eq!(memo.get(&key).unwrap(), Some(value(key, 1)), "{key}");
