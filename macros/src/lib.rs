@@ -75,7 +75,9 @@ use crate::{function::Function, options::Options};
 ///
 /// The version is a hash of the function's tokens, signature and body. So a changed function computes anew, and a comment, docs
 /// or another layout change nothing, nor do the options, but for those that choose the key. What it does not see is the code of *other* functions, macros, constants and types:
-/// name helpers in [`depends`](#depends), or bump `version` by hand. Another
+/// name helpers in [`depends`](#depends), or bump `version` by hand. A changed type of the value is noticed by its
+/// [`Shape`](../memolith/codec/struct.Shape.html), but for the bodies of its own serde code: a function under `#[serde(with = "..")]`, a
+/// `From`, a `Deserialize` by hand. Another
 /// layout is what rustfmt makes of the same tokens: braces that it adds or takes away are another body.
 ///
 /// # Options
