@@ -16,8 +16,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Trouble with the cache, never with a memoized function.
 ///
-/// Methods that take a closure do not return it: there the value is computed and handed over, and the trouble is
+/// Methods that take a closure do not return it: there the value is computed and returned, and the trouble is
 /// kept for [`Memo::last_failure`](crate::Memo::last_failure). It is cheap to clone.
+///
+/// Every error has a kind. The documentation of a method names the kinds that it returns, by their predicate here, or,
+/// where there is none, by their counter in [`Failures`](crate::stats::Failures): `key`, `encode`, `decode`, `engine`,
+/// `oversize`, `closed`, `panic`.
 ///
 /// # Examples
 ///

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     key,
     record::Record,
-    store::{CatalogRow, Head, Manifest, OrderRow},
+    store::{CatalogRow, Head, Manifest, Number, OrderRow},
 };
 
 /// What a forger would put behind the bytes.
@@ -31,7 +31,8 @@ pub fn blob_head(bytes: &[u8]) -> Option<Vec<u8>> {
 /// Key and value of a row of the order.
 #[must_use]
 pub fn order_row(key: &[u8], value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    OrderRow::decode(key, value).map(|row| (OrderRow::key(row.sequence).to_vec(), row.encode()))
+    let row = OrderRow::decode(key, value)?;
+    Some((Number::of_key(key)?.order_key(row.sequence).to_vec(), row.encode()))
 }
 
 /// A row of the catalog.

@@ -40,25 +40,30 @@
 //! A [`Store`] is a directory. A [`Memo`] in it remembers one function: a name, a key type, a value type.
 //! [`Memo::get_or_insert_with`] is the whole of the daily work, [`Memo::get_or_try_insert_with`] the same for functions
 //! that may fail. What cannot be written down, like a connection, is shared by a [`ResourcePool`].
-//! [`#[memo]`](macro@memo) and [`#[resource]`](macro@resource) are both in one line above a function.
-//! [`FileStamp`] makes a key of a file, [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] says what the cache did, [`observe`] tells it while it
-//! happens, and [`codec`] is how values become bytes.
+//! [`#[memo]`](macro@memo) and [`#[resource]`](macro@resource) are both in one line above a function. [`FileStamp`] makes
+//! a key of a file, [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] says what the
+//! cache did, [`observe`] tells it while it happens, and [`codec`] is how values become bytes.
 //!
 //! # What you can rely on
 //!
 //! 1. **Transparent.** A memoized call fails only as its own closure fails. Full disk, damaged file, lost lock, a panic
-//!    inside the engine: the value is computed and handed over all the same. The trouble is counted by kind in
-//!    [`Memo::stats`], kept in [`Memo::last_failure`], and told to the observer.
+//!    inside the engine, an engine that does not answer: the value is computed and returned all the same. The trouble is
+//!    counted by kind in [`Memo::stats`], kept in [`Memo::last_failure`], and told to the observer.
 //! 2. **Never wrong.** A returned value was computed for exactly this key, by this version of the function, with this
 //!    shape of `V`, and was read back whole. Anything else is a miss. A value that was not shown to come back as it is
 //!    is not stored: [`codec`] says what is checked.
 //! 3. **Once.** Callers of one key at the same time cause one computation. A failed or panicking computation hands over
-//!    to one of those who wait. Nothing is poisoned, and memos that ask for each other never deadlock.
+//!    to one of the waiters. Nothing is poisoned, and memos that ask for each other never deadlock.
 //! 4. **Bounded.** `ttl`, `max_entries` and `max_bytes` hold on disk and across restarts.
 //! 5. **It survives.** Restart, an exit without destructors, `kill -9`, truncated or flipped files, no space left: the
 //!    next open works, and what was damaged is a miss.
 //! 6. **Ordered.** A call that starts after `clear`, `remove` or `insert` returned never gets a value whose computation
 //!    began before it.
+//!
+//! A computed value is handed over to a thread of the store, which writes it; the call does not wait for that unless its
+//! closure ran for over 15 ms. Every later call finds the value, and [`Store::flush`] waits until all of them are
+//! written. Values that are computed faster than the disk takes them wait for room, for a second at most; a value without
+//! room is in memory only, and counted in [`Stats::overflowed`]. A read from disk lasts as long as the disk does.
 //!
 //! # What to use when
 //!
@@ -71,14 +76,14 @@
 //! | a large frame of numbers | its source | a struct of `Vec<f64>` ([`packed`] for integers), or record batches with the [`codec`] `Arrow` | a copy in half the time of a clone, or none |
 //! | a picture, a chart | its parameters | `Vec<u8>` | over 4 KiB a file of its own |
 //! | values of `serde_json::Value`, untagged enums | any | any | [`codec`] `Auto` or `Json`, feature `json` |
-//! | a connection, a file handle, a thread, a loaded model | its name | one object for everybody | in memory only: [`ResourcePool`] |
+//! | a connection, a file handle, a thread, a loaded model | its name | one object for all callers | in memory only: [`ResourcePool`] |
 //!
 //! # What survives what
 //!
 //! | event | what was stored before is |
 //! |---|---|
 //! | restart, `exit`, end of `main`, a panic in `main` | there: open stores are closed at the end of the program, in a `static` too |
-//! | `kill -9`, `abort` | there, but for what was computed in the last 200 ms and took less than 15 ms; what `insert` stored is there, and what `remove` and `clear` took away stays away |
+//! | `kill -9`, `abort` | there, but for values that were computed in the last 200 ms, took up to 15 ms and were not flushed; what `insert` stored is there, and what `remove` and `clear` took away stays away |
 //! | a flipped bit, a cut or missing file | there, but for what was damaged; damage to the index costs the values up to 4 KiB |
 //! | another version of the program, another shape of `V` | a miss, and there again for the old program, for a day |
 //! | an unclean end *and* damage; a loss of power | not promised |

@@ -21,22 +21,27 @@ use crate::{
 ///
 /// # Keys and values
 ///
-/// A key is anything that serializes; it is digested by value, so `"a"` and `String::from("a")` are the same key, and
-/// so are a `HashMap` and a `BTreeMap` of the same content, and two `HashSet`s of equal elements (for sets that memolith
-/// cannot see there is [`unordered`](crate::unordered)). Whatever the result depends on must be in the key: a file by its [`FileStamp`](crate::FileStamp), a helper
-/// function by [`version`](crate::MemoBuilder::version).
+/// A key is anything that serializes; it is digested by value, so `"a"` and `String::from("a")` are the same key, and so
+/// are a `HashMap` and a `BTreeMap` of the same content, and two `HashSet`s of equal elements (for sets that memolith
+/// cannot see there is [`unordered`](crate::unordered)). Whatever the result depends on must be in the key: a file by its
+/// [`FileStamp`](crate::FileStamp), a helper function by [`version`](crate::MemoBuilder::version).
 ///
 /// With `V = Frame` every hit is the caller's own copy, and changing it changes nothing for others. With
 /// `V = Arc<Frame>` hits share one immutable value and cost the same at any size.
 ///
-/// The first call returns what the closure returned; every hit was decoded from its encoded bytes.
+/// The first call returns the value of the closure; every hit was decoded from its encoded bytes.
+///
+/// A computed value is encoded by its call, from 4 KiB on into a file of its own, and handed over to a thread of the store,
+/// which enters it into the index. Every later call finds it, before it is entered too. A call whose closure ran for up to
+/// 15 ms does not wait for that; a longer one returns when its value survives the end of the process. A read from disk
+/// lasts as long as the disk does.
 ///
 /// # The four fates of a closure
 ///
-/// * It *returns* a value: the value is stored and handed over, also to those who waited for it.
+/// * It *returns* a value: the value is stored and returned, to the waiters too.
 /// * It *returns an error* (in [`get_or_try_insert_with`](Self::get_or_try_insert_with)): the error is passed on
-///   untouched, nothing is stored, and one of those who waited computes.
-/// * It *panics*: the panic unwinds to its own caller, nothing is stored, one of those who waited computes. Nothing is
+///   untouched, nothing is stored, and one of the waiters computes.
+/// * It *panics*: the panic unwinds to its own caller, nothing is stored, one of the waiters computes. Nothing is
 ///   poisoned.
 /// * It *re-enters*, by asking for the same key on the same thread, or by a cycle of keys: the inner call computes
 ///   directly, as the plain function would. It never deadlocks.
@@ -95,13 +100,13 @@ impl<K: ?Sized, V> Memo<K, V> {
 impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// The value of `key`: remembered, or computed by `compute` and remembered from now on.
     ///
-    /// The cache never makes this call fail. If the value cannot be stored, it is handed over all the same, and the
+    /// The cache never makes this call fail. If the value cannot be stored, it is returned all the same, and the
     /// trouble is in [`last_failure`](Self::last_failure).
     ///
     /// # The four fates of `compute`
     ///
-    /// Returns: stored and handed over. Panics: the panic unwinds to this caller, nothing is stored, one of those who
-    /// wait computes. Re-enters (the same key on the same thread, or a cycle of keys): the inner call computes
+    /// Returns: stored and returned. Panics: the panic unwinds to this caller, nothing is stored, one of the waiters
+    /// computes. Re-enters (the same key on the same thread, or a cycle of keys): the inner call computes
     /// directly. For a function that may fail there is [`get_or_try_insert_with`](Self::get_or_try_insert_with).
     ///
     /// Callers of one key at the same time wait for the first of them; after
@@ -129,7 +134,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # The four fates of `compute`
     ///
-    /// Returns: stored and handed over. Errors: passed on, nothing stored, one of those who wait computes; after a second
+    /// Returns: stored and returned. Errors: passed on, nothing stored, one of the waiters computes; after a second
     /// failure in a row the rest compute side by side. Panics: the same, and the panic unwinds to this caller. Re-enters:
     /// the inner call computes directly.
     ///
@@ -146,12 +151,13 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.begin(key).finish(compute)
     }
 
-    /// The value of `key`, if it is remembered. Nobody is waited for, nothing is computed.
+    /// The value of `key`, if it is remembered. It waits for no computation, and computes nothing.
     ///
     /// # Errors
     ///
-    /// When the key cannot be serialized, the disk cannot be read, or the store is closed. A damaged or expired entry is no
-    /// error: it is `None`.
+    /// Of the kind `key` or `panic` when the key cannot be serialized; [`is_io`](Error::is_io),
+    /// [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk or the index cannot be read; of the kind
+    /// `closed` when the store is closed. A damaged or expired entry is no error: it is `None`.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -166,15 +172,21 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.get(&self.digest(key)?)
     }
 
-    /// Remembers `value` for `key`, in place of what was remembered; it is on disk when this returns.
+    /// Remembers `value` for `key`, in place of the value that was remembered. When this returns, it survives the end of the
+    /// process, and entries that had to leave for it are gone.
     ///
     /// It becomes the newest entry. It wins over a computation of the key that is under way: that one hands its value to
     /// its own caller and stores nothing.
     ///
     /// # Errors
     ///
-    /// When key or value cannot be encoded, the value would not come back as it is, it is larger than `max_bytes` by itself, or the disk refuses. Then what
-    /// was remembered before may still be.
+    /// Of the kind `key` or `panic` when the key cannot be serialized, `encode` or `panic` when the value cannot be
+    /// encoded or would not come back as it is, `oversize` when it is larger than `max_bytes` by itself, `closed` when
+    /// the store is closed or has no directory; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind
+    /// `engine` when the disk refuses. Then the value from before may still be remembered.
+    ///
+    /// The kind `engine` is also that of a storage engine that did nothing for 5 s: the value may then be put in later.
+    /// Calls that follow while it still does nothing fail at once and change nothing.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -185,7 +197,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn insert(&self, key: &K, value: &V) -> Result<()> {
-        self.inner.insert(&self.digest(key)?, &head(key), value)
+        self.inner.insert(&self.digest(key)?, head(key), value)
     }
 
     /// Forgets the value of `key`, for good: it does not come back after a crash either. Whether there was one.
@@ -195,7 +207,9 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// When the key cannot be serialized or the disk refuses; then the value is out of memory, and may be on disk still.
+    /// Of the kind `key` or `panic` when the key cannot be serialized, `closed` when the store is closed;
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: then the
+    /// value is out of memory, and may be on disk still. For an engine that does not answer see [`insert`](Self::insert).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -210,7 +224,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.remove(&self.digest(key)?)
     }
 
-    /// Whether a fresh value of `key` is remembered. Changes nothing: neither the order of eviction nor what is in memory.
+    /// Whether a fresh value of `key` is remembered. Changes nothing: neither the order of eviction nor the memory tier.
     ///
     /// # Errors
     ///
@@ -232,7 +246,9 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// When the disk refuses; then the memory is cleared, and values may be on disk still.
+    /// Of the kind `closed` when the store is closed; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of
+    /// the kind `engine` when the disk refuses: then the memory is cleared, and values may be on disk still. For an
+    /// engine that does not answer see [`insert`](Self::insert).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -247,8 +263,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.clear()
     }
 
-    /// How many fresh entries are on disk; 0 when it cannot be read. What expired is skipped, which takes a look at each
-    /// such entry: see [`Store::sweep`](crate::Store::sweep).
+    /// How many fresh entries are on disk; 0 when that cannot be told. Everything that was handed over before is written and
+    /// counted. Expired entries are skipped, which takes a look at each of them: see [`Store::sweep`](crate::Store::sweep).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -277,11 +293,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.len() == 0
     }
 
-    /// As [`Store::flush`](crate::Store::flush).
+    /// As [`Store::flush`](crate::Store::flush), for all memos of the store.
     ///
     /// # Errors
     ///
-    /// When the last writes could not be made to stay.
+    /// As [`Store::flush`](crate::Store::flush).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -292,10 +308,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.inner.core().flush().map_err(|error| error.at(&self.inner.place))
+        self.inner.partition.flush().map_err(|error| error.at(&self.inner.place))
     }
 
-    /// What this memo did since it was opened first by this process.
+    /// The counters of this memo since it was opened first by this process. Everything that was handed over before is
+    /// written and counted; entries and bytes are 0 when they cannot be told.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -310,7 +327,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.stats()
     }
 
-    /// The last trouble that was kept away from the callers of this memo, or of its store as a whole.
+    /// The last trouble that was kept away from the callers of this memo, or of its store as a whole. It waits until
+    /// everything that was handed over before is written, at most 5 s without progress.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -322,7 +340,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// ```
     #[must_use]
     pub fn last_failure(&self) -> Option<Error> {
-        self.inner.counters.last_failure().or_else(|| self.inner.core().counters.last_failure())
+        self.inner.partition.catch_up();
+        self.inner.counters.last_failure().or_else(|| self.inner.session().counters.last_failure())
     }
 }
 

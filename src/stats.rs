@@ -42,7 +42,7 @@ pub struct Stats {
     pub hits: Hits,
     /// Calls that were not.
     pub misses: Misses,
-    /// Values that were stored, by computing or by `insert`.
+    /// Values that were stored by `insert`, and computed values that were handed over to be stored.
     pub inserts: u64,
     /// Entries that left because of a bound, fresh or expired.
     pub evictions: u64,
@@ -50,9 +50,12 @@ pub struct Stats {
     pub failures: Failures,
     /// Values that were larger than the memory tier and are read from disk at each hit.
     pub too_large_for_memory: u64,
-    /// Live entries on disk now.
+    /// Computed values that were not stored, because more were waiting to be written than the queue holds, for a second
+    /// or more. They are kept in memory only, as far as they fit in there. This is no failure, and not told to observers.
+    pub overflowed: u64,
+    /// Fresh entries on disk now; 0 when that cannot be told.
     pub entries: u64,
-    /// What they weigh, in bytes: payload, key head and header.
+    /// Their size in bytes: payload, key head and header.
     pub bytes: u64,
     /// What the computations behind the hits took when they ran.
     pub time_saved: Duration,
@@ -64,7 +67,7 @@ pub struct Stats {
 pub struct Hits {
     /// In the memory tier.
     pub memory: u64,
-    /// On disk.
+    /// On disk, or handed over and not written yet.
     pub disk: u64,
 }
 
@@ -96,7 +99,7 @@ pub struct Failures {
     pub corrupt: u64,
     /// The operating system refused.
     pub io: u64,
-    /// The storage engine panicked or did not answer.
+    /// The storage engine panicked, was deleted under the program, or did not answer in time.
     pub engine: u64,
     /// A value was larger than `max_bytes` by itself.
     pub oversize: u64,
@@ -175,7 +178,7 @@ impl fmt::Display for Stats {
 pub enum Tier {
     /// In the memory tier.
     Memory,
-    /// On disk.
+    /// On disk, or handed over and not written yet.
     Disk,
 }
 
@@ -203,6 +206,7 @@ pub(crate) struct Counters {
     inserts: AtomicU64,
     evictions: AtomicU64,
     too_large: AtomicU64,
+    overflowed: AtomicU64,
     /// Nanoseconds; wraps after 584 years.
     saved: AtomicU64,
     failures: Mutex<(Failures, Option<Error>)>,
@@ -227,6 +231,11 @@ impl Counters {
             Reason::Damaged => damaged,
         };
         misses.fetch_add(1, Relaxed);
+    }
+
+    /// A value found no room in the queue to the disk.
+    pub(crate) fn overflowed(&self) {
+        self.overflowed.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn inserted(&self) {
@@ -274,6 +283,7 @@ impl Counters {
             evictions: self.evictions.load(Relaxed),
             failures: lock(&self.failures).0,
             too_large_for_memory: self.too_large.load(Relaxed),
+            overflowed: self.overflowed.load(Relaxed),
             entries: 0,
             bytes: 0,
             time_saved: Duration::from_nanos(self.saved.load(Relaxed)),
@@ -294,6 +304,7 @@ impl Stats {
         self.evictions += other.evictions;
         self.failures.add(&other.failures);
         self.too_large_for_memory += other.too_large_for_memory;
+        self.overflowed += other.overflowed;
         self.time_saved += other.time_saved;
     }
 }

@@ -6,7 +6,7 @@ use syn::{
     Attribute, Error, FnArg, PatType, Receiver, Result, ReturnType, Signature, Type, Visibility,
     parse::{Parse, ParseStream},
     spanned::Spanned,
-    visit::{self, Visit},
+    visit::Visit,
 };
 
 /// One function, free or associated.
@@ -44,26 +44,6 @@ impl Function {
         }
     }
 
-    /// The arguments of the return type, when it is called `Result`.
-    ///
-    /// An attribute sees names, not types. That this name is the one of `std` is checked by the compiler afterwards, and so
-    /// is that no other name hides one.
-    pub(crate) fn result(&self) -> Option<Vec<&Type>> {
-        let ReturnType::Type(_, returned) = &self.signature.output else { return None };
-        let Type::Path(path) = bare(returned) else { return None };
-        let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
-        Some(match &last.arguments {
-            syn::PathArguments::AngleBracketed(arguments) => {
-                let types = arguments.args.iter().filter_map(|argument| match argument {
-                    syn::GenericArgument::Type(argument) => Some(argument),
-                    _ => None,
-                });
-                types.collect()
-            }
-            _ => Vec::new(),
-        })
-    }
-
     /// Refuses what no attribute can do, each at its place.
     pub(crate) fn check(&self) -> Result<()> {
         let signature = &self.signature;
@@ -95,48 +75,10 @@ impl Function {
         }
         Ok(())
     }
-
-    /// Refuses a result that borrows, or has no name. `what` becomes of it is in the message.
-    pub(crate) fn check_returned(&self, what: &str) -> Result<()> {
-        let ReturnType::Type(_, returned) = &self.signature.output else { return Ok(()) };
-        let value = match self.result() {
-            Some(arguments) => match arguments.first() {
-                Some(value) => *value,
-                None => return Ok(()),
-            },
-            None => returned,
-        };
-        if let Some(found) = unnamed(value) {
-            return Err(Error::new(
-                found.span(),
-                format!("{what} needs a type with a name: write it out in place of `impl`"),
-            ));
-        }
-        let mut borrows = Borrows(None);
-        borrows.visit_type(value);
-        match borrows.0 {
-            Some(span) => Err(Error::new(
-                span,
-                format!(
-                    "{what} outlives the call, so it cannot borrow: return an owned type, such as `String` or `Vec`"
-                ),
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The type itself, without what holds it together: a `$kind:ty` of a macro comes in a group.
-fn bare(kind: &Type) -> &Type {
-    match kind {
-        Type::Group(group) => bare(&group.elem),
-        Type::Paren(group) => bare(&group.elem),
-        other => other,
-    }
 }
 
 /// The first `impl Trait` within a type.
-fn unnamed(within: &Type) -> Option<&syn::TypeImplTrait> {
+pub(crate) fn unnamed(within: &Type) -> Option<&syn::TypeImplTrait> {
     struct Finder<'a>(Option<&'a syn::TypeImplTrait>);
     impl<'a> Visit<'a> for Finder<'a> {
         fn visit_type_impl_trait(&mut self, found: &'a syn::TypeImplTrait) {
@@ -146,27 +88,4 @@ fn unnamed(within: &Type) -> Option<&syn::TypeImplTrait> {
     let mut finder = Finder(None);
     finder.visit_type(within);
     finder.0
-}
-
-/// Where a type borrows: a reference, or a lifetime other than `'static`.
-struct Borrows(Option<proc_macro2::Span>);
-
-impl<'a> Visit<'a> for Borrows {
-    fn visit_type_reference(&mut self, reference: &'a syn::TypeReference) {
-        if reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static") {
-            self.0.get_or_insert(reference.and_token.span);
-        }
-        visit::visit_type_reference(self, reference);
-    }
-
-    fn visit_lifetime(&mut self, lifetime: &'a syn::Lifetime) {
-        if lifetime.ident != "static" {
-            self.0.get_or_insert(lifetime.span());
-        }
-    }
-
-    // What these take and return is nobody's to keep.
-    fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
-
-    fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}
 }

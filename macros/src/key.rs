@@ -3,7 +3,9 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{
-    Error, FnArg, Pat, PatType, Path, Receiver, Result, Type, parse_quote,
+    Error, FnArg, Pat, PatType, Path, Receiver, Result, Type,
+    ext::IdentExt,
+    parse_quote,
     spanned::Spanned,
     visit::{self, Visit},
 };
@@ -77,13 +79,15 @@ impl Chosen<'_> {
         let known = |name: &Ident| {
             function.signature.inputs.iter().any(|input| match input {
                 FnArg::Receiver(_) => name == "self",
-                FnArg::Typed(input) => matches!(&*input.pat, Pat::Ident(pattern) if pattern.ident == *name),
+                FnArg::Typed(input) => {
+                    matches!(&*input.pat, Pat::Ident(pattern) if pattern.ident.unraw() == name.unraw())
+                }
             })
         };
         if let Some(name) = self.skip.iter().chain(self.files).find(|name| !known(name)) {
             return Err(Error::new(name.span(), format!("`{name}` is no parameter of this function")));
         }
-        if let Some(name) = self.files.iter().find(|name| self.skip.contains(name)) {
+        if let Some(name) = self.files.iter().find(|name| listed(self.skip, name)) {
             return Err(Error::new(name.span(), format!("`{name}` cannot be both in `files` and in `skip`")));
         }
         match (self.key, self.skip.iter().chain(self.files).next()) {
@@ -135,11 +139,11 @@ impl Chosen<'_> {
                 ));
             }
         };
-        if self.skip.contains(name) || name.to_string().trim_start_matches("r#").starts_with('_') {
+        if listed(self.skip, name) || name.unraw().to_string().starts_with('_') {
             return Ok(None);
         }
         let krate = self.krate;
-        if self.files.contains(name) {
+        if listed(self.files, name) {
             let value = quote_spanned!(input.ty.span()=> &#krate::internal::stamp(&#name));
             return Ok(Some(Part { value, kind: parse_quote!(#krate::internal::FileStamp) }));
         }
@@ -147,6 +151,11 @@ impl Chosen<'_> {
         let value = quote_spanned!(input.ty.span()=> #krate::internal::part(&#name));
         Ok(Some(Part { value, kind: forever(&input.ty) }))
     }
+}
+
+/// Whether a parameter is in a list: `r#type` is `type`.
+fn listed(names: &[Ident], parameter: &Ident) -> bool {
+    names.iter().any(|name| name.unraw() == parameter.unraw())
 }
 
 fn refuse_mutable(kind: &Type, name: &Ident) -> Result<()> {
@@ -187,7 +196,6 @@ fn mutable(within: &Type) -> Option<Span> {
 fn target(kind: Type) -> Type {
     match kind {
         Type::Reference(reference) => *reference.elem,
-        Type::Group(group) => target(*group.elem),
         Type::Paren(group) => target(*group.elem),
         other => other,
     }

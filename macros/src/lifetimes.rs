@@ -4,8 +4,9 @@
 
 use proc_macro2::Span;
 use syn::{
-    GenericParam, Generics, Lifetime, ParenthesizedGenericArguments, Type, TypeBareFn, TypeReference,
-    WherePredicate, parse_quote,
+    GenericParam, Generics, Ident, Lifetime, ParenthesizedGenericArguments, PredicateType, Token, Type,
+    TypeBareFn, TypeParamBound, TypeReference, WhereClause, WherePredicate, parse_quote,
+    punctuated::Punctuated,
     visit_mut::{self, VisitMut},
 };
 
@@ -28,10 +29,28 @@ pub(crate) fn forever_generics(generics: &Generics) -> Generics {
             predicates.filter(|predicate| !matches!(predicate, WherePredicate::Lifetime(_))).collect();
     }
     Forever.visit_generics_mut(&mut generics);
-    for parameter in generics.type_params_mut() {
-        parameter.bounds.push(parse_quote!('static));
+    let Generics { params, where_clause, .. } = &mut generics;
+    for parameter in params.iter_mut() {
+        let GenericParam::Type(parameter) = parameter else { continue };
+        match bounds_elsewhere(where_clause.as_mut(), &parameter.ident) {
+            Some(bounds) if parameter.bounds.is_empty() => bounds.push(parse_quote!('static)),
+            _ => parameter.bounds.push(parse_quote!('static)),
+        }
     }
     generics
+}
+
+/// The bounds that a `where` has for the type parameter: one place for all of them, as the user has it.
+fn bounds_elsewhere<'a>(
+    clause: Option<&'a mut WhereClause>,
+    parameter: &Ident,
+) -> Option<&'a mut Punctuated<TypeParamBound, Token![+]>> {
+    clause?.predicates.iter_mut().find_map(|predicate| match predicate {
+        WherePredicate::Type(PredicateType {
+            lifetimes: None, bounded_ty: Type::Path(path), bounds, ..
+        }) if path.path.is_ident(parameter) => Some(bounds),
+        _ => None,
+    })
 }
 
 struct Forever;
@@ -58,7 +77,7 @@ impl VisitMut for Forever {
         }
     }
 
-    fn visit_predicate_type_mut(&mut self, predicate: &mut syn::PredicateType) {
+    fn visit_predicate_type_mut(&mut self, predicate: &mut PredicateType) {
         if predicate.lifetimes.is_none() {
             visit_mut::visit_predicate_type_mut(self, predicate);
         }

@@ -1,12 +1,13 @@
 //! The options between the parentheses of an attribute.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{
-    Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, Type, parenthesized,
+    Error, Expr, ExprLit, ExprParen, Lit, LitStr, Path, Result, Token, Type, parenthesized,
     parse::{Parse, ParseStream},
     parse_quote,
     punctuated::Punctuated,
+    spanned::Spanned,
 };
 
 use crate::duration;
@@ -51,11 +52,19 @@ pub(crate) enum Handle {
     Without,
 }
 
+/// How values become bytes.
+pub(crate) enum CodecOption {
+    /// The word `auto`: the codec that chooses by the type.
+    Auto(Span),
+    Given(Expr),
+}
+
 /// All options of all three attributes; each takes those of its list.
 pub(crate) struct Options {
     /// Methods of the builder, as they are called: `.max_entries(1000)`.
     pub(crate) builder: Vec<TokenStream>,
     pub(crate) ttl: Option<TokenStream>,
+    pub(crate) codec: Option<CodecOption>,
     pub(crate) cache_if: Option<Expr>,
     pub(crate) observer: Option<Expr>,
     pub(crate) spinner: Option<Expr>,
@@ -144,6 +153,7 @@ impl Options {
             "name" => self.name = Some(named(input)?),
             "handle" => self.handle = handle(&input.parse()?),
             "crate" => self.krate = input.call(Path::parse_mod_style)?,
+            "codec" => self.codec = Some(codec(input)?),
             _ => {
                 let value: Expr = input.parse()?;
                 self.builder.push(quote!(.#name(#value)));
@@ -158,6 +168,7 @@ impl Default for Options {
         Self {
             builder: Vec::new(),
             ttl: None,
+            codec: None,
             cache_if: None,
             observer: None,
             spinner: None,
@@ -207,6 +218,14 @@ impl Listed for Path {
     }
 }
 
+fn codec(input: ParseStream<'_>) -> Result<CodecOption> {
+    let value: Expr = input.parse()?;
+    Ok(match &value {
+        Expr::Path(path) if path.path.is_ident("auto") => CodecOption::Auto(path.span()),
+        _ => CodecOption::Given(value),
+    })
+}
+
 fn named(input: ParseStream<'_>) -> Result<LitStr> {
     let name: LitStr = input.parse()?;
     let text = name.value();
@@ -222,7 +241,15 @@ fn handle(name: &Ident) -> Handle {
 
 /// A text is read here; anything else is an expression of type `Duration`.
 fn duration(value: &Expr) -> Result<TokenStream> {
-    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value else { return Ok(value.to_token_stream()) };
+    let text = match value {
+        Expr::Paren(ExprParen { expr, .. }) => return duration(expr),
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text,
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => {
+            let message = format!("a time needs its unit: write \"{number}s\" for seconds");
+            return Err(Error::new(number.span(), message));
+        }
+        other => return Ok(other.to_token_stream()),
+    };
     let milliseconds =
         duration::milliseconds(&text.value()).map_err(|message| Error::new(text.span(), message))?;
     Ok(quote!(::core::time::Duration::from_millis(#milliseconds)))

@@ -5,7 +5,8 @@
 //! Comments and blanks, which are no tokens; docs, within the body too; a comma behind the last of several elements
 //! or arguments, which rustfmt writes or leaves out as lines grow; the name and the visibility of the function; its
 //! attributes, and the options of ours, but for those that choose the key: after `skip(a)` became `skip(b)` a result would
-//! be found by another argument. Where a comma could mean something (`(x,)` is a tuple, `(x)` is not) it counts.
+//! be found by another argument. Nor does it matter whether a `macro_rules!` was given a part of it: groups without delimiters
+//! are opened before. Where a comma could mean something (`(x,)` is a tuple, `(x)` is not) it counts.
 //!
 //! # What is written into the hash
 //!
@@ -73,8 +74,7 @@ impl Hasher {
     }
 
     fn stream(&mut self, stream: TokenStream) {
-        let trees: Vec<TokenTree> = stream.into_iter().collect();
-        self.trees(&trees, true);
+        self.trees(&stream.into_iter().collect::<Vec<_>>(), true);
     }
 
     /// The tokens of one group. `loose`: a comma at its end means nothing.
@@ -145,9 +145,12 @@ fn docs(trees: &[TokenTree]) -> Option<usize> {
     let (_, after) = trees.split_first().filter(|(hash, _)| is_punct(hash, '#'))?;
     let inner = usize::from(after.first().is_some_and(|tree| is_punct(tree, '!')));
     let TokenTree::Group(attribute) = after.get(inner)? else { return None };
-    let is_docs =
-        matches!(attribute.stream().into_iter().next(), Some(TokenTree::Ident(name)) if name == "doc");
+    let is_docs = is_doc(attribute.stream());
     (attribute.delimiter() == Delimiter::Bracket && is_docs).then_some(2 + inner)
+}
+
+fn is_doc(attribute: TokenStream) -> bool {
+    matches!(attribute.into_iter().next(), Some(TokenTree::Ident(name)) if name == "doc")
 }
 
 /// Whether a parenthesis behind these tokens holds arguments: of a function, a method, a macro, a call's result.

@@ -41,6 +41,9 @@ pub struct MemoBuilder<K: ?Sized, V, C = Postcard> {
     max_entries: Option<u64>,
     max_bytes: Option<u64>,
     version: Option<u64>,
+    /// The hash of the code of a function under an attribute. It stands in for a version that is not set, and vouches for
+    /// no value type: it stays equal when the type changes.
+    code: Option<u64>,
     memory: Option<u64>,
     /// With the type of the closure, by which two opens of one name are compared.
     cache_if: Option<(CacheIf<V>, TypeId)>,
@@ -79,6 +82,7 @@ impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
             max_entries: None,
             max_bytes: None,
             version: None,
+            code: None,
             memory: None,
             cache_if: None,
             observers: Vec::new(),
@@ -103,7 +107,26 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// How many entries there may be on disk, of all versions of this memo together; no bound unless set.
     ///
     /// Expired entries leave first, then those of other versions, then the oldest insertion; being read does not keep an
-    /// entry. An overwrite evicts nobody and becomes the newest. A bound that was lowered is obeyed when the memo is opened.
+    /// entry. An overwrite evicts no other entry and becomes the newest. A bound that was lowered is obeyed when the memo is
+    /// opened.
+    ///
+    /// A computed value is handed over to a thread of the store, and an entry leaves when that thread writes the new one,
+    /// shortly after the call returned. The thread that handed over last waits for this at its next hit, so a program of one
+    /// thread never finds an entry that had to leave; other threads may find one for a moment longer.
+    /// [`flush`](Memo::flush), [`len`](Memo::len) and [`stats`](Memo::stats) wait until everything is written that was
+    /// handed over before, and so does [`insert`](Memo::insert).
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let squares: Memo<u64, u64> = Memo::builder("squares").max_entries(2).open(&store)?;
+    /// for number in 1..=3 {
+    ///     squares.get_or_insert_with(&number, || number * number);
+    /// }
+    /// squares.flush()?; // from here on every thread finds 2 and 3, and no thread finds 1
+    /// assert_eq!((squares.get(&1)?, squares.get(&3)?, squares.len()), (None, Some(9), 2));
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
     pub fn max_entries(mut self, entries: u64) -> Self {
         self.max_entries = Some(entries);
         self
@@ -111,9 +134,10 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
 
     /// How much the entries may weigh on disk, in bytes of payload, key head and header; no bound unless set.
     ///
-    /// The order is that of [`max_entries`](Self::max_entries). A value that is larger by itself is handed over and not
-    /// stored, counted in [`Failures::oversize`](crate::stats::Failures::oversize), and told once. The files of small
-    /// values take 3 to 12 times more: see [`Store::size_on_disk`](crate::Store::size_on_disk).
+    /// The order, and the moment at which an entry leaves, are those of [`max_entries`](Self::max_entries). A value that
+    /// is larger by itself is returned and not stored, counted in
+    /// [`Failures::oversize`](crate::stats::Failures::oversize), and told once. The files of small values take 3 to 12
+    /// times more: see [`Store::size_on_disk`](crate::Store::size_on_disk).
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
@@ -133,6 +157,17 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
+    /// The hash of the function's code, for a memo whose user set no version.
+    pub(crate) fn code(mut self, code: u64) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// Whether the user said by `cache_if` which values are stored.
+    pub(crate) fn chooses_values(&self) -> bool {
+        self.cache_if.is_some()
+    }
+
     /// This memo's part of the store's [`memory`](crate::StoreBuilder::memory), in bytes of encoded values; all of it
     /// unless set. Zero turns the memory tier off for this memo: every hit is read from disk.
     pub fn memory(mut self, bytes: u64) -> Self {
@@ -140,9 +175,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
-    /// Stores a computed value only if `wanted` says so; the others are handed over. Without it every value is stored.
+    /// Stores a computed value only if `wanted` says so; the others are returned only. Without it every value is stored.
     ///
-    /// If it panics, the value is handed over and not stored.
+    /// If it panics, the value is returned and not stored.
     pub fn cache_if<F>(self, wanted: F) -> Self
     where
         F: Fn(&V) -> bool + Send + Sync + 'static,
@@ -159,12 +194,14 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
-    /// Calls `observe` with everything that happens to this memo: hits, misses, computations, what left, failures.
+    /// Calls `observe` with everything that happens to this memo: hits, misses, computations, entries that left, failures.
     ///
-    /// It is told before the [`observer`](crate::StoreBuilder::observer) of the store, on the thread of the call that caused it, never under a
-    /// lock, and may use the cache itself: what it causes is told to nobody. If it panics, the panic is contained. Set more than once, all are called, in
-    /// their order. It is dropped with the last handle of the memo: one that owns such a handle itself keeps memo and store
-    /// open until the end of the program.
+    /// It is told before the [`observer`](crate::StoreBuilder::observer) of the store, on the thread of the call that
+    /// caused it. Events of values that were handed over (entries that left, failures) are told on the thread of a later
+    /// call, or on a thread of the store. It never runs under a lock, and may use the cache itself: events that it causes
+    /// are not told. If it panics, the panic is contained. Set more than once, all are called, in their order. It is
+    /// dropped with the last handle of the memo: one that owns such a handle itself keeps memo and store open until the
+    /// end of the program.
     ///
     /// A memo that is open already has the observers it was opened with: when it is opened again with one, that must be
     /// a closure of the same type, from the same place in the program, and is not called.
@@ -211,9 +248,32 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// [`Auto`](crate::codec::Auto) takes `Json` for the types that [`Postcard`] cannot keep. Values of another codec are
     /// never read: a memo that changes its codec computes anew.
     pub fn codec<D>(self, codec: D) -> MemoBuilder<K, V, D> {
-        let Self { name, ttl, max_entries, max_bytes, version, memory, cache_if, observers, codec: _, key } =
-            self;
-        MemoBuilder { name, ttl, max_entries, max_bytes, version, memory, cache_if, observers, codec, key }
+        let Self {
+            name,
+            ttl,
+            max_entries,
+            max_bytes,
+            version,
+            code,
+            memory,
+            cache_if,
+            observers,
+            codec: _,
+            key,
+        } = self;
+        MemoBuilder {
+            name,
+            ttl,
+            max_entries,
+            max_bytes,
+            version,
+            code,
+            memory,
+            cache_if,
+            observers,
+            codec,
+            key,
+        }
     }
 
     /// Opens the memo in `store`.
@@ -223,12 +283,12 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     ///
     /// # Errors
     ///
-    /// [`is_config`](crate::Error::is_config) for a name that is empty, longer than 512 bytes or holds a NUL, for a bound or a ttl
-    /// of zero, and when a memo of that name is open with another value type, version or codec, or with another value of an
-    /// option that is set here. [`is_unsupported_type`](crate::Error::is_unsupported_type) for a value type that could be written
-    /// but never read back, or whose shape cannot be told. The message names the remedy. Trouble with the disk is no error
-    /// here (see [`Memo::last_failure`]), but for a call of the storage engine that hangs for over 5 s while it holds the
-    /// writer lock.
+    /// [`is_config`](crate::Error::is_config) for a name that is empty, longer than 512 bytes or holds a NUL, for a bound
+    /// or a ttl of zero, and when a memo of that name is open with another value type, version or codec, or with another
+    /// value of an option that is set here. [`is_unsupported_type`](crate::Error::is_unsupported_type) for a value type
+    /// that could be written but never read back, or whose shape cannot be told. The message names the remedy. Trouble
+    /// with the disk is no error here, nor is a storage engine that does not answer for 5 s: the memo works in memory
+    /// until the disk does, and the trouble is in [`Memo::last_failure`].
     ///
     /// ```
     /// # use memolith::{Memo, Store};

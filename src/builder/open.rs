@@ -11,9 +11,10 @@ use super::MemoBuilder;
 use crate::{
     codec::{Codec, RoundTrip, Shape},
     error::{Error, Kind, Result},
-    flow::Inner,
+    flight::fresh_owner,
+    flow::{Inner, keeper},
     memo::Memo,
-    store::{Bounds, CatalogRow, GenerationId, Leaving, LiveMemo, Shelf, Store},
+    store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store},
     sync::lock,
 };
 
@@ -45,36 +46,27 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
                 return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
             }
         }
-        let (on_disk, generation, leaving) = self.shelf(store, &format)?;
-        let round_trip = RoundTrip::new(&format.shape);
-        let memo = self.open_on((on_disk, generation), round_trip, store, place, &mut live);
+        let generation = format.generation(&self.name, self.identity().unwrap_or(0))?;
+        let round_trip = RoundTrip::new::<C>(&format.shape);
+        let memo = self.open_on(generation, round_trip, store, place, &mut live);
         drop(live);
-        store.core().settle(leaving);
-        store.make_room(memo.name());
+        store.make_room(Some(memo.name()));
         Ok(memo)
     }
 
-    fn shelf(&self, store: &Store, format: &Format) -> Result<(Shelf, GenerationId, Leaving)> {
-        let bounds = self.bounds();
-        let version = self.version.unwrap_or(0);
-        let generation = format.generation(&self.name, version)?;
-        let row = CatalogRow {
-            name: self.name.clone(),
-            version,
-            last_used: store.core().clock.now(),
-            ttl_millis: bounds.ttl_millis(),
-        };
-        let (on_disk, leaving) = store.shelf(generation, &row, bounds)?;
-        Ok((on_disk, generation, leaving))
+    /// What stands for the function's code in the generation: the user's version, else the hash of the code.
+    fn identity(&self) -> Option<u64> {
+        self.version.or(self.code)
     }
 
     fn bounds(&self) -> Bounds {
         Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes }
     }
 
+    /// The memo of a generation, with everything that was set. It becomes known as open.
     pub(crate) fn open_on(
         self,
-        (on_disk, generation): (Shelf, GenerationId),
+        generation: GenerationId,
         round_trip: RoundTrip,
         store: &Store,
         place: &Arc<str>,
@@ -84,19 +76,32 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         V: Clone + Send + Sync + 'static,
         C: Codec<V>,
     {
-        let (bounds, version) = (self.bounds(), self.version.unwrap_or(0));
+        let (bounds, version) = (self.bounds(), self.identity().unwrap_or(0));
         let (cache_if, cache_if_type) = self.cache_if.unzip();
         let (observers, observer_types): (Vec<_>, Vec<_>) = self.observers.into_iter().unzip();
-        let name: Arc<str> = self.name.as_str().into();
+        let (session, name): (_, Arc<str>) = (store.session(), self.name.as_str().into());
+        let (owner, counters) = (fresh_owner(), session.counters_of(&self.name));
+        let codec: Arc<dyn Codec<V>> = Arc::new(self.codec);
+        let keep = keeper(session, &codec, self.memory, owner);
+        let (named, placed, counted) = (Arc::clone(&name), Arc::clone(place), Arc::clone(&counters));
+        let is_bounded = self.max_entries.is_some() || self.max_bytes.is_some();
+        let registration = Registration::new(named, placed, generation, owner, counted, keep, is_bounded);
+        let row = CatalogRow {
+            name: self.name.clone(),
+            version,
+            last_used: session.clock.now(),
+            ttl_millis: bounds.ttl_millis(),
+            ..CatalogRow::default()
+        };
         let inner = Arc::new(Inner {
-            shelf: on_disk,
-            codec: Arc::new(self.codec),
+            partition: store.partition(registration, row, bounds),
+            codec,
             round_trip,
             bounds,
             memory: self.memory,
             cache_if,
-            counters: store.core().counters_of(&self.name),
-            observers: store.core().audience.welcome(&name, observers.into_iter().collect()),
+            counters,
+            observers: session.audience.welcome(&name, observers.into_iter().collect()),
             name,
             place: Arc::clone(place),
             told_oversize: AtomicBool::new(false),
@@ -107,6 +112,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let open = LiveMemo {
             memo,
             generation,
+            owner,
             bounds,
             memory: self.memory,
             cache_if: cache_if_type,
@@ -144,7 +150,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Ok(())
     }
 
-    /// A shape that cannot be traced is the user's word, if there is a version.
+    /// A shape that cannot be traced is the user's word, if there is a version. A hash of the code is no such word.
     fn shape(&self) -> Result<Shape>
     where
         C: Codec<V>,
@@ -162,7 +168,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         let Bounds { ttl, max_entries, max_bytes } = open.bounds;
-        if self.version.is_some_and(|version| version != open.version) {
+        if self.identity().is_some_and(|version| version != open.version) {
             return Err(conflict("version", open.version));
         }
         if open.value_type != type_name::<V>() {

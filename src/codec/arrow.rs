@@ -133,7 +133,7 @@ macro_rules! codecs {
             }
 
             fn shape(&self) -> Result<Shape> {
-                Ok(Shape::named(<$value>::SHAPE).with(Proof::Format))
+                Ok(Shape::named(<$value>::SHAPE).with::<Self>(Proof::Format))
             }
 
             /// Writes columns from where they lie: no copy of them is made.

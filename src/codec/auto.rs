@@ -15,7 +15,7 @@ use super::postcard;
 use super::{Codec, Payload, Postcard, Shape};
 #[cfg(feature = "json")]
 use crate::error::Kind;
-use crate::error::Result;
+use crate::{error::Result, shape::Proof};
 
 /// [`Postcard`] for every type that it can keep, and `Json` for the others, if the feature `json` is on.
 ///
@@ -53,7 +53,8 @@ impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for Auto {
     }
 
     fn shape(&self) -> Result<Shape> {
-        chosen::<V>().shape()
+        let shape = chosen::<V>().shape()?;
+        Ok(shape.with::<Self>(of_chosen::<V>(&shape)))
     }
 
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
@@ -71,6 +72,18 @@ impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for Auto {
     fn encode_abridged(&self, value: &V, out: &mut dyn Write) -> Result<bool> {
         chosen().encode_abridged(value, out)
     }
+}
+
+/// What the chosen codec knows about its values.
+#[cfg(feature = "json")]
+fn of_chosen<V: Serialize + DeserializeOwned + 'static>(shape: &Shape) -> Proof {
+    if is_kept_by_position::<V>() { shape.proof::<Postcard>() } else { shape.proof::<super::Json>() }
+}
+
+#[cfg(not(feature = "json"))]
+#[expect(clippy::extra_unused_type_parameters, reason = "with the feature `json` it is asked for")]
+fn of_chosen<V: Serialize + DeserializeOwned + 'static>(shape: &Shape) -> Proof {
+    shape.proof::<Postcard>()
 }
 
 /// The codec of all values of one type.

@@ -72,7 +72,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
         // Which of its values do not come back is found out one by one.
         let is_shown = symmetry::samples::<V, Self>().is_ok_and(|samples| samples.are_whole);
         let proof = if is_shown { Proof::Samples } else { Proof::Missing };
-        Ok(Shape::self_describing::<V>().with(proof))
+        Ok(Shape::self_describing::<V>().with::<Self>(proof))
     }
 
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {

@@ -112,7 +112,7 @@ pub(super) fn examine<V: Serialize + DeserializeOwned>() -> Result<(Shape, Sampl
     let shape = Shape::of::<V>()?;
     let samples = symmetry::check::<V>()?;
     let proof = if samples.are_whole { Proof::Samples } else { Proof::Missing };
-    Ok((shape.with(proof), samples))
+    Ok((shape.with::<Postcard>(proof), samples))
 }
 
 /// The value that the bytes begin with.

@@ -13,7 +13,7 @@
 use std::{
     any::type_name,
     io::{self, Write},
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -57,8 +57,9 @@ pub(crate) struct RoundTrip {
 }
 
 impl RoundTrip {
-    pub(crate) fn new(shape: &Shape) -> Self {
-        Self { proof: shape.proof(), large: AtomicU64::new(0), suspect: AtomicBool::new(false) }
+    /// Of values that the codec `C` stores.
+    pub(crate) fn new<C: 'static>(shape: &Shape) -> Self {
+        Self { proof: shape.proof::<C>(), large: AtomicU64::new(0), suspect: AtomicBool::new(false) }
     }
 
     /// Keeps what is needed of the bytes that go by on their way to `out`.
@@ -162,15 +163,24 @@ impl Write for Copy<'_> {
 
 /// Decodes the bytes of a value, and compares.
 pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: &Payload) -> Result<()> {
-    let back = codec.decode(payload)?;
-    let is_same = codec
-        .is_same(value, &back)
-        .and_then(|is_same| Ok(is_same || is_in_any_order(codec, payload, &back)?));
-    // A panic in its drop says nothing about the bytes.
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(back))) {
-        std::mem::forget(panic);
-    }
+    let is_same = decoded(codec, payload, |back| {
+        Ok(codec.is_same(value, back)? || is_in_any_order(codec, payload, back)?)
+    });
     if is_same? { Ok(()) } else { Err(Error::other("it comes back as another value")) }
+}
+
+/// Looks at a value that was decoded for that alone. That its `Drop` panics is no reason not to store the other one.
+fn decoded<V, T, C: Codec<V> + ?Sized>(
+    codec: &C,
+    payload: &Payload,
+    look: impl FnOnce(&V) -> Result<T>,
+) -> Result<T> {
+    let back = codec.decode(payload)?;
+    let seen = catch_unwind(AssertUnwindSafe(|| look(&back)));
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(back))) {
+        drop(Error::panicked("the `Drop` of a value", panic));
+    }
+    seen.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Whether a value that is small but for its runs of numbers comes back without most of these. No answer is `false`.
@@ -181,11 +191,15 @@ fn abridged_came_back<V: 'static>(codec: &dyn Codec<V>, value: &V) -> bool {
     };
     let Some(there) = abridged(value) else { return false };
     // A type may well insist on all of its numbers.
-    let comes_back = || {
-        let back = codec.decode(&there.clone().into());
-        back.is_ok_and(|back| abridged(&back).is_some_and(|again| again == there))
-    };
-    catch_unwind(AssertUnwindSafe(comes_back)).unwrap_or(false)
+    let payload = there.clone().into();
+    let look = || decoded(codec, &payload, |back| Ok(abridged(back).is_some_and(|again| again == there)));
+    match catch_unwind(AssertUnwindSafe(look)) {
+        Ok(seen) => seen.unwrap_or(false),
+        Err(panic) => {
+            drop(Error::panicked("the `Deserialize` of a value", panic));
+            false
+        }
+    }
 }
 
 /// A writer that is full at some point.
@@ -224,7 +238,7 @@ fn is_in_any_order<V, C: Codec<V> + ?Sized>(codec: &C, payload: &Payload, back: 
         return Ok(false);
     }
     for _ in 0..ORDERS {
-        let other = bytes(codec, &codec.decode(payload)?)?;
+        let other = decoded(codec, payload, |other| bytes(codec, other))?;
         if other != again {
             return Ok(is_shuffled(&other));
         }
@@ -322,7 +336,7 @@ mod tests {
     }
 
     fn knowing(proof: Proof) -> RoundTrip {
-        RoundTrip::new(&Shape::named("zeros").with(proof))
+        RoundTrip::new::<Zeros>(&Shape::named("zeros").with::<Zeros>(proof))
     }
 
     /// Which of these values are decoded.

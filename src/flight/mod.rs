@@ -13,7 +13,7 @@
 //!
 //! `table` decides, over `graph` (who waits for what), and neither locks nor waits; `park` waits and decides
 //! nothing; this file puts the lock between them. Nothing of the user runs under that lock, and wakers are called
-//! after it. It is a leaf: it may be taken under a store's writer lock, and no other lock is taken under it.
+//! after it. It is a leaf: no other lock is taken under it.
 //!
 //! # Figures
 //!
@@ -32,8 +32,6 @@ mod tests;
 use std::time::Duration;
 
 pub(crate) use self::{
-    graph::Caller,
-    park::caller,
     seat::{Seat, fresh_owner},
     verdict::{Outcome, Reason},
 };
@@ -81,7 +79,7 @@ impl Flight {
     /// Ends every claim on the seat but one: what they read or computed may not be published any more. Waiters of
     /// a revoked leader wake, and the next caller leads at once.
     ///
-    /// To be called under the store's writer lock, after the record changed or went.
+    /// To be called by the store's worker, after the record changed or went.
     pub(crate) fn revoke(&self, seat: &Seat, but: Option<&Claim<'_>>) {
         let wakes = lock(&self.table).revoke(*seat, but.map(|claim| &claim.ticket));
         wakes.wake();
@@ -90,13 +88,6 @@ impl Flight {
     /// [`revoke`](Self::revoke) for every seat of an owner that was cleared.
     pub(crate) fn revoke_owner(&self, owner: u64) {
         let wakes = lock(&self.table).revoke_owner(owner);
-        wakes.wake();
-    }
-
-    /// Has others lead every seat that a caller leads, as after `max_wait`: it does not come back, perhaps. If it does, it
-    /// may still publish.
-    pub(crate) fn relieve(&self, caller: Caller) {
-        let wakes = lock(&self.table).relieve(caller);
         wakes.wake();
     }
 
@@ -142,15 +133,38 @@ pub(crate) struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// Whether what was read or computed under this claim may still be published. Once false, always false; asked
-    /// under the store's writer lock, the answer holds until that is released.
+    /// Whether what was read or computed under this claim may still be published. Once false, always false. Only
+    /// the store's worker revokes, so its own question is answered for good.
     pub(crate) fn is_current(&self) -> bool {
         self.ticket.is_current()
+    }
+
+    /// By which others see whether this claim stands.
+    pub(crate) fn token(&self) -> Token {
+        Token(self.ticket.clone())
+    }
+
+    /// Tells the waiters that the value is where they find it, and stays registered: a change of the key that comes before
+    /// the value is on disk still revokes this claim.
+    pub(crate) fn detach(self) -> Self {
+        let wakes = lock(&self.flight.table).detach(self.seat, &self.ticket);
+        wakes.wake();
+        self
     }
 
     /// Tells the waiters what came of it. Who kept a value, leader or not, calls all of them.
     pub(crate) fn settle(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
+    }
+}
+
+/// Whether a claim stands, for those that do not hold it.
+pub(crate) struct Token(Ticket);
+
+impl Token {
+    /// As [`Claim::is_current`].
+    pub(crate) fn is_current(&self) -> bool {
+        self.0.is_current()
     }
 }
 

@@ -160,6 +160,15 @@ impl Table {
         })
     }
 
+    /// The value of a claim is where the others find it: they look. The claim stays registered, as one that leads nobody.
+    pub(super) fn detach(&mut self, seat: Seat, ticket: &Ticket) -> Wakes {
+        self.at(seat, |slot, waits| {
+            let Some(lead) = slot.lead.take_if(|_| ticket.is_current()) else { return Wakes::default() };
+            slot.others.push(lead.ticket);
+            waits.call_all(lead.waiters, || Verdict::Look(Outcome::Stored))
+        })
+    }
+
     /// Ends every claim on the seat but one.
     pub(super) fn revoke(&mut self, seat: Seat, but: Option<&Ticket>) -> Wakes {
         self.at(seat, |slot, waits| {
@@ -176,14 +185,6 @@ impl Table {
     pub(super) fn revoke_owner(&mut self, owner: u64) -> Wakes {
         let seats: Vec<Seat> = self.seats.keys().filter(|seat| seat.owner == owner).copied().collect();
         seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.revoke(seat, None)))
-    }
-
-    /// Walks over the whole table too.
-    pub(super) fn relieve(&mut self, caller: Caller) -> Wakes {
-        let is_led = |slot: &Slot| slot.lead.as_ref().is_some_and(|lead| lead.caller == caller);
-        let led = self.seats.iter().filter(|(_, slot)| is_led(slot));
-        let seats: Vec<Seat> = led.map(|(seat, _)| *seat).collect();
-        seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.at(seat, succeed)))
     }
 
     /// Every way out of a seat leads through here: a slot without claims goes.
@@ -216,18 +217,6 @@ fn hand_over(slot: &mut Slot, waits: &mut Waits) -> Wakes {
     }
     let Some(&heir) = lead.waiters.front() else { return Wakes::default() };
     crown(slot, waits, lead, heir).1
-}
-
-/// The leader is not waited for any more: the next in line leads, if there is one, and who comes later does too.
-fn succeed(slot: &mut Slot, waits: &mut Waits) -> Wakes {
-    let Some(lead) = slot.lead.take() else { return Wakes::default() };
-    let Some(&heir) = lead.waiters.front() else {
-        slot.others.push(lead.ticket);
-        return Wakes::default();
-    };
-    let (former, wakes) = crown(slot, waits, lead, heir);
-    slot.others.push(former);
-    wakes
 }
 
 /// Has one of the waiters lead on. Returns the claim that led until now.

@@ -18,7 +18,7 @@ impl<V: Clone + Send + Sync + 'static> Begun<'_, V> {
             Self::Hit(value) => Ok(value),
             Self::Compute(computation, key_head) => {
                 let value = computation.span.within(compute)?;
-                computation.keep(&key_head, &value);
+                computation.keep(key_head, &value);
                 Ok(value)
             }
         }

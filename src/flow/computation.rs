@@ -14,7 +14,7 @@ use crate::{
 pub(crate) struct Computation<'a, V: 'static> {
     pub(super) memo: &'a Inner<V>,
     /// `None` when there is nothing to store to, or by.
-    pub(super) claim: Option<(Digest, Claim<'a>)>,
+    pub(super) claim: Option<(Digest, Claim<'static>)>,
     pub(super) span: Span,
     pub(super) stopwatch: Stopwatch,
     /// Whether the end was told.
@@ -23,7 +23,7 @@ pub(crate) struct Computation<'a, V: 'static> {
 
 impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
     /// Stores what the closure returned, for those who wait and those who come.
-    pub(crate) fn keep(mut self, key_head: &[u8], value: &V) {
+    pub(crate) fn keep(mut self, key_head: Vec<u8>, value: &V) {
         let compute_time = self.stopwatch.elapsed();
         self.end(true);
         let Some((digest, claim)) = self.claim.take() else { return };
@@ -38,9 +38,7 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
         if !wanted {
             return claim.settle(Outcome::Unstored);
         }
-        let entry = Entry { digest: &digest, key_head, ttl: memo.bounds.ttl, compute_time };
-        let outcome = memo.keep(&entry, value, Some(&claim));
-        claim.settle(outcome);
+        memo.keep(Entry { digest, key_head, ttl: memo.bounds.ttl, compute_time }, value, claim);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     flight::flight,
     key::Digest,
     stats::Stats,
-    store::{Calls, Entry},
+    store::Entry,
 };
 
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
@@ -30,18 +30,22 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         }
     }
 
-    pub(crate) fn insert(&self, digest: &Digest, key_head: &[u8], value: &V) -> Result<()> {
+    pub(crate) fn insert(&self, digest: &Digest, key_head: Vec<u8>, value: &V) -> Result<()> {
         self.check_open()?;
-        let entry = Entry { digest, key_head, ttl: self.bounds.ttl, compute_time: Duration::ZERO };
-        self.put(&entry, value, None, true).map(|_| ()).map_err(|error| error.at(&self.place))
+        let limit = self.partition.limit(&self.bounds);
+        let payload =
+            self.encode(value, limit, &key_head, Duration::ZERO).map_err(|error| error.at(&self.place))?;
+        let entry = Entry { digest: *digest, key_head, ttl: self.bounds.ttl, compute_time: Duration::ZERO };
+        self.partition.insert(entry, payload, limit).map_err(|error| error.at(&self.place))?;
+        self.counters.inserted();
+        Ok(())
     }
 
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
         self.check_open()?;
-        let present = self.is_in_memory(digest)
-            || self.shelf.contains(digest, self.bounds.ttl, Calls::Aside).unwrap_or(false);
-        self.shelf.remove(digest).map_err(|error| error.at(&self.place))?;
-        Ok(present)
+        let is_in_memory = self.is_in_memory(digest);
+        let was_on_disk = self.partition.remove(digest, self.bounds.ttl);
+        was_on_disk.map(|was_on_disk| was_on_disk || is_in_memory).map_err(|error| error.at(&self.place))
     }
 
     pub(crate) fn contains(&self, digest: &Digest) -> Result<bool> {
@@ -49,36 +53,34 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if self.is_in_memory(digest) {
             return Ok(true);
         }
-        self.shelf.contains(digest, self.bounds.ttl, Calls::Here).map_err(|error| error.at(&self.place))
+        self.partition.contains(digest, self.bounds.ttl).map_err(|error| error.at(&self.place))
     }
 
     fn is_in_memory(&self, digest: &Digest) -> bool {
-        let held = self.core().memory.get(self.shelf.owner(), digest);
+        let held = self.held(digest);
         let lifetime = held.as_ref().map(|held| held.lifetime);
-        self.core().release(held);
-        lifetime.is_some_and(|lifetime| !lifetime.is_over(self.core().clock.now(), self.bounds.ttl))
+        self.session().release(held);
+        lifetime.is_some_and(|lifetime| !lifetime.is_over(self.session().clock.now(), self.bounds.ttl))
     }
 
     pub(crate) fn clear(&self) -> Result<()> {
         self.check_open()?;
-        self.shelf.clear().map_err(|error| error.at(&self.place))
+        self.partition.clear().map_err(|error| error.at(&self.place))
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.core().is_closed() {
+        if self.partition.is_closed() {
             return Err(Error::new(Kind::Closed, "the store is closed: open it again").at(&self.place));
         }
         Ok(())
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats = self.counters.snapshot();
-        let held = self.shelf.count().unwrap_or_default();
-        (stats.entries, stats.bytes) = (held.entries, held.bytes);
-        stats
+        let held = self.partition.count().unwrap_or_default();
+        Stats { entries: held.entries, bytes: held.bytes, ..self.counters.snapshot() }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shelf.count().map_or(0, |held| usize::try_from(held.entries).unwrap_or(usize::MAX))
+        self.partition.count().map_or(0, |held| usize::try_from(held.entries).unwrap_or(usize::MAX))
     }
 }

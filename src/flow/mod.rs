@@ -23,10 +23,13 @@ use crate::{
     error::{Error, Kind, Result},
     flight::{Claim, Outcome, Seat, Turn, flight},
     key::Digest,
-    memory::{Admission, Held},
+    memory::Held,
     observe::{Event, Observers, Span},
     stats::{Counters, Reason, Tier},
-    store::{Bounds, Core, Entry, Finished, Found, Item, Shelf, Store},
+    store::{
+        Bounds, Draft, Entry, Finished, Found, Item, KeepInMemory, Partition, PendingValue, Refused, Session,
+        Store,
+    },
 };
 
 /// Decides whether a computed value is worth keeping.
@@ -34,7 +37,7 @@ pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
 
 /// What all handles of one memo share.
 pub(crate) struct Inner<V: 'static> {
-    pub(crate) shelf: Shelf,
+    pub(crate) partition: Partition,
     pub(crate) codec: Arc<dyn Codec<V>>,
     /// Whether its values come back as they are.
     pub(crate) round_trip: RoundTrip,
@@ -71,7 +74,7 @@ type Look<V> = Result<Sighting<V>, Reason>;
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// Finds the value, or leaves the caller with the duty to compute it.
     pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<'_, V> {
-        if self.core().is_closed() {
+        if self.partition.is_closed() {
             self.failed(&Error::new(Kind::Closed, "the store is closed: open it again"));
             return Lookup::Compute(self.compute_alone());
         }
@@ -91,7 +94,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         // Whoever waited for a computation missed, even if the value is there when it is woken.
         let mut waited = false;
         loop {
-            match flight().claim(self.seat(digest), self.core().max_wait) {
+            match flight().claim(self.seat(digest), self.session().max_wait) {
                 Turn::Lead(claim) => match self.find(digest, &claim) {
                     Ok(seen) => {
                         claim.settle(Outcome::Found);
@@ -150,10 +153,10 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         self.compute(None, Reason::Absent)
     }
 
-    fn compute<'a>(&'a self, claim: Option<(Digest, Claim<'a>)>, reason: Reason) -> Computation<'a, V> {
+    fn compute(&self, claim: Option<(Digest, Claim<'static>)>, reason: Reason) -> Computation<'_, V> {
         self.missed(reason);
         self.tell(&Event::ComputingBegan { memo: &self.name });
-        let (span, stopwatch) = (Span::of_computing(&self.name), self.core().clock.stopwatch());
+        let (span, stopwatch) = (Span::of_computing(&self.name), self.session().clock.stopwatch());
         Computation { memo: self, claim, span, stopwatch, done: false }
     }
 
@@ -161,13 +164,23 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if !self.remembers() {
             return None;
         }
-        let held = self.core().memory.get(self.shelf.owner(), digest)?;
-        let fresh = !held.lifetime.is_over(self.core().clock.now(), self.bounds.ttl);
+        let held = self.held(digest)?;
+        let fresh = !held.lifetime.is_over(self.session().clock.now(), self.bounds.ttl);
         let value = if fresh { self.copy_of(held.value::<V>()) } else { None };
         let compute_time = held.compute_time;
         // It may have left the memory meanwhile.
-        self.core().release([held]);
+        self.session().release([held]);
         Some(Sighting { value: value?, tier: Tier::Memory, compute_time })
+    }
+
+    /// What the memory tier holds after all hand-overs of this thread.
+    fn held(&self, digest: &Digest) -> Option<Arc<Held>> {
+        let held = self.session().memory.get(self.partition.owner(), digest)?;
+        if self.partition.is_settled() {
+            return Some(held);
+        }
+        self.session().release([held]);
+        self.session().memory.get(self.partition.owner(), digest)
     }
 
     fn copy_of(&self, value: Option<&V>) -> Option<V> {
@@ -187,7 +200,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     /// Reads from disk without a claim. What it fails by is not counted: the leader looks again.
     fn glance(&self, digest: &Digest) -> Option<Sighting<V>> {
-        let Found::Item(item) = self.shelf.read(digest, self.bounds.ttl).ok()? else { return None };
+        let Found::Item(item) = self.partition.read(digest, self.bounds.ttl).ok()? else { return None };
         let value = self.decode(&item).ok()?;
         self.verify_later(&item);
         Some(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time })
@@ -195,7 +208,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     /// Reads from disk and keeps a copy in memory.
     fn read(&self, digest: &Digest, claim: &Claim<'_>) -> Result<Look<V>> {
-        let item = match self.shelf.read(digest, self.bounds.ttl)? {
+        let item = match self.partition.read(digest, self.bounds.ttl)? {
             Found::Item(item) => item,
             Found::Missing(reason) => return Ok(Err(reason)),
             Found::Damaged(error) => return Ok(self.damaged(&error)),
@@ -214,13 +227,16 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     /// What the codec handed out without looking at it is verified after the call.
     fn verify_later(&self, item: &Item) {
-        let Some(file) = item.file.as_deref().filter(|_| !item.payload.is_whole()) else { return };
+        if item.payload.is_whole() {
+            return;
+        }
         let (counters, observers) = (Arc::clone(&self.counters), Arc::clone(&self.observers));
         let (name, place) = (Arc::clone(&self.name), Arc::clone(&self.place));
-        self.core().verify_later(file, &item.payload, move |core, error| {
+        let session = Arc::clone(self.store.session());
+        self.partition.verify_later(item, move |error| {
             let error = error.at(&place);
             counters.failed(&error);
-            core.tell(Some(&observers), &Event::Failed { memo: Some(&name), error: &error });
+            session.tell(Some(&observers), &Event::Failed { memo: Some(&name), error: &error });
         });
     }
 
@@ -235,22 +251,13 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if !self.remembers() {
             return;
         }
-        if !self.core().memory.fits(size, self.memory) {
+        if !self.session().memory.fits(size, self.memory) {
             return self.too_large(size);
         }
         if let Some(copy) = self.copy_of(Some(value)) {
-            self.admit(digest, Held::new(copy, item.lifetime, item.compute_time, size), claim);
+            let held = Held::new(copy, item.lifetime, item.compute_time, size);
+            self.session().admit(self.partition.owner(), digest, held, self.memory, || claim.is_current());
         }
-    }
-
-    /// Whether it was kept. What had to leave for it is dropped here, outside every lock.
-    fn admit(&self, digest: &Digest, held: Arc<Held>, claim: &Claim<'_>) -> bool {
-        let admitted =
-            self.core().memory.admit(self.shelf.owner(), digest, &held, self.memory, || claim.is_current());
-        self.core().release([held]);
-        let Admission::Kept(victims) = admitted else { return false };
-        self.core().release(victims);
-        true
     }
 
     fn too_large(&self, bytes: u64) {
@@ -260,7 +267,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn remembers(&self) -> bool {
-        self.core().memory.fits(0, self.memory)
+        self.session().memory.fits(0, self.memory)
     }
 
     /// The value of an item, and nothing when its payload turned out to be damaged.
@@ -298,83 +305,119 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn seat(&self, digest: &Digest) -> Seat {
-        Seat { owner: self.shelf.owner(), digest: *digest.as_bytes() }
+        Seat { owner: self.partition.owner(), digest: *digest.as_bytes() }
     }
 
-    /// Stores what was computed; a disk that refuses leaves a memo in memory. What the waiters are told.
-    fn keep(&self, entry: &Entry<'_>, value: &V, claim: Option<&Claim<'_>>) -> Outcome {
-        match self.put(entry, value, claim, false) {
-            Ok(true) => Outcome::Stored,
-            Ok(false) => Outcome::Revoked,
-            Err(error) => {
+    /// Stores a computed value, and tells the waiters what came of it. With a disk that refuses it is kept in memory.
+    fn keep(&self, entry: Entry, value: &V, claim: Claim<'static>) {
+        let digest = entry.digest;
+        let (ttl, compute_time) = (entry.ttl, entry.compute_time);
+        match self.store_computed(entry, value, claim) {
+            Ok(Outcome::Stored) => self.counters.inserted(),
+            Ok(_) => {}
+            Err(Refused::Unwritten(error)) => self.failed(&error),
+            Err(Refused::Full(claim)) => {
+                self.counters.overflowed();
+                let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
+                claim.settle(outcome);
+            }
+            Err(Refused::Failed(error, claim)) => {
                 self.failed(&error);
-                let hopeless =
+                let is_hopeless =
                     matches!(error.kind(), Kind::Oversize | Kind::Encode | Kind::Panic | Kind::Key);
-                match claim {
-                    Some(claim) if !hopeless && self.keep_in_memory(entry, value, claim) => Outcome::Stored,
-                    _ => Outcome::Unstored,
-                }
+                let outcome = if is_hopeless {
+                    Outcome::Unstored
+                } else {
+                    self.keep_in_memory(&digest, ttl, compute_time, value, &claim)
+                };
+                claim.settle(outcome);
             }
         }
     }
 
-    /// Encodes first, outside every lock, then puts.
-    fn put(&self, entry: &Entry<'_>, value: &V, claim: Option<&Claim<'_>>, flushed: bool) -> Result<bool> {
-        self.core().awake()?;
-        // Whoever overwrites faster than the tidying thread unlinks has to help: the space must not grow.
-        self.core().unlink_rubbish();
-        let room = self.core().trash();
-        let limit = self.shelf.limit(&self.bounds);
-        let mut draft = self.shelf.draft(room.as_deref(), limit, entry.key_head);
+    fn store_computed(&self, entry: Entry, value: &V, claim: Claim<'static>) -> Result<Outcome, Refused> {
+        let limit = self.partition.limit(&self.bounds);
+        match self.encode(value, limit, &entry.key_head, entry.compute_time) {
+            Ok(payload) => self.partition.hand_over(entry, payload, limit, claim),
+            Err(error) => Err(Refused::Failed(error, claim)),
+        }
+    }
+
+    /// Encodes on this thread, a large value straight into its file. A value that would not come back is refused.
+    fn encode(&self, value: &V, limit: u64, key_head: &[u8], compute_time: Duration) -> Result<Finished> {
+        let room = self.partition.room()?;
+        let draft = self.partition.draft(Some(&room), limit, key_head);
+        self.encode_into(draft, value, compute_time)
+    }
+
+    fn encode_into(&self, mut draft: Draft<'_>, value: &V, compute_time: Duration) -> Result<Finished> {
         let mut copy = self.round_trip.copy(&mut draft);
         let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut copy));
         let seen = copy.seen();
         encoded.map_err(|error| draft.failure().unwrap_or(error))?;
-        let check = || self.round_trip.check(&*self.codec, value, seen, entry.compute_time);
+        let check = || self.round_trip.check(&*self.codec, value, seen, compute_time);
         self.guarded("Serialize` or `Deserialize", check)?;
-        let put = self.shelf.put(entry, draft.finish()?, &self.bounds, claim, flushed)?;
-        if put {
-            self.counters.inserted();
-        }
-        Ok(put)
+        draft.finish()
     }
 
-    /// What is kept in memory was decoded from its bytes, here as everywhere.
-    fn keep_in_memory(&self, entry: &Entry<'_>, value: &V, claim: &Claim<'_>) -> bool {
-        let mut draft = self.shelf.draft(None, self.core().memory.largest(self.memory), &[]);
-        let mut copy = self.round_trip.copy(&mut draft);
-        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut copy));
-        let seen = copy.seen();
-        let Ok(Finished::Inline(bytes)) = encoded.and_then(|()| draft.finish()) else { return false };
-        let size = bytes.len() as u64;
-        if !self.core().memory.fits(size, self.memory) {
-            return false;
-        }
-        let check = || self.round_trip.check(&*self.codec, value, seen, entry.compute_time);
-        if let Err(error) = self.guarded("Serialize` or `Deserialize", check) {
-            self.failed(&error);
-            return false;
-        }
-        let decoded = self.decode_payload(&Payload::from(bytes));
-        decoded.is_ok_and(|value| {
-            let lifetime = Lifetime::starting(self.core().clock.now(), entry.ttl);
-            self.admit(entry.digest, Held::new(value, lifetime, entry.compute_time, size), claim)
-        })
+    fn keep_in_memory(
+        &self,
+        digest: &Digest,
+        ttl: Option<Duration>,
+        compute_time: Duration,
+        value: &V,
+        claim: &Claim<'_>,
+    ) -> Outcome {
+        let draft = self.partition.draft(None, self.session().memory.largest(self.memory), &[]);
+        let payload = match self.encode_into(draft, value, compute_time) {
+            Ok(payload) => payload,
+            // That it is too large for the memory is no trouble.
+            Err(error) if error.kind() == Kind::Oversize => return Outcome::Unstored,
+            Err(error) => {
+                self.failed(&error);
+                return Outcome::Unstored;
+            }
+        };
+        let lifetime = Lifetime::starting(self.session().clock.now(), ttl);
+        let value = PendingValue { payload, lifetime, compute_time };
+        let is_kept = (self.partition.memo().keep_in_memory)(digest, &value, claim);
+        if is_kept { Outcome::Stored } else { Outcome::Unstored }
     }
 }
 
+/// Takes encoded values of a memo into the memory tier. A value in memory was decoded from its bytes, here as everywhere.
+pub(crate) fn keeper<V: Clone + Send + Sync + 'static>(
+    session: &Arc<Session>,
+    codec: &Arc<dyn Codec<V>>,
+    memory: Option<u64>,
+    owner: u64,
+) -> KeepInMemory {
+    let (session, codec) = (Arc::clone(session), Arc::clone(codec));
+    Box::new(move |digest, value, claim| {
+        let Ok(payload) = value.payload.payload() else { return false };
+        let size = payload.size() as u64;
+        if !session.memory.fits(size, memory) {
+            return false;
+        }
+        let decoded = catch_unwind(AssertUnwindSafe(|| codec.decode(&payload)));
+        let Ok(Ok(decoded)) = decoded else { return false };
+        let held = Held::new(decoded, value.lifetime, value.compute_time, size);
+        session.admit(owner, digest, held, memory, || claim.is_current())
+    })
+}
+
 impl<V: 'static> Inner<V> {
-    pub(crate) fn core(&self) -> &Core {
-        self.store.core()
+    pub(crate) fn session(&self) -> &Session {
+        self.store.session()
     }
 
     fn tell(&self, event: &Event<'_>) {
-        self.core().tell(Some(&self.observers), event);
+        self.session().tell(Some(&self.observers), event);
     }
 }
 
 impl<V: 'static> Drop for Inner<V> {
     fn drop(&mut self) {
-        self.shelf.release();
+        self.partition.release();
     }
 }

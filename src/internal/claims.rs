@@ -67,6 +67,15 @@ pub(super) fn unnameable(name: &str) -> Error {
     Error::new(Kind::Config, message)
 }
 
+/// A part of the value type is a `Result`.
+pub(super) fn remembers_errors(name: &str, type_name: &str) -> Error {
+    let message = format!(
+        "the memoized function `{name}` returns `{type_name}`, in which an error would be remembered, so it computes at each \
+         call: return one `Result` around all and write it as `Result<..>`, or say by `cache_if` which values within are stored"
+    );
+    Error::new(Kind::Config, message)
+}
+
 /// What tells the resources of one function from those of any other, in this process.
 #[derive(Debug)]
 pub(super) struct Number(u64);

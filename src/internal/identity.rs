@@ -89,10 +89,11 @@ fn shortened(name: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Code, *};
 
     fn of(closure: &str, chosen: Option<&'static str>) -> String {
-        identity(closure, &Function { name: "load", chosen, code: 0 })
+        let code = Code { tokens: 0, built_in: &[], depends: &[] };
+        identity(closure, &Function { name: "load", chosen, code, fallible: false })
     }
 
     #[test]

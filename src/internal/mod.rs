@@ -13,20 +13,29 @@
 //!    the name of its type, less the last step, is the path of the function.
 //! 4. The two doors of one function, [`memo`] and [`handle`], are called with equal [`Function`]s, with plans that
 //!    set the same options, and `Function::name` is the name of the function, at both doors.
-//! 5. `Function::code` and [`code`] are given the hash of the function's tokens, and change when these do.
-//! 6. The value given to [`call`] and [`resource`] serializes as the key type of the handle does: the same parts in the same
+//! 5. `Function::code` is the same at both doors. Its tokens change when those of the function do; it holds the value of each
+//!    built-in macro in them, and the code of each function that the user named.
+//! 6. The value given to [`Opened::call`] and [`resource`] serializes as the key type of the handle does: the same parts in the same
 //!    order, references for what they refer to.
 //! 7. The closure given to [`Call::plain`] or [`Call::fallible`] is the body of the function, for the arguments that the
 //!    key was made from.
-//! 8. What [`Returned::is_no_result`] and [`same`] check is written where a function's value type was guessed from names.
+//! 8. `Function::fallible` says whether the value type is that of a [`Fallible`]. Where it is not, the memo is opened through
+//!    [`Returned`], which refuses a `Result`; where it is, the handle checks by [`same`] what was guessed from names.
 
 mod cells;
 mod claims;
+mod code;
 mod identity;
 mod refused;
+#[expect(clippy::unused_self, reason = "which `self` has the method is the question")]
 mod returned;
 
-use std::{any::TypeId, borrow::Borrow, convert::Infallible};
+use std::{
+    any::{TypeId, type_name},
+    borrow::Borrow,
+    convert::Infallible,
+    time::Duration,
+};
 
 pub use std::sync::Arc;
 
@@ -34,16 +43,18 @@ use serde::{Serialize, Serializer};
 
 pub use self::{
     cells::Cells,
-    returned::{Fallible, Plain, Returned, same},
+    code::{BuiltIn, Code},
+    returned::{Fallible, Returned, same},
 };
 use self::{
     claims::Door,
     identity::{identity, is_shared},
+    returned::{Results, results},
 };
 use crate::{
     builder::MemoBuilder,
     codec::Codec,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     flow::Begun,
     observe::Event,
     pool::{ResourceEntry, ResourcePool},
@@ -64,12 +75,14 @@ impl Serialize for Unnamed {
 /// A memoized function, as both of its doors describe it.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
-    /// Without its path.
+    /// Without its path, and without the `r#` of a raw name.
     pub name: &'static str,
     /// In place of the path, if the user said so.
     pub chosen: Option<&'static str>,
-    /// The hash of its tokens and of those it depends on.
-    pub code: u64,
+    /// Its own and that of the functions it depends on.
+    pub code: Code,
+    /// Whether it returns a `Result`, of which the `Ok` is the value.
+    pub fallible: bool,
 }
 
 /// A memo that was opened for one door of a function. It lives as long as the process.
@@ -82,7 +95,11 @@ pub struct Opened<K: ?Sized, V: 'static> {
 
 /// The memo of the function at whose first call it is opened, by the plan `plan`.
 #[inline]
-pub fn memo<V, C, S, P>(cells: &'static Cells, function: Function, plan: P) -> &'static Opened<Unnamed, V>
+pub fn memo<V, C, S, P>(
+    cells: &'static Cells,
+    function: &'static Function,
+    plan: P,
+) -> &'static Opened<Unnamed, V>
 where
     V: Clone + Send + Sync + 'static,
     C: Codec<V>,
@@ -94,7 +111,11 @@ where
 
 /// The same memo for the handle of the function, which knows the type of the key.
 #[inline]
-pub fn handle<K, V, C, S, P>(cells: &'static Cells, function: Function, plan: P) -> &'static Memo<K, V>
+pub fn handle<K, V, C, S, P>(
+    cells: &'static Cells,
+    function: &'static Function,
+    plan: P,
+) -> &'static Memo<K, V>
 where
     K: ?Sized + 'static,
     V: Clone + Send + Sync + 'static,
@@ -106,7 +127,7 @@ where
 }
 
 /// What the user's options are evaluated by runs before any lock is taken.
-fn open<K, V, C, S, P>(function: Function, door: Door, plan: P) -> Opened<K, V>
+fn open<K, V, C, S, P>(function: &Function, door: Door, plan: P) -> Opened<K, V>
 where
     K: ?Sized,
     V: Clone + Send + Sync + 'static,
@@ -114,22 +135,53 @@ where
     S: Borrow<Store>,
     P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
 {
-    let closure = std::any::type_name::<P>();
-    let name = identity(closure, &function);
-    let (store, builder) = plan(Memo::builder(name.as_str()).version(function.code));
+    let closure = type_name::<P>();
+    let name = identity(closure, function);
+    let code = function.code.hash();
+    let (store, builder) = plan(Memo::builder(name.as_str()).code(code));
     let asked: &Store = store.borrow();
     let claimed = if is_shared(closure) {
         Err(claims::unnameable(&name))
+    } else if remembers_errors(function, results(type_name::<V>()), &builder) {
+        Err(claims::remembers_errors(&name, type_name::<V>()))
     } else {
-        claims::claim(&name, function.code, door, TypeId::of::<P>(), asked)
+        claims::claim(&name, code, door, TypeId::of::<P>(), asked)
     };
     match claimed.and_then(|store| builder.open(&store)) {
         Ok(memo) => Opened { memo: memo.of_keys(), refused: None },
         Err(error) => {
+            let error = above_a_function(error);
             // Seen by whoever observes the store, and by the handles in it.
-            asked.core().failed(&error);
+            asked.session().failed(&error);
             Opened { memo: refused::memo(&name, &error), refused: Some(error) }
         }
+    }
+}
+
+/// Whether an error would be stored. The user may have said which values are, but cannot have meant a `Result` that only the
+/// type arguments of a generic function brought along.
+fn remembers_errors<V, C>(
+    function: &Function,
+    results: Results,
+    builder: &MemoBuilder<Unnamed, V, C>,
+) -> bool {
+    match results {
+        Results::None => false,
+        Results::Itself if !function.fallible => true,
+        Results::Itself | Results::Within => !builder.chooses_values(),
+    }
+}
+
+/// The remedy as it is written above a function.
+fn above_a_function(error: Error) -> Error {
+    match error.kind() {
+        Kind::Untraceable => {
+            let message = format!(
+                "{error}; above a function that is `#[memo(version = n)]`, and without it each call computes"
+            );
+            Error::new(Kind::Untraceable, message)
+        }
+        _ => error,
     }
 }
 
@@ -178,23 +230,27 @@ impl<V, C> Spins for MemoBuilder<Unnamed, V, C> {
 #[must_use = "whoever waits for this computation waits until it is dropped"]
 pub struct Call<V: 'static>(Begun<'static, V>);
 
-/// Asks the memo.
-#[inline]
-pub fn call<V, K>(opened: &'static Opened<Unnamed, V>, key: &K) -> Call<V>
-where
-    V: Clone + Send + Sync + 'static,
-    K: Serialize + ?Sized,
-{
-    Call(match &opened.refused {
-        None => opened.memo.begin(key),
-        Some(error) => opened.memo.refuse(error),
-    })
+impl<V: 'static> Opened<Unnamed, V> {
+    /// Asks the memo.
+    #[inline]
+    pub fn call<K: Serialize + ?Sized>(&'static self, key: &K) -> Call<V>
+    where
+        V: Clone + Send + Sync,
+    {
+        Call(match &self.refused {
+            None => self.memo.begin(key),
+            Some(error) => self.memo.refuse(error),
+        })
+    }
 }
 
-impl<V: Clone + Send + Sync + 'static> Call<V> {
+impl<V: 'static> Call<V> {
     /// Of a function that cannot fail. A panic of the body unwinds, and hands over to one of those who wait.
     #[inline]
-    pub fn plain(self, body: impl FnOnce() -> V) -> V {
+    pub fn plain(self, body: impl FnOnce() -> V) -> V
+    where
+        V: Clone + Send + Sync,
+    {
         match self.0.finish(|| Ok::<V, Infallible>(body())) {
             Ok(value) => value,
         }
@@ -206,7 +262,10 @@ impl<V: Clone + Send + Sync + 'static> Call<V> {
     ///
     /// Those of the body.
     #[inline]
-    pub fn fallible<E>(self, body: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+    pub fn fallible<E>(self, body: impl FnOnce() -> Result<V, E>) -> Result<V, E>
+    where
+        V: Clone + Send + Sync,
+    {
         self.0.finish(body)
     }
 }
@@ -221,6 +280,20 @@ where
 {
     let function = cells.get::<P, claims::Number>(claims::Number::fresh);
     ResourcePool::global().entry(&Resource { function: function.get(), key })
+}
+
+/// The resource of a function that cannot fail. Where the type arguments of a generic function make it a `Result`, it is
+/// built by each call and not kept, as it may be an error.
+#[inline]
+pub fn share<T: Send + Sync + 'static>(
+    entry: ResourceEntry<'static, T>,
+    build: impl FnOnce() -> T,
+) -> Arc<T> {
+    let entry = match results(type_name::<T>()) {
+        Results::Itself => entry.ttl(Duration::ZERO),
+        Results::None | Results::Within => entry,
+    };
+    entry.or_insert_with(build)
 }
 
 /// The key of a resource. As a struct of this name it meets no key that a user gives the same pool.
@@ -254,17 +327,4 @@ impl Serialize for Stamped {
             Err(error) => Err(serde::ser::Error::custom(error)),
         }
     }
-}
-
-/// The hash of a function's tokens together with those of the functions it depends on, in their order.
-#[must_use]
-pub const fn code(own: u64, others: &[u64]) -> u64 {
-    let mut hash = own;
-    let mut rest = others;
-    while let [other, after @ ..] = rest {
-        // The step of FNV-1a, a word at a time.
-        hash = (hash.rotate_left(29) ^ *other).wrapping_mul(0x0100_0000_01b3);
-        rest = after;
-    }
-    hash
 }

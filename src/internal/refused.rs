@@ -39,10 +39,8 @@ pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why:
     let store = Store::builder().in_memory();
     let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(Refusing(why.clone()));
     let place = builder.place();
-    let nowhere = GenerationId([0; 16]);
-    let shelf = store.shelf_apart(nowhere, name);
-    let unknown = RoundTrip::new(&Shape::untraced());
-    let memo = builder.open_on((shelf, nowhere), unknown, &store, &place, &mut HashMap::new());
+    let unknown = RoundTrip::new::<Refusing>(&Shape::untraced());
+    let memo = builder.open_on(GenerationId([0; 16]), unknown, &store, &place, &mut HashMap::new());
     drop(memo.refuse(why));
     memo
 }

@@ -1,6 +1,13 @@
 //! What a function returns, checked by type: an attribute sees only how it is written.
+//!
+//! A method of [`Returned`] is the one of its own `impl` for a `Result`; for any other type the compiler finds none
+//! there, goes on through `Deref`, and finds that of [`Whole`]. Neither needs an import. In a generic function, where the type is
+//! not known yet, it is always `Whole`; so what is generic is looked at again while the program runs, by [`results`].
 
-use std::marker::PhantomData;
+use std::{borrow::Borrow, marker::PhantomData, ops::Deref};
+
+use super::{Cells, Function, Opened, Unnamed};
+use crate::{builder::MemoBuilder, codec::Codec, memo::Memo, store::Store};
 
 /// A `Result`, under whatever name.
 #[diagnostic::on_unimplemented(
@@ -28,38 +35,245 @@ impl<T, E> Fallible for Result<T, E> {
 )]
 pub trait RememberedWhole {}
 
-/// The type that a function returns.
-#[derive(Debug)]
-pub struct Returned<T>(PhantomData<fn() -> T>);
+/// Never implemented: what a `Result` would have to be to be remembered as a part of another type.
+#[diagnostic::on_unimplemented(
+    message = "this function returns a `Result` within another type",
+    label = "an error in it would be remembered",
+    note = "return one `Result` around all, as `collect::<Result<Vec<_>, _>>()` and `transpose()` make it, or say by the \
+            option `cache_if` which values are stored"
+)]
+pub trait RememberedWithin {}
 
-impl<T> Returned<T> {
+/// The type that a function returns, or a part of it.
+#[derive(Debug)]
+pub struct Returned<T: ?Sized>(Whole<T>);
+
+/// The same, of a type that is not known to be a `Result`.
+#[derive(Debug)]
+pub struct Whole<T: ?Sized>(PhantomData<fn() -> Box<T>>);
+
+impl<T: ?Sized> Returned<T> {
     /// Of any type.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "nobody but an attribute makes one")]
     pub const fn new() -> Self {
-        Self(PhantomData)
+        Self(Whole(PhantomData))
     }
 }
 
-/// What is not a `Result`: a method of this trait is found when there is none of the type's own.
-pub trait Plain {
-    /// Compiles for anything but a `Result`.
-    fn is_no_result(&self);
-}
+impl<T: ?Sized> Deref for Returned<T> {
+    type Target = Whole<T>;
 
-impl<T> Plain for Returned<T> {
     #[inline]
-    fn is_no_result(&self) {}
+    fn deref(&self) -> &Whole<T> {
+        &self.0
+    }
 }
 
-impl<T, E> Returned<Result<T, E>> {
-    /// Found before that of [`Plain`], and compiles for nothing.
-    pub fn is_no_result(&self)
+impl<T: ?Sized> Whole<T> {
+    /// Compiles for anything but a `Result`.
+    #[inline]
+    pub const fn is_no_result(&self) {}
+
+    /// The same, with the words for a part of a type.
+    #[inline]
+    pub const fn is_no_result_within(&self) {}
+}
+
+impl<V: 'static> Whole<V> {
+    /// [`memo`](super::memo) of this value type.
+    #[inline]
+    pub fn memo<C, S, P>(
+        &self,
+        cells: &'static Cells,
+        function: &'static Function,
+        plan: P,
+    ) -> &'static Opened<Unnamed, V>
+    where
+        V: Clone + Send + Sync,
+        C: Codec<V>,
+        S: Borrow<Store>,
+        P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
+    {
+        super::memo(cells, function, plan)
+    }
+
+    /// [`handle`](super::handle) of this value type.
+    #[inline]
+    pub fn handle<K, C, S, P>(
+        &self,
+        cells: &'static Cells,
+        function: &'static Function,
+        plan: P,
+    ) -> &'static Memo<K, V>
+    where
+        K: ?Sized + 'static,
+        V: Clone + Send + Sync,
+        C: Codec<V>,
+        S: Borrow<Store>,
+        P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
+    {
+        super::handle(cells, function, plan)
+    }
+
+    /// Compiles for nothing, and asks nothing else of the type, so that there is one error and no other.
+    pub fn fallible<S, B>(
+        &self,
+        _: &'static Cells,
+        _: &'static Function,
+        _: impl FnOnce(MemoBuilder<Unnamed, V>) -> (S, B),
+    ) -> Refused<V>
+    where
+        V: Fallible,
+    {
+        Refused(PhantomData)
+    }
+}
+
+/// Each is found before that of [`Whole`]. All but one compile for nothing, and ask nothing else of the types.
+impl<T: 'static, E> Returned<Result<T, E>> {
+    /// [`memo`](super::memo) of the value of a function that may fail.
+    #[inline]
+    pub fn fallible<C, S, P>(
+        &self,
+        cells: &'static Cells,
+        function: &'static Function,
+        plan: P,
+    ) -> &'static Opened<Unnamed, T>
+    where
+        T: Clone + Send + Sync,
+        C: Codec<T>,
+        S: Borrow<Store>,
+        P: FnOnce(MemoBuilder<Unnamed, T>) -> (S, MemoBuilder<Unnamed, T, C>) + 'static,
+    {
+        super::memo(cells, function, plan)
+    }
+
+    /// A `Result` that is not called so.
+    pub const fn is_no_result(&self)
     where
         Result<T, E>: RememberedWhole,
     {
+    }
+
+    /// A `Result` in another type.
+    pub const fn is_no_result_within(&self)
+    where
+        Result<T, E>: RememberedWithin,
+    {
+    }
+
+    /// A `Result` that is not called so.
+    pub fn memo<S, B>(
+        &self,
+        _: &'static Cells,
+        _: &'static Function,
+        _: impl FnOnce(MemoBuilder<Unnamed, Result<T, E>>) -> (S, B),
+    ) -> Refused<Result<T, E>>
+    where
+        Result<T, E>: RememberedWhole,
+    {
+        Refused(PhantomData)
+    }
+
+    /// Compiles, because the function beside it does not.
+    #[must_use]
+    pub fn handle<K: ?Sized, S, B>(
+        &self,
+        _: &'static Cells,
+        _: &'static Function,
+        _: impl FnOnce(MemoBuilder<Unnamed, Result<T, E>>) -> (S, B),
+    ) -> &'static Memo<K, Result<T, E>>
+    where
+        E: 'static,
+    {
+        unreachable!("the function of this handle does not compile")
+    }
+}
+
+/// In place of an [`Opened`] memo and of a [`Call`](super::Call), where there is an error already.
+#[derive(Debug)]
+#[must_use = "it stands for a call"]
+pub struct Refused<R>(PhantomData<fn() -> R>);
+
+impl<R> Refused<R> {
+    /// As that of [`Opened`].
+    pub const fn call<K: ?Sized>(self, _: &K) -> Self {
+        self
+    }
+
+    /// As that of [`Call`](super::Call).
+    pub fn plain(self, body: impl FnOnce() -> R) -> R {
+        body()
+    }
+
+    /// As that of [`Call`](super::Call).
+    pub fn fallible(self, body: impl FnOnce() -> R) -> R {
+        body()
     }
 }
 
 /// Compiles when a function that returns `R` has the value type `V` that its text suggested.
 pub const fn same<V, R: Fallible<Value = V>>() {}
+
+/// Where a type has a `Result` in it, as the compiler names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Results {
+    None,
+    /// It is one.
+    Itself,
+    /// In its generics, or in an array, a slice or a tuple.
+    Within,
+}
+
+/// Where the type of this name has a `Result` in it.
+///
+/// By name, because no other question can be asked of a type that is generic: `TypeId` is one of infinitely many, and the
+/// kinds of a `Result` cannot be listed. The fields of a struct are not in its name: what is in there is the user's own.
+pub(super) fn results(type_name: &str) -> Results {
+    const RESULT: &str = "core::result::Result<";
+    // `a::core::result::Result<` would be another.
+    let begins = |at: usize| {
+        let before = type_name.get(..at).and_then(|before| before.chars().next_back());
+        before.is_none_or(|before| !before.is_alphanumeric() && before != '_' && before != ':')
+    };
+    if type_name.starts_with(RESULT) {
+        return Results::Itself;
+    }
+    let found = type_name.match_indices(RESULT).any(|(at, _)| begins(at));
+    if found { Results::Within } else { Results::None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{any::type_name, collections::HashMap, fmt, io, sync::Arc};
+
+    use super::*;
+
+    fn of<T: ?Sized>() -> Results {
+        results(type_name::<T>())
+    }
+
+    mod core {
+        pub(super) mod result {
+            pub(in super::super) struct Result<T>(T);
+        }
+    }
+
+    #[test]
+    fn a_result_is_seen_under_every_alias_and_in_every_place() {
+        assert_eq!((of::<Result<u8, ()>>(), of::<io::Result<u8>>()), (Results::Itself, Results::Itself));
+        let within = [
+            of::<Option<Result<u8, ()>>>(),
+            of::<Vec<io::Result<u8>>>(),
+            of::<(u8, Result<u8, ()>)>(),
+            of::<[Result<u8, ()>]>(),
+            of::<[Result<u8, ()>; 2]>(),
+            of::<HashMap<u8, Arc<Result<u8, ()>>>>(),
+            of::<&Result<u8, ()>>(),
+        ];
+        assert_eq!(within, [Results::Within; 7]);
+        let none = [of::<u8>(), of::<Vec<fmt::Error>>(), of::<core::result::Result<u8>>()];
+        assert_eq!(none, [Results::None; 3]);
+    }
+}

@@ -78,6 +78,11 @@ impl Audience {
         observers
     }
 
+    /// Whether this thread runs an observer at this moment.
+    pub(crate) fn is_telling() -> bool {
+        TELLING.get()
+    }
+
     /// Those of a memo that may be open.
     pub(crate) fn of_memo(&self, name: &str) -> Option<Arc<Observers>> {
         lock(&self.of_memos).get(name).and_then(Weak::upgrade)

@@ -23,8 +23,8 @@
 //!
 //! With the feature `tracing` the same events are `tracing` events of the target `memolith::observe`, with or without an
 //! observer, each once: hits at level `TRACE`, misses, computations and what left at `DEBUG`, failures at `WARN`. Each
-//! computation is a span, `compute`, with the name of the memo: what the closure logs is inside it. When it ends, the span is given
-//! `took` and `succeeded`.
+//! computation is a span, `compute`, with the name of the memo: what the closure logs is inside it. When it ends, the
+//! span is given `took` and `succeeded`.
 
 mod audience;
 #[cfg(feature = "spinner")]
@@ -44,8 +44,9 @@ pub use crate::stats::{Reason, Tier};
 
 /// One thing that the cache did.
 ///
-/// Given to observers on the thread of the call that caused it or on that of the store's maintenance, never under a lock.
-/// What an observer causes itself, by using the cache, is counted and told to nobody.
+/// Given to observers on the thread of the call that caused it, on that of a later call, or on a thread of the store:
+/// values that were handed over are written after their call returned. Never under a lock. Events that an observer causes
+/// itself, by using the cache, are counted and not told.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {

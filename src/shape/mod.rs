@@ -24,7 +24,7 @@ mod tracer;
 mod variations;
 
 use std::{
-    any::type_name,
+    any::{TypeId, type_name},
     fmt,
     hash::{Hash, Hasher},
 };
@@ -88,8 +88,9 @@ use crate::{
 pub struct Shape {
     /// All that a shape is told apart by.
     digest: [u8; 16],
-    /// What the codec found out about the type, for the checks of its values.
-    proof: Proof,
+    /// What a codec found out about the type, for the checks of its values, and which codec. Another one that takes over
+    /// the shape has shown nothing.
+    proof: Option<(TypeId, Proof)>,
 }
 
 /// What is known about the values of a type before the first of them is stored.
@@ -169,20 +170,21 @@ impl Shape {
     }
 
     fn of_digest(digest: [u8; 16]) -> Self {
-        Self { digest, proof: Proof::Missing }
+        Self { digest, proof: None }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 16] {
         &self.digest
     }
 
-    /// The same shape, with what is known about its values.
-    pub(crate) fn with(self, proof: Proof) -> Self {
-        Self { proof, ..self }
+    /// The same shape, with what the codec `C` knows about its values.
+    pub(crate) fn with<C: 'static>(self, proof: Proof) -> Self {
+        Self { proof: Some((TypeId::of::<C>(), proof)), ..self }
     }
 
-    pub(crate) fn proof(&self) -> Proof {
-        self.proof
+    /// What `C` knows about its values.
+    pub(crate) fn proof<C: 'static>(&self) -> Proof {
+        self.proof.filter(|(codec, _)| *codec == TypeId::of::<C>()).map_or(Proof::Missing, |(_, proof)| proof)
     }
 
     fn digest(origin: &str, description: &str) -> Result<Self> {

@@ -7,26 +7,19 @@ use crate::{
     error::{Error, Kind, Result},
     observe::{Event, Observers},
     store::{
-        Handle, Store,
-        core::{Core, Settings},
-        engine::Manner,
-        lifecycle,
-        maintenance::Maintenance,
-        manifest,
-        patience::Patience,
+        Store,
+        handle::Handle,
+        lock,
         registry::{self, Admitted},
+        session::{Session, Settings},
+        worker::{self, Directory, Tuning},
     },
-    sync::lock,
     temporary::Temporary,
-    testing::Faults,
 };
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 const MEMORY: u64 = 256 << 20;
 const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
-
-/// How long an open waits for its index; after that the store goes on without, until it is there.
-const OPENING: Duration = Duration::from_secs(60);
 
 /// The options of a [`Store`], set before it is opened.
 ///
@@ -54,10 +47,7 @@ pub struct StoreBuilder {
     asked: Asked,
     observers: Observers,
     clock: Clock,
-    faults: Faults,
-    patience: Option<Duration>,
-    opening: Option<Duration>,
-    compacted_when: Option<(u64, u64)>,
+    tuning: Tuning,
 }
 
 /// What was set, as opposed to left at its default.
@@ -66,7 +56,6 @@ pub(crate) struct Asked {
     memory: Option<u64>,
     max_bytes: Option<u64>,
     max_wait: Option<Duration>,
-    engine_timeout: Option<Duration>,
 }
 
 impl StoreBuilder {
@@ -87,8 +76,9 @@ impl StoreBuilder {
 
     /// How much all memos together may hold on disk, in bytes of payloads, key heads and headers; no bound unless set.
     ///
-    /// Expired entries leave first, then those of retired generations, then the oldest insertions of any memo. The files
-    /// take more: see [`Store::size_on_disk`].
+    /// Expired entries leave first, then those of retired generations, then the oldest insertions of any memo. An entry
+    /// leaves when the new one is written, shortly after its call returned: see
+    /// [`MemoBuilder::max_entries`](crate::MemoBuilder::max_entries). The files take more: see [`Store::size_on_disk`].
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.asked.max_bytes = Some(bytes);
         self
@@ -104,29 +94,13 @@ impl StoreBuilder {
         self
     }
 
-    /// Makes every call of the storage engine on another thread, and gives it up when it takes longer than `wait` (counted in
-    /// steps of 100 ms): the caller goes on as if there were no disk, and so does everybody else until the engine answers.
-    ///
-    /// Without it the same holds, after 5 s, for all that writes what must stay (a value that took over 15 ms to compute,
-    /// [`insert`](crate::Memo::insert), [`remove`](crate::Memo::remove), [`clear`](crate::Memo::clear), a flush), and for
-    /// everybody else when a call has not answered for 5 s. But what is read from the index, what was quickly computed, and
-    /// what counts or sweeps is read and written on the thread of its caller, who stays in that call for as long as it takes: to
-    /// be handed over costs 4 to 18 us, and a hit from disk takes 1 to 2 us in all.
-    ///
-    /// Set it where the disk itself may stop answering, and a computation is better than a late answer. Values over 4 KiB have
-    /// files of their own: these are read and written on the thread of the caller in any case. An index that is being opened
-    /// is waited for for a minute.
-    pub fn engine_timeout(mut self, wait: Duration) -> Self {
-        self.asked.engine_timeout = Some(wait);
-        self
-    }
-
     /// Calls `observe` with everything that the cache does: hits, misses, computations, evictions, failures.
     ///
-    /// It runs on the thread of the call that caused it, never under a lock, and may use the cache itself: what it causes
-    /// is told to nobody. If it panics, the panic is contained and counted in [`Failures::panic`](crate::stats::Failures::panic). Set more than once, all
-    /// are called, in their order. One that owns a handle of the store keeps it open until the end of the program. See
-    /// [`observe`](crate::observe).
+    /// It runs on the thread of the call that caused it; events of values that were handed over (entries that left,
+    /// failures) are told on the thread of a later call, or on a thread of the store. It never runs under a lock, and may
+    /// use the cache itself: events that it causes are not told. If it panics, the panic is contained and counted in
+    /// [`Failures::panic`](crate::stats::Failures::panic). Set more than once, all are called, in their order. One that
+    /// owns a handle of the store keeps it open until the end of the program. See [`observe`](crate::observe).
     pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.observers.push(Arc::new(observe));
         self
@@ -141,29 +115,31 @@ impl StoreBuilder {
 
     #[doc(hidden)]
     #[cfg(feature = "testing")]
-    pub fn faults(mut self, faults: &Faults) -> Self {
-        self.faults = faults.clone();
+    pub fn faults(mut self, faults: &crate::testing::Faults) -> Self {
+        self.tuning.faults = faults.clone();
+        self
+    }
+
+    /// How long calls wait for a worker that makes no progress.
+    #[doc(hidden)]
+    #[cfg(feature = "testing")]
+    pub fn reply_timeout(mut self, wait: Duration) -> Self {
+        self.tuning.reply_timeout = wait;
+        self.tuning.close_timeout = wait;
         self
     }
 
     #[doc(hidden)]
     #[cfg(feature = "testing")]
-    pub fn patience(mut self, wait: Duration) -> Self {
-        self.patience = Some(wait);
-        self
-    }
-
-    #[doc(hidden)]
-    #[cfg(feature = "testing")]
-    pub fn opening(mut self, wait: Duration) -> Self {
-        self.opening = Some(wait);
+    pub fn open_timeout(mut self, wait: Duration) -> Self {
+        self.tuning.open_timeout = wait;
         self
     }
 
     #[doc(hidden)]
     #[cfg(feature = "testing")]
     pub fn compacted_when(mut self, over: u64, times: u64) -> Self {
-        self.compacted_when = Some((over, times));
+        self.tuning.compacted_when = Some((over, times));
         self
     }
 
@@ -175,7 +151,7 @@ impl StoreBuilder {
     /// set differently, or a bound is zero.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         self.check()?;
-        let directory = lifecycle::prepare(path.as_ref())?;
+        let directory = worker::prepare(path.as_ref())?;
         match registry::admit(&directory)? {
             Admitted::Open(handle) => self.join(handle),
             Admitted::Ours => self.open_ours(&directory),
@@ -188,10 +164,10 @@ impl StoreBuilder {
         self.clone().open(path).unwrap_or_else(|why| self.instead(&why))
     }
 
-    /// A store in place of one that was not to be had, which says why.
+    /// A store in place of one that could not be opened, which says why.
     pub(crate) fn instead(self, why: &Error) -> Store {
         let store = self.clone().temporary().unwrap_or_else(|_| self.in_memory());
-        store.core().failed(why);
+        store.session().failed(why);
         store
     }
 
@@ -204,7 +180,9 @@ impl StoreBuilder {
         self.check()?;
         let temporary = Temporary::new()?;
         let store = self.open(temporary.path())?;
-        *lock(&store.core().temporary) = Some(temporary);
+        if let Some(directory) = &store.handle.directory {
+            directory.set_temporary(temporary);
+        }
         Ok(store)
     }
 
@@ -218,15 +196,11 @@ impl StoreBuilder {
 
     /// The store is open: nothing may be set otherwise.
     fn join(self, handle: Arc<Handle>) -> Result<Store> {
-        let Asked { memory, max_bytes, max_wait, engine_timeout } = handle.asked;
+        let Asked { memory, max_bytes, max_wait } = handle.asked;
         let differs = |asked: bool, what: &str| asked.then(|| what.to_owned());
         let differing = differs(self.asked.memory.is_some() && self.asked.memory != memory, "memory")
             .or(differs(self.asked.max_bytes.is_some() && self.asked.max_bytes != max_bytes, "max_bytes"))
             .or(differs(self.asked.max_wait.is_some() && self.asked.max_wait != max_wait, "max_wait"))
-            .or(differs(
-                self.asked.engine_timeout.is_some() && self.asked.engine_timeout != engine_timeout,
-                "engine_timeout",
-            ))
             .or(differs(!self.observers.is_empty(), "observer"));
         match differing {
             None => Ok(Store { handle }),
@@ -239,44 +213,60 @@ impl StoreBuilder {
         }
     }
 
-    fn open_ours(self, directory: &Path) -> Result<Store> {
-        let core = Arc::new(Core::new(Some(directory.to_owned()), &self.settings()));
-        let started = self.start(&core, directory);
-        if let Err(error) = started {
-            // The directory is free again before others may come to it.
-            lock(&core.lock_file).take();
-            registry::forget(directory);
-            core.tell_noted();
-            return Err(error);
+    fn open_ours(self, path: &Path) -> Result<Store> {
+        let session = Arc::new(Session::new(&self.settings()));
+        let is_bounded = self.asked.max_bytes.is_some();
+        let (clock, tuning) = (self.clock.clone(), self.tuning.clone());
+        let directory = Arc::new(Directory::new(path.to_owned(), clock, tuning, is_bounded));
+        match self.start(&directory, &session) {
+            Ok(true) => {}
+            Ok(false) => {
+                registry::forget(path);
+                session.settle();
+                return Ok(self.handle(session, None));
+            }
+            Err(error) => {
+                registry::forget(path);
+                session.settle();
+                return Err(error);
+            }
         }
-        let store = self.handle(core);
-        registry::opened(directory, &store.handle);
+        let store = self.handle(session, Some(Arc::clone(&directory)));
+        registry::opened(&directory, &store.handle);
         // From here on code of the user may run: an observer may open the store itself.
-        let core = store.core();
-        core.tell_noted();
+        store.session().settle();
         // The bound may be lower than that of the last run.
-        if let Err(error) = core.make_room(None) {
-            core.failed(&error);
-        }
+        store.make_room(None);
         Ok(store)
     }
 
-    fn start(&self, core: &Arc<Core>, directory: &Path) -> Result<()> {
-        let lock_file = manifest::lock(directory, self.lock_timeout.unwrap_or(LOCK_TIMEOUT))?;
-        *lock(&core.lock_file) = Some(lock_file);
-        // What may pass is waited for; what will not, the caller must know now.
-        core.start().or_else(|error| if error.is_io() { Ok(()) } else { Err(error) })?;
-        Maintenance::start(core);
-        Ok(())
+    /// Takes the directory and starts its threads. `false` when no thread is to be had: then the store lives in memory.
+    fn start(&self, directory: &Arc<Directory>, session: &Arc<Session>) -> Result<bool> {
+        let lock_file = lock::lock(&directory.path, self.lock_timeout.unwrap_or(LOCK_TIMEOUT))?;
+        let started = directory.janitor.start().and_then(|()| worker::start(directory, session, lock_file));
+        match started {
+            Ok(opened) => {
+                // A refusal of the operating system may pass. Anything else must be known at once.
+                let opened = directory.wait_for_open(&opened);
+                opened.or_else(|error| if error.is_io() { Ok(()) } else { Err(error) })?;
+                Ok(true)
+            }
+            Err(cause) => {
+                directory.janitor.end();
+                session.note_failed(&Error::io("starting the threads of the store", cause));
+                Ok(false)
+            }
+        }
     }
 
     pub(crate) fn in_memory(self) -> Store {
-        let core = Arc::new(Core::new(None, &self.settings()));
-        self.handle(core)
+        let session = Arc::new(Session::new(&self.settings()));
+        self.handle(session, None)
     }
 
-    fn handle(self, core: Arc<Core>) -> Store {
-        Store { handle: Arc::new(Handle { core, asked: self.asked, live: super::Mutex::default() }) }
+    fn handle(self, session: Arc<Session>, directory: Option<Arc<Directory>>) -> Store {
+        let live = super::Mutex::default();
+        Store { handle: Arc::new(Handle { session, directory, asked: self.asked, live }) }
     }
 
     fn settings(&self) -> Settings {
@@ -286,18 +276,6 @@ impl StoreBuilder {
             max_wait: self.asked.max_wait.unwrap_or(MAX_WAIT),
             observers: self.observers.clone(),
             clock: self.clock.clone(),
-            manner: self.manner(),
-            compacted_when: self.compacted_when,
-        }
-    }
-
-    fn manner(&self) -> Manner {
-        let wait = self.asked.engine_timeout.or(self.patience);
-        Manner {
-            patience: wait.map(Patience::of).unwrap_or_default(),
-            opening: Patience::of(self.opening.unwrap_or(OPENING)),
-            aside: self.asked.engine_timeout.is_some(),
-            faults: self.faults.clone(),
         }
     }
 }

@@ -4,26 +4,25 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     sync::{Arc, Mutex, Weak},
-    time::Duration,
 };
 
 use crate::{
     error::Result,
     store::{
         builder::Asked,
-        core::Core,
-        ledger::{Bounds, GenerationId},
+        generation::{Bounds, GenerationId},
         registry,
+        session::Session,
+        worker::Directory,
     },
 };
 
-/// How long a close is waited for before it is reported as hanging, beside the calls that it waits for itself.
-const CLOSE: Duration = Duration::from_secs(2);
-
-/// Keeps a store open; dropping the last one closes it.
+/// Keeps a store open. Dropping the last one closes it.
 pub(crate) struct Handle {
-    pub(super) core: Arc<Core>,
-    /// What was set by the one who opened it: another open may not want something else.
+    pub(crate) session: Arc<Session>,
+    /// `None` in a store without a directory.
+    pub(super) directory: Option<Arc<Directory>>,
+    /// The options that were set at the first open: another open may not want something else.
     pub(super) asked: Asked,
     /// The memos that are open, by name.
     pub(super) live: Mutex<HashMap<String, LiveMemo>>,
@@ -31,9 +30,11 @@ pub(crate) struct Handle {
 
 /// A memo that is open, as far as another open of the same name needs to know.
 pub(crate) struct LiveMemo {
-    /// Its `MemoInner`, as long as somebody holds it.
+    /// Its shared part, as long as a handle holds it.
     pub(crate) memo: Weak<dyn Any + Send + Sync>,
     pub(crate) generation: GenerationId,
+    /// Of its entries in memory.
+    pub(crate) owner: u64,
     pub(crate) bounds: Bounds,
     pub(crate) memory: Option<u64>,
     /// The type of the `cache_if` closure.
@@ -48,10 +49,14 @@ pub(crate) struct LiveMemo {
 
 impl Handle {
     pub(super) fn close(&self) -> Result<()> {
-        let closed = self.core.maintenance.close(&self.core, CLOSE + 2 * self.core.manner.leave().total());
-        self.core.release(self.core.memory.clear());
-        if let Some(directory) = &self.core.directory {
-            registry::forget_core(directory, &self.core);
+        self.session.mark_closed();
+        let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close());
+        self.session.release(self.session.memory.clear());
+        self.session.settle();
+        if let Some(directory) = &self.directory {
+            // Last of all: at the end of a program there may be no time for it, and the next open does it too.
+            directory.janitor.catch_up();
+            registry::forget_directory(directory);
         }
         closed
     }
@@ -60,7 +65,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            self.core.failed(&error);
+            self.session.failed(&error);
         }
     }
 }

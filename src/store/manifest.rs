@@ -1,94 +1,43 @@
-//! LOCK and MANIFEST: who may touch a store, and what it was when it was last left.
+//! MANIFEST: how a store was left.
 //!
-//! The manifest is text, one fact a line, with a checksum of the lines before it at the end:
+//! It is text, one fact a line, with a checksum of the lines before it at the end:
 //!
 //! ```text
-//! memolith 1
+//! memolith 2
 //! index 3
 //! closed
 //! sequence 1201
 //! unrecovered
-//! generation 9f86d081884c7d659a2feaa0c55ad015 40 11520 ordered
 //! file conf 63 a1b2c3d4e5f60718
 //! file db 524288 0011223344556677
 //! file snap.0000000000001C20 418 8899aabbccddeeff
 //! check 6c62272e07bb0142
 //! ```
 //!
-//! It says `open` while the store is in use, and then ends behind that line. `unrecovered` is only there when an unclean end
-//! before had left files that nobody has looked through yet. It is only ever replaced whole: a
-//! temporary file, then a rename; it goes away only while a new index is filled. An unknown format is an error, never a wipe; bytes that are no manifest at all are
-//! damage, and damage costs the index, not the store.
+//! It says `open` while the store is in use, and ends behind that line then. `unrecovered` is there only when an unclean
+//! end before had left files that were not looked through yet. It is only ever replaced whole: a temporary file, then a
+//! rename. It goes away only while a new index is filled. An unknown format is an error, never a wipe. Bytes that are no
+//! manifest are damage, and damage costs the index, not the store.
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    fs::{self, File, TryLockError},
-    io::{self, Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
+    fs,
+    io::{self, Write},
+    path::Path,
 };
 
 use crate::{
-    checksum::{Running, checksum},
-    clock::Deadline,
+    checksum::checksum,
     error::{Error, Kind, Result},
-    store::order::Tally,
 };
 
-/// What the name of a manifest begins with until it takes the place of the old one.
+/// How the name of a manifest begins until it takes the place of the old one.
 pub(crate) const UNNAMED: &str = "MANIFEST.draft-";
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
-/// Takes the lock of `directory`, waiting for at most `patience`. It goes with the file that is returned.
-pub(crate) fn lock(directory: &Path, patience: Duration) -> Result<File> {
-    let path = directory.join("LOCK");
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&path).map_err(|cause| Error::io(path.display(), cause))?;
-    let deadline = Deadline::after(patience);
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(cause)) => return Err(Error::io(path.display(), cause)),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        let Some(left) = deadline.remaining() else {
-            return Err(in_use(directory, patience));
-        };
-        thread::sleep(left.min(Duration::from_millis(5)));
-    }
-}
-
-/// Whether the file that is locked is still the one that others would try.
-#[cfg(unix)]
-pub(crate) fn is_locked_by(file: &File, directory: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let place = |found: fs::Metadata| (found.dev(), found.ino());
-    let found = fs::metadata(directory.join("LOCK")).map(place);
-    found.is_ok_and(|found| file.metadata().map(place).is_ok_and(|held| held == found))
-}
-
-/// Elsewhere a file that is open cannot be deleted.
-#[cfg(not(unix))]
-pub(crate) fn is_locked_by(_: &File, _: &Path) -> bool {
-    true
-}
-
-fn in_use(directory: &Path, patience: Duration) -> Error {
-    let message = format!(
-        "the store at {} is in use by another process (waited {patience:?}): close it there, raise `lock_timeout`, \
-         use another directory, or use `Store::open_or_temporary`",
-        directory.display(),
-    );
-    Error::new(Kind::InUse, message)
-}
-
-/// What a store was when it was last left.
+/// How a store was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     /// The number of the live index.
@@ -97,20 +46,18 @@ pub(crate) struct Manifest {
     pub(crate) closed: Option<Closed>,
 }
 
-/// What a clean close knows and an unclean end loses.
+/// Known after a clean close, and lost by an unclean end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Closed {
-    /// The next sequence to give.
+    /// The last sequence that was given.
     pub(crate) sequence: u64,
     /// Whether it was closed before all files had been looked through that an unclean end had left.
     pub(crate) unrecovered: bool,
-    /// Per generation: what it holds, and whether it may expire out of order.
-    pub(crate) generations: BTreeMap<String, (Tally, bool)>,
     /// The settled files of the index: name to length and checksum.
     pub(crate) files: BTreeMap<String, (u64, u64)>,
 }
 
-/// What was found in place of a manifest.
+/// The manifest of a directory.
 pub(crate) enum Found {
     Nothing,
     Damaged,
@@ -132,7 +79,7 @@ impl Manifest {
         text + &format!("check {sum:016x}\n")
     }
 
-    /// `None` for what `encode` did not write; an error for another format.
+    /// `None` for bytes that `encode` did not write; an error for another format.
     pub(crate) fn decode(text: &str) -> Result<Option<Self>> {
         let format = text.lines().next().and_then(|line| line.strip_prefix("memolith "));
         match format.map(str::parse::<u64>) {
@@ -172,7 +119,7 @@ impl Manifest {
         }
     }
 
-    /// The next open begins a new index and fills it from the blobs.
+    /// The next open begins a new index and fills it from the payload files.
     pub(crate) fn remove(directory: &Path) -> Result<()> {
         let path = directory.join("MANIFEST");
         match fs::remove_file(&path) {
@@ -200,10 +147,6 @@ impl Closed {
         if self.unrecovered {
             text.push_str("unrecovered\n");
         }
-        for (name, (tally, unordered)) in &self.generations {
-            let order = if *unordered { "unordered" } else { "ordered" };
-            let _ = writeln!(text, "generation {name} {} {} {order}", tally.entries, tally.bytes);
-        }
         for (name, (length, sum)) in &self.files {
             let _ = writeln!(text, "file {name} {length} {sum:016x}");
         }
@@ -216,10 +159,6 @@ impl Closed {
             match *words {
                 ["sequence", sequence] => closed.sequence = sequence.parse().ok()?,
                 ["unrecovered"] => closed.unrecovered = true,
-                ["generation", name, entries, bytes, order] => {
-                    let tally = Tally { entries: entries.parse().ok()?, bytes: bytes.parse().ok()? };
-                    closed.generations.insert(name.into(), (tally, order == "unordered"));
-                }
                 ["file", name, length, sum] => {
                     let sum = u64::from_str_radix(sum, 16).ok()?;
                     closed.files.insert(name.into(), (length.parse().ok()?, sum));
@@ -244,72 +183,21 @@ fn unknown_format(format: u64) -> Error {
     Error::new(Kind::Config, message)
 }
 
-/// The files of a settled index with what must not have changed. The log itself is not read whole (that would cost 7.7
-/// times sled's own open): its segment heads are, which tells an older log that was put in its place.
-pub(crate) fn fingerprint(index: &Path) -> Result<BTreeMap<String, (u64, u64)>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![(index.to_path_buf(), String::new())];
-    let walk = |folder: &PathBuf| fs::read_dir(folder).map_err(|cause| Error::io(folder.display(), cause));
-    while let Some((folder, prefix)) = folders.pop() {
-        for file in walk(&folder)?.flatten() {
-            let name = format!("{prefix}{}", file.file_name().to_string_lossy());
-            if file.path().is_dir() {
-                folders.push((file.path(), format!("{name}/")));
-            } else if is_of_sled(&name) {
-                let path = file.path();
-                let print = print_of(&path, &name).map_err(|cause| Error::io(path.display(), cause))?;
-                files.insert(name, print);
-            }
-        }
-    }
-    Ok(files)
-}
-
-/// What a user, or a desktop, leaves beside sled's files does not concern it.
-fn is_of_sled(name: &str) -> bool {
-    matches!(name, "db" | "conf") || name.starts_with("snap.") || name.starts_with("blobs/")
-}
-
-/// Length, and a checksum of what sled replays or trusts.
-fn print_of(path: &Path, name: &str) -> io::Result<(u64, u64)> {
-    const SEGMENT: u64 = 512 << 10;
-    const SEGMENT_HEAD: u64 = 20;
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    if name != "db" {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        return Ok((length, checksum(&bytes)));
-    }
-    let mut running = Running::new();
-    for segment in 0..length.div_ceil(SEGMENT) {
-        let mut head = Vec::with_capacity(SEGMENT_HEAD as usize);
-        file.seek(SeekFrom::Start(segment * SEGMENT))?;
-        (&mut file).take(SEGMENT_HEAD).read_to_end(&mut head)?;
-        running.update(&head);
-    }
-    Ok((length, running.take()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn closed() -> Manifest {
-        let generations =
-            [("9f86d081884c7d659a2feaa0c55ad015".into(), (Tally { entries: 40, bytes: 11520 }, true))];
-        let files = [("conf".into(), (63, 0xa1b2)), ("db".into(), (524_288, 1))];
-        let (generations, files) = (generations.into(), files.into());
-        let closed = Closed { sequence: 1201, unrecovered: false, generations, files };
+        let files = [("conf".into(), (63, 0xa1b2)), ("db".into(), (524_288, 1))].into();
+        let closed = Closed { sequence: 1201, unrecovered: false, files };
         Manifest { index: 3, closed: Some(closed) }
     }
 
     #[test]
     fn the_bytes_are_golden() {
-        assert_eq!(Manifest::open(1).encode(), "memolith 1\nindex 1\nopen\ncheck 5b8a2682ca2e922c\n");
-        let golden = "memolith 1\nindex 3\nclosed\nsequence 1201\n\
-            generation 9f86d081884c7d659a2feaa0c55ad015 40 11520 unordered\n\
-            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck a88d6efadeb0c30a\n";
+        assert_eq!(Manifest::open(1).encode(), "memolith 2\nindex 1\nopen\ncheck 29150c9acc5224a2\n");
+        let golden = "memolith 2\nindex 3\nclosed\nsequence 1201\n\
+            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck 665afdeb0f031ac2\n";
         assert_eq!(closed().encode(), golden);
     }
 
@@ -329,7 +217,7 @@ mod tests {
 
     #[test]
     fn another_format_is_an_error_and_anything_else_is_damage() {
-        let error = Manifest::decode("memolith 2\nanything at all").unwrap_err();
+        let error = Manifest::decode("memolith 3\nanything at all").unwrap_err();
         assert!(error.is_config(), "{error}");
         let whole = closed().encode();
         for cut in 0..whole.len() {
@@ -347,14 +235,5 @@ mod tests {
             let decoded = Manifest::decode(&String::from_utf8_lossy(&bytes));
             assert_eq!(decoded.unwrap(), None, "bit {bit}");
         }
-    }
-
-    #[test]
-    fn a_held_lock_is_told_with_the_path_and_the_remedy() {
-        let directory = tempfile::tempdir().unwrap();
-        let _held = lock(directory.path(), Duration::ZERO).unwrap();
-        let error = lock(directory.path(), Duration::ZERO).unwrap_err();
-        assert!(error.is_in_use());
-        assert!(error.to_string().contains(&directory.path().display().to_string()), "{error}");
     }
 }

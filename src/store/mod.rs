@@ -1,46 +1,33 @@
 //! Store: one directory, and everything that is remembered in it.
 //!
 //! * **Purpose.** Many memos, one index, one lock, one budget of memory, one bound on bytes.
-//! * **Flow.** [`Store`] and [`StoreBuilder`] are the doors; `core` is what their handles share; `shelf` is what a memo
-//!   sees; `writer` and `eviction` are the changes, `ledger` and `order` the accounts they keep; `engine` and `blob` are
-//!   where the bytes go; `compaction` gives their space back; `lifecycle` opens and closes, `opening` finds the index,
-//!   `service` is the engine that runs or rests, `silence` one that does not answer, which `watch` sees and `aside` does not
-//!   wait for; `manifest` says how it was left, `maintenance` is the thread, `flushes` who waits for it, `registry` all
-//!   stores of the process.
-//! * **Locking.** LOCK keeps other processes out, the registry other handles of this one. In the process: the writer
-//!   lock, then the flight table, then a shard of the memory tier. No code of the user runs under any of them.
-//! * **Compatibility.** MANIFEST and every record and blob head name their format. A store of another format is an
+//! * **Flow.** [`Store`] and [`StoreBuilder`] are the face; `session` is what their handles share in memory, `partition` one
+//!   memo's generation: reads happen there, and changes go as requests to the `worker`, the one thread that changes
+//!   things. `pending` holds values on their way, `blob` payload files, `engine` the index; the `janitor` does what no
+//!   call waits for; `manifest` says how the store was left, `registry` knows all stores of the process.
+//! * **Locking.** LOCK keeps other processes out, the registry other handles of this one. Data that changes belongs to
+//!   the worker and needs no lock. Locks that callers and worker share (flight, memory, pending, queue, engine slot) are
+//!   held for table steps only, and no code of the user runs under any of them.
+//! * **Compatibility.** MANIFEST and every record and payload file name their format. A store of another format is an
 //!   error that says so and is left alone; a record of another format is a miss.
 //! * **Filesystems.** Renames within the directory must be atomic. Nothing is promised on network file systems.
 //! * **Time.** Wall clock on disk, monotonic in waits; see `clock`.
 
-mod aside;
 mod blob;
 mod builder;
-mod catalog;
-mod chores;
-mod compaction;
-mod core;
 mod engine;
-mod eviction;
-mod flushes;
+mod forgetting;
+mod generation;
 mod handle;
-mod ledger;
-mod lifecycle;
-mod maintenance;
+mod janitor;
+mod lock;
 mod manifest;
-mod opening;
-mod order;
-mod patience;
-mod rebuild;
+mod partition;
+mod pending;
 mod registry;
-mod service;
-mod shelf;
-mod silence;
-mod turnstile;
+mod session;
 mod unverified;
-mod watch;
-mod writer;
+mod worker;
 
 use std::{
     collections::HashMap,
@@ -50,32 +37,38 @@ use std::{
 };
 
 pub use self::builder::StoreBuilder;
-pub(crate) use self::{
-    blob::Finished,
-    core::Core,
-    engine::Calls,
-    handle::{Handle, LiveMemo},
-    ledger::{Bounds, CatalogRow, GenerationId},
-    shelf::{Found, Item, Shelf},
-    writer::{Entry, Leaving},
-};
 #[cfg(feature = "testing")]
-pub(crate) use self::{blob::Head, manifest::Manifest, order::OrderRow};
+pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
+pub(crate) use self::{
+    blob::{Draft, Finished},
+    generation::{Bounds, CatalogRow, GenerationId},
+    handle::LiveMemo,
+    partition::{Entry, Found, Item, Partition, Refused},
+    pending::PendingValue,
+    session::Session,
+    worker::{KeepInMemory, Registration},
+};
+use self::{forgetting::Forgetting, handle::Handle, worker::Request};
 use crate::{
-    error::{Error, Result},
-    flight,
+    error::{Error, Kind, Result},
     stats::Stats,
+    sync::lock,
 };
 
-/// One directory in which the results of any number of memos are remembered.
+/// One directory in which the results of any number of memos are remembered. A memo costs one row of its index, so
+/// thousands of memos in one store are cheap.
+///
+/// A store has two threads: one makes every change of the directory, one does work that no call waits for. Reads are made on
+/// the threads of their callers, and last as long as the disk does. Where no thread can be started the store lives in
+/// memory, and [`last_failure`](Self::last_failure) says so.
 ///
 /// Cheap to clone; every clone and every memo keeps the store open. The same directory opened twice in a process is the
 /// same store; another process has to wait (see [`StoreBuilder::lock_timeout`]) and then gets an error of
 /// [`is_in_use`](Error::is_in_use).
 ///
 /// The store is closed by [`close`](Self::close), by dropping the last handle, or at the end of the program, for a store
-/// in a `static` too. A program that is killed loses what was computed in the last 200 ms and took less than 15 ms;
-/// everything else is found at the next start.
+/// in a `static` too. A program that is killed loses values that were computed in the last 200 ms and took up to 15 ms;
+/// everything else is found at the next start. [`flush`](Self::flush) keeps these too.
 ///
 /// # Examples
 ///
@@ -99,7 +92,7 @@ pub struct Store {
     handle: Arc<Handle>,
 }
 
-/// What [`Store::sweep`] took away.
+/// The entries and files that [`Store::sweep`] took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Swept {
@@ -107,9 +100,9 @@ pub struct Swept {
     pub expired: u64,
     /// Entries of retired generations: of versions, shapes or codecs that another took the place of.
     pub retired: u64,
-    /// Payload files that no entry meant.
+    /// Payload files that belonged to no entry.
     pub orphaned: u64,
-    /// What all of these weighed, in bytes.
+    /// The size of all of these, in bytes.
     pub bytes: u64,
 }
 
@@ -118,10 +111,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_in_use`](Error::is_in_use) when another process holds it for longer than a second; [`is_config`](Error::is_config)
-    /// when `path` is a file, holds a store of another format, or a symbolic link stands in place of one of the store's own
-    /// files; [`is_io`](Error::is_io) when the directory cannot be made or locked. Damage is no error: what was damaged is
-    /// computed again.
+    /// [`is_in_use`](Error::is_in_use) when another process holds it for longer than a second, or a store of this process
+    /// is still closing after 15 s; [`is_config`](Error::is_config) when `path` is a file, holds a store of another
+    /// format, or a symbolic link stands in place of one of the store's own files; [`is_io`](Error::is_io) when the
+    /// directory cannot be made or locked; [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when not even a new
+    /// index can be begun. Damage is no error: damaged entries are computed again. An index that takes longer than a
+    /// minute to open is in service later; values are kept in memory until then.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -134,8 +129,8 @@ impl Store {
         Self::builder().open(path)
     }
 
-    /// Opens the store at `path`, or a [`temporary`](Self::temporary) one when that is not to be had, or one that lives in
-    /// memory when not even that is. Never fails; why `path` was not to be had is in [`last_failure`](Self::last_failure).
+    /// Opens the store at `path`, or a [`temporary`](Self::temporary) one when that fails, or one that lives in memory when
+    /// that fails too. Never fails; the reason is in [`last_failure`](Self::last_failure).
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -152,7 +147,8 @@ impl Store {
 
     /// Opens a store in a new temporary directory, which is removed when the store is closed.
     ///
-    /// The directory of a process that was killed is removed by a later process of the same user, at its first temporary store.
+    /// The directory of a process that was killed is removed by a later process of the same user, at its first temporary
+    /// store.
     ///
     /// # Errors
     ///
@@ -192,8 +188,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) and alike when the disk refuses. The memory is cleared all the same, unless another
-    /// writer has been stuck in the storage engine for 5 s: then nothing was changed.
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: then the
+    /// memory is cleared, and values may be on disk still. Of the kind `closed` when the store is closed.
+    ///
+    /// The kind `engine` is also that of a storage engine that did nothing for 5 s: everything is forgotten when it goes
+    /// on. Calls that follow while it still does nothing fail at once and change nothing.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -205,26 +204,21 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn clear(&self) -> Result<()> {
-        let mut writer = self.core().writer()?;
-        let engine = self.core().engine_number();
-        let names = writer.ledger().names();
-        let cleared = names.iter().map(|name| writer.forget(name)).fold(Ok(()), Result::and);
-        writer.finish();
-        cleared?;
-        self.core().flush_engine(engine)?;
-        chores::compact(self.core(), compaction::EMPTIED);
-        Ok(())
+        self.forget(None).map(drop)
     }
 
-    /// Takes away what is of no use any more: expired entries, generations of another version or shape of their memo,
-    /// payload files that a crash left behind.
+    /// Takes away everything that is of no use any more: expired entries, generations of another version or shape of
+    /// their memo, payload files that a crash left behind.
     ///
-    /// Reading never deletes, so what expired takes space until a bound, or this, takes it away. An index over 32 MiB of
-    /// which less than a tenth is in use, or over 1 MiB of which less than a hundredth is, is copied into a smaller one, while other calls go on.
+    /// Reading never deletes, so expired entries take space until a bound, or this, takes them away. An index over 32 MiB
+    /// of which less than a tenth is in use, or over 1 MiB of which less than a hundredth is, is copied into a smaller
+    /// one, while other calls go on.
     ///
     /// # Errors
     ///
-    /// As [`clear`](Self::clear). What was taken away before the error stays away.
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses or the
+    /// storage engine did nothing for 5 s, `closed` when the store is closed. Entries that were taken away before the
+    /// error stay away.
     ///
     /// ```
     /// let swept = memolith::Store::temporary()?.sweep()?;
@@ -232,36 +226,41 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn sweep(&self) -> Result<Swept> {
-        let core = self.core();
-        if core.directory.is_none() {
-            return Ok(Swept::default());
-        }
-        let retired = chores::drop_retired(core, None)?;
-        let expired = chores::drop_expired(core)?;
-        let orphaned = chores::retire_orphans(core)?;
-        core.unlink_rubbish();
-        core.flush()?;
-        chores::compact(core, compaction::LARGE);
-        let bytes = retired.bytes + expired.bytes + orphaned.bytes;
-        Ok(Swept { expired: expired.entries, retired: retired.entries, orphaned: orphaned.entries, bytes })
+        let Some(directory) = &self.handle.directory else { return Ok(Swept::default()) };
+        let swept = directory.ask(|reply| Request::Sweep { reply });
+        self.session().settle();
+        directory.janitor.catch_up();
+        swept
     }
 
-    /// Makes everything that was stored so far survive the end of this process, however it ends (not a loss of power).
+    /// Waits until every value that was handed over before is written, and makes everything that was stored so far
+    /// survive the end of this process, however it ends (not a loss of power). Entries that had to leave for these values
+    /// are gone when this returns, for every thread.
     ///
-    /// There is seldom a need: `insert`, `remove`, `clear` and what took over 15 ms to compute are flushed before they
-    /// return, the rest every 200 ms.
+    /// There is seldom a need: `insert`, `remove`, `clear` and calls that computed for over 15 ms return when their
+    /// change is flushed, and other computed values are flushed after 200 ms. A value that was handed over and could not
+    /// be written is no error here: it is in [`Memo::last_failure`](crate::Memo::last_failure).
     ///
     /// # Errors
     ///
-    /// As [`clear`](Self::clear); of [`is_io`](Error::is_io)'s kind also when the engine does not answer within 5 s.
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: the last
+    /// changes may be lost at the end of the process. Of the kind `engine` also when the storage engine did nothing for 5
+    /// s, and `closed` when the store is closed.
     ///
     /// ```
-    /// # let store = memolith::Store::temporary()?;
-    /// store.flush()?;
+    /// use memolith::{Memo, Store};
+    ///
+    /// let store = Store::temporary()?;
+    /// let squares: Memo<u64, u64> = Memo::builder("squares").open(&store)?;
+    /// for number in 0..100 {
+    ///     squares.get_or_insert_with(&number, || number * number);
+    /// }
+    /// store.flush()?; // a `kill -9` from here on loses none of them
+    /// assert_eq!(squares.stats().entries, 100);
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.core().flush()
+        partition::flush(self.handle.directory.as_ref(), self.session())
     }
 
     /// Closes the store for all its handles: flushes, lets go of the directory, and leaves the files so that the next
@@ -271,7 +270,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the last writes could not be made to stay; the next open then finds the store as after a crash.
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the last writes could not
+    /// be made to stay, or a read did not end in 5 s: the next open then finds the store as after a crash. Of the kind
+    /// `engine` also when the storage engine did nothing for 12 s: the directory stays in use until it goes on, or until
+    /// the process ends.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -282,7 +284,8 @@ impl Store {
         self.handle.close()
     }
 
-    /// The names of the memos that have entries, or had, in this store, in alphabetical order.
+    /// The names of the memos that have entries, or had, in this store, in alphabetical order; none when the storage
+    /// engine does not answer.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -293,7 +296,12 @@ impl Store {
     /// ```
     #[must_use]
     pub fn memos(&self) -> Vec<String> {
-        self.core().ledger().map_or_else(|_| Vec::new(), |ledger| ledger.names())
+        let Some(directory) = &self.handle.directory else {
+            let mut names: Vec<String> = lock(self.live()).keys().cloned().collect();
+            names.sort();
+            return names;
+        };
+        directory.ask(|reply| Request::Names { reply }).unwrap_or_default()
     }
 
     /// Forgets every entry of the memo `name`, of all its versions, open or not. Whether there was such a memo.
@@ -308,18 +316,39 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn remove_memo(&self, name: &str) -> Result<bool> {
-        let mut writer = self.core().writer()?;
-        let engine = self.core().engine_number();
-        let known = writer.ledger().of_name(Some(name)).next().is_some();
-        let forgotten = writer.forget(name);
-        writer.finish();
-        forgotten?;
-        self.core().flush_engine(engine)?;
-        Ok(known)
+        self.forget(Some(name))
     }
 
-    /// What the store's files take, in bytes, by their lengths. For small values that is 3 to 12 times what the bounds
-    /// count: the index is a log.
+    /// Forgets every entry of one memo, or of all. Whether there was one.
+    fn forget(&self, name: Option<&str>) -> Result<bool> {
+        let forgotten = match &self.handle.directory {
+            None => Ok(self.forget_in_memory(name)),
+            Some(directory) => {
+                let name = name.map(str::to_owned);
+                let forgotten = directory.ask(|reply| Request::Forget { name, reply });
+                directory.janitor.catch_up();
+                forgotten
+            }
+        };
+        self.session().settle();
+        forgotten
+    }
+
+    /// The same in a store without a directory.
+    fn forget_in_memory(&self, name: Option<&str>) -> bool {
+        let live = lock(self.live());
+        let concerned = live.iter().filter(|(known, _)| name.is_none_or(|name| *known == name));
+        let owners: Vec<u64> = concerned.map(|(_, memo)| memo.owner).collect();
+        drop(live);
+        let forgetting = Forgetting { pending: None, session: self.session() };
+        for owner in &owners {
+            forgetting.forget_owner(*owner);
+        }
+        !owners.is_empty()
+    }
+
+    /// The size of the store's files, in bytes, by their lengths. For small values that is 3 to 12 times the bytes that the
+    /// bounds count: the index is a log.
     ///
     /// # Errors
     ///
@@ -331,17 +360,18 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn size_on_disk(&self) -> Result<u64> {
-        let Some(directory) = &self.core().directory else { return Ok(0) };
+        let Some(directory) = self.path() else { return Ok(0) };
         let ours = fs::read_dir(directory).map_err(|cause| Error::io(directory.display(), cause))?;
         Ok(ours
             .flatten()
             .map(|file| file.path())
-            .filter(|path| lifecycle::is_ours(path))
+            .filter(|path| worker::is_ours(path))
             .map(|path| size(&path))
             .sum())
     }
 
-    /// The sum over all memos of this store, since it was opened.
+    /// The sum over all memos of this store, since it was opened. Everything that was handed over before is written and
+    /// counted; entries and bytes are 0 when they cannot be told.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -350,14 +380,14 @@ impl Store {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = self.core().stats();
-        let held = self.core().count_all();
-        (stats.entries, stats.bytes) = (held.entries, held.bytes);
-        stats
+        let held =
+            self.handle.directory.as_ref().map(|directory| partition::count(directory, self.session(), None));
+        let held = held.and_then(Result::ok).unwrap_or_default();
+        Stats { entries: held.entries, bytes: held.bytes, ..self.session().stats() }
     }
 
     /// The last trouble of the store as a whole, for example why it could not be opened. That of a memo is in
-    /// [`Memo::last_failure`](crate::Memo::last_failure).
+    /// [`Memo::last_failure`](crate::Memo::last_failure). It waits until everything that was handed over before is written.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -366,7 +396,11 @@ impl Store {
     /// ```
     #[must_use]
     pub fn last_failure(&self) -> Option<Error> {
-        self.core().counters.last_failure()
+        if let Some(directory) = &self.handle.directory {
+            directory.catch_up();
+        }
+        self.session().settle();
+        self.session().counters.last_failure()
     }
 
     /// The directory, with symbolic links resolved; `None` for a store that lives in memory.
@@ -378,44 +412,40 @@ impl Store {
     /// ```
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        self.core().directory.as_deref()
+        self.handle.directory.as_ref().map(|directory| directory.path.as_path())
     }
 
-    /// The bounds may be lower than those of the last run.
-    pub(crate) fn make_room(&self, name: &str) {
-        if let Err(error) = self.core().make_room(Some(name)) {
-            self.core().failed(&error);
+    /// Has the bound of a memo, or of the store, hold, which may be lower than that of the last run.
+    pub(crate) fn make_room(&self, memo: Option<&str>) {
+        if let Some(directory) = &self.handle.directory {
+            let name = memo.map(str::to_owned);
+            match directory.ask(|reply| Request::MakeRoom { name, reply }) {
+                // An observer may have closed it.
+                Err(error) if error.kind() != Kind::Closed => self.session().note_failed(&error),
+                _ => {}
+            }
         }
+        self.session().settle();
     }
 
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.handle.core
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.handle.session
     }
 
     pub(crate) fn live(&self) -> &Mutex<HashMap<String, LiveMemo>> {
         &self.handle.live
     }
 
-    /// The shelf of a generation, for one memo at a time, and what left to make it so: to be settled outside every lock.
-    pub(crate) fn shelf(
-        &self,
-        generation: GenerationId,
-        row: &CatalogRow,
-        bounds: Bounds,
-    ) -> Result<(Shelf, Leaving)> {
-        let owner = flight::fresh_owner();
-        let name: Arc<str> = row.name.as_str().into();
-        let core = self.core();
-        let mut writer = core.writer()?;
-        if let Err(error) = writer.adopt(generation, row, owner, bounds) {
-            writer.leaving.errors.push(error);
+    /// The partition of a memo that is opened. Trouble with the disk is counted: the memo works in memory then.
+    pub(crate) fn partition(&self, memo: Registration, row: CatalogRow, bounds: Bounds) -> Partition {
+        let memo = Arc::new(memo);
+        if let Some(directory) = &self.handle.directory {
+            let memo = Arc::clone(&memo);
+            if let Err(error) = directory.ask_surely(|reply| Request::Adopt { memo, row, bounds, reply }) {
+                self.session().note_failed(&error);
+            }
         }
-        Ok((Shelf::new(Arc::clone(core), generation, name, owner), writer.release()))
-    }
-
-    /// The shelf of a memo that keeps nothing: the ledger does not know it.
-    pub(crate) fn shelf_apart(&self, generation: GenerationId, name: &str) -> Shelf {
-        Shelf::new(Arc::clone(self.core()), generation, name.into(), flight::fresh_owner())
+        Partition::new(Arc::clone(self.session()), self.handle.directory.clone(), memo)
     }
 }
 

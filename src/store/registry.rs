@@ -14,15 +14,15 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{Handle, core::Core},
+    store::{handle::Handle, worker::Directory},
     sync::{Condvar, Mutex, PoisonError, lock},
 };
 
 /// How long the end of the program is held up at most.
-const FAREWELL: Duration = Duration::from_secs(2);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an open waits for a store of the same directory that this process is just opening or closing.
-const TURNOVER: Duration = Duration::from_secs(15);
+const TURN_TIMEOUT: Duration = Duration::from_secs(15);
 
 static REGISTRY: Registry = Registry { stores: Mutex::new(None), changed: Condvar::new() };
 
@@ -34,9 +34,9 @@ struct Registry {
 }
 
 enum Entry {
-    /// Somebody opens or closes it at this moment.
+    /// It is being opened or closed at this moment.
     Turning,
-    Open(Weak<Handle>, Weak<Core>),
+    Open(Weak<Handle>, Weak<Directory>),
 }
 
 // SAFETY: the signature is that of ISO C; any thread may call it at any time.
@@ -56,7 +56,7 @@ pub(super) enum Admitted {
 
 /// Admits one opener of `directory` at a time.
 pub(super) fn admit(directory: &Path) -> Result<Admitted> {
-    let deadline = Deadline::after(TURNOVER);
+    let deadline = Deadline::after(TURN_TIMEOUT);
     // Handles that were closed already: declared before the lock, so that the last one is dropped after it.
     let mut late = Vec::new();
     let mut stores = lock(&REGISTRY.stores);
@@ -71,7 +71,7 @@ pub(super) fn admit(directory: &Path) -> Result<Admitted> {
                 return Ok(Admitted::Ours);
             }
             Some(Entry::Open(handle, _)) => match handle.upgrade() {
-                Some(handle) if handle.core.is_closed() => late.push(handle),
+                Some(handle) if handle.session.is_closed() => late.push(handle),
                 Some(handle) => return Ok(Admitted::Open(handle)),
                 None => {}
             },
@@ -85,10 +85,10 @@ pub(super) fn admit(directory: &Path) -> Result<Admitted> {
     }
 }
 
-pub(super) fn opened(directory: &Path, handle: &Arc<Handle>) {
-    let entry = Entry::Open(Arc::downgrade(handle), Arc::downgrade(&handle.core));
+pub(super) fn opened(directory: &Arc<Directory>, handle: &Arc<Handle>) {
+    let entry = Entry::Open(Arc::downgrade(handle), Arc::downgrade(directory));
     change(|entries| {
-        entries.insert(directory.to_owned(), entry);
+        entries.insert(directory.path.clone(), entry);
     });
 }
 
@@ -99,13 +99,13 @@ pub(super) fn forget(directory: &Path) {
     });
 }
 
-/// Likewise, but only if the entry is that of `core`: a second close must not forget a store opened since.
-pub(super) fn forget_core(directory: &Path, core: &Arc<Core>) {
+/// Likewise, but only if the entry is that of `directory`: a second close must not forget a store opened since.
+pub(super) fn forget_directory(directory: &Arc<Directory>) {
     change(|entries| {
-        if let Some(Entry::Open(_, open)) = entries.get(directory)
-            && open.as_ptr() == Arc::as_ptr(core)
+        if let Some(Entry::Open(_, open)) = entries.get(&directory.path)
+            && open.as_ptr() == Arc::as_ptr(directory)
         {
-            entries.remove(directory);
+            entries.remove(&directory.path);
         }
     });
 }
@@ -121,22 +121,21 @@ fn change(change: impl FnOnce(&mut HashMap<PathBuf, Entry>)) {
 /// registry is only tried: the program may be ended by a thread that holds it.
 extern "C" fn close_all() {
     let Ok(stores) = REGISTRY.stores.try_lock() else { return };
-    let open: Vec<Arc<Core>> = stores
+    let open: Vec<Arc<Directory>> = stores
         .iter()
         .flat_map(HashMap::values)
         .filter_map(|entry| match entry {
-            Entry::Open(_, core) => core.upgrade(),
+            Entry::Open(_, directory) => directory.upgrade(),
             Entry::Turning => None,
         })
         .collect();
     drop(stores);
-    for core in &open {
-        core.maintenance.begin_close();
+    for directory in &open {
+        directory.begin_close();
     }
-    let deadline = Deadline::after(FAREWELL);
-    for core in &open {
-        let left = deadline.remaining().unwrap_or_default();
-        let _ = core.maintenance.close(core, left);
+    let deadline = Deadline::after(EXIT_TIMEOUT);
+    for directory in &open {
+        directory.wait_for_close(deadline);
     }
     // The last handle in a static never goes: neither may these, or a drop would run user code after `main`.
     std::mem::forget(open);

@@ -19,6 +19,7 @@ pub const CLAIMS: &[Claim] = &[
     ("kills::an_acknowledged_clear_stays_empty", clear_stays),
     ("kills::what_was_flushed_is_there", flushed_is_there),
     ("kills::a_bound_that_is_new_after_a_kill_holds_at_once", new_bound_holds),
+    ("kills::what_was_counted_after_a_kill_is_known_to_the_next_clear", counted_then_cleared),
     ("kills::a_value_that_took_over_15_ms_is_there_once_it_was_handed_over", slow_value_is_there),
 ];
 
@@ -92,6 +93,23 @@ pub fn compute_slowly() {
 fn acknowledge() {
     say("done");
     wait_for_release();
+}
+
+/// The run that counts changes nothing, and the next one goes by what it wrote down.
+fn counted_then_cleared() {
+    let directory = tempfile::tempdir().unwrap();
+    kill_when_done("flush", directory.path(), 1);
+    let (store, memo) = values::open(directory.path());
+    assert_eq!(memo.len(), KEYS as usize);
+    store.close().unwrap();
+    drop(memo);
+    let (store, memo) = values::open(directory.path());
+    assert_eq!(memo.len(), KEYS as usize);
+    memo.clear().unwrap();
+    store.close().unwrap();
+    drop(memo);
+    let (_store, memo) = values::open(directory.path());
+    (0..KEYS).for_each(|key| assert_eq!(memo.get(&key).unwrap(), None));
 }
 
 fn kill_when_done(role: &str, directory: &Path, seed: u64) {

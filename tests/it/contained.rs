@@ -7,7 +7,7 @@ use std::{
     mem,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, SystemTime},
 };
@@ -16,7 +16,7 @@ use memolith::{Memo, Store, observe::Event};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    threads::{Caller, watched},
+    threads::{Caller, Observed, watched},
     vocabulary::*,
 };
 
@@ -181,11 +181,38 @@ fn a_value_that_cannot_be_decoded_is_computed_each_time_and_told() {
             let stats = memo.stats();
             let counted = if touch == Touch::Decode { stats.failures.panic } else { stats.failures.encode };
             assert_eq!((counted, stats.failures.total()), (3, 3));
-            assert_eq!((stats.misses.absent, stats.misses.damaged), (3, 0), "it was not stored");
+            assert_eq!((stats.misses.absent, stats.inserts), (3, 0));
             assert_eq!(memo.get("one").unwrap(), None);
+            assert!(memo.insert("one", &Touchy::new(touch)).is_err());
             all_is_free(&store, &memo);
         });
     }
+}
+
+/// It could be when it was stored.
+#[test]
+fn a_value_that_can_no_longer_be_decoded_is_computed_each_time_and_told() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = bench.diskful();
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let codec = {
+            let is_broken = Arc::clone(&is_broken);
+            Observed(move || assert!(!is_broken.load(SeqCst), "not to be read"))
+        };
+        let memo: Memo<str, u8> = Memo::builder("numbers").codec(codec).open(&store).unwrap();
+        miss!(memo, "one" => 1);
+        is_broken.store(true, SeqCst);
+        for calls in 1..=2 {
+            miss!(memo, "one" => 1);
+            let stats = memo.stats();
+            // It is decoded when it is looked for, and when it is to be stored.
+            assert_eq!((stats.misses.damaged, stats.failures.panic), (calls, 2 * calls));
+        }
+        assert!(memo.last_failure().unwrap().to_string().contains("not to be read"));
+        is_broken.store(false, SeqCst);
+        hit!(memo, "one" => 1);
+    });
 }
 
 #[test]

@@ -84,13 +84,13 @@ const METHODS: [Method; 22] = [
         assert_eq!((memo.get_or_insert_with("one", || 1), memo.get_or_insert_with("one", || 1)), (1, 1));
     }),
     ("open of a store", |scene| {
-        let options = || scene.bench.options().opening(SECOND);
+        let options = || scene.bench.options().open_timeout(SECOND);
         let path = scene.bench.directory.path().join("another");
         maybe(options().open(&path), |store| may_work(&store));
         may_work(&options().open_or_temporary(&path));
     }),
     ("close", |scene| {
-        let options = || scene.bench.options().opening(SECOND).open(scene.bench.path());
+        let options = || scene.bench.options().open_timeout(SECOND).open(scene.bench.path());
         maybe(scene.store.close(), |()| ());
         assert_eq!(scene.numbers.get_or_insert_with("kept", || 1), 1);
         maybe(options(), |store| may_work(&store));
@@ -222,14 +222,9 @@ fn meet_silence(operation: Operation, method: fn(&Scene)) {
 /// Each waits for the deadline more than once, so that four wait at a time.
 #[test]
 fn each_method_ends_though_the_engine_never_answers() {
-    const BY_THE_ENGINE: [Operation; 6] = [
-        Operation::Open,
-        Operation::Read,
-        Operation::Write,
-        Operation::Remove,
-        Operation::Scan,
-        Operation::Flush,
-    ];
+    // A read stays with its caller for as long as the disk takes.
+    const BY_THE_ENGINE: [Operation; 5] =
+        [Operation::Open, Operation::Write, Operation::Remove, Operation::Scan, Operation::Flush];
     let cells: Vec<_> = BY_THE_ENGINE
         .iter()
         .flat_map(|operation| METHODS.iter().map(move |method| (*operation, *method)))

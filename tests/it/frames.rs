@@ -93,6 +93,7 @@ fn a_flip_anywhere_in_a_large_file_is_a_miss_that_is_counted_as_damaged() -> Res
         let bench = Bench::new();
         let frames: Memo<str, Frame> = Memo::builder("frames").open(&bench.diskful())?;
         miss!(frames, "rides" => frame(0.5));
+        frames.flush().unwrap();
         flip(&only_file(&bench), place);
         miss!(frames, "rides" => frame(1.5));
         assert_eq!(frames.stats().misses.damaged, 1, "place {number}");
@@ -114,6 +115,7 @@ fn a_cut_emptied_or_missing_file_is_a_miss_and_so_is_that_of_another_memo() -> R
         let bench = Bench::new();
         let frames: Memo<str, Frame> = Memo::builder("frames").open(&bench.diskful())?;
         miss!(frames, "rides" => frame(0.5));
+        frames.flush().unwrap();
         damage(&only_file(&bench));
         miss!(frames, "rides" => frame(1.5));
         assert_eq!(frames.stats().misses.damaged, 1, "damage {number}");
@@ -123,6 +125,7 @@ fn a_cut_emptied_or_missing_file_is_a_miss_and_so_is_that_of_another_memo() -> R
     let store = bench.diskful();
     let frames: Memo<str, Frame> = Memo::builder("frames").open(&store)?;
     miss!(frames, "rides" => frame(0.5));
+    frames.flush().unwrap();
     let first = only_file(&bench);
     let others: Memo<str, Frame> = Memo::builder("others").open(&store)?;
     miss!(others, "rides" => frame(1.5));
@@ -227,6 +230,7 @@ fn damage_of_a_small_batch_and_of_the_layout_of_a_large_one_is_a_miss_at_once() 
         let bench = Bench::new();
         let memo = batches(&bench.diskful())?;
         miss!(memo, "rides" => batch(rows));
+        memo.flush().unwrap();
         flip(&only_file(&bench), |_| place);
         miss!(memo, "rides" => batch(1));
         assert_eq!(memo.stats().misses.damaged, 1);
@@ -267,6 +271,7 @@ fn verified_arrow_hands_out_nothing_that_is_damaged() -> Result<(), Error> {
     let memo: Memo<str, RecordBatch> =
         Memo::builder("batches").codec(Arrow.verified()).open(&bench.diskful())?;
     miss!(memo, "rides" => batch(MANY));
+    memo.flush().unwrap();
     flip(&only_file(&bench), |length| length / 2);
     miss!(memo, "rides" => batch(1));
     assert_eq!(memo.stats().misses.damaged, 1);

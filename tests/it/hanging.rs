@@ -1,8 +1,8 @@
-//! A call of the engine that does not come back is left to its thread: everybody goes on without. Its own caller too, but for
-//! a read and a quick put, unless an `engine_timeout` is set.
+//! A worker that hangs in a call of the engine: its callers give up the wait, never the change. Values are computed and
+//! held in memory, and when the engine answers the worker has finished that one change. A read stays with its caller.
 //!
-//! Where the deadline is not what is asked about it is as short as can be: only ever after the engine hangs, so that no call
-//! that works can be taken for one that does not.
+//! Where the deadline is not the claim it is as short as can be, and only ever runs while the engine hangs: a call that
+//! works is never taken for one that does not.
 
 use std::{
     sync::{Arc, Mutex},
@@ -11,7 +11,7 @@ use std::{
 };
 
 use memolith::{
-    Memo, Result,
+    Memo, Result, Store,
     observe::Event,
     testing::{Fault, Operation},
 };
@@ -21,50 +21,90 @@ use crate::{
     vocabulary::*,
 };
 
+/// The store of a bench whose calls wait for 100 ms.
+fn impatient(bench: &Bench) -> Store {
+    bench.options().reply_timeout(Duration::ZERO).open(bench.path()).unwrap()
+}
+
+/// Tries again until the engine is back. The clock moves on a little, so that a pause has its end.
+fn until_healed(bench: &Bench, mut call: impl FnMut() -> Result<()>) {
+    while call().is_err() {
+        bench.clock.advance(Duration::from_millis(1));
+        thread::yield_now();
+    }
+}
+
+#[track_caller]
+fn unanswered<T>(outcome: Result<T>) {
+    let error = outcome.map(drop).unwrap_err();
+    assert!(error.to_string().contains("did not answer in time"), "{error}");
+}
+
 #[test]
-#[ignore = "waits for a deadline of 5 s"]
-fn while_a_write_hangs_the_others_compute_and_remember_in_memory() {
+fn while_a_write_hangs_values_are_computed_once_and_held_in_memory() {
     watched(|| {
         let bench = Bench::new();
-        let store = bench.store();
+        let store = impatient(&bench);
         let (memo, other) = (plain(&store, "numbers"), plain(&store, "other"));
-        miss!(other, "kept" => 1);
+        other.insert("kept", &1).unwrap();
         bench.faults.plant(Operation::Write, Fault::Hang);
-        let hanging = Caller::start({
-            let memo = memo.clone();
-            move || memo.get_or_insert_with("hangs", || 7)
-        });
+        miss!(memo, "hangs" => 7);
         bench.faults.await_hang();
+        hit!(memo, "hangs" => 7);
+        miss!(other, "handed over" => 2);
+        hit!(other, "handed over" => 2);
+        unanswered(other.insert("given up", &3));
+        // The worker is known to hang: later calls fail at once, and send nothing.
+        unanswered(other.remove("kept"));
+        unanswered(other.clear());
+        unanswered(store.sweep());
+        miss!(other, "in memory" => 4);
+        hit!(other, "in memory" => 4);
         hit!(other, "kept" => 1);
-        for key in ["one", "two"] {
-            miss!(other, key => 2);
-            hit!(other, key => 2);
-        }
-        assert!(other.insert("three", &3).unwrap_err().to_string().contains("does not answer"));
-        assert!(other.remove("kept").is_err() && other.clear().is_err() && store.sweep().is_err());
-        assert_eq!((other.len(), store.memos()), (0, Vec::<String>::new()));
         bench.faults.heal();
-        assert_eq!(hanging.join(), 7);
-        other.insert("three", &3).unwrap();
-        miss!(other, "four" => 4);
+        until_healed(&bench, || other.insert("healed", &5));
         drop((memo, other, store));
+        assert!(!bench.path().join("index-2").exists());
         let store = bench.store();
         hit!(plain(&store, "numbers"), "hangs" => 7);
-        for (key, value) in [("kept", 1), ("three", 3), ("four", 4)] {
-            hit!(plain(&store, "other"), key => value);
+        let other = plain(&store, "other");
+        for (key, value) in [("kept", 1), ("handed over", 2), ("given up", 3), ("healed", 5)] {
+            hit!(other, key => value);
         }
         assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
     });
 }
 
 #[test]
-fn while_a_read_hangs_what_is_in_memory_is_handed_out() {
+fn a_value_that_took_long_is_handed_out_though_its_write_hangs() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = impatient(&bench);
+        let memo = plain(&store, "numbers");
+        bench.faults.plant(Operation::Write, Fault::Hang);
+        let slow = memo.get_or_insert_with("slow", || {
+            bench.clock.advance(Duration::from_millis(20));
+            7
+        });
+        assert_eq!(slow, 7);
+        hit!(memo, "slow" => 7);
+        unanswered(memo.last_failure().map_or(Ok(()), Err));
+        bench.faults.heal();
+        until_healed(&bench, || memo.insert("healed", &8));
+        drop((memo, store));
+        hit!(plain(&bench.store(), "numbers"), "slow" => 7);
+    });
+}
+
+#[test]
+fn while_a_read_hangs_values_in_memory_are_handed_out() {
     watched(|| {
         let bench = Bench::new();
         let store = bench.store();
         let memo = plain(&store, "numbers");
         miss!(memo, "kept" => 1);
         hit!(memo, "kept" => 1);
+        memo.flush().unwrap();
         bench.faults.plant(Operation::Read, Fault::Hang);
         let hanging = Caller::start({
             let memo = memo.clone();
@@ -78,122 +118,91 @@ fn while_a_read_hangs_what_is_in_memory_is_handed_out() {
     });
 }
 
-/// The worker that flushes is in an observer, and not in the engine.
+/// Observers run on the janitor.
 #[test]
-#[ignore = "waits for a deadline of 5 s"]
-fn an_observer_that_takes_its_time_costs_a_flush_and_no_index() {
+fn an_observer_that_takes_its_time_holds_up_no_change() {
     watched(|| {
         let bench = Bench::new();
         let gate = Arc::new(Mutex::new(()));
         let closed = gate.lock().unwrap();
-        let store = bench.options().memory(0).observer({
+        let store = bench.options().observer({
             let gate = Arc::clone(&gate);
             move |event| {
-                if matches!(event, Event::Failed { memo: None, .. })
-                    && thread::current().name() == Some("memolith")
+                if matches!(event, Event::Evicted { .. })
+                    && thread::current().name() == Some("memolith-janitor")
                 {
                     drop(gate.lock());
                 }
             }
         });
         let store = store.open(bench.path()).unwrap();
-        let memo = plain(&store, "numbers");
-        memo.insert("kept", &1).unwrap();
-        bench.faults.plant(Operation::Flush, Fault::NoSpace);
-        assert!(memo.insert("one", &1).unwrap_err().is_io());
-        bench.faults.heal();
-        bench.clock.advance(HOUR);
-        assert!(memo.insert("two", &2).unwrap_err().to_string().contains("did not answer in time"));
-        // Another worker has taken the place of the one that tells.
-        memo.insert("three", &3).unwrap();
-        hit!(memo, "kept" => 1);
-        hit!(memo, "three" => 3);
-        assert!(bench.path().join("index-1").is_dir() && !bench.path().join("index-2").exists());
+        let memo: Memo<str, u64> = Memo::builder("numbers").max_entries(1).open(&store).unwrap();
+        for (key, value) in [("one", 1), ("two", 2), ("three", 3)] {
+            memo.get_or_insert_with(key, || value);
+            memo.insert("inserted", &4).unwrap();
+        }
+        hit!(memo, "inserted" => 4);
         drop(closed);
     });
 }
 
-/// As on a disk to which somebody else writes gigabytes.
+/// As on a disk to which another program writes gigabytes.
 #[test]
-#[ignore = "waits for a deadline of 5 s"]
 fn a_flush_that_is_slow_costs_no_index_and_nothing_in_it() {
     watched(|| {
         let bench = Bench::new();
-        let store = bench.options().memory(0).open(bench.path()).unwrap();
+        let store = bench.options().memory(0).reply_timeout(Duration::ZERO).open(bench.path()).unwrap();
         let memo = plain(&store, "numbers");
         memo.insert("kept", &1).unwrap();
         bench.faults.plant(Operation::Flush, Fault::Hang);
-        assert!(memo.insert("slow", &2).unwrap_err().to_string().contains("did not answer in time"));
+        unanswered(memo.insert("slow", &2));
         for _ in 0..5 {
-            // It rests, and is tried again, and still does not answer.
-            assert!(memo.insert("meanwhile", &3).is_err());
-            bench.clock.advance(5 * SECOND);
+            unanswered(memo.insert("meanwhile", &3));
+            bench.clock.advance(HOUR);
         }
+        hit!(memo, "kept" => 1);
         bench.faults.heal();
-        while memo.insert("after", &4).is_err() {
-            thread::yield_now();
-        }
+        until_healed(&bench, || memo.insert("after", &4));
         for (key, value) in [("kept", 1), ("slow", 2), ("after", 4)] {
             hit!(memo, key => value);
         }
         assert!(!bench.path().join("index-2").exists());
         drop((memo, store));
         let store = bench.store();
-        hit!(plain(&store, "numbers"), "kept" => 1);
+        hit!(plain(&store, "numbers"), "slow" => 2);
         assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
     });
 }
 
 #[test]
-#[ignore = "waits for a deadline of 5 s"]
-fn an_index_whose_engine_never_answers_is_given_up_after_a_minute() {
+fn a_close_whose_worker_hangs_keeps_the_directory_until_it_is_done() {
     watched(|| {
         let bench = Bench::new();
-        let store = bench.store();
-        let memo = plain(&store, "numbers");
-        memo.insert("lost", &1).unwrap();
-        bench.faults.plant(Operation::Flush, Fault::Hang);
-        assert!(memo.insert("one", &1).is_err());
-        miss!(memo, "new" => 2);
-        hit!(memo, "new" => 2);
-        while !bench.path().join("index-2").exists() {
-            // As long as it rests at most: what is longer may be because the process was stopped.
-            bench.clock.advance(61 * SECOND);
-            assert!(memo.insert("one", &1).is_err());
-        }
-        bench.faults.heal();
-        while memo.insert("two", &2).is_err() {
-            thread::yield_now();
-        }
-        drop((memo, store));
-        let store = bench.store();
-        hit!(plain(&store, "numbers"), "two" => 2);
-        miss!(plain(&store, "numbers"), "lost" => 1);
-    });
-}
-
-/// Nobody has waited for that flush: the close is the first to notice.
-#[test]
-#[ignore = "waits for a deadline of 5 s"]
-fn a_close_that_finds_its_worker_in_a_hanging_flush_lets_go_of_the_directory() {
-    watched(|| {
-        let bench = Bench::new();
-        let store = bench.store();
+        let store = impatient(&bench);
         let memo = plain(&store, "numbers");
         memo.insert("kept", &1).unwrap();
         bench.faults.plant(Operation::Flush, Fault::Hang);
         miss!(memo, "one" => 1);
         bench.faults.await_hang();
-        let error = store.close().unwrap_err();
-        assert!(error.to_string().contains("did not answer in time"), "{error}");
+        unanswered(store.close());
         drop((memo, store));
+        let held = bench.options().lock_timeout(Duration::ZERO).open(bench.path());
+        assert!(held.unwrap_err().is_in_use());
         bench.faults.heal();
-        let store = bench.store();
-        hit!(plain(&store, "numbers"), "kept" => 1);
+        let store = loop {
+            match bench.options().open(bench.path()) {
+                Ok(store) => break store,
+                Err(error) => assert!(error.is_in_use(), "{error}"),
+            }
+        };
+        for key in ["kept", "one"] {
+            hit!(plain(&store, "numbers"), key => 1);
+        }
+        assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
     });
 }
 
-/// Who replaces a payload file hides the old one before the new one has its name. In between there is a value all the same.
+/// The worker hides the old payload file before the new one has its name. In between there is a value all the same.
 #[test]
 fn a_reader_that_comes_while_a_large_value_is_replaced_finds_the_new_one() {
     watched(|| {
@@ -220,129 +229,20 @@ fn a_reader_that_comes_while_a_large_value_is_replaced_finds_the_new_one() {
     });
 }
 
-/// Comes again until the engine is back. The clock moves on a little: a rest has its end, and no engine is given up for it.
-fn until_healed(bench: &Bench, mut call: impl FnMut() -> Result<()>) {
-    while call().is_err() {
-        bench.clock.advance(Duration::from_millis(1));
-        thread::yield_now();
-    }
-}
-
-/// A store whose calls are all given up, and another in the same process, which has nothing to do with it.
-#[test]
-fn with_an_engine_timeout_every_caller_goes_on_without_an_engine_that_does_not_answer() {
-    for operation in [Operation::Read, Operation::Write, Operation::Remove, Operation::Scan] {
-        watched(move || {
-            let (bench, other) = (Bench::new(), Bench::new());
-            let store = bench.store();
-            let (numbers, full) = (plain(&store, "numbers"), Memo::builder("full").max_entries(1));
-            let full: Memo<str, u64> = full.open(&store).unwrap();
-            miss!(numbers, "kept" => 1);
-            miss!(full, "first" => 1);
-            store.close().unwrap();
-
-            let store = bench.options().engine_timeout(Duration::ZERO).open(bench.path()).unwrap();
-            let numbers = plain(&store, "numbers");
-            let full: Memo<str, u64> = Memo::builder("full").max_entries(1).open(&store).unwrap();
-            bench.faults.plant(operation, Fault::Hang);
-            assert_eq!(numbers.get_or_insert_with("new", || 7), 7);
-            assert_eq!(full.get_or_insert_with("second", || 2), 2);
-            if matches!(operation, Operation::Read | Operation::Write) {
-                hit!(numbers, "new" => 7);
-                assert!(numbers.last_failure().unwrap().to_string().contains("did not answer in time"));
-            }
-            let _ = (full.remove("first"), numbers.insert("own", &3), numbers.clear(), store.sweep());
-            miss!(plain(&other.store(), "numbers"), "new" => 8);
-
-            bench.faults.heal();
-            until_healed(&bench, || numbers.insert("healed", &4));
-            drop((numbers, full, store));
-            assert!(!bench.path().join("index-2").exists());
-            let store = bench.store();
-            hit!(plain(&store, "numbers"), "healed" => 4);
-            miss!(plain(&store, "numbers"), "after" => 5);
-            assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
-        });
-    }
-}
-
-/// The first caller is in the engine; the second waits for it, the third comes later, with another key.
-#[test]
-fn a_read_that_hangs_keeps_neither_who_waits_for_it_nor_who_comes_after() {
-    watched(|| {
-        let bench = Bench::new();
-        let store = bench.store();
-        miss!(plain(&store, "numbers"), "kept" => 1);
-        store.close().unwrap();
-        let store = bench.options().patience(Duration::ZERO).open(bench.path()).unwrap();
-        let memo = plain(&store, "numbers");
-        bench.faults.plant(Operation::Read, Fault::Hang);
-        let caller = |key: &'static str, value| {
-            let memo = memo.clone();
-            Caller::start(move || memo.get_or_insert_with(key, || value))
-        };
-        let hanging = caller("kept", 2);
-        bench.faults.await_hang();
-        let waiting = caller("kept", 3);
-        assert_eq!(waiting.join(), 3);
-        assert_eq!(memo.get_or_insert_with("another", || 4), 4);
-        hit!(memo, "another" => 4);
-        assert!(memo.insert("kept", &5).is_err());
-        bench.faults.heal();
-        // It was there all the time.
-        assert_eq!(hanging.join(), 1);
-        until_healed(&bench, || memo.insert("healed", &6));
-        drop((memo, store));
-        let store = bench.store();
-        hit!(plain(&store, "numbers"), "kept" => 1);
-        hit!(plain(&store, "numbers"), "healed" => 6);
-        assert!(!bench.path().join("index-2").exists());
-    });
-}
-
-/// What took long to compute, and what is acknowledged, is written by another thread.
-#[test]
-fn a_write_that_hangs_does_not_keep_who_wants_it_to_stay() {
-    watched(|| {
-        let bench = Bench::new();
-        let store = bench.store();
-        miss!(plain(&store, "numbers"), "kept" => 1);
-        store.close().unwrap();
-        let store = bench.options().patience(Duration::ZERO).open(bench.path()).unwrap();
-        let memo = plain(&store, "numbers");
-        bench.faults.plant(Operation::Write, Fault::Hang);
-        let slow = memo.get_or_insert_with("slow", || {
-            bench.clock.advance(Duration::from_millis(20));
-            7
-        });
-        assert_eq!(slow, 7);
-        hit!(memo, "slow" => 7);
-        let error = memo.insert("own", &8).unwrap_err();
-        assert!(error.to_string().contains("did not answer in time"), "{error}");
-        assert!(memo.remove("kept").is_err() && memo.clear().is_err());
-        bench.faults.heal();
-        until_healed(&bench, || memo.insert("healed", &9));
-        drop((memo, store));
-        assert!(!bench.path().join("index-2").exists());
-        let store = bench.store();
-        hit!(plain(&store, "numbers"), "kept" => 1);
-        hit!(plain(&store, "numbers"), "healed" => 9);
-    });
-}
-
 /// An index that takes its time is there later.
 #[test]
-fn an_index_that_is_long_in_opening_is_not_waited_for_for_ever() {
+fn an_index_that_is_long_in_opening_does_not_keep_its_store() {
     watched(|| {
         let bench = Bench::new();
         let store = bench.store();
         miss!(plain(&store, "numbers"), "kept" => 1);
         store.close().unwrap();
         bench.faults.plant(Operation::Open, Fault::Hang);
-        let store = bench.options().opening(Duration::ZERO).open(bench.path()).unwrap();
+        let store = bench.options().open_timeout(Duration::ZERO).open(bench.path()).unwrap();
         let memo = plain(&store, "numbers");
         assert_eq!(memo.get_or_insert_with("new", || 2), 2);
-        assert!(store.last_failure().unwrap().to_string().contains("did not answer in time"));
+        unanswered(memo.insert("refused", &3));
+        assert!(store.sweep().is_err(), "which payload files have a record is not known yet");
         bench.faults.heal();
         until_healed(&bench, || memo.insert("healed", &3));
         drop((memo, store));
@@ -352,16 +252,15 @@ fn an_index_that_is_long_in_opening_is_not_waited_for_for_ever() {
     });
 }
 
-/// The tables are gone; sled hangs in what it does when the last one lets go of them.
 #[test]
 fn a_clear_that_cannot_be_flushed_counts_as_one_when_the_engine_is_back() {
     watched(|| {
         let bench = Bench::new();
-        let store = bench.options().memory(0).patience(Duration::ZERO).open(bench.path()).unwrap();
+        let store = bench.options().memory(0).reply_timeout(Duration::ZERO).open(bench.path()).unwrap();
         let memo: Memo<str, u64> = Memo::builder("full").max_entries(2).open(&store).unwrap();
-        until_healed(&bench, || memo.insert("one", &1).and_then(|()| memo.insert("two", &2)));
+        memo.insert("one", &1).and_then(|()| memo.insert("two", &2)).unwrap();
         bench.faults.plant(Operation::Flush, Fault::Hang);
-        assert!(memo.clear().is_err());
+        unanswered(memo.clear());
         bench.faults.heal();
         until_healed(&bench, || memo.insert("three", &3));
         until_healed(&bench, || memo.insert("four", &4));
@@ -377,15 +276,14 @@ fn a_clear_that_cannot_be_flushed_counts_as_one_when_the_engine_is_back() {
     });
 }
 
-/// The engine that comes back does not know of it.
 #[test]
-fn a_memo_that_is_opened_while_the_engine_does_not_answer_is_there_for_the_next_process() {
+fn a_memo_that_is_opened_while_the_worker_hangs_is_there_for_the_next_process() {
     watched(|| {
         let bench = Bench::new();
-        let store = bench.options().memory(0).engine_timeout(Duration::ZERO).open(bench.path()).unwrap();
+        let store = bench.options().memory(0).reply_timeout(Duration::ZERO).open(bench.path()).unwrap();
         let early = plain(&store, "early");
-        bench.faults.plant(Operation::Read, Fault::Hang);
-        assert_eq!(early.get_or_insert_with("one", || 1), 1);
+        bench.faults.plant(Operation::Write, Fault::Hang);
+        unanswered(early.insert("one", &1));
         let late = plain(&store, "late");
         assert_eq!(late.get_or_insert_with("one", || 1), 1);
         bench.faults.heal();
@@ -393,66 +291,34 @@ fn a_memo_that_is_opened_while_the_engine_does_not_answer_is_there_for_the_next_
         drop((early, late, store));
         let store = bench.store();
         assert_eq!(store.memos(), ["early", "late"]);
+        hit!(plain(&store, "late"), "two" => 2);
         store.clear().unwrap();
         miss!(plain(&store, "late"), "two" => 3);
     });
 }
 
-/// Nobody knows yet which payload files somebody means.
-#[test]
-fn a_sweep_before_the_index_is_open_takes_no_payload_file() {
-    watched(|| {
-        let bench = Bench::new();
-        let store = bench.store();
-        let pictures: Memo<str, Vec<u8>> = Memo::builder("pictures").open(&store).unwrap();
-        pictures.insert("one", &large(1)).unwrap();
-        drop((pictures, store));
-        bench.faults.plant(Operation::Open, Fault::Hang);
-        let store = bench.options().opening(Duration::ZERO).open(bench.path()).unwrap();
-        assert!(store.sweep().is_err());
-        bench.faults.heal();
-        until_healed(&bench, || store.flush());
-        hit!(Memo::<str, Vec<u8>>::builder("pictures").open(&store).unwrap(), "one" => large(1));
-    });
-}
-
-/// Before it removes a record it reads it.
-#[test]
-fn a_read_that_hangs_does_not_keep_who_removes() {
-    watched(|| {
-        let bench = Bench::new();
-        let store = bench.options().memory(0).patience(Duration::ZERO).open(bench.path()).unwrap();
-        let memo = plain(&store, "numbers");
-        until_healed(&bench, || memo.insert("one", &1));
-        bench.faults.plant(Operation::Read, Fault::Hang);
-        assert!(memo.remove("one").is_err());
-        bench.faults.heal();
-        until_healed(&bench, || memo.remove("one").map(drop));
-        miss!(memo, "one" => 2);
-    });
-}
-
 /// As sled does after a failed write of a large value, when the disk has room again.
 #[test]
-#[ignore = "waits for a deadline of 5 s"]
-fn an_engine_that_hangs_while_it_is_dropped_is_given_up_after_a_minute() {
+fn an_engine_that_hangs_while_it_is_dropped_is_opened_again_when_it_is_gone() {
     watched(|| {
         let bench = Bench::new();
         let store = bench.store();
         let memo = plain(&store, "numbers");
-        memo.insert("lost", &1).unwrap();
+        memo.insert("kept", &1).unwrap();
         bench.faults.plant(Operation::Write, Fault::NoSpace);
         bench.faults.plant(Operation::Flush, Fault::Hang);
         assert!(memo.insert("one", &1).unwrap_err().is_io());
         bench.faults.clear(Operation::Write);
-        while !bench.path().join("index-2").exists() {
-            // It rests, and is tried again, and still is not gone.
-            bench.clock.advance(61 * SECOND);
-            assert!(memo.insert("one", &1).is_err());
-            thread::yield_now();
-        }
+        bench.clock.advance(MINUTE);
+        assert!(memo.insert("one", &1).unwrap_err().is_io(), "its file is not released yet");
+        miss!(memo, "in memory" => 2);
+        hit!(memo, "in memory" => 2);
         bench.faults.heal();
-        until_healed(&bench, || memo.insert("two", &2));
+        while memo.insert("two", &2).is_err() {
+            bench.clock.advance(MINUTE);
+        }
         hit!(memo, "two" => 2);
+        hit!(memo, "kept" => 1);
+        assert!(!bench.path().join("index-2").exists());
     });
 }

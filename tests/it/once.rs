@@ -62,9 +62,9 @@ fn fifty_threads_on_a_cold_key_compute_once() {
     });
 }
 
-/// Those who waited for a computation share one read of what it stored.
+/// Those who waited for a computation share one read of what it stored; before it was stored, it was decoded to be compared.
 #[test]
-fn fifty_threads_on_a_cold_key_decode_it_once() {
+fn fifty_threads_on_a_cold_key_read_it_once() {
     watched(|| {
         let bench = Bench::new();
         let store = bench.store();
@@ -83,7 +83,6 @@ fn fifty_threads_on_a_cold_key_decode_it_once() {
             })
         });
         assert_eq!(values, [7; CALLERS]);
-        // When it is stored, to see that it comes back; and then once for all that waited.
         assert_eq!(decoded.load(SeqCst), 2);
     });
 }

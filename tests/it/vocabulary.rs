@@ -34,7 +34,7 @@ pub struct Bench {
     pub directory: TempDir,
     pub clock: ManualClock,
     pub faults: Faults,
-    /// Set where the engine never answers, and no call of it is to be waited for: for 100 ms.
+    /// Set where the engine never answers: calls wait for 100 ms then, the least there is.
     pub is_impatient: bool,
 }
 
@@ -56,7 +56,7 @@ impl Bench {
     /// Options with this bench's clock and faults.
     pub fn options(&self) -> StoreBuilder {
         let options = Store::builder().clock(&self.clock).faults(&self.faults);
-        if self.is_impatient { options.engine_timeout(Duration::ZERO) } else { options }
+        if self.is_impatient { options.reply_timeout(Duration::ZERO) } else { options }
     }
 
     #[track_caller]

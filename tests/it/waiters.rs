@@ -195,6 +195,7 @@ fn when_the_disk_refuses_and_there_is_no_memory_the_waiters_compute_side_by_side
         let store = bench.diskful();
         let memo = plain(&store, "numbers");
         bench.faults.plant(Operation::Write, Fault::NoSpace);
+        assert!(memo.insert("another", &1).unwrap_err().is_io(), "the engine is out of service from here on");
         unstored(&store, &memo);
         assert!(memo.stats().failures.io > 0);
     });
@@ -255,7 +256,7 @@ fn waiters_compute_anew_once_for_all_when_what_they_wait_for_is_cleared_away() {
             let Line { leader, keeper, waiters } = Line::up(&memo, |order| Ok(order as u64));
             clear(&store, &memo);
             let values: Vec<_> = waiters.into_iter().map(Caller::join).collect();
-            assert_eq!(values, [Ok(1); WAITERS]);
+            assert_eq!(values, [Ok(1); WAITERS], "{:?} {:?}", memo.stats(), memo.last_failure());
             keeper.release();
             assert_eq!(leader.join(), Ok(0));
             hit!(memo, "one" => 1);

@@ -15,4 +15,9 @@ fn load_always(url: String) -> String {
     url
 }
 
+#[memo(ttl = 60)]
+fn load_each_minute(url: String) -> String {
+    url
+}
+
 fn main() {}

@@ -264,19 +264,28 @@ fn a_former_leader_without_a_value_touches_nobody() {
 }
 
 #[test]
-fn who_leads_on_for_a_leader_that_is_relieved_is_the_first_in_line() {
-    let (mut table, former) = line(&[FIRST, SECOND]);
-    table.leads(LEADER, seat(8));
-    table.leads(THIRD, seat(9));
-    assert_eq!(table.relieve(LEADER).len(), 2);
-    let heir = table.came_to_lead(FIRST);
-    table.counts_anew(SECOND);
-    table.leads(LATE, seat(8));
-    table.waits(LATE, seat(9));
-    // What it comes back with is as good as that of its heir.
-    assert!(former.is_current() && heir.is_current());
-    let _ = table.release(SEAT, &former, Some(Outcome::Stored));
+fn a_leader_that_handed_its_value_over_leads_nobody_and_can_still_be_revoked() {
+    let (mut table, leader) = line(&[FIRST, SECOND]);
+    assert_eq!(table.detach(SEAT, &leader).len(), 2);
+    table.has_to_look(FIRST, Outcome::Stored);
     table.has_to_look(SECOND, Outcome::Stored);
+    let next = table.leads(LATE, SEAT);
+    assert_eq!(table.release(SEAT, &next, Some(Outcome::Found)).len(), 0);
+    assert!(leader.is_current() && !table.is_empty());
+    assert_eq!(table.revoke(SEAT, None).len(), 0);
+    assert!(!leader.is_current() && table.is_empty());
+}
+
+#[test]
+fn a_value_of_one_that_computes_alone_is_there_for_those_who_wait_for_the_leader() {
+    let (mut table, leader) = line(&[FIRST]);
+    let alone = table.is_alone(LEADER, SEAT, Reason::Reentrant);
+    assert_eq!(table.detach(SEAT, &alone).len(), 1);
+    table.has_to_look(FIRST, Outcome::Stored);
+    assert!(leader.is_current() && alone.is_current());
+    let revoked = table.attend(SEAT);
+    let _ = table.revoke(SEAT, None);
+    assert_eq!(table.detach(SEAT, &revoked).len(), 0);
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! A payload on its way to disk: encoded into memory, and from 4 KiB on straight into its file.
 
 use std::{
-    io::{self, Seek as _, SeekFrom, Write},
+    fs::File,
+    io::{self, Write},
     path::Path,
 };
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
-use super::{Head, INLINE, file_size, make_folder, size, stream::Stream};
+use super::{Head, INLINE, file_size, make_folder, read::contents, size, stream::Stream};
 use crate::{
+    codec::Payload,
     error::{Error, Kind, Result},
     record::{BlobId, Record},
+    sync::{Mutex, lock},
     testing::Faults,
 };
 
@@ -28,7 +31,7 @@ pub(crate) struct Draft<'a> {
     length: u64,
     /// The first failure: a codec may have lost it on its way up.
     failure: Option<Error>,
-    faults: &'a Faults,
+    faults: Faults,
 }
 
 impl<'a> Draft<'a> {
@@ -37,7 +40,7 @@ impl<'a> Draft<'a> {
         limit: u64,
         memo: &'a str,
         key_head: &'a [u8],
-        faults: &'a Faults,
+        faults: Faults,
     ) -> Self {
         Self { room, limit, memo, key_head, inline: Vec::new(), file: None, length: 0, failure: None, faults }
     }
@@ -70,7 +73,7 @@ impl<'a> Draft<'a> {
             (_, Some(stream)) => stream.append(bytes)?,
             (Some(room), none) => {
                 let stream =
-                    none.insert(Stream::begin(room, Head::size(self.memo, self.key_head), self.faults)?);
+                    none.insert(Stream::begin(room, Head::size(self.memo, self.key_head), &self.faults)?);
                 stream.append(&std::mem::take(&mut self.inline))?;
                 stream.append(bytes)?;
             }
@@ -107,6 +110,14 @@ pub(crate) enum Finished {
 }
 
 impl Finished {
+    /// The payload, as a reader gets it.
+    pub(crate) fn payload(&self) -> Result<Payload> {
+        match self {
+            Self::Inline(payload) => Ok(Payload::from(payload.clone())),
+            Self::Blob(blob) => blob.payload(),
+        }
+    }
+
     /// What the entry will weigh with it.
     pub(crate) fn weight(&self, memo: &str, key_head: &[u8]) -> u64 {
         match self {
@@ -118,35 +129,65 @@ impl Finished {
     }
 }
 
-/// A payload file that has no name yet; it goes with this value unless it is published.
+/// A payload file that has no name yet. It is unlinked with this value unless it is published.
 pub(crate) struct Blob {
-    pub(super) file: NamedTempFile,
+    /// Open for reading and writing. It stays readable after the file got its name, and after that was unlinked.
+    file: File,
+    /// The draft in `trash/`, until it is published.
+    draft: Mutex<Option<TempPath>>,
     pub(crate) length: u64,
     pub(crate) table_checksum: u64,
+    /// Where the payload begins.
     pub(super) head_size: usize,
 }
 
 impl Blob {
-    /// What the file takes on disk.
+    pub(super) fn new(file: NamedTempFile, length: u64, table_checksum: u64, head_size: usize) -> Self {
+        let (file, draft) = file.into_parts();
+        Self { file, draft: Mutex::new(Some(draft)), length, table_checksum, head_size }
+    }
+
+    /// The bytes that the file takes on disk.
     pub(crate) fn size(&self) -> u64 {
         file_size(self.head_size, self.length)
     }
 
+    /// The payload, read from the open file. This process just wrote it, so it is not verified.
+    pub(crate) fn payload(&self) -> Result<Payload> {
+        let end = self.head_size.saturating_add(usize::try_from(self.length).unwrap_or(usize::MAX));
+        let contents = contents(&self.file).map_err(|cause| Error::io("a payload file", cause))?;
+        Ok(Payload::new(contents, self.head_size..end))
+    }
+
     /// Writes the head and gives the file its only name.
-    pub(crate) fn publish(mut self, head: &Head, folder: &Path, id: BlobId) -> Result<()> {
+    pub(crate) fn publish(&self, head: &Head, folder: &Path, id: BlobId) -> Result<()> {
         let bytes = head.encode();
         debug_assert_eq!(bytes.len(), self.head_size, "the payload was begun behind a head of this size");
         let path = folder.join(id.to_string());
-        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(&bytes));
-        written.map_err(|cause| Error::io(path.display(), cause))?;
-        match self.file.persist(&path) {
-            Ok(_) => Ok(()),
-            // The folder goes with `clear`, and when somebody tidied up under us.
+        write_first(&self.file, &bytes).map_err(|cause| Error::io(path.display(), cause))?;
+        let Some(draft) = lock(&self.draft).take() else {
+            return Err(Error::new(Kind::Engine, "a payload file was published twice"));
+        };
+        match draft.persist(&path) {
+            Ok(()) => Ok(()),
+            // The folder goes with `clear`, and when a user removed it.
             Err(lost) if lost.error.kind() == io::ErrorKind::NotFound => {
                 make_folder(folder)?;
-                lost.file.persist(&path).map(|_| ()).map_err(|lost| Error::io(path.display(), lost.error))
+                lost.path.persist(&path).map_err(|lost| Error::io(path.display(), lost.error))
             }
             Err(lost) => Err(Error::io(path.display(), lost.error)),
         }
+    }
+}
+
+/// Writes to the front of a file, and does not move the position of others that share it.
+fn write_first(file: &File, bytes: &[u8]) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, 0);
+    #[cfg(not(unix))]
+    {
+        use std::io::{Seek as _, SeekFrom};
+        let mut file = file;
+        file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(bytes))
     }
 }

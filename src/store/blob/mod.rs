@@ -60,11 +60,14 @@ use crate::{
 /// page is no file of its own, which takes 20 times as long to write.
 pub(crate) const INLINE: usize = (4 << 10) + 64;
 
-/// A random name: 128 bits drawn from the keys that std seeds its hash maps with.
+/// A random name of 128 bits from the operating system: a forked child draws others than its parent. Where the system
+/// has none to give, the keys that std seeds its hash maps with are taken.
 pub(crate) fn random_id() -> BlobId {
-    let [low, high] = [0u8, 1].map(|half| RandomState::new().hash_one(half).to_le_bytes());
     let mut id = [0; 16];
-    id.iter_mut().zip(low.into_iter().chain(high)).for_each(|(to, from)| *to = from);
+    if getrandom::fill(&mut id).is_err() {
+        let halves = [0u8, 1].map(|half| RandomState::new().hash_one(half).to_le_bytes());
+        id.iter_mut().zip(halves.as_flattened()).for_each(|(to, from)| *to = *from);
+    }
     BlobId(id)
 }
 

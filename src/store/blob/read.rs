@@ -1,11 +1,6 @@
 //! Fetching a payload: its head and its block table are verified here, its blocks when they are first looked at.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 use super::{Head, damaged, strike};
 use crate::{
@@ -49,7 +44,7 @@ pub(crate) fn read(
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(Error::io(path.display(), cause)),
     };
-    let contents = contents(file).map_err(|cause| Error::io(path.display(), cause))?;
+    let contents = contents(&file).map_err(|cause| Error::io(path.display(), cause))?;
     let bytes = contents.as_ref();
     let (head, begin) = Head::decode(bytes).ok_or_else(|| damaged(path, "its head"))?;
     if !expected.is_of(&head) {
@@ -67,7 +62,7 @@ pub(crate) fn read(
 }
 
 /// The bytes of a blob, in memory or mapped.
-enum Contents {
+pub(super) enum Contents {
     Memory(Vec<u8>),
     Map(memmap2::Mmap),
 }
@@ -81,17 +76,30 @@ impl AsRef<[u8]> for Contents {
     }
 }
 
-fn contents(mut file: File) -> io::Result<Contents> {
+pub(super) fn contents(file: &File) -> io::Result<Contents> {
     let length = file.metadata()?.len();
     if length < MAPPED {
-        let mut bytes = Vec::with_capacity(length as usize);
-        file.read_to_end(&mut bytes)?;
-        return Ok(Contents::Memory(bytes));
+        return read_all(file, length as usize).map(Contents::Memory);
     }
-    // SAFETY: the file got its name once, whole, and is never written again: nothing of this crate changes or cuts
-    // it, and unlinking it leaves the map as it is. It lies in a folder for the owner alone; another program of the
+    // SAFETY: the payload is whole, and is never written again. The head of a draft is written once more, and no reader
+    // looks at it there. Nothing of this crate cuts the file, and unlinking it leaves the map as it is. It lies in a folder for the owner alone; another program of the
     // owner that cuts it would end this process by SIGBUS, which the docs of the crate say.
     #[expect(unsafe_code, reason = "a map of an immutable file")]
-    let map = unsafe { memmap2::Mmap::map(&file)? };
+    let map = unsafe { memmap2::Mmap::map(file)? };
     Ok(Contents::Map(map))
+}
+
+/// Reads the whole of a file, from its front. The file may be open for several readers at once.
+fn read_all(file: &File, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    #[cfg(unix)]
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, 0)?;
+    #[cfg(not(unix))]
+    {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+        let mut file = file;
+        file.seek(SeekFrom::Start(0))?;
+        file.read_exact(&mut bytes)?;
+    }
+    Ok(bytes)
 }

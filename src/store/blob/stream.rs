@@ -138,7 +138,7 @@ impl Stream {
         let (table, table_checksum) = self.table.finish();
         let written = self.file.write_all(&table);
         written.map_err(|cause| Error::io(self.file.path().display(), cause))?;
-        Ok(Blob { file: self.file, length, table_checksum, head_size: self.head_size })
+        Ok(Blob::new(self.file, length, table_checksum, self.head_size))
     }
 }
 

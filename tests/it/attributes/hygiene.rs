@@ -93,26 +93,6 @@ fn parameters_may_be_called_as_the_machinery_calls_its_own() {
     assert_eq!(named_like_the_machinery(1, 2, 3, 4), [1, 2, 3, 4]);
 }
 
-macro_rules! squares {
-    ($($name:ident: $kind:ty,)*) => {$(
-        #[memolith::memo(store = store())]
-        fn $name(number: $kind) -> $kind {
-            number * number
-        }
-    )*};
-}
-
-squares! {
-    square_of_u32: u32,
-    square_of_u64: u64,
-}
-
-#[test]
-fn a_macro_may_write_memoized_functions() {
-    assert_eq!((square_of_u32(3), square_of_u64(3), square_of_u32(3)), (9, 9, 9));
-    assert_eq!((square_of_u32_memo().len(), square_of_u64_memo().len()), (1, 1));
-}
-
 /// Unusual in every way.
 #[memolith::memo(store = store())]
 #[must_use]

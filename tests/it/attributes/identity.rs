@@ -258,12 +258,12 @@ fn what_a_function_depends_on_is_part_of_its_version() {
     // One text, and so one hash of its own; the difference is what they depend on.
     assert_ne!(memolith_code_of_alone(), memolith_code_of_dependent());
     assert!(
-        has_version(alone_memo().name(), memolith_code_of_alone())
-            && !has_version(alone_memo().name(), memolith_code_of_dependent())
+        has_version(alone_memo().name(), memolith_code_of_alone().hash())
+            && !has_version(alone_memo().name(), memolith_code_of_dependent().hash())
     );
     assert!(
-        has_version("depends", memolith_code_of_dependent())
-            && has_version(outer_memo().name(), memolith_code_of_outer())
+        has_version("depends", memolith_code_of_dependent().hash())
+            && has_version(outer_memo().name(), memolith_code_of_outer().hash())
     );
     assert_ne!(helpers::Parser::memolith_code_of_parse(), memolith_code_of_cleaned());
 }
@@ -331,7 +331,7 @@ fn versioned(text: &str) -> usize {
 #[test]
 fn a_version_takes_the_place_of_the_hash() {
     assert_eq!(versioned("abc"), 3);
-    assert!(has_version("versioned", 7) && !has_version("versioned", memolith_code_of_versioned()));
+    assert!(has_version("versioned", 7) && !has_version("versioned", memolith_code_of_versioned().hash()));
 }
 
 /// No sample is good enough for it, so what stands behind it cannot be told.
@@ -347,18 +347,36 @@ impl<'de> Deserialize<'de> for Peculiar {
     }
 }
 
-#[memo(store = store())]
+#[memo(store = &*REFUSING)]
 fn peculiar(_runs: &Runs) -> (Peculiar, u8) {
     _runs.count();
     (Peculiar(918_273_645), 1)
 }
 
+#[memo(store = store(), version = 3)]
+fn vouched(_runs: &Runs) -> (Peculiar, u8) {
+    _runs.count();
+    (Peculiar(918_273_645), 1)
+}
+
+/// The hash is of the function, which stays equal when the fields of the type change their places.
 #[test]
-fn the_hash_vouches_for_a_type_whose_shape_cannot_be_told() {
+fn the_hash_vouches_for_no_type_whose_shape_cannot_be_told() {
     assert!(Memo::<(), (Peculiar, u8)>::builder("peculiar").open(store()).unwrap_err().is_unsupported_type());
     let runs = Runs::default();
-    assert_eq!(
-        (peculiar(&runs), peculiar(&runs), runs.take()),
-        ((Peculiar(918_273_645), 1), (Peculiar(918_273_645), 1), 1)
-    );
+    let value = (Peculiar(918_273_645), 1);
+    assert_eq!((peculiar(&runs), peculiar(&runs)), (value.clone(), value));
+    assert_eq!((runs.take(), peculiar_memo().len()), (2, 0));
+    let failure = peculiar_memo().last_failure().unwrap();
+    assert!(failure.is_unsupported_type(), "{failure}");
+    for word in ["identity::peculiar", "Peculiar", "only 918273645 will do", "#[memo(version = n)]"] {
+        assert!(failure.to_string().contains(word), "{word}: {failure}");
+    }
+}
+
+#[test]
+fn a_version_that_the_user_wrote_vouches() {
+    let runs = Runs::default();
+    assert_eq!((vouched(&runs), runs.take()), (vouched(&runs), 1));
+    assert!(vouched_memo().last_failure().is_none());
 }

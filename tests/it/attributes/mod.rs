@@ -4,7 +4,9 @@ use std::{cell::Cell, sync::LazyLock};
 
 use memolith::Store;
 
+mod built_in;
 mod default_store;
+mod errors;
 mod handles;
 mod hygiene;
 mod identity;
@@ -12,6 +14,7 @@ mod key;
 mod options;
 mod resource;
 mod results;
+mod written_by_macros;
 
 /// One store for all of these functions, each of which has a memo of its own in it.
 fn store() -> &'static Store {

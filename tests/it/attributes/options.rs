@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering::SeqCst},
@@ -7,6 +8,7 @@ use std::{
 };
 
 use memolith::{Store, codec::Json, memo, observe::Event};
+use serde::{Deserialize, Serialize};
 
 use super::{Runs, store};
 use crate::vocabulary::{Bench, SECOND};
@@ -136,6 +138,39 @@ fn a_codec_stores_what_the_usual_one_refuses() {
         (answer("me", &runs), answer("me", &runs), runs.take()),
         (answer("me", &runs), answer("me", &runs), 1)
     );
+}
+
+/// Postcard can write it, and never read a page without an author.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Page {
+    title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, serde_json::Value>,
+}
+
+#[memo(store = store(), codec = auto, memory = 0)]
+fn chosen_page(title: &str, _runs: &Runs) -> Result<Page, String> {
+    _runs.count();
+    let author = (title != "anonymous").then(|| title.to_owned());
+    Ok(Page { title: title.to_owned(), author, rest: BTreeMap::from([("size".into(), 1.into())]) })
+}
+
+#[memo(store = store(), codec = auto, memory = 0)]
+fn chosen_numbers(count: u8, _runs: &Runs) -> Vec<f64> {
+    _runs.count();
+    vec![0.1; count.into()]
+}
+
+#[test]
+fn the_codec_auto_stores_each_type_so_that_it_is_read_back_from_disk() {
+    let runs = Runs::default();
+    let call = || (chosen_page("a", &runs), chosen_page("anonymous", &runs), chosen_numbers(3, &runs));
+    let computed = call();
+    assert_eq!((call(), runs.take()), (computed, 3));
+    assert_eq!((chosen_page_memo().stats().hits.disk, chosen_numbers_memo().stats().hits.disk), (2, 1));
+    assert!(chosen_page_memo().last_failure().is_none() && chosen_numbers_memo().last_failure().is_none());
 }
 
 #[test]

@@ -1,0 +1,101 @@
+//! What stands beside a function: the handle of its memo, and what tells its code.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Error, Result, VisRestricted, Visibility, ext::IdentExt, spanned::Spanned};
+
+use super::identity::{code_name, code_of, identity, plan};
+use crate::{
+    attributes::{of_companion, of_hidden_companion, written_at},
+    function::Function,
+    key::AskedBy,
+    lifetimes::forever_generics,
+    options::{Handle, Options},
+    returned, surroundings,
+};
+
+/// The name of the handle, where there is one.
+pub(super) fn name(options: &Options, function: &Function) -> Option<Ident> {
+    let mut name = match &options.handle {
+        Handle::Without => return None,
+        Handle::Usual => format_ident!("{}_memo", function.signature.ident.unraw()),
+        Handle::Named(name) => name.clone(),
+    };
+    name.set_span(written_at(function.signature.ident.span()));
+    Some(name)
+}
+
+/// Refuses a function that can have no companions.
+pub(super) fn check_place(function: &Function, message: &str) -> Result<()> {
+    let name = &function.signature.ident;
+    // With a `pub` it is in no `impl` of a trait.
+    match function.visibility {
+        Visibility::Inherited if surroundings::is_in_trait_impl(name) => {
+            Err(Error::new(name.span(), message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The companion that hands out the memo.
+pub(super) fn handle(options: &Options, function: &Function, key: &AskedBy, name: &Ident) -> TokenStream {
+    let krate = &options.krate;
+    let (visibility, attributes) = (visibility(function), of_companion(function));
+    let kind = key.kind.as_ref().map_or_else(|| quote!(#krate::internal::Unnamed), ToTokens::to_token_stream);
+    let value = returned::handle_value(krate, function);
+    let (identity, plan) = (identity(options, function), plan(options));
+    let generics = forever_generics(&function.signature.generics);
+    let (_, _, bounds) = generics.split_for_impl();
+    let docs = format!(
+        "The memo of `{}`: to clear, to remove from, and to count what it remembers.",
+        function.signature.ident
+    );
+    let place = written_at(function.returned().span());
+    let (same, open) = if let Some(arguments) = function.result() {
+        let returned = returned::forever_returned(function);
+        // Of an alias without arguments it is the same by definition.
+        let is_guessed = !arguments.is_empty();
+        let same = quote_spanned!(place=> #krate::internal::same::<#value, #returned>(););
+        let open = quote_spanned!(place=> #krate::internal::handle::<#kind, #value, _, _, _>);
+        (is_guessed.then_some(same), open)
+    } else {
+        (None, quote_spanned!(place=> #krate::internal::Returned::<#value>::new().handle))
+    };
+    quote! {
+        #[doc = #docs]
+        #attributes
+        #visibility fn #name #generics () -> &'static #krate::internal::Memo<#kind, #value> #bounds {
+            #same
+            static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
+            #open(&__MEMOLITH_CELLS, #identity, #plan)
+        }
+    }
+}
+
+/// The companion that tells the function's code, for those who depend on it.
+pub(super) fn code(options: &Options, function: &Function) -> TokenStream {
+    let krate = &options.krate;
+    let (visibility, attributes) = (visibility(function), of_hidden_companion(function));
+    let mut name = code_name(&function.signature.ident);
+    name.set_span(written_at(name.span()));
+    let code = code_of(options, function);
+    quote! {
+        #[doc(hidden)]
+        #attributes
+        #visibility const fn #name() -> #krate::internal::Code {
+            const { #code }
+        }
+    }
+}
+
+/// As of the function. What is said of a `pub` that nobody reaches was said there: the span of a whole item is taken from its first
+/// token.
+fn visibility(function: &Function) -> Visibility {
+    let mut visibility = function.visibility.clone();
+    if let Visibility::Public(public) | Visibility::Restricted(VisRestricted { pub_token: public, .. }) =
+        &mut visibility
+    {
+        public.span = written_at(public.span());
+    }
+    visibility
+}

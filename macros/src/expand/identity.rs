@@ -1,0 +1,80 @@
+//! Which function it is and with which options its memo is opened: both doors write the same.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Path, PathArguments, ext::IdentExt, spanned::Spanned};
+
+use super::local;
+use crate::{
+    built_in,
+    function::Function,
+    options::{CodecOption, Options},
+    tokens,
+};
+
+/// What is asked for a function's code: not a name that anybody would give a function of his own.
+pub(super) fn code_name(function: &Ident) -> Ident {
+    format_ident!("memolith_code_of_{}", function.unraw(), span = function.span())
+}
+
+/// The code of a function, and of those it depends on.
+pub(super) fn code_of(options: &Options, function: &Function) -> TokenStream {
+    let krate = &options.krate;
+    let tokens = tokens::hash(&function.signature, &function.body, options.about_key());
+    let built_in = built_in::elements(krate, function);
+    let depends = options.depends.iter().map(code_path);
+    quote! {
+        #krate::internal::Code { tokens: #tokens, built_in: &[#(#built_in),*], depends: &[#(#depends()),*] }
+    }
+}
+
+/// Where the code of the function at `path` is asked for.
+fn code_path(path: &Path) -> Path {
+    let mut path = path.clone();
+    if let Some(last) = path.segments.last_mut() {
+        last.ident = code_name(&last.ident);
+        last.arguments = PathArguments::None;
+    }
+    path
+}
+
+/// Who the function is, as both of its doors say.
+pub(super) fn identity(options: &Options, function: &Function) -> TokenStream {
+    let krate = &options.krate;
+    let name = function.signature.ident.unraw().to_string();
+    let chosen = options.name.as_ref().map(|chosen| quote!(::core::option::Option::Some(#chosen)));
+    let chosen = chosen.unwrap_or_else(|| quote!(::core::option::Option::None));
+    let code = code_of(options, function);
+    let fallible = function.result().is_some();
+    quote! {
+        const { &#krate::internal::Function { name: #name, chosen: #chosen, code: #code, fallible: #fallible } }
+    }
+}
+
+/// The closure that says in which store and with which options the memo is opened. It captures nothing.
+pub(super) fn plan(options: &Options) -> TokenStream {
+    let krate = &options.krate;
+    let (plan, settings) = (local("plan"), &options.builder);
+    let store = options
+        .store
+        .as_ref()
+        .map_or_else(|| quote!(#krate::internal::default_store()), ToTokens::to_token_stream);
+    let ttl = options.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
+    let version = options.version.as_ref().map(|version| quote!(.version(#version)));
+    let codec = options.codec.as_ref().map(|codec| match codec {
+        CodecOption::Auto(span) => quote_spanned!(*span=> .codec(#krate::codec::Auto)),
+        CodecOption::Given(codec) => quote!(.codec(#codec)),
+    });
+    let builder = quote!(#plan #version #ttl #(#settings)* #codec);
+    // Of each of these the two doors have a value of their own, so that they go through functions of ours.
+    let through =
+        [("cache_if", &options.cache_if), ("observer", &options.observer), ("spinner", &options.spinner)];
+    let builder = through.into_iter().fold(builder, |builder, (option, value)| match value {
+        Some(value) => {
+            let option = Ident::new(option, value.span());
+            quote_spanned!(value.span()=> #krate::internal::#option(#builder, #value))
+        }
+        None => builder,
+    });
+    quote!(|#plan| (#store, #builder))
+}

@@ -1,0 +1,147 @@
+//! What the three attributes turn a function into.
+
+mod companions;
+mod identity;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Path, Result, Signature, parse_quote, spanned::Spanned};
+
+use self::identity::{identity, plan};
+use crate::{
+    attributes::{self, written_at},
+    function::Function,
+    key::{AskedBy, Chosen},
+    options::Options,
+    returned,
+};
+
+/// `#[code]`: the function as it is, and a companion that tells its code.
+pub(crate) fn code(options: &Options, function: &Function) -> Result<TokenStream> {
+    companions::check_place(
+        function,
+        "an `impl` of a trait has no room for the companion of this function: mark a function outside, and call that",
+    )?;
+    let Function { attributes, visibility, signature, body } = function;
+    let companion = companions::code(options, function);
+    Ok(quote!(#(#attributes)* #visibility #signature #body #companion))
+}
+
+/// `#[memo]`: the function asks its memo, and two companions stand beside it.
+pub(crate) fn memo(options: &Options, function: &Function) -> Result<TokenStream> {
+    function.check()?;
+    function.check_remembered(options)?;
+    let handle = companions::name(options, function);
+    if handle.is_some() {
+        companions::check_place(
+            function,
+            "an `impl` of a trait has no room for the companions of this function: leave them out by \
+             `#[memo(handle = none)]`",
+        )?;
+    }
+    let key = AskedBy::new(function, &chosen(options))?;
+    let asking = asking(options, function, &key);
+    let companions = handle.map(|name| {
+        let handle = companions::handle(options, function, &key, &name);
+        let code = companions::code(options, function);
+        quote!(#handle #code)
+    });
+    Ok(quote!(#asking #companions))
+}
+
+/// `#[resource]`: the function asks the pool of the process.
+pub(crate) fn resource(options: &Options, function: &Function) -> Result<TokenStream> {
+    function.check()?;
+    function.check_owned("what is shared")?;
+    let key = AskedBy::new(function, &chosen(options))?;
+    let Function { attributes, visibility, signature, .. } = function;
+    let krate = &options.krate;
+    let kind = returned::value(krate, function);
+    let key = key.value;
+    let ttl = options.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
+    let validate = options.validate.as_ref().map(|validate| quote!(.validate(#validate)));
+    let compute = compute(function);
+    let name = local("entry");
+    let used = attributes::of_underscores(function);
+    let place = written_at(function.returned().span());
+    let (check, finish) = if function.result().is_some() {
+        (None, quote!(#name.or_try_insert_with(#compute)))
+    } else {
+        let check = quote_spanned!(place=> #krate::internal::Returned::<#kind>::new().is_no_result(););
+        (Some(check), quote!(#krate::internal::share(#name, #compute)))
+    };
+    let signature = shared(krate, function, signature);
+    let find = quote_spanned!(place=> #krate::internal::resource::<#kind, _, _>);
+    Ok(quote! {
+        #used #(#attributes)* #visibility #signature {
+            let #name = {
+                #check
+                static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
+                #find(&__MEMOLITH_CELLS, || (), #key)#ttl #validate
+            };
+            #finish
+        }
+    })
+}
+
+fn chosen(options: &Options) -> Chosen<'_> {
+    Chosen { krate: &options.krate, key: options.key.as_ref(), skip: &options.skip, files: &options.files }
+}
+
+/// The function itself, whose body became a closure of its memo.
+fn asking(options: &Options, function: &Function, key: &AskedBy) -> TokenStream {
+    let Function { attributes, visibility, signature, .. } = function;
+    let krate = &options.krate;
+    let check = returned::checks_within(options, function);
+    let memo = returned::opener(krate, function);
+    let (identity, plan) = (identity(options, function), plan(options));
+    let key = &key.value;
+    let place = written_at(function.returned().span());
+    let call = quote_spanned!(place=> .call);
+    let finish = if function.result().is_some() { "fallible" } else { "plain" };
+    let finish = Ident::new(finish, place);
+    let compute = compute(function);
+    let name = local("call");
+    let used = attributes::of_underscores(function);
+    quote! {
+        #used #(#attributes)* #visibility #signature {
+            let #name = {
+                #check
+                static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
+                #memo(&__MEMOLITH_CELLS, #identity, #plan)#call(#key)
+            };
+            #name.#finish(#compute)
+        }
+    }
+}
+
+/// The signature of a resource, with `Arc` around what is shared.
+fn shared(krate: &Path, function: &Function, signature: &Signature) -> Signature {
+    let returned = function.returned();
+    let mut signature = signature.clone();
+    signature.output = match function.result() {
+        None => parse_quote!(-> #krate::internal::Arc<#returned>),
+        Some(arguments) => {
+            let value = arguments.first().map(ToTokens::to_token_stream);
+            let value = value.unwrap_or_else(|| quote!(<#returned as #krate::internal::Fallible>::Value));
+            let error = arguments.get(1).map(ToTokens::to_token_stream);
+            let error = error.unwrap_or_else(|| quote!(<#returned as #krate::internal::Fallible>::Error));
+            parse_quote!(-> ::core::result::Result<#krate::internal::Arc<#value>, #error>)
+        }
+    };
+    signature
+}
+
+/// The body, as a closure: `return` and `?` leave it as they left the function.
+fn compute(function: &Function) -> TokenStream {
+    let (returned, body) = (function.returned(), &function.body);
+    quote!(|| -> #returned #body)
+}
+
+/// A variable that the body cannot see.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! What a function returns, as written: which part of it is kept, and what cannot be.
+//!
+//! An attribute sees names, not types. That the name `Result` is the one of `std`, and that no other name hides one, is
+//! checked by the compiler afterwards, with `memolith::internal::Returned`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{
+    Error, GenericArgument, Path, PathArguments, Result, ReturnType, Type, parse_quote_spanned,
+    spanned::Spanned,
+    visit::{self, Visit},
+};
+
+use crate::{
+    attributes::written_at,
+    function::{Function, unnamed},
+    lifetimes::forever,
+    options::{CodecOption, Options},
+};
+
+impl Function {
+    /// The arguments of the return type, when it is called `Result`.
+    pub(crate) fn result(&self) -> Option<Vec<&Type>> {
+        let ReturnType::Type(_, returned) = &self.signature.output else { return None };
+        let Type::Path(path) = bare(returned) else { return None };
+        if path.qself.is_some() || self.is_of_a_parameter(&path.path) {
+            return None;
+        }
+        let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
+        Some(match &last.arguments {
+            PathArguments::AngleBracketed(arguments) => {
+                let types = arguments.args.iter().filter_map(|argument| match argument {
+                    GenericArgument::Type(argument) => Some(argument),
+                    _ => None,
+                });
+                types.collect()
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    /// Whether a path is `T::Name` or `Self::Name`: which type that is may be known to callers alone.
+    fn is_of_a_parameter(&self, path: &Path) -> bool {
+        let mut parameters = self.signature.generics.type_params().map(|parameter| &parameter.ident);
+        let Some(first) = path.segments.first().filter(|_| path.segments.len() > 1) else { return false };
+        first.ident == "Self" || parameters.any(|parameter| first.ident == *parameter)
+    }
+
+    /// The part of the return type that is kept. `None` where nothing is returned, or where an alias hides it.
+    fn value(&self) -> Option<&Type> {
+        match (&self.signature.output, self.result()) {
+            (ReturnType::Default, _) => None,
+            (ReturnType::Type(..), Some(arguments)) => arguments.first().copied(),
+            (ReturnType::Type(_, returned), None) => Some(returned),
+        }
+    }
+
+    /// Refuses a result that cannot be remembered on disk.
+    pub(crate) fn check_remembered(&self, options: &Options) -> Result<()> {
+        let what = "what is remembered";
+        self.check_owned(what)?;
+        let Some(value) = self.value() else { return Ok(()) };
+        if let Type::Never(never) = bare(value) {
+            let message = "a function that never returns leaves nothing to remember: take the attribute away";
+            return Err(Error::new(never.span(), message));
+        }
+        // A codec of the user may know how to make one.
+        let is_own = matches!(options.codec, Some(CodecOption::Given(_)));
+        match Borrows::first(value, true) {
+            Some(span) if !is_own => {
+                let message = format!(
+                    "{what} is read back from disk, so it must be owned: return `String` in place of `&'static str`, \
+                     `Vec<_>` in place of `&'static [_]`"
+                );
+                Err(Error::new(span, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a result that borrows, or has no name. `what` becomes of it is in the message.
+    pub(crate) fn check_owned(&self, what: &str) -> Result<()> {
+        let Some(value) = self.value() else { return Ok(()) };
+        if let Some(found) = unnamed(value) {
+            let message = format!("{what} needs a type with a name: write it out in place of `impl`");
+            return Err(Error::new(found.span(), message));
+        }
+        match Borrows::first(value, false) {
+            None => Ok(()),
+            Some(span) => {
+                let message = format!(
+                    "{what} outlives the call, so it cannot borrow: return an owned type, such as `String` or `Vec`"
+                );
+                Err(Error::new(span, message))
+            }
+        }
+    }
+}
+
+/// The value type as the compiler finds it out.
+pub(crate) fn value(krate: &Path, function: &Function) -> Type {
+    let returned = function.returned();
+    let place = written_at(returned.span());
+    if function.result().is_some() {
+        parse_quote_spanned!(place=> <#returned as #krate::internal::Fallible>::Value)
+    } else {
+        parse_quote_spanned!(place=> #returned)
+    }
+}
+
+/// The value type as the handle names it: what stands in `Result<..>`, or what an alias without arguments hides.
+pub(crate) fn handle_value(krate: &Path, function: &Function) -> TokenStream {
+    match (function.result(), function.value()) {
+        (Some(_), None) => {
+            let returned = forever_returned(function);
+            let place = written_at(returned.span());
+            quote_spanned!(place=> <#returned as #krate::internal::Fallible>::Value)
+        }
+        (_, Some(value)) => forever(value).to_token_stream(),
+        (None, None) => quote!(()),
+    }
+}
+
+pub(crate) fn forever_returned(function: &Function) -> TokenStream {
+    match &function.signature.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, returned) => forever(returned).to_token_stream(),
+    }
+}
+
+/// What opens the memo: a method of the return type, of which there is one for a `Result` and one for any other type.
+pub(crate) fn opener(krate: &Path, function: &Function) -> TokenStream {
+    let returned = function.returned();
+    let place = written_at(returned.span());
+    let method = Ident::new(if function.result().is_some() { "fallible" } else { "memo" }, place);
+    quote_spanned!(place=> #krate::internal::Returned::<#returned>::new().#method)
+}
+
+/// Statements by which the compiler refuses a `Result` among the parts of the value type, unless the user says which values
+/// are stored.
+pub(crate) fn checks_within(options: &Options, function: &Function) -> TokenStream {
+    let krate = &options.krate;
+    let Some(value) = function.value().filter(|_| options.cache_if.is_none()) else {
+        return TokenStream::new();
+    };
+    let mut parts = Parts(Vec::new());
+    if function.result().is_some() {
+        parts.visit_type(value);
+    } else {
+        // Of itself it is known already.
+        visit::visit_type(&mut parts, value);
+    }
+    let checks = parts.0.into_iter().map(|part| {
+        let place = written_at(part.span());
+        quote_spanned!(place=> #krate::internal::Returned::<#part>::new().is_no_result_within();)
+    });
+    checks.collect()
+}
+
+/// Every part of a type that could be a `Result`, under whatever name.
+struct Parts<'a>(Vec<&'a Type>);
+
+impl<'a> Visit<'a> for Parts<'a> {
+    fn visit_type(&mut self, part: &'a Type) {
+        if let Type::Path(_) = part {
+            self.0.push(part);
+        }
+        visit::visit_type(self, part);
+    }
+
+    // What these take and return is nobody's to keep.
+    fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
+
+    fn visit_type_trait_object(&mut self, _: &'a syn::TypeTraitObject) {}
+
+    fn visit_qself(&mut self, _: &'a syn::QSelf) {}
+}
+
+/// The type itself, without what holds it together.
+fn bare(kind: &Type) -> &Type {
+    match kind {
+        Type::Paren(group) => bare(&group.elem),
+        other => other,
+    }
+}
+
+/// Where a type borrows: a reference, or a lifetime other than `'static`.
+struct Borrows {
+    found: Option<Span>,
+    /// References for ever are looked for, and nothing else.
+    forever: bool,
+}
+
+impl Borrows {
+    fn first(within: &Type, forever: bool) -> Option<Span> {
+        let mut borrows = Self { found: None, forever };
+        borrows.visit_type(within);
+        borrows.found
+    }
+}
+
+impl<'a> Visit<'a> for Borrows {
+    fn visit_type_reference(&mut self, reference: &'a syn::TypeReference) {
+        let is_forever = reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static");
+        if is_forever == self.forever {
+            self.found.get_or_insert(reference.and_token.span);
+        }
+        visit::visit_type_reference(self, reference);
+    }
+
+    fn visit_lifetime(&mut self, lifetime: &'a syn::Lifetime) {
+        if !self.forever && lifetime.ident != "static" {
+            self.found.get_or_insert(lifetime.span());
+        }
+    }
+
+    // What these take and return is nobody's to keep.
+    fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
+
+    fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}
+}

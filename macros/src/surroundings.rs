@@ -1,0 +1,194 @@
+//! Where a function stands, as far as its source file tells.
+//!
+//! An attribute sees its function and nothing around it. In an `impl` of a trait the companions are an error of the compiler, and
+//! a poor one; so the text before the function is looked at for the block that it is in. Where the text is not to be had, or not
+//! understood, the compiler has its say.
+
+use proc_macro2::Ident;
+use syn::ext::IdentExt;
+
+/// Whether the function of this name stands in an `impl` of a trait.
+pub(crate) fn is_in_trait_impl(function: &Ident) -> bool {
+    // Outside of a compiler there are no files.
+    if !proc_macro::is_available() {
+        return false;
+    }
+    let place = function.span().unwrap();
+    let text = place.local_file().and_then(|file| std::fs::read_to_string(file).ok());
+    let before = text.as_deref().and_then(|text| before(text, place.line(), place.column(), function));
+    before.and_then(block).is_some_and(heads_trait_impl)
+}
+
+/// The text up to the function's name, which is looked for at its place: the file may have been edited meanwhile.
+fn before<'a>(text: &'a str, line: usize, column: usize, name: &Ident) -> Option<&'a str> {
+    let begin: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let rest = text.get(begin..)?;
+    let at = rest.char_indices().nth(column.checked_sub(1)?).map(|(at, _)| begin + at)?;
+    let is_there = text.get(at..)?.trim_start_matches("r#").starts_with(&name.unraw().to_string());
+    text.get(..at).filter(|_| is_there)
+}
+
+/// What stands before the innermost brace that is open at the end of `text`, back to the end of what is before that.
+fn block(text: &str) -> Option<&str> {
+    // Of each open delimiter: where what belongs to it begins, and where it is.
+    let mut open = Vec::new();
+    let mut begin = 0;
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let at = text.len() - rest.len();
+        let skipped = skipped(rest);
+        rest = rest.get(skipped.unwrap_or(first.len_utf8())..)?;
+        if skipped.is_some() {
+            continue;
+        }
+        match first {
+            '{' | '[' | '(' => {
+                open.push((first, begin, at));
+                begin = at + 1;
+            }
+            ']' | ')' => begin = open.pop()?.1,
+            '}' => {
+                open.pop()?;
+                begin = at + 1;
+            }
+            ';' => begin = at + 1,
+            _ => {}
+        }
+    }
+    let (_, begin, end) = open.pop().filter(|(delimiter, ..)| *delimiter == '{')?;
+    text.get(begin..end)
+}
+
+/// How long the comment, text or character is that `rest` begins with. A name is taken whole, as its end may look like the
+/// beginning of a text.
+fn skipped(rest: &str) -> Option<usize> {
+    let until = |begin: usize, end: &str| Some(rest.get(begin..)?.find(end)? + begin + end.len());
+    if rest.starts_with("//") {
+        return Some(rest.find('\n').unwrap_or(rest.len()));
+    }
+    if rest.starts_with("/*") {
+        return Some(comment(rest));
+    }
+    let name =
+        rest.find(|character: char| !character.is_alphanumeric() && character != '_').unwrap_or(rest.len());
+    let (prefix, after) = rest.split_at(name);
+    let hashes = after.len() - after.trim_start_matches('#').len();
+    let is_raw = matches!(prefix, "r" | "br" | "cr") && after.get(hashes..)?.starts_with('"');
+    if is_raw {
+        return until(name + hashes + 1, &format!("\"{}", "#".repeat(hashes)));
+    }
+    if after.starts_with('"') && matches!(prefix, "" | "b" | "c") {
+        return Some(name + quoted(after, '"'));
+    }
+    if after.starts_with('\'') && matches!(prefix, "" | "b") {
+        // A lifetime has no second quote behind its first character.
+        let mut characters = after.chars().skip(1);
+        let is_character = characters.next() == Some('\\') || characters.next() == Some('\'');
+        return Some(name + if is_character { quoted(after, '\'') } else { 1 });
+    }
+    (name > 0).then_some(name)
+}
+
+/// How long a comment is, with those within.
+fn comment(rest: &str) -> usize {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(after) = rest.get(at..).filter(|after| !after.is_empty()) {
+        match () {
+            () if after.starts_with("/*") => depth += 1,
+            () if after.starts_with("*/") => depth -= 1,
+            () => {
+                at += after.chars().next().map_or(1, char::len_utf8);
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    rest.len()
+}
+
+/// How long a text is that begins and ends with `quote`.
+fn quoted(rest: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    for (at, character) in rest.char_indices().skip(1) {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            _ if character == quote => return at + quote.len_utf8(),
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// `impl .. for ..`, where `for` is neither one of `for<'a>` nor behind a `where`.
+fn heads_trait_impl(head: &str) -> bool {
+    let mut rest = head;
+    let mut is_impl = false;
+    while let Some(first) = rest.chars().next() {
+        let (word, after) = rest.split_at(skipped(rest).unwrap_or(first.len_utf8()));
+        match word {
+            "impl" => is_impl = true,
+            "for" if !after.trim_start().starts_with('<') => return is_impl,
+            "where" => return false,
+            _ => {}
+        }
+        rest = after;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::Span;
+
+    use super::*;
+
+    #[track_caller]
+    fn is_in_trait_impl(text: &str) -> bool {
+        let at = text.find("fn load").unwrap() + 3;
+        block(&text[..at]).is_some_and(heads_trait_impl)
+    }
+
+    #[test]
+    fn an_impl_of_a_trait_is_seen() {
+        for text in [
+            "impl Load for Rides { #[memo] fn load(&self) {} }",
+            "impl<'a, T: for<'b> Tr<'b>> a::Load<'a, T> for Rides<T> where T: Copy { fn other() {} #[memo]\n fn load",
+            "mod a { unsafe impl Load for [u8; { 3 }] { const A: char = '{'; const B: &str = \"}\\\"{\"; fn load",
+            "#[cfg(unix)] impl Load for Rides { /* } /* { */ */ // }\n fn a() -> &'static str { r#\"}\"# } fn load",
+            "macro_rules! m { ($t:ty) => { impl Load for $t { fn load",
+        ] {
+            assert!(is_in_trait_impl(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_places_are_not_taken_for_one() {
+        for text in [
+            "fn load",
+            "impl Rides { fn load",
+            "impl<T> Rides<T> where for<'a> T: Tr<'a> { fn load",
+            "impl Load for Rides {} fn load",
+            "impl Load for Rides { fn a() { fn load",
+            "trait Load { fn load",
+            "// impl Load for Rides {\nfn load",
+            "const A: &str = \"impl Load for Rides {\"; fn load",
+            "mod a { for x in y {} fn load",
+            "impl for_each { fn load",
+        ] {
+            assert!(!is_in_trait_impl(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_name_is_looked_for_at_its_place() {
+        let text = "// \u{e4}\n  fn load() {}\n";
+        let name = Ident::new("load", Span::call_site());
+        assert_eq!(before(text, 2, 6, &name), Some("// \u{e4}\n  fn "));
+        assert_eq!((before(text, 2, 5, &name), before(text, 9, 1, &name)), (None, None));
+        assert_eq!(before("fn r#load", 1, 4, &name), Some("fn "));
+    }
+}

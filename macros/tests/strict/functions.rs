@@ -1,0 +1,179 @@
+//! Functions of every form under an attribute. The crates that contain this module deny and forbid every lint there is.
+
+use core::fmt::Error;
+
+use memolith::{code, memo, resource};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Something to share, and to have methods.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Table {
+    /// A field.
+    rows: u8,
+}
+
+impl Table {
+    /// An associated function.
+    #[memo]
+    #[inline]
+    #[must_use]
+    pub fn first(rows: &[u8]) -> Option<u8> {
+        return rows.first().copied();
+    }
+
+    /// A method.
+    #[memo(skip(self))]
+    #[inline]
+    #[must_use]
+    pub fn masked(&self, mask: u8) -> u8 {
+        return self.rows & mask;
+    }
+
+    #[memo]
+    fn private(first: u8) -> u8 {
+        return first;
+    }
+
+    #[resource]
+    fn private_resource(first: u8) -> u8 {
+        return first;
+    }
+}
+
+/// With many options.
+#[memo(ttl = "1h", max_entries = 5, cache_if = |text: &String| return !text.is_empty(), observer = |_event| {})]
+#[inline]
+#[must_use]
+pub fn page(url: &str, count: u8, _hint: bool) -> String {
+    return url.repeat(usize::from(count));
+}
+
+/// Fallible.
+///
+/// # Errors
+///
+/// None.
+#[memo(skip(verbose), name = "rows")]
+#[inline]
+pub fn rows(table: &str, verbose: bool) -> Result<Vec<u8>, Error> {
+    return Ok(vec![u8::from(verbose); table.len()]);
+}
+
+/// With a key of its own and a helper.
+#[memo(key: (u8, bool) = (first, true), depends(helper))]
+#[inline]
+#[must_use]
+pub fn keyed(first: u8) -> u8 {
+    return helper(first);
+}
+
+/// A helper, which may be `const`.
+#[code]
+#[inline]
+#[must_use]
+pub const fn helper(first: u8) -> u8 {
+    return first;
+}
+
+/// A resource with options.
+#[resource(ttl = "1h", validate = |_shared: &Table| return true)]
+#[inline]
+#[must_use]
+pub fn shared(rows: u8) -> Table {
+    return Table { rows };
+}
+
+/// A resource that may fail.
+///
+/// # Errors
+///
+/// None.
+#[resource]
+#[inline]
+pub fn tried(rows: u8) -> Result<Table, Error> {
+    return Ok(Table { rows });
+}
+
+/// Generic, with bounds in front.
+#[memo]
+#[inline]
+#[must_use]
+pub fn listed<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static>(value: T) -> Vec<T> {
+    return vec![value];
+}
+
+/// Generic, with bounds behind.
+#[memo]
+#[inline]
+#[must_use]
+pub fn wrapped<T>(value: T) -> Option<T>
+where
+    T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static,
+{
+    return Some(value);
+}
+
+/// What built-in macros stand for.
+#[memo]
+#[inline]
+#[must_use]
+pub fn built_in(length: u8) -> bool {
+    #[cfg(not(test))]
+    let length = length.wrapping_add(1);
+    return cfg!(test) && include_str!("functions.rs").len() > usize::from(length);
+}
+
+#[memo]
+fn underscored(first: u8, _seen: u8) -> u8 {
+    return first.wrapping_add(_seen);
+}
+
+#[memo]
+#[deprecated]
+fn old(first: u8) -> u8 {
+    return first;
+}
+
+#[memo]
+#[expect(non_snake_case, reason = "the companion is called so too")]
+fn Camel(first: u8) -> u8 {
+    return first;
+}
+
+/// With a companion that is used.
+#[memo]
+#[cfg_attr(test, inline)]
+fn counted(first: u8) -> u8 {
+    return first;
+}
+
+macro_rules! function {
+    ($name:ident($argument:ident), $ttl:literal, $body:block) => {
+        #[memo(ttl = $ttl)]
+        pub(super) fn $name($argument: u8) -> u8 $body
+
+        #[memo]
+        pub(super) fn by_macro(first: u8) -> u8 {
+            return first;
+        }
+    };
+}
+
+function!(given(first), "1h", { return first.max(7) });
+
+/// Calls what is private.
+#[expect(deprecated, reason = "it is deprecated")]
+pub(super) fn run() -> [usize; 8] {
+    let numbers = [
+        old(1),
+        underscored(1, 1),
+        Camel(1),
+        Table::private(1),
+        *Table::private_resource(1),
+        counted(1),
+        given(1).max(by_macro(1)),
+        u8::from(counted_memo().is_empty()),
+    ];
+    return numbers.map(usize::from);
+}

@@ -1,0 +1,73 @@
+//! LOCK: the advisory lock that keeps other processes out of a store's directory.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    clock::Deadline,
+    error::{Error, Kind, Result},
+};
+
+/// Takes the lock of `directory`, waiting for at most `timeout`. It goes with the file that is returned.
+pub(crate) fn lock(directory: &Path, timeout: Duration) -> Result<File> {
+    let path = directory.join("LOCK");
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(|cause| Error::io(path.display(), cause))?;
+    let deadline = Deadline::after(timeout);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(cause)) => return Err(Error::io(path.display(), cause)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let Some(left) = deadline.remaining() else {
+            return Err(in_use(directory, timeout));
+        };
+        thread::sleep(left.min(Duration::from_millis(5)));
+    }
+}
+
+/// Whether the locked file is still the one that other processes would lock.
+#[cfg(unix)]
+pub(crate) fn is_locked_by(file: &File, directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = |found: fs::Metadata| (found.dev(), found.ino());
+    let found = fs::metadata(directory.join("LOCK")).map(place);
+    found.is_ok_and(|found| file.metadata().map(place).is_ok_and(|held| held == found))
+}
+
+/// Elsewhere a file that is open cannot be deleted.
+#[cfg(not(unix))]
+pub(crate) fn is_locked_by(_: &File, _: &Path) -> bool {
+    true
+}
+
+fn in_use(directory: &Path, timeout: Duration) -> Error {
+    let message = format!(
+        "the store at {} is in use by another process (waited {timeout:?}): close it there, raise `lock_timeout`, \
+         use another directory, or use `Store::open_or_temporary`",
+        directory.display(),
+    );
+    Error::new(Kind::InUse, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_lock_is_told_with_the_path_and_the_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let _held = lock(directory.path(), Duration::ZERO).unwrap();
+        let error = lock(directory.path(), Duration::ZERO).unwrap_err();
+        assert!(error.is_in_use());
+        assert!(error.to_string().contains(&directory.path().display().to_string()), "{error}");
+    }
+}

@@ -1,0 +1,190 @@
+//! Pending values: computed, encoded, handed over to the worker, and not in the index yet.
+//!
+//! Reads look here between memory and disk. Four rules keep the order of changes (tried over all interleavings of a
+//! hand-over, a removal and a look, in `tests/shuttle`):
+//!
+//! * A value is published under the lock of its shard, where its claim is asked whether it was revoked.
+//! * A value whose claim was revoked is not found, though it may be there for a moment more: a reader that claims after the
+//!   revocation would keep it in memory.
+//! * A change revokes the claims of its key first, and removes the pending value of that key then, if it is one of those: a
+//!   value that was published in between was computed after the change.
+//! * The worker takes a value out after its record is in, and only if it is still the same hand-over.
+
+use std::{
+    array,
+    collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    clock::Lifetime,
+    flight::{Seat, Token},
+    store::blob::Finished,
+    sync::{Mutex, lock},
+};
+
+const SHARDS: usize = 16;
+
+/// One value on its way to the index.
+pub(crate) struct PendingValue {
+    pub(crate) payload: Finished,
+    /// From the moment of the hand-over.
+    pub(crate) lifetime: Lifetime,
+    pub(crate) compute_time: Duration,
+}
+
+/// With the claim under which it was computed.
+type Published = (Arc<PendingValue>, Token);
+
+pub(crate) struct Pending {
+    /// By the first byte of the digest.
+    shards: [Mutex<HashMap<Seat, Published>>; SHARDS],
+    /// The number of values in all shards: most looks find it zero and take no lock.
+    count: AtomicUsize,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self { shards: array::from_fn(|_| Mutex::default()), count: AtomicUsize::new(0) }
+    }
+}
+
+impl Pending {
+    /// Publishes a value, in place of an earlier one of the key, unless its claim was revoked.
+    pub(crate) fn publish(&self, seat: Seat, value: &Arc<PendingValue>, claim: Token) -> bool {
+        let mut shard = lock(self.shard(&seat));
+        if !claim.is_current() {
+            return false;
+        }
+        // A look that finds zero began before this returned.
+        if shard.insert(seat, (Arc::clone(value), claim)).is_none() {
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+        true
+    }
+
+    pub(crate) fn get(&self, seat: &Seat) -> Option<Arc<PendingValue>> {
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        let shard = lock(self.shard(seat));
+        shard.get(seat).filter(|(_, claim)| claim.is_current()).map(|(value, _)| Arc::clone(value))
+    }
+
+    /// Takes a value out whose record is in, unless another one was handed over for the key.
+    pub(crate) fn take(&self, seat: Seat, value: &Arc<PendingValue>) {
+        let mut shard = lock(self.shard(&seat));
+        if let Entry::Occupied(entry) = shard.entry(seat)
+            && Arc::ptr_eq(&entry.get().0, value)
+        {
+            entry.remove();
+            self.count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A change of the key forgets its pending value. The claims of the key were revoked before.
+    pub(crate) fn remove(&self, seat: &Seat) {
+        let mut shard = lock(self.shard(seat));
+        if shard.get(seat).is_some_and(|(_, claim)| !claim.is_current()) {
+            shard.remove(seat);
+            self.count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The same for all keys of an owner.
+    pub(crate) fn remove_owner(&self, owner: u64) {
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let before = shard.len();
+            shard.retain(|seat, (_, claim)| seat.owner != owner || claim.is_current());
+            self.count.fetch_sub(before - shard.len(), Ordering::SeqCst);
+        }
+    }
+
+    /// The store is closed.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            let values = std::mem::take(&mut *lock(shard));
+            self.count.fetch_sub(values.len(), Ordering::SeqCst);
+        }
+    }
+
+    fn shard(&self, seat: &Seat) -> &Mutex<HashMap<Seat, Published>> {
+        let [first, ..] = &self.shards;
+        let [byte, ..] = seat.digest;
+        self.shards.get(usize::from(byte) % SHARDS).unwrap_or(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flight::{flight, fresh_owner};
+
+    fn value() -> Arc<PendingValue> {
+        let payload = Finished::Inline(vec![1]);
+        Arc::new(PendingValue { payload, lifetime: Lifetime::default(), compute_time: Duration::ZERO })
+    }
+
+    fn seat() -> Seat {
+        Seat { owner: fresh_owner(), digest: [7; 32] }
+    }
+
+    #[test]
+    fn a_value_is_found_until_it_is_taken_by_its_own_hand_over() {
+        let (pending, seat, first, second) = (Pending::default(), seat(), value(), value());
+        let claim = flight().attend(seat);
+        assert!(
+            pending.publish(seat, &first, claim.token()) && pending.publish(seat, &second, claim.token())
+        );
+        pending.take(seat, &first);
+        assert!(pending.get(&seat).is_some_and(|found| Arc::ptr_eq(&found, &second)));
+        pending.take(seat, &second);
+        assert!(pending.get(&seat).is_none());
+        assert_eq!(pending.count.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_value_whose_claim_was_revoked_is_not_published() {
+        let (pending, seat) = (Pending::default(), seat());
+        let claim = flight().attend(seat);
+        flight().revoke(&seat, None);
+        assert!(!pending.publish(seat, &value(), claim.token()));
+        assert!(pending.get(&seat).is_none());
+    }
+
+    #[test]
+    fn a_change_removes_values_from_before_it_and_none_from_after_it() {
+        let (pending, seat) = (Pending::default(), seat());
+        let before = flight().attend(seat);
+        assert!(pending.publish(seat, &value(), before.token()));
+        flight().revoke(&seat, None);
+        assert!(pending.get(&seat).is_none(), "not even before it is removed");
+        pending.remove(&seat);
+        assert_eq!(pending.count.load(Ordering::SeqCst), 0);
+        // Between the revocation and the removal of a second change.
+        let after = flight().attend(seat);
+        assert!(pending.publish(seat, &value(), after.token()));
+        pending.remove(&seat);
+        pending.remove_owner(seat.owner);
+        assert!(pending.get(&seat).is_some());
+    }
+
+    #[test]
+    fn an_owner_takes_its_own_values_along_and_no_others() {
+        let (pending, own, other) = (Pending::default(), seat(), seat());
+        let claims = [own, other].map(|seat| flight().attend(seat));
+        for (seat, claim) in [own, other].into_iter().zip(&claims) {
+            assert!(pending.publish(seat, &value(), claim.token()));
+            flight().revoke_owner(seat.owner);
+        }
+        pending.remove_owner(own.owner);
+        assert_eq!(pending.count.load(Ordering::SeqCst), 1);
+        pending.clear();
+        assert_eq!(pending.count.load(Ordering::SeqCst), 0);
+    }
+}

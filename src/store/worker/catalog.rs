@@ -1,0 +1,202 @@
+//! The catalog: which generations there are, which memo has each open, and which have had their day.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    ledger::Generation,
+    order::Account,
+    request::Registration,
+    transaction::{Scope, Transaction},
+};
+use crate::{
+    clock::Timestamp,
+    error::Result,
+    store::{
+        blob,
+        generation::{Bounds, CatalogRow, GenerationId, IndexRow, Number, Tally},
+    },
+};
+
+/// A generation that no memo used for this long leaves at the next open of its memo.
+pub(super) const RETIREMENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A use is written down when the last one that was is this long ago: a run that only reads leaves the files alone.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
+impl Transaction<'_> {
+    /// Takes a generation into the ledger for the memo that opens it, and removes generations of the memo that were not
+    /// used for a day. The ledger has it even when the disk fails.
+    pub(super) fn adopt(&mut self, memo: &Arc<Registration>, row: &CatalogRow, bounds: Bounds) -> Result<()> {
+        let id = memo.generation;
+        self.ledger.set_bounds(&row.name, bounds);
+        if self.ledger.get(id).is_none() {
+            let row = CatalogRow { last_used: Timestamp::default(), ..row.clone() };
+            self.ledger.insert(id, Generation { row, account: Account::empty(), memo: None });
+        }
+        self.ledger.change(id, |found| {
+            found.memo = Some(Arc::clone(memo));
+            found.account.drop_queue();
+            found.account.unordered |= found.row.ttl_millis != row.ttl_millis && !found.account.is_empty();
+        });
+        let written = self.write_use(id, row);
+        self.publish_numbers(&row.name);
+        written?;
+        let limit = Timestamp(row.last_used.0.saturating_sub(RETIREMENT.as_millis() as u64));
+        for retired in self.ledger.retired_before(&row.name, limit) {
+            self.drop_generation(retired)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the row of a generation that is opened, if that says anything new.
+    fn write_use(&mut self, id: GenerationId, row: &CatalogRow) -> Result<()> {
+        let Some(known) = self.ledger.get(id).map(|found| found.row.clone()) else { return Ok(()) };
+        // Which of two generations was used last must be known however short ago that was.
+        let others = self.ledger.of_name(&row.name).into_iter().filter(|other| *other != id);
+        let latest = others.filter_map(|other| self.ledger.get(other)).map(|other| other.row.last_used).max();
+        let is_behind = latest >= Some(known.last_used);
+        let is_new = known.number == Number::default();
+        if is_new
+            || is_behind
+            || known.last_used.after(FRESH) <= row.last_used
+            || known.ttl_millis != row.ttl_millis
+        {
+            let number = if is_new { self.next_number()? } else { known.number };
+            self.write_catalog(id, CatalogRow { number, ..row.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// A number that was never given. It stands in the index row before it stands anywhere else.
+    fn next_number(&mut self) -> Result<Number> {
+        let last_number = self.ledger.index_row.last_number + 1;
+        self.write_index_row(IndexRow { last_number, ..self.ledger.index_row.clone() })?;
+        Ok(Number(last_number))
+    }
+
+    pub(super) fn write_catalog(&mut self, id: GenerationId, row: CatalogRow) -> Result<()> {
+        self.index.write_catalog(id, &row)?;
+        self.ledger.change(id, |found| found.row = row);
+        Ok(())
+    }
+
+    /// Gives a number to every open generation that has none yet, and tells the open memos their numbers.
+    pub(super) fn number_open_generations(&mut self) -> Result<()> {
+        for name in self.ledger.names() {
+            for id in self.ledger.of_name(&name) {
+                let Some(found) = self.ledger.get(id) else { continue };
+                let (row, is_open) = (found.row.clone(), found.memo.is_some());
+                if is_open && row.number == Number::default() {
+                    let number = self.next_number()?;
+                    self.write_catalog(id, CatalogRow { number, ..row })?;
+                }
+            }
+            self.publish_numbers(&name);
+        }
+        Ok(())
+    }
+
+    /// Tells the open memo of that name its number, and those of its siblings.
+    fn publish_numbers(&self, name: &str) {
+        let ids = self.ledger.of_name(name);
+        let number = |id: &GenerationId| self.ledger.get(*id).map(|found| found.row.number);
+        for id in &ids {
+            let Some(memo) = self.ledger.get(*id).and_then(|found| found.memo.clone()) else { continue };
+            let siblings = ids.iter().filter(|other| *other != id).filter_map(number);
+            memo.set_siblings(siblings.collect());
+            memo.set_number(number(id).unwrap_or_default());
+        }
+    }
+
+    /// A memo was dropped. Its generation counts as used until now.
+    pub(super) fn disown(&mut self, memo: &Registration) -> Result<()> {
+        let id = memo.generation;
+        let found = self.ledger.get(id).and_then(|found| found.memo.as_ref());
+        if found.is_none_or(|found| found.owner != memo.owner) {
+            return Ok(());
+        }
+        self.ledger.change(id, |found| {
+            found.memo = None;
+            found.account.drop_queue();
+        });
+        self.touch(id)
+    }
+
+    /// Writes down that every open generation was in use until now.
+    pub(super) fn touch_all(&mut self) -> Result<()> {
+        let open: Vec<GenerationId> =
+            self.ledger.iter().filter(|(_, found)| found.memo.is_some()).map(|(id, _)| id).collect();
+        open.into_iter().try_for_each(|id| self.touch(id))
+    }
+
+    fn touch(&mut self, id: GenerationId) -> Result<()> {
+        let now = self.session.clock.now();
+        let Some(row) = self.ledger.get(id).map(|found| found.row.clone()) else { return Ok(()) };
+        if row.last_used.after(FRESH) > now {
+            return Ok(());
+        }
+        self.write_catalog(id, CatalogRow { last_used: now, ..row })
+    }
+
+    /// Empties a generation: one rename and one catalog row, at any size. Memory forgets it whatever becomes of the disk.
+    pub(super) fn clear(&mut self, id: GenerationId) -> Result<Tally> {
+        let Some(scope) = self.scope(id) else { return Ok(Tally::default()) };
+        let cleared = self.renumber(&scope);
+        if let Some(owner) = scope.owner {
+            self.memory().forget_owner(owner);
+        }
+        cleared
+    }
+
+    fn renumber(&mut self, scope: &Scope) -> Result<Tally> {
+        let id = scope.generation;
+        let folder = self.directory.join("blobs").join(id.to_string());
+        self.directory.janitor.discard(blob::retire_folder(&folder, &self.directory.trash())?);
+        let Some(found) = self.ledger.get(id) else { return Ok(Tally::default()) };
+        let (row, tally) = (found.row.clone(), found.account.tally());
+        if tally == Some(Tally::default()) {
+            return Ok(Tally::default());
+        }
+        self.bury(row.number, |last_number| last_number + 1)?;
+        let number = Number(self.ledger.index_row.last_number);
+        self.index.write_catalog(id, &CatalogRow { number, ..row.clone() })?;
+        self.ledger.cleared(id, number);
+        self.publish_numbers(&row.name);
+        Ok(tally.unwrap_or_default())
+    }
+
+    /// Notes that the rows of a number are dead.
+    fn bury(&mut self, number: Number, last_number: impl FnOnce(u32) -> u32) -> Result<()> {
+        let mut row = self.ledger.index_row.clone();
+        row.last_number = last_number(row.last_number);
+        if number != Number::default() {
+            row.dead.push(number);
+        }
+        self.write_index_row(row)
+    }
+
+    /// Clears every generation of a memo. Generations that no memo has open leave the catalog too. All of them are tried.
+    pub(super) fn forget(&mut self, name: &str) -> Result<()> {
+        let mut forgotten = Ok(());
+        for id in self.ledger.of_name(name) {
+            let is_open = self.ledger.get(id).is_some_and(|found| found.memo.is_some());
+            let one = if is_open { self.clear(id) } else { self.drop_generation(id) };
+            forgotten = forgotten.and(one.map(drop));
+        }
+        forgotten
+    }
+
+    /// Takes a generation that no memo has open off the disk and out of the catalog.
+    pub(super) fn drop_generation(&mut self, id: GenerationId) -> Result<Tally> {
+        let Some(scope) = self.scope(id) else { return Ok(Tally::default()) };
+        let folder = self.directory.join("blobs").join(id.to_string());
+        self.directory.janitor.discard(blob::retire_folder(&folder, &self.directory.trash())?);
+        if self.ledger.get(id).is_some_and(|found| !found.account.is_empty()) {
+            self.bury(scope.number, |last_number| last_number)?;
+        }
+        self.index.remove_from_catalog(id)?;
+        let dropped = self.ledger.remove(id);
+        self.publish_numbers(&scope.name);
+        Ok(dropped.and_then(|dropped| dropped.account.tally()).unwrap_or_default())
+    }
+}

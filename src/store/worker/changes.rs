@@ -1,0 +1,131 @@
+//! The requests that change something, one by one.
+
+use std::sync::Arc;
+
+use super::{
+    Worker,
+    compaction::EMPTIED,
+    request::{Put, Registration, Reply},
+};
+use crate::{
+    error::Result,
+    key::Digest,
+    store::{
+        forgetting::Forgetting,
+        generation::{Bounds, CatalogRow},
+        session::Untold,
+    },
+};
+
+impl Worker {
+    pub(super) fn put(&mut self, put: Put) {
+        if put.claim.as_ref().is_some_and(|claim| !claim.is_current()) {
+            // A change came in between: the value is no longer wanted.
+            return self.finish_put(put, Ok(()));
+        }
+        let outcome = self.change(|transaction| transaction.put(&put));
+        if outcome.is_err() && put.claim.is_none() {
+            self.forgetting().forget_key(put.memo.owner, &put.digest);
+        }
+        self.finish_put(put, outcome);
+    }
+
+    fn finish_put(&mut self, mut put: Put, outcome: Result<()>) {
+        let reply = put.reply.take();
+        if put.claim.is_some() {
+            put.memo.hand_overs.end();
+            self.directory.hand_overs.end();
+        }
+        match &outcome {
+            Ok(()) => self.directory.pending.take(put.memo.seat(&put.digest), &put.value),
+            Err(error) => {
+                if reply.is_none() {
+                    let error = put.memo.failed(error);
+                    self.session.note(Untold::MemoFailed(Arc::clone(&put.memo.memo), error));
+                }
+                self.keep_in_memory(put);
+            }
+        }
+        if let Some(reply) = reply {
+            self.reply_after_flush(reply, outcome);
+        }
+    }
+
+    /// A computed value that could not be stored goes into the memory tier, which runs code of the user.
+    fn keep_in_memory(&self, put: Put) {
+        let Put { memo, digest, value, claim: Some(claim), .. } = put else { return };
+        let (directory, seat, kept) = (Arc::clone(&self.directory), memo.seat(&digest), Arc::clone(&value));
+        let keep = move || {
+            (memo.keep_in_memory)(&digest, &value, &claim);
+            directory.pending.take(seat, &value);
+        };
+        if !self.directory.janitor.run(keep) {
+            self.directory.pending.take(seat, &kept);
+        }
+    }
+
+    pub(super) fn remove(&mut self, memo: &Registration, digest: &Digest, reply: Reply<bool>) {
+        let removed = self.change(|transaction| transaction.remove(memo, digest));
+        if removed.is_err() {
+            self.forgetting().forget_key(memo.owner, digest);
+        }
+        self.reply_after_flush(reply, removed);
+    }
+
+    pub(super) fn clear(&mut self, memo: &Registration, reply: Reply<()>) {
+        let cleared = self.change(|transaction| transaction.clear(memo.generation).map(drop));
+        if cleared.is_err() {
+            self.forgetting().forget_owner(memo.owner);
+        }
+        self.reply_after_flush(reply, cleared);
+    }
+
+    /// Of one memo, or of all.
+    pub(super) fn forget(&mut self, name: Option<String>, reply: Reply<bool>) {
+        let is_all = name.is_none();
+        let names = name.map_or_else(|| self.ledger.names(), |name| vec![name]);
+        let is_known = names.iter().any(|name| !self.ledger.of_name(name).is_empty());
+        let forgotten = self.change(|transaction| {
+            let each = names.iter().map(|name| transaction.forget(name));
+            each.fold(Ok(()), Result::and)
+        });
+        if forgotten.is_err() {
+            for owner in names.iter().flat_map(|name| self.ledger.owners_of(name)) {
+                self.forgetting().forget_owner(owner);
+            }
+        }
+        if is_all && forgotten.is_ok() {
+            self.compact(EMPTIED);
+        }
+        let forgotten = forgotten.map(|()| is_known);
+        if is_all {
+            self.reply_after_compaction(reply, forgotten);
+        } else {
+            self.reply_after_flush(reply, forgotten);
+        }
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        memo: &Arc<Registration>,
+        row: CatalogRow,
+        bounds: Bounds,
+        reply: Reply<()>,
+    ) {
+        let adopted = self.change(|transaction| transaction.adopt(memo, &row, bounds));
+        if adopted.is_err() {
+            self.ledger.adopt_without_disk(memo, row, bounds);
+        }
+        drop(reply.send(adopted));
+    }
+
+    pub(super) fn disown(&mut self, memo: &Registration) {
+        if self.change(|transaction| transaction.disown(memo)).is_err() {
+            self.ledger.disown_without_disk(memo);
+        }
+    }
+
+    fn forgetting(&self) -> Forgetting<'_> {
+        Forgetting { pending: Some(&self.directory.pending), session: &self.session }
+    }
+}

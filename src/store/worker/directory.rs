@@ -1,0 +1,281 @@
+//! The directory of a store, as its callers see it: the engine to read from, the queue to the worker, the pending values.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use oneshot::RecvTimeoutError;
+
+use super::{
+    hand_overs::HandOvers,
+    queue::{Queue, Rejected},
+    request::{Reply, Request},
+    state::{EngineSlot, stalled},
+};
+use crate::{
+    clock::{Clock, Deadline},
+    error::{Error, Kind, Result},
+    store::{engine::Engine, janitor::Janitor, pending::Pending, unverified::Unverified},
+    sync::{Condvar, Mutex, PoisonError, lock},
+    temporary::Temporary,
+    testing::Faults,
+};
+
+/// How long a caller waits for a worker that makes no progress.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an open waits for its index. After an unclean end sled reads its whole log.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a close waits for a worker that makes no progress.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// Waits are counted in slices of this length: the time for which the whole process was stopped counts as one.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// The seams of tests, and the timeouts that they shorten.
+#[derive(Clone, Debug)]
+pub(crate) struct Tuning {
+    pub(crate) reply_timeout: Duration,
+    pub(crate) open_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    /// An index longer than the first number of bytes is compacted when it is longer than so many times its live bytes.
+    pub(crate) compacted_when: Option<(u64, u64)>,
+    /// Empty, except in tests.
+    pub(crate) faults: Faults,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            reply_timeout: REPLY_TIMEOUT,
+            open_timeout: OPEN_TIMEOUT,
+            close_timeout: CLOSE_TIMEOUT,
+            compacted_when: None,
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// Shared by the worker of a store and all its callers.
+pub(crate) struct Directory {
+    /// Canonical.
+    pub(crate) path: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) tuning: Tuning,
+    pub(super) slot: EngineSlot,
+    pub(super) queue: Queue,
+    pub(crate) pending: Pending,
+    /// Of all memos.
+    pub(crate) hand_overs: HandOvers,
+    pub(crate) janitor: Arc<Janitor>,
+    pub(crate) unverified: Unverified,
+    /// Counted up with each step of the worker. A caller gives up when it stands still.
+    progress: AtomicU64,
+    /// The directory of a temporary store, removed when the store is closed.
+    temporary: Mutex<Option<Temporary>>,
+    /// The outcome of the close, once there is one.
+    outcome: Mutex<Option<Result<()>>>,
+    /// There is an outcome.
+    closed: Condvar,
+}
+
+impl Directory {
+    pub(crate) fn new(path: PathBuf, clock: Clock, tuning: Tuning, is_bounded: bool) -> Self {
+        Self {
+            path,
+            clock,
+            tuning,
+            slot: EngineSlot::default(),
+            queue: Queue::default(),
+            pending: Pending::default(),
+            hand_overs: HandOvers::new(is_bounded),
+            janitor: Arc::default(),
+            unverified: Unverified::default(),
+            progress: AtomicU64::new(0),
+            temporary: Mutex::default(),
+            outcome: Mutex::default(),
+            closed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.slot.is_closed()
+    }
+
+    /// A place in the directory.
+    pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(crate) fn trash(&self) -> PathBuf {
+        self.path.join("trash")
+    }
+
+    /// The folder is removed when the store is closed.
+    pub(crate) fn set_temporary(&self, folder: Temporary) {
+        *lock(&self.temporary) = Some(folder);
+    }
+
+    pub(super) fn is_temporary(&self) -> bool {
+        lock(&self.temporary).is_some()
+    }
+
+    pub(super) fn remove_temporary(&self) {
+        let temporary = lock(&self.temporary).take();
+        drop(temporary);
+    }
+
+    /// The engine to read from, opened again if its pause is over.
+    pub(crate) fn reader(&self) -> Result<Arc<Engine>> {
+        self.reopen_when_due();
+        self.slot.reader()
+    }
+
+    /// Whether an entry can be handed over: an engine runs, if need be one that is opened now, and the worker answers.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.reopen_when_due();
+        self.slot.check_writable()
+    }
+
+    fn reopen_when_due(&self) {
+        if self.slot.wants_reopen() {
+            let _ = self.ask(|reply| Request::Reopen { reply });
+        }
+    }
+
+    /// Passes on the outcome of a read. If it failed, the health of the engine decides what becomes of it.
+    pub(crate) fn observe<T>(&self, engine: &Arc<Engine>, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|error| self.slot.failed(engine, error, &self.clock))
+    }
+
+    /// Sends a request and waits for its reply as long as the worker makes progress.
+    ///
+    /// # Errors
+    ///
+    /// Of the request, or that the worker did not answer in time. The request is carried out all the same when the
+    /// worker comes to it. While the worker is stalled nothing is sent.
+    pub(crate) fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
+        if self.slot.is_stalled() {
+            return Err(stalled());
+        }
+        self.ask_within(self.tuning.reply_timeout, request)
+    }
+
+    /// The same for a request that must not get lost: it is sent to a worker that is stalled too.
+    pub(crate) fn ask_surely<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
+        if self.slot.is_stalled() {
+            let (reply, _) = oneshot::channel();
+            self.send(request(reply));
+            return Err(stalled());
+        }
+        self.ask_within(self.tuning.reply_timeout, request)
+    }
+
+    /// The same for the close, which is also asked of a worker that is stalled.
+    pub(crate) fn ask_to_close(&self) -> Result<()> {
+        let closed = self.ask_within(self.tuning.close_timeout, |reply| Request::Close { reply });
+        if closed.as_ref().is_err_and(|error| error.kind() == Kind::Closed) {
+            // Another caller is closing it.
+            self.wait_for_close(Deadline::after(self.tuning.close_timeout));
+        }
+        lock(&self.outcome).clone().unwrap_or(closed)
+    }
+
+    /// Waits until the store is closed, at most until `deadline`.
+    pub(crate) fn wait_for_close(&self, deadline: Deadline) {
+        let mut outcome = lock(&self.outcome);
+        while outcome.is_none()
+            && let Some(left) = deadline.remaining()
+        {
+            outcome = self.closed.wait_timeout(outcome, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The worker ends: requests that wait are dropped, and later ones refused.
+    pub(super) fn refuse_requests(&self) {
+        self.queue.end();
+    }
+
+    /// The directory is free.
+    pub(super) fn end(&self, closed: Result<()>) {
+        *lock(&self.outcome) = Some(closed);
+        self.closed.notify_all();
+    }
+
+    /// Begins a close without waiting for it.
+    pub(crate) fn begin_close(&self) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.queue.send(Request::Close { reply });
+    }
+
+    fn ask_within<T>(&self, timeout: Duration, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
+        let (reply, outcome) = oneshot::channel();
+        self.queue.send(request(reply)).map_err(|_| closed())?;
+        self.wait(&outcome, timeout)
+    }
+
+    /// Waits for the first open of the index. An index that takes longer is there later.
+    pub(crate) fn wait_for_open(&self, outcome: &oneshot::Receiver<Result<()>>) -> Result<()> {
+        let opened = self.wait(outcome, self.tuning.open_timeout);
+        opened.map_err(|error| if self.slot.is_stalled() { error.with_kind(Kind::Io) } else { error })
+    }
+
+    pub(crate) fn wait<T>(&self, outcome: &oneshot::Receiver<Result<T>>, timeout: Duration) -> Result<T> {
+        let slices = u32::try_from(timeout.as_millis() / SLICE.as_millis()).unwrap_or(u32::MAX).max(1);
+        let (mut before, mut idle) = (self.progress(), 0);
+        loop {
+            match outcome.recv_timeout(SLICE) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Disconnected) => return Err(closed()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = self.progress();
+            idle = if now == before { idle + 1 } else { 0 };
+            before = now;
+            if idle >= slices {
+                self.slot.stalled();
+                return Err(stalled());
+            }
+        }
+    }
+
+    /// Waits for room in the queue.
+    pub(crate) fn reserve(&self, timeout: Duration) -> Result<(), Rejected> {
+        self.queue.reserve(timeout)
+    }
+
+    /// Hands an entry to the worker, and waits for nothing.
+    pub(crate) fn hand_over(&self, request: Request) -> Result<(), Rejected> {
+        self.queue.hand_over(request)
+    }
+
+    /// Sends a request that is never refused for want of room, and waits for nothing.
+    pub(crate) fn send(&self, request: Request) {
+        let _ = self.queue.send(request);
+    }
+
+    /// Waits until everything that was handed over so far was applied.
+    pub(crate) fn catch_up(&self) {
+        let _ = self.ask(|reply| Request::Barrier { reply });
+    }
+
+    fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Acquire)
+    }
+
+    /// The worker made a step.
+    pub(super) fn made_progress(&self) {
+        self.progress.fetch_add(1, Ordering::AcqRel);
+        self.slot.answered();
+    }
+}
+
+pub(crate) fn closed() -> Error {
+    Error::new(Kind::Closed, "the store is closed: open it again")
+}

@@ -1,0 +1,365 @@
+//! The ledger: the generations of a store, their accounts, and the sums over a memo and over the store.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    fronts::Fronts,
+    order::{Account, OrderRow},
+    request::Registration,
+};
+use crate::{
+    clock::Timestamp,
+    store::generation::{Bounds, CatalogRow, GenerationId, IndexRow, Number, Tally},
+};
+
+/// One generation on disk.
+pub(super) struct Generation {
+    pub(super) row: CatalogRow,
+    pub(super) account: Account,
+    /// The memo that has it open.
+    pub(super) memo: Option<Arc<Registration>>,
+}
+
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// The sequence that was given last.
+    sequence: u64,
+    /// As it stands in the catalog.
+    pub(super) index_row: IndexRow,
+    generations: BTreeMap<GenerationId, Generation>,
+    /// The generations of each memo; no list is empty.
+    by_name: HashMap<String, Vec<GenerationId>>,
+    /// Of the memos that this process opened, by name.
+    bounds: HashMap<String, Bounds>,
+    /// The sum over all generations that are counted.
+    total: Tally,
+    /// The generations that a recount has not counted to their end.
+    uncounted: BTreeSet<GenerationId>,
+    /// Those that another generation of their memo took the place of.
+    retired: BTreeSet<GenerationId>,
+    pub(super) fronts: Fronts,
+}
+
+impl Ledger {
+    /// Behind all sequences of an index that was opened.
+    pub(super) fn starting_at(sequence: u64, index_row: IndexRow) -> Self {
+        Self { sequence, index_row, ..Self::default() }
+    }
+
+    pub(super) fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// Entries that are put from here on come behind one of that sequence.
+    pub(super) fn go_on_behind(&mut self, sequence: u64) {
+        self.sequence = self.sequence.max(sequence);
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(super) fn get(&self, id: GenerationId) -> Option<&Generation> {
+        self.generations.get(&id)
+    }
+
+    pub(super) fn insert(&mut self, id: GenerationId, generation: Generation) {
+        self.remove(id);
+        match generation.account.tally() {
+            Some(tally) => self.total.add(tally),
+            None => drop(self.uncounted.insert(id)),
+        }
+        let name = generation.row.name.clone();
+        self.by_name.entry(name.clone()).or_default().push(id);
+        self.generations.insert(id, generation);
+        self.fronts.mark(id);
+        self.find_retired(&name);
+    }
+
+    pub(super) fn remove(&mut self, id: GenerationId) -> Option<Generation> {
+        let generation = self.generations.remove(&id)?;
+        if let Some(tally) = generation.account.tally() {
+            self.total.subtract(tally);
+        }
+        self.uncounted.remove(&id);
+        self.retired.remove(&id);
+        self.fronts.forget(id);
+        if let Some(ids) = self.by_name.get_mut(&generation.row.name) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_name.remove(&generation.row.name);
+            }
+        }
+        self.find_retired(&generation.row.name);
+        Some(generation)
+    }
+
+    pub(super) fn ids(&self) -> Vec<GenerationId> {
+        self.generations.keys().copied().collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (GenerationId, &Generation)> {
+        self.generations.iter().map(|(id, generation)| (*id, generation))
+    }
+
+    /// The generations of a memo.
+    pub(super) fn of_name(&self, name: &str) -> Vec<GenerationId> {
+        self.by_name.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The names of all memos, in alphabetical order.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.by_name.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Changes the row or the memo of a generation.
+    pub(super) fn change(&mut self, id: GenerationId, change: impl FnOnce(&mut Generation)) {
+        let Some(generation) = self.generations.get_mut(&id) else { return };
+        change(generation);
+        let name = generation.row.name.clone();
+        self.fronts.mark(id);
+        self.find_retired(&name);
+    }
+
+    /// Changes what an account knows beside its sum.
+    pub(super) fn account(&mut self, id: GenerationId, change: impl FnOnce(&mut Account)) {
+        if let Some(generation) = self.generations.get_mut(&id) {
+            change(&mut generation.account);
+        }
+    }
+
+    /// A row was put.
+    pub(super) fn added(&mut self, id: GenerationId, row: &OrderRow) {
+        let Some(generation) = self.generations.get_mut(&id) else { return };
+        if generation.account.is_empty() {
+            self.fronts.mark(id);
+        }
+        let was_mixed = generation.account.unordered;
+        generation.account.added(row);
+        if generation.account.unordered && !was_mixed {
+            self.fronts.mark(id);
+        }
+        if generation.account.tally().is_some() {
+            self.total.add(Tally::one(row.size));
+        }
+    }
+
+    /// The row of that sequence is gone.
+    pub(super) fn removed(&mut self, id: GenerationId, sequence: u64, size: u64) {
+        let Some(generation) = self.generations.get_mut(&id) else { return };
+        generation.account.removed(sequence, size);
+        if generation.account.tally().is_some() {
+            self.total.subtract(Tally::one(size));
+        }
+        if self.fronts.sequence_of(id).is_none_or(|front| front >= sequence) {
+            self.fronts.mark(id);
+        }
+    }
+
+    /// The same where only the number of the generation is known.
+    pub(super) fn removed_of(&mut self, number: Number, sequence: u64, size: u64) {
+        let found = self.generations.iter().find(|(_, generation)| generation.row.number == number);
+        if let Some(id) = found.map(|(id, _)| *id) {
+            self.removed(id, sequence, size);
+        }
+    }
+
+    /// A stretch of rows of a recount, and the last sequence that was looked at. Without one the recount ends.
+    pub(super) fn count(&mut self, id: GenerationId, rows: &[OrderRow], seen: Option<u64>) {
+        let Some(generation) = self.generations.get_mut(&id) else { return };
+        let was_counted = generation.account.tally().is_some();
+        generation.account.count(rows, seen);
+        if let Some(tally) = generation.account.tally()
+            && !was_counted
+        {
+            self.total.add(tally);
+            self.uncounted.remove(&id);
+            self.fronts.mark(id);
+        }
+    }
+
+    /// Every entry of a generation is gone, and it has another number.
+    pub(super) fn cleared(&mut self, id: GenerationId, number: Number) {
+        let Some(generation) = self.generations.get_mut(&id) else { return };
+        if let Some(tally) = generation.account.tally() {
+            self.total.subtract(tally);
+        }
+        self.uncounted.remove(&id);
+        generation.account = Account::empty();
+        generation.row.number = number;
+        self.fronts.mark(id);
+    }
+
+    /// Of all generations of a memo, or of the store. `None` while one of them is being counted.
+    pub(super) fn tally(&self, name: Option<&str>) -> Option<Tally> {
+        let Some(name) = name else { return self.uncounted.is_empty().then_some(self.total) };
+        let ids = self.by_name.get(name).into_iter().flatten();
+        ids.filter_map(|id| self.generations.get(id)).try_fold(Tally::default(), |mut sum, generation| {
+            sum.add(generation.account.tally()?);
+            Some(sum)
+        })
+    }
+
+    pub(super) fn uncounted(&self) -> Option<GenerationId> {
+        self.uncounted.first().copied()
+    }
+
+    pub(super) fn is_retired(&self, id: GenerationId) -> bool {
+        self.retired.contains(&id)
+    }
+
+    pub(super) fn retired(&self) -> &BTreeSet<GenerationId> {
+        &self.retired
+    }
+
+    fn find_retired(&mut self, name: &str) {
+        let ids = self.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        let rank = |id: &GenerationId| {
+            let generation = self.generations.get(id)?;
+            Some((generation.memo.is_some(), generation.row.last_used))
+        };
+        let newest = ids.iter().filter_map(rank).max();
+        for id in ids {
+            if rank(id).is_some_and(|(is_open, _)| is_open) || rank(id) == newest {
+                self.retired.remove(id);
+            } else {
+                self.retired.insert(*id);
+            }
+        }
+    }
+
+    pub(super) fn bounds_of(&self, name: &str) -> Bounds {
+        self.bounds.get(name).copied().unwrap_or_default()
+    }
+
+    pub(super) fn set_bounds(&mut self, name: &str, bounds: Bounds) {
+        self.bounds.insert(name.to_owned(), bounds);
+    }
+
+    /// Today's ttl of a generation that is open.
+    pub(super) fn ttl_of(&self, id: GenerationId) -> Option<std::time::Duration> {
+        let generation = self.generations.get(&id)?;
+        generation.memo.as_ref().and_then(|_| self.bounds_of(&generation.row.name).ttl)
+    }
+
+    /// The catalog row of a generation with what a close writes down.
+    pub(super) fn closing_row(generation: &Generation) -> CatalogRow {
+        let account = &generation.account;
+        CatalogRow {
+            tally: account.tally().unwrap_or_default(),
+            unordered: account.unordered,
+            latest: account.latest(),
+            ..generation.row.clone()
+        }
+    }
+
+    /// A memo is opened while no engine is in service. The next index that is opened takes it up.
+    pub(super) fn adopt_without_disk(&mut self, memo: &Arc<Registration>, row: CatalogRow, bounds: Bounds) {
+        self.set_bounds(&row.name, bounds);
+        if self.get(memo.generation).is_none() {
+            self.insert(memo.generation, Generation { row, account: Account::empty(), memo: None });
+        }
+        self.change(memo.generation, |found| found.memo = Some(Arc::clone(memo)));
+    }
+
+    /// The same for a memo that was dropped.
+    pub(super) fn disown_without_disk(&mut self, memo: &Registration) {
+        self.change(memo.generation, |found| {
+            found.memo.take_if(|open| open.owner == memo.owner);
+        });
+    }
+
+    /// The owners of the open generations of a memo.
+    pub(super) fn owners_of(&self, name: &str) -> Vec<u64> {
+        let ids = self.by_name.get(name).into_iter().flatten();
+        let open = ids.filter_map(|id| self.generations.get(id)?.memo.as_ref());
+        open.map(|memo| memo.owner).collect()
+    }
+
+    /// The open memos and the bounds of an earlier ledger, whose index is gone.
+    pub(super) fn take_over(&mut self, before: Self) {
+        self.bounds = before.bounds;
+        self.go_on_behind(before.sequence);
+        for (id, open) in before.generations.into_iter().filter(|(_, generation)| generation.memo.is_some()) {
+            if let Some(found) = self.generations.get_mut(&id) {
+                found.memo = open.memo;
+                let name = found.row.name.clone();
+                self.find_retired(&name);
+            } else {
+                let row = CatalogRow { number: Number::default(), ..open.row };
+                self.insert(id, Generation { row, account: Account::empty(), memo: open.memo });
+            }
+        }
+    }
+
+    /// The generations of a memo that were used last before `limit`, and that are retired.
+    pub(super) fn retired_before(&self, name: &str, limit: Timestamp) -> Vec<GenerationId> {
+        let is_old = |id: &GenerationId| {
+            self.is_retired(*id) && self.get(*id).is_some_and(|found| found.row.last_used <= limit)
+        };
+        self.of_name(name).into_iter().filter(is_old).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generation(name: &str, last_used: u64) -> Generation {
+        let row = CatalogRow {
+            name: name.into(),
+            version: 1,
+            last_used: Timestamp(last_used),
+            ttl_millis: u64::MAX,
+            number: Number(1),
+            tally: Tally::default(),
+            unordered: false,
+            latest: Default::default(),
+        };
+        let account = Account::known(Tally { entries: 1, bytes: 10 }, false, Default::default());
+        Generation { row, account, memo: None }
+    }
+
+    fn memo(id: GenerationId) -> Arc<Registration> {
+        let keep = Box::new(|_: &_, _: &_, _: &crate::flight::Claim<'_>| false);
+        Arc::new(Registration::new("frames".into(), "".into(), id, 7, Arc::default(), keep, false))
+    }
+
+    #[test]
+    fn a_generation_is_retired_when_another_of_its_name_is_open_or_was_used_later() {
+        let mut ledger = Ledger::default();
+        let [old, current, other, live] = [1, 2, 3, 4].map(|byte| GenerationId([byte; 16]));
+        ledger.insert(old, generation("frames", 1));
+        ledger.insert(current, generation("frames", 2));
+        ledger.insert(other, generation("models", 1));
+        assert_eq!(ledger.retired().iter().copied().collect::<Vec<_>>(), [old]);
+        ledger.insert(live, Generation { memo: Some(memo(live)), ..generation("frames", 0) });
+        assert_eq!(ledger.retired().iter().copied().collect::<Vec<_>>(), [old, current]);
+        assert_eq!(ledger.tally(Some("frames")), Some(Tally { entries: 3, bytes: 30 }));
+        assert_eq!(ledger.names(), ["frames", "models"]);
+        ledger.remove(live);
+        ledger.remove(current);
+        assert!(ledger.retired().is_empty());
+        assert_eq!(ledger.tally(None), Some(Tally { entries: 2, bytes: 20 }));
+    }
+
+    #[test]
+    fn the_sum_of_the_store_is_that_of_its_generations_and_unknown_during_a_recount() {
+        let mut ledger = Ledger::default();
+        let [known, unknown] = [1, 2].map(|byte| GenerationId([byte; 16]));
+        ledger.insert(known, generation("frames", 1));
+        ledger.insert(unknown, Generation { account: Account::unknown(), ..generation("models", 1) });
+        assert_eq!((ledger.tally(None), ledger.uncounted()), (None, Some(unknown)));
+        ledger.count(unknown, &[], None);
+        assert_eq!(ledger.tally(None), Some(Tally { entries: 1, bytes: 10 }));
+        ledger.cleared(known, Number(9));
+        assert_eq!(ledger.tally(None), Some(Tally::default()));
+        assert_eq!(ledger.get(known).map(|found| found.row.number), Some(Number(9)));
+    }
+}

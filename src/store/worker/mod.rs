@@ -1,0 +1,224 @@
+//! The worker: one thread a store, which owns everything that changes. It takes requests from the queue in rounds, applies
+//! them in their order, flushes once for all that asked for it, and replies. Between rounds it works in stretches on
+//! things that take long.
+//!
+//! It never runs code of the user, never waits for a claim, and never waits for the janitor or a caller. A caller that
+//! does not get its reply in time gives up the wait, never the change: the ledger is always true.
+
+mod background;
+mod catalog;
+mod changes;
+mod close;
+mod compaction;
+mod directory;
+mod eviction;
+mod fronts;
+mod hand_overs;
+mod index;
+mod ledger;
+mod maintain;
+mod open;
+mod order;
+mod orphans;
+mod queue;
+mod rebuild;
+mod request;
+mod state;
+mod supervise;
+mod transaction;
+
+use std::{fs::File, io, sync::Arc, time::Duration};
+
+#[cfg(feature = "testing")]
+pub(crate) use self::order::OrderRow;
+use self::request::Reply;
+use self::{background::Background, compaction::Growth, index::Index, ledger::Ledger};
+pub(crate) use self::{
+    directory::{Directory, Tuning},
+    open::{is_ours, prepare},
+    queue::Rejected,
+    request::{KeepInMemory, Put, Registration, Request},
+};
+use crate::{
+    clock::Deadline,
+    error::{Error, Result},
+    store::session::Session,
+    sync::thread,
+};
+
+/// Computed values that no caller waits for are flushed this long after the first of them.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Whatever waits for the flush at the end of a round.
+type Acknowledgement = Box<dyn FnOnce(&Result<()>) + Send>;
+
+pub(super) struct Worker {
+    directory: Arc<Directory>,
+    session: Arc<Session>,
+    /// LOCK, held for as long as the worker lives.
+    lock_file: Option<File>,
+    ledger: Ledger,
+    /// What changes are applied to. `None` while no engine is in service.
+    index: Option<Index>,
+    /// The number of the last index.
+    last_number: u64,
+    background: Background,
+    growth: Growth,
+    acknowledgements: Vec<Acknowledgement>,
+    /// When changes are to be flushed that no caller waits for.
+    flush_due: Option<Deadline>,
+    /// Why changes were lost that no flush had covered.
+    lost: Option<Error>,
+}
+
+/// Starts the worker of a directory, which opens the index first.
+///
+/// # Errors
+///
+/// When no thread can be started.
+pub(super) fn start(
+    directory: &Arc<Directory>,
+    session: &Arc<Session>,
+    lock_file: File,
+) -> io::Result<oneshot::Receiver<Result<()>>> {
+    let worker = Worker {
+        directory: Arc::clone(directory),
+        session: Arc::clone(session),
+        lock_file: Some(lock_file),
+        ledger: Ledger::default(),
+        index: None,
+        last_number: 0,
+        background: Background::default(),
+        growth: Growth::new(directory.tuning.compacted_when),
+        acknowledgements: Vec::new(),
+        flush_due: None,
+        lost: None,
+    };
+    let (reply, opened) = oneshot::channel();
+    thread::Builder::new().name("memolith".into()).spawn(move || worker.run(reply))?;
+    Ok(opened)
+}
+
+impl Worker {
+    fn run(mut self, reply: Reply<()>) {
+        let opened = self.open();
+        // A refusal of the operating system may pass. Anything else must be known at once.
+        let is_hopeless = opened.as_ref().is_err_and(|error| !error.is_io());
+        if is_hopeless {
+            self.end(Ok(()));
+        }
+        let _ = reply.send(opened);
+        if !is_hopeless {
+            self.work();
+        }
+    }
+
+    fn work(mut self) {
+        let mut was_busy = false;
+        loop {
+            let is_idle = self.is_idle();
+            let round = self.directory.queue.take(is_idle, was_busy, self.flush_due);
+            was_busy = !round.is_empty();
+            if let Some(reply) = self.carry_out(round) {
+                return self.close(reply);
+            }
+            self.acknowledge();
+            if !is_idle {
+                self.maintain();
+                self.acknowledge();
+            }
+            self.leave_to_janitor();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.index.is_none() || self.background.is_idle(&self.ledger.index_row)
+    }
+
+    /// Carries out the requests of a round. A close ends it: later requests are refused.
+    fn carry_out(&mut self, round: Vec<Request>) -> Option<Reply<()>> {
+        for request in round {
+            if let Request::Close { reply } = request {
+                return Some(reply);
+            }
+            self.serve(request);
+            self.directory.made_progress();
+        }
+        None
+    }
+
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Put(put) => self.put(put),
+            Request::Remove { memo, digest, reply } => self.remove(&memo, &digest, reply),
+            Request::Clear { memo, reply } => self.clear(&memo, reply),
+            Request::Forget { name, reply } => self.forget(name, reply),
+            Request::Adopt { memo, row, bounds, reply } => self.adopt(&memo, row, bounds, reply),
+            Request::Disown { memo } => self.disown(&memo),
+            Request::Read { memo, digest, reply } => {
+                let record = self.change(|transaction| transaction.index.record(memo.number(), &digest));
+                drop(reply.send(record));
+            }
+            Request::Count { memo, reply } => {
+                drop(reply.send(self.change(|transaction| transaction.count(memo.as_deref()))));
+            }
+            Request::Names { reply } => drop(reply.send(Ok(self.ledger.names()))),
+            Request::Flush { reply } => {
+                let running = self.engine().map(drop);
+                self.reply_after_flush(reply, running);
+            }
+            Request::Barrier { reply } => drop(reply.send(Ok(()))),
+            Request::Sweep { reply } => self.sweep(reply),
+            Request::Reopen { reply } => drop(reply.send(self.engine().map(drop))),
+            Request::MakeRoom { name, reply } => self.make_room(name, reply),
+            // Taken by `carry_out`.
+            Request::Close { reply } => drop(reply),
+        }
+    }
+
+    fn reply_after_flush<T: Send + 'static>(&mut self, reply: Reply<T>, outcome: Result<T>) {
+        self.acknowledgements.push(Box::new(move |flushed| {
+            let outcome = outcome.and_then(|value| flushed.clone().map(|()| value));
+            drop(reply.send(outcome));
+        }));
+    }
+
+    /// Flushes for the callers that wait, or when the tick is due, and replies.
+    fn acknowledge(&mut self) {
+        let is_due = self.flush_due.is_some_and(|due| due.remaining().is_none());
+        let acknowledgements = std::mem::take(&mut self.acknowledgements);
+        if acknowledgements.is_empty() && !is_due {
+            return;
+        }
+        let flushed = self.flush();
+        for acknowledge in acknowledgements {
+            acknowledge(&flushed);
+        }
+        self.directory.made_progress();
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.flush_due = None;
+        let Some(index) = &self.index else {
+            // Changes of this round may have gone with the engine.
+            let lost = self.lost.clone().map_or(Ok(()), Err);
+            return lost.and(self.directory.slot.reader().map(drop));
+        };
+        let flushed = index.engine.flush();
+        if let Err(error) = &flushed {
+            self.session.note_failed(error);
+        }
+        self.observe(flushed)?;
+        self.directory.slot.flushed();
+        self.after_flush();
+        Ok(())
+    }
+
+    /// Values to drop and events to tell run code of the user.
+    fn leave_to_janitor(&self) {
+        if self.session.has_leftover() {
+            let session = Arc::clone(&self.session);
+            self.directory.janitor.run(move || session.settle());
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Opening: from a directory to a running engine, and the ledger as its index has it.
+//!
+//! MANIFEST names the index. If it says closed, the files are compared with it. Damage, by the files or by sled's own word
+//! or panic, costs the index: the next number is begun and filled from the payload files. The old folder stays until the
+//! next clean close. A refusal of the operating system costs nothing: the index is left alone, and tried again later.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    compaction::{folder, numbers, unused_number},
+    directory::{Directory, closed},
+    index::Index,
+    ledger::{Generation, Ledger},
+    order::Account,
+    rebuild::rebuild,
+    transaction::{SEQUENCE_STEP, Transaction},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    store::{
+        blob,
+        engine::{self, Engine},
+        generation::{CatalogRow, GenerationId, IndexRow},
+        lock,
+        manifest::{self, Closed, Found, Manifest},
+        session::Session,
+    },
+};
+
+/// An index that was opened.
+pub(super) struct Opened {
+    pub(super) index: Index,
+    pub(super) ledger: Ledger,
+    /// Whether entries must be counted and orphans looked for: the store was not left by a close.
+    pub(super) is_unclean: bool,
+}
+
+/// Opens an index for the worker.
+pub(super) struct Opening<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) session: &'a Session,
+    /// LOCK. It is taken anew when the directory was deleted.
+    pub(super) lock_file: &'a mut Option<File>,
+    /// The number of the last index of this process; 0 at first.
+    pub(super) last_number: u64,
+    /// Whether that index must not be opened again.
+    pub(super) is_corrupt: bool,
+}
+
+/// An index to open, and what is known of it.
+struct Candidate {
+    number: u64,
+    /// Known for sure, of a settled index and of an empty one.
+    closed: Option<Closed>,
+    /// Whether it was left by anything but a close.
+    is_unclean: bool,
+    /// Whether it is a new one, to be filled from the payload files.
+    is_new: bool,
+}
+
+impl Opening<'_> {
+    /// The index that MANIFEST names, or a new one in its place. `before` is the ledger of an earlier engine of this
+    /// process, whose open memos go on.
+    pub(super) fn open(&mut self, before: &mut Ledger) -> Result<Opened> {
+        self.hold_lock()?;
+        let mut candidate = self.choose()?;
+        for folder in ["blobs", "trash"] {
+            blob::make_folder(&self.directory.join(folder))?;
+        }
+        self.discard_leftovers(&candidate);
+        for _ in 0..2 {
+            match self.try_open(&candidate, before) {
+                Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
+                    self.session.note_failed(&error);
+                    candidate = self.new_index();
+                }
+                other => return other,
+            }
+        }
+        self.try_open(&candidate, before)
+    }
+
+    /// The directory may have been deleted: then it is made anew, unless another process was quicker.
+    fn hold_lock(&mut self) -> Result<()> {
+        if self.directory.is_closed() {
+            return Err(closed());
+        }
+        let path = &self.directory.path;
+        if !self.lock_file.as_ref().is_some_and(|file| lock::is_locked_by(file, path)) {
+            blob::make_folder(path)?;
+            *self.lock_file = Some(lock::lock(path, Duration::ZERO)?);
+        }
+        Ok(())
+    }
+
+    fn choose(&self) -> Result<Candidate> {
+        if self.is_corrupt {
+            return Ok(self.new_index());
+        }
+        let damaged = |what: &str| {
+            self.session.note_failed(&Error::new(Kind::Corrupt, what));
+            Ok(self.new_index())
+        };
+        match Manifest::read(&self.directory.path)? {
+            Found::Whole(Manifest { index, closed: None }) => {
+                // sled would begin an empty one, and every payload file would be an orphan.
+                if !engine::is_there(&folder(self.directory, index)) {
+                    return damaged("the file of the index is gone");
+                }
+                Ok(Candidate { number: index, closed: None, is_unclean: true, is_new: false })
+            }
+            Found::Whole(Manifest { index, closed: Some(closed) }) => {
+                let folder = folder(self.directory, index);
+                // A refusal of the operating system is no damage, and a missing folder is.
+                let files = if folder.is_dir() { engine::fingerprint(&folder)? } else { BTreeMap::new() };
+                if files != closed.files {
+                    return damaged("the files of the index are not as they were left");
+                }
+                Ok(Candidate { number: index, closed: Some(closed), is_unclean: false, is_new: false })
+            }
+            Found::Nothing => Ok(self.new_index()),
+            Found::Damaged => damaged("the MANIFEST is damaged"),
+        }
+    }
+
+    /// Under a number that was never used.
+    fn new_index(&self) -> Candidate {
+        let number = unused_number(&self.directory.path, self.last_number);
+        Candidate { number, closed: Some(Closed::default()), is_unclean: true, is_new: true }
+    }
+
+    /// Removes what an earlier run left: files in the trash, a manifest that never got its name, an unfinished copy.
+    fn discard_leftovers(&self, candidate: &Candidate) {
+        let path = &self.directory.path;
+        for file in fs::read_dir(path).into_iter().flatten().flatten() {
+            if file.file_name().to_str().is_some_and(|name| name.starts_with(manifest::UNNAMED)) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+        if self.last_number > 0 {
+            // Drafts may be of this very process, and so may the folder of a copy.
+            return;
+        }
+        let files = fs::read_dir(self.directory.trash()).into_iter().flatten().flatten();
+        for file in files.filter(|file| blob::is_ours(&file.path())) {
+            self.directory.janitor.discard(Some(file.path()));
+        }
+        if !candidate.is_new {
+            for number in numbers(path).into_iter().filter(|number| *number > candidate.number) {
+                let _ = fs::remove_dir_all(folder(self.directory, number));
+            }
+        }
+    }
+
+    fn try_open(&self, candidate: &Candidate, before: &mut Ledger) -> Result<Opened> {
+        let path = &self.directory.path;
+        if candidate.is_new {
+            // Until the index is filled there is none: a crash in between has it filled anew.
+            Manifest::remove(path)?;
+        } else {
+            Manifest::open(candidate.number).write(path)?;
+        }
+        let folder = folder(self.directory, candidate.number);
+        blob::make_folder(&folder)?;
+        self.directory.made_progress();
+        let opened = Engine::open(&folder, &self.directory.tuning.faults)
+            .and_then(|engine| self.take_up(candidate, Arc::new(engine), before));
+        if opened.is_err() && candidate.is_new {
+            // MANIFEST does not name it.
+            let _ = fs::remove_dir_all(&folder);
+        }
+        opened
+    }
+
+    /// The ledger of an index that MANIFEST names from here on.
+    fn take_up(&self, candidate: &Candidate, engine: Arc<Engine>, before: &mut Ledger) -> Result<Opened> {
+        engine::restrict(&folder(self.directory, candidate.number));
+        let index = Index::new(engine, candidate.number);
+        let filled = self.fill(candidate, &index, before);
+        match filled {
+            Ok(ledger) => {
+                // A recount that a close cut short is taken up again: without a count no bound holds.
+                let is_uncounted = ledger.uncounted().is_some();
+                let was_unrecovered = candidate.closed.as_ref().is_some_and(|closed| closed.unrecovered);
+                let is_unclean = candidate.is_unclean || is_uncounted || was_unrecovered;
+                Ok(Opened { index, ledger, is_unclean })
+            }
+            Err(error) => {
+                if let Ok(engine) = Arc::try_unwrap(index.engine) {
+                    let _ = engine.release();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, candidate: &Candidate, index: &Index, before: &mut Ledger) -> Result<Ledger> {
+        let mut ledger = load(candidate, index)?;
+        if candidate.is_new {
+            rebuild(self.directory, index, &mut ledger)?;
+        }
+        ledger.take_over(std::mem::take(before));
+        let mut transaction =
+            Transaction { directory: self.directory, session: self.session, index, ledger: &mut ledger };
+        let named = transaction.number_open_generations().and_then(|()| {
+            if candidate.is_new {
+                index.engine.flush()?;
+                Manifest::open(candidate.number).write(&self.directory.path)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = named {
+            // The open memos go on with the next attempt.
+            *before = ledger;
+            return Err(error);
+        }
+        Ok(ledger)
+    }
+}
+
+/// The ledger as the index has it.
+fn load(candidate: &Candidate, index: &Index) -> Result<Ledger> {
+    let damaged = || Error::new(Kind::Corrupt, "the catalog of the index is damaged");
+    let rows = index.engine.catalog.rows(&[], None, usize::MAX)?;
+    let index_row = rows.iter().find(|(key, _)| **key == *IndexRow::KEY);
+    let index_row = match index_row {
+        Some((_, value)) => IndexRow::decode(value).ok_or_else(damaged)?,
+        None => IndexRow::default(),
+    };
+    let sequence = match &candidate.closed {
+        Some(closed) => closed.sequence,
+        // The limit itself may be among the changes that were lost with the process.
+        None => index_row.sequence_limit + SEQUENCE_STEP,
+    };
+    let mut ledger = Ledger::starting_at(sequence, index_row);
+    for (key, value) in rows.iter().filter(|(key, _)| **key != *IndexRow::KEY) {
+        let (Ok(id), Some(row)) = (<[u8; 16]>::try_from(&**key), CatalogRow::decode(value)) else {
+            return Err(damaged());
+        };
+        let account = account(candidate, index, &row)?;
+        ledger.insert(GenerationId(id), Generation { row, account, memo: None });
+    }
+    let live: Vec<_> = ledger.iter().map(|(_, generation)| generation.row.number).collect();
+    ledger.index_row.dead.retain(|number| !live.contains(number));
+    Ok(ledger)
+}
+
+/// What is known of a generation. One without rows needs no recount.
+fn account(candidate: &Candidate, index: &Index, row: &CatalogRow) -> Result<Account> {
+    let is_known = candidate.closed.as_ref().is_some_and(|closed| !closed.unrecovered);
+    if is_known {
+        return Ok(Account::known(row.tally, row.unordered, row.latest));
+    }
+    let is_empty = index.rows(row.number, None, 1)?.is_empty();
+    Ok(if is_empty { Account::empty() } else { Account::unknown() })
+}
+
+/// Makes the folder of a store, and refuses what could lead out of it. Its canonical path.
+pub(crate) fn prepare(directory: &Path) -> Result<std::path::PathBuf> {
+    if directory.is_file() {
+        let message = format!("{} is a file: a store needs a directory of its own", directory.display());
+        return Err(Error::new(Kind::Config, message));
+    }
+    blob::make_folder(directory)?;
+    refuse_foreign_manifest(directory)?;
+    let directory = directory.canonicalize().map_err(|cause| Error::io(directory.display(), cause))?;
+    let indexes = numbers(&directory).into_iter().map(|number| format!("index-{number}"));
+    for name in OURS.map(String::from).into_iter().chain(indexes) {
+        refuse_link(&directory.join(name))?;
+    }
+    Ok(directory)
+}
+
+/// The names of a store's files and folders, beside its indexes.
+const OURS: [&str; 4] = ["LOCK", "MANIFEST", "blobs", "trash"];
+
+/// Whether a file or folder in a store's directory is the store's.
+pub(crate) fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    OURS.contains(&name)
+        || name.starts_with(manifest::UNNAMED)
+        || name.strip_prefix("index-").is_some_and(|number| number.parse::<u64>().is_ok())
+}
+
+/// A file of another program that happens to be called MANIFEST is not replaced.
+fn refuse_foreign_manifest(directory: &Path) -> Result<()> {
+    let Ok(bytes) = fs::read(directory.join("MANIFEST")) else { return Ok(()) };
+    if directory.join("LOCK").exists() || bytes.starts_with(b"memolith ") {
+        return Ok(());
+    }
+    let message = format!(
+        "{} holds a MANIFEST that is not memolith's: a store needs a directory of its own; nothing was touched",
+        directory.display(),
+    );
+    Err(Error::new(Kind::Config, message))
+}
+
+/// A link in place of our own folders would have us write, and clear, somewhere else.
+fn refuse_link(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            let message = format!(
+                "{} is a symbolic link: remove it, a store keeps to its own directory",
+                path.display()
+            );
+            Err(Error::new(Kind::Config, message))
+        }
+        _ => Ok(()),
+    }
+}

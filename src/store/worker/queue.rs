@@ -1,0 +1,227 @@
+//! The queue of a store: bounded in entries, bytes and payload files, and taken in rounds by one worker.
+//!
+//! A hand-over that no caller waits for wakes the worker only when it sleeps for good. After a round the worker dozes for a
+//! moment, in which hand-overs gather: waking it for each would cost the caller more than all the rest of the hand-over.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::request::Request;
+use crate::{
+    clock::Deadline,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, lock},
+};
+
+/// The bounds of waiting hand-overs. An entry takes the worker about 15 us, so that a caller who waits for a reply never
+/// waits for more than some 60 ms of them.
+const MAX_ENTRIES: usize = 4_096;
+const MAX_BYTES: u64 = 8 << 20;
+const MAX_FILES: usize = 64;
+
+/// The largest number of requests in one round, and so before one flush.
+const ROUND: usize = 256;
+
+/// How long the worker dozes after a round.
+const DOZE: Duration = Duration::from_millis(1);
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// The worker is needed.
+    called: Condvar,
+    /// Requests were taken: there is room.
+    taken: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    requests: VecDeque<Request>,
+    /// Of the waiting hand-overs.
+    load: Load,
+    /// Whether the worker waits for any request; else for urgent ones only, or not at all.
+    sleeps: bool,
+    /// Whether a request waits that a caller waits for.
+    urgent: bool,
+    /// The number of callers that wait for room.
+    waiting: usize,
+    intake: Intake,
+}
+
+/// What a caller meets that finds no room.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Intake {
+    /// It waits.
+    #[default]
+    Open,
+    /// Another one waited in vain since the last round: it does not wait.
+    Congested,
+    /// The worker ended.
+    Ended,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Load {
+    entries: usize,
+    bytes: u64,
+    files: usize,
+}
+
+impl Load {
+    fn of(request: &Request) -> Self {
+        match request {
+            Request::Put(put) => {
+                Self { entries: 1, bytes: put.queued_bytes(), files: usize::from(put.has_file()) }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+        self.files += other.files;
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.entries -= other.entries;
+        self.bytes -= other.bytes;
+        self.files -= other.files;
+    }
+
+    /// A single entry that is too large by itself has room in an empty queue.
+    fn has_room_for(&self, other: Self) -> bool {
+        self.entries == 0
+            || self.entries + other.entries <= MAX_ENTRIES
+                && self.bytes + other.bytes <= MAX_BYTES
+                && self.files + other.files <= MAX_FILES
+    }
+}
+
+/// Why a request was not taken up.
+pub(crate) enum Rejected {
+    /// There was no room in time.
+    Full,
+    /// The worker ended.
+    Ended,
+}
+
+impl Queue {
+    /// Adds a request of which a caller waits for the reply, or which must not get lost.
+    pub(crate) fn send(&self, request: Request) -> Result<(), Rejected> {
+        let mut state = lock(&self.state);
+        if state.intake == Intake::Ended {
+            return Err(Rejected::Ended);
+        }
+        state.push(request);
+        state.urgent = true;
+        self.called.notify_one();
+        Ok(())
+    }
+
+    /// Waits until there is room for an entry, at most for `timeout`.
+    pub(crate) fn reserve(&self, timeout: Duration) -> Result<(), Rejected> {
+        let state = lock(&self.state);
+        if state.intake == Intake::Ended {
+            return Err(Rejected::Ended);
+        }
+        let next = Load { entries: 1, bytes: 0, files: 1 };
+        if state.load.has_room_for(next) {
+            return Ok(());
+        }
+        self.wait_for_room(state, next, timeout)
+    }
+
+    #[cold]
+    fn wait_for_room(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        next: Load,
+        timeout: Duration,
+    ) -> Result<(), Rejected> {
+        if state.intake == Intake::Congested {
+            return Err(Rejected::Full);
+        }
+        let deadline = Deadline::after(timeout);
+        state.waiting += 1;
+        state.urgent = true;
+        self.called.notify_one();
+        while !state.load.has_room_for(next) && state.intake != Intake::Ended {
+            let Some(left) = deadline.remaining() else {
+                state.intake = Intake::Congested;
+                break;
+            };
+            state = self.taken.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.waiting -= 1;
+        match (state.intake == Intake::Ended, state.load.has_room_for(next)) {
+            (true, _) => Err(Rejected::Ended),
+            (_, true) => Ok(()),
+            (_, false) => Err(Rejected::Full),
+        }
+    }
+
+    /// Adds a hand-over that no caller waits for. There was room for it a moment ago.
+    pub(crate) fn hand_over(&self, request: Request) -> Result<(), Rejected> {
+        let mut state = lock(&self.state);
+        if state.intake == Intake::Ended {
+            return Err(Rejected::Ended);
+        }
+        state.push(request);
+        if state.sleeps {
+            state.sleeps = false;
+            self.called.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The requests of the next round, in their order. Waits for them until `deadline`, or for ever; not at all where
+    /// `waits` is false. `dozes` has hand-overs gather first.
+    pub(super) fn take(&self, waits: bool, dozes: bool, deadline: Option<Deadline>) -> Vec<Request> {
+        let mut state = lock(&self.state);
+        if waits && dozes && !state.urgent && state.intake != Intake::Ended {
+            let doze = deadline.and_then(Deadline::remaining).map_or(DOZE, |left| left.min(DOZE));
+            state = self.called.wait_timeout(state, doze).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        while waits && state.requests.is_empty() && state.intake != Intake::Ended {
+            state.sleeps = true;
+            state = match deadline.map(Deadline::remaining) {
+                None => self.called.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(None) => break,
+                Some(Some(left)) => {
+                    self.called.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        state.sleeps = false;
+        if state.intake == Intake::Congested {
+            state.intake = Intake::Open;
+        }
+        let count = state.requests.len().min(ROUND);
+        let round: Vec<Request> = state.requests.drain(..count).collect();
+        for request in &round {
+            state.load.subtract(Load::of(request));
+        }
+        state.urgent = !state.requests.is_empty() && state.urgent;
+        if state.waiting > 0 {
+            self.taken.notify_all();
+        }
+        round
+    }
+
+    /// Refuses every request from now on. Requests that wait are dropped, and with them their replies.
+    pub(super) fn end(&self) {
+        let mut state = lock(&self.state);
+        state.intake = Intake::Ended;
+        let left = std::mem::take(&mut state.requests);
+        state.load = Load::default();
+        self.taken.notify_all();
+        drop(state);
+        drop(left);
+    }
+}
+
+impl State {
+    fn push(&mut self, request: Request) {
+        self.load.add(Load::of(&request));
+        self.requests.push_back(request);
+    }
+}

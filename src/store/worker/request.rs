@@ -1,0 +1,202 @@
+//! Requests: every change of a store's directory, and the questions that only its worker can answer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use super::hand_overs::HandOvers;
+use crate::{
+    error::{Error, Result},
+    flight::{Claim, Seat},
+    key::Digest,
+    record::{Body, Record},
+    stats::Counters,
+    store::{
+        Swept,
+        blob::{self, Finished},
+        engine::Bytes,
+        generation::{Bounds, CatalogRow, GenerationId, Number, Tally},
+        pending::PendingValue,
+    },
+    sync::{Mutex, lock},
+};
+
+/// Where the worker sends the outcome of a request. A reply that was asked for after a flush comes after the flush.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
+
+pub(crate) enum Request {
+    Put(Put),
+    /// Removes the entry of a key. The reply says whether it was fresh.
+    Remove {
+        memo: Arc<Registration>,
+        digest: Digest,
+        reply: Reply<bool>,
+    },
+    /// Removes all entries of a generation.
+    Clear {
+        memo: Arc<Registration>,
+        reply: Reply<()>,
+    },
+    /// Removes all entries of all generations of a memo, or of every memo. The reply says whether there was one.
+    Forget {
+        name: Option<String>,
+        reply: Reply<bool>,
+    },
+    /// A memo is opened.
+    Adopt {
+        memo: Arc<Registration>,
+        row: CatalogRow,
+        bounds: Bounds,
+        reply: Reply<()>,
+    },
+    /// A memo was dropped.
+    Disown {
+        memo: Arc<Registration>,
+    },
+    /// The record of a key, read between two changes.
+    Read {
+        memo: Arc<Registration>,
+        digest: Digest,
+        reply: Reply<Option<Bytes>>,
+    },
+    /// Counts the fresh entries of a memo's generation, or of the whole store.
+    Count {
+        memo: Option<Arc<Registration>>,
+        reply: Reply<Tally>,
+    },
+    /// The names of all memos.
+    Names {
+        reply: Reply<Vec<String>>,
+    },
+    /// Makes everything so far survive the process.
+    Flush {
+        reply: Reply<()>,
+    },
+    /// Replies when everything before it was applied.
+    Barrier {
+        reply: Reply<()>,
+    },
+    /// Removes entries, generations and files that are of no use, and makes the index smaller.
+    Sweep {
+        reply: Reply<Swept>,
+    },
+    /// Opens an engine, if there is none and its pause is over.
+    Reopen {
+        reply: Reply<()>,
+    },
+    /// The bound of a memo, or of the store, may be exceeded at its open. The reply comes when it holds.
+    MakeRoom {
+        name: Option<String>,
+        reply: Reply<()>,
+    },
+    Close {
+        reply: Reply<()>,
+    },
+}
+
+/// An open memo, as the worker knows it.
+pub(crate) struct Registration {
+    pub(crate) memo: Arc<str>,
+    /// Name, key type and value type, for the front of every error.
+    pub(crate) place: Arc<str>,
+    pub(crate) generation: GenerationId,
+    /// The owner of the memo's entries in memory and of its claims. Unique in the process.
+    pub(crate) owner: u64,
+    pub(crate) counters: Arc<Counters>,
+    /// Takes a value into the memory tier that could not be stored. It runs code of the user.
+    pub(crate) keep_in_memory: KeepInMemory,
+    /// Those that were not applied yet.
+    pub(crate) hand_overs: HandOvers,
+    /// Of the generation. 0 until the worker has adopted the memo. Only the worker changes it.
+    number: AtomicU32,
+    /// The numbers of other generations of the memo: an entry of one of these makes a miss *outdated*.
+    siblings: Mutex<Arc<[Number]>>,
+}
+
+/// Whether the value was kept, unless its claim was revoked meanwhile.
+pub(crate) type KeepInMemory = Box<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
+
+impl Registration {
+    pub(crate) fn new(
+        memo: Arc<str>,
+        place: Arc<str>,
+        generation: GenerationId,
+        owner: u64,
+        counters: Arc<Counters>,
+        keep_in_memory: KeepInMemory,
+        is_bounded: bool,
+    ) -> Self {
+        let (number, siblings) = (AtomicU32::new(0), Mutex::new(Arc::from([])));
+        let hand_overs = HandOvers::new(is_bounded);
+        Self { memo, place, generation, owner, counters, keep_in_memory, hand_overs, number, siblings }
+    }
+
+    pub(crate) fn number(&self) -> Number {
+        Number(self.number.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_number(&self, number: Number) {
+        self.number.store(number.0, Ordering::Release);
+    }
+
+    pub(crate) fn siblings(&self) -> Arc<[Number]> {
+        Arc::clone(&lock(&self.siblings))
+    }
+
+    pub(super) fn set_siblings(&self, siblings: Arc<[Number]>) {
+        *lock(&self.siblings) = siblings;
+    }
+
+    pub(crate) fn seat(&self, digest: &Digest) -> Seat {
+        Seat { owner: self.owner, digest: *digest.as_bytes() }
+    }
+
+    /// Counts a failure of this memo.
+    pub(crate) fn failed(&self, error: &Error) -> Error {
+        let error = error.clone().at(&self.place);
+        self.counters.failed(&error);
+        error
+    }
+}
+
+/// An entry to be put in.
+pub(crate) struct Put {
+    pub(crate) memo: Arc<Registration>,
+    pub(crate) digest: Digest,
+    pub(crate) key_head: Vec<u8>,
+    /// Counted from the moment when it is put.
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) value: Arc<PendingValue>,
+    /// Under which the value was computed; `None` for one that was inserted. A revoked one is not put.
+    pub(crate) claim: Option<Claim<'static>>,
+    /// For a caller that waits until the entry survives the process.
+    pub(crate) reply: Option<Reply<()>>,
+}
+
+impl Put {
+    /// The bytes of memory that it takes while it waits.
+    pub(super) fn queued_bytes(&self) -> u64 {
+        let payload = match &self.value.payload {
+            Finished::Inline(payload) => payload.len(),
+            Finished::Blob(_) => 0,
+        };
+        (payload + self.key_head.len() + size_of::<Request>()) as u64
+    }
+
+    pub(super) fn has_file(&self) -> bool {
+        matches!(self.value.payload, Finished::Blob(_))
+    }
+}
+
+/// What an entry counts: its record, and its payload file.
+pub(super) fn record_size(record: &Record<'_>, length: usize, memo: &str) -> u64 {
+    let blob = match record.body {
+        Body::Inline(_) => 0,
+        Body::Blob { length, .. } => blob::size(memo, record.key_head, length),
+    };
+    length as u64 + blob
+}

@@ -1,0 +1,251 @@
+//! Changes: each applied by the worker, in an order of steps that survives a crash at any point.
+//!
+//! * *put*: the old payload file out of sight, the row, the payload file's name, the record, the old row.
+//! * *evict, remove*: the payload file out of sight, the record, the row.
+//! * *clear*: the folder of payload files out of sight, the catalog row with another number.
+//!
+//! After the record changed or went, the claims of the key are revoked, and memory tier and pending values forget it. A
+//! reader that looked before the change can no longer publish, and a reader that claims after it finds the new state.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    directory::Directory,
+    index::Index,
+    ledger::Ledger,
+    order::OrderRow,
+    request::{Put, Registration, record_size},
+};
+use crate::{
+    clock::Lifetime,
+    error::{Error, Kind, Result},
+    key::Digest,
+    record::{BlobId, Body, Record},
+    store::{
+        blob::{self, Finished, Head},
+        forgetting::Forgetting,
+        generation::{GenerationId, IndexRow, Number},
+        session::{Left, Session, Untold},
+    },
+};
+
+/// So many sequences are given between two changes of the limit in the catalog.
+pub(super) const SEQUENCE_STEP: u64 = 1 << 20;
+
+/// Hand-overs that are this close to each other count as made at the same time.
+const HAND_OVER: Duration = Duration::from_secs(1);
+
+/// Everything that a change is applied to.
+pub(super) struct Transaction<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) session: &'a Session,
+    pub(super) index: &'a Index,
+    pub(super) ledger: &'a mut Ledger,
+}
+
+/// The generation that a change concerns.
+#[derive(Clone)]
+pub(super) struct Scope {
+    pub(super) generation: GenerationId,
+    pub(super) number: Number,
+    /// The name of its memo.
+    pub(super) name: Arc<str>,
+    /// Of the memo that has it open: the owner of its entries in memory and of its claims.
+    pub(super) owner: Option<u64>,
+}
+
+impl Transaction<'_> {
+    /// `None` for a generation that the ledger does not know.
+    pub(super) fn scope(&self, id: GenerationId) -> Option<Scope> {
+        let found = self.ledger.get(id)?;
+        let (name, owner) = match &found.memo {
+            Some(memo) => (Arc::clone(&memo.memo), Some(memo.owner)),
+            None => (found.row.name.as_str().into(), None),
+        };
+        Some(Scope { generation: id, number: found.row.number, name, owner })
+    }
+
+    pub(super) fn scope_of(memo: &Registration) -> Scope {
+        let (name, owner) = (Arc::clone(&memo.memo), Some(memo.owner));
+        Scope { generation: memo.generation, number: memo.number(), name, owner }
+    }
+
+    /// Puts an entry in and makes room for it. An inserted value takes the place of everything that the key meant before,
+    /// whatever becomes of the disk. A computed one revokes nothing: a value that is handed over meanwhile is newer.
+    pub(super) fn put(&mut self, put: &Put) -> Result<()> {
+        let scope = Self::scope_of(&put.memo);
+        if scope.number == Number::default() {
+            return Err(Error::new(Kind::Engine, "the index does not know the memo yet"));
+        }
+        let before = [Some(&*scope.name), None].map(|name| (name, self.ledger.tally(name)));
+        let outcome = before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop));
+        let replaced = outcome.and_then(|()| self.replace(&scope, put));
+        if put.claim.is_none() {
+            self.memory().forget_key(put.memo.owner, &put.digest);
+        }
+        replaced?;
+        // Entries for which no room could be made before do not keep this one out.
+        before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop))
+    }
+
+    fn replace(&mut self, scope: &Scope, put: &Put) -> Result<()> {
+        let before = self.index.record(scope.number, &put.digest)?;
+        let old = before.as_deref().and_then(Record::decode);
+        if let Some(old) = &old {
+            self.hide_blob(scope, &old.body)?;
+        }
+        let sequence = self.next_sequence()?;
+        let lifetime = self.lifetime(scope.generation, put);
+        let (id, key_head) = (blob_id(&put.value.payload), put.key_head.as_slice());
+        let (body, blob_size) = match &put.value.payload {
+            Finished::Inline(payload) => (Body::Inline(payload), 0),
+            Finished::Blob(blob) => (Body::Blob { id, length: blob.length }, blob.size()),
+        };
+        let record = Record { sequence, lifetime, compute_time: put.value.compute_time, key_head, body };
+        let bytes = record.encode();
+        let size = bytes.len() as u64 + blob_size;
+        let row = OrderRow { sequence, digest: put.digest, size, lifetime };
+        self.index.insert_row(scope.number, &row)?;
+        self.ledger.added(scope.generation, &row);
+        if let Finished::Blob(blob) = &put.value.payload
+            && let Err(error) = self.name_blob(blob, scope, put, &row, id)
+        {
+            // A row that leads nowhere counts, and in time would push out an entry that is there.
+            let _ = self.drop_row(scope, sequence, size);
+            return Err(error);
+        }
+        // If this fails, the record may be there or not: a row too many is better than one too few.
+        self.index.insert_record(scope.number, &put.digest, &bytes)?;
+        if let (Some(old), Some(before)) = (old, &before) {
+            self.drop_row(scope, old.sequence, record_size(&old, before.len(), &scope.name))?;
+        }
+        Ok(())
+    }
+
+    /// That of the hand-over. Callers that hand over at the same time may do so in another order than that of their
+    /// times: entries are made in the order of their sequences all the same, so that they expire in that order.
+    fn lifetime(&self, id: GenerationId, put: &Put) -> Lifetime {
+        let latest = self.ledger.get(id).map(|found| found.account.latest().0).unwrap_or_default();
+        let created = put.value.lifetime.created;
+        if created < latest && latest.since(created) <= HAND_OVER {
+            return Lifetime::starting(latest, put.ttl);
+        }
+        put.value.lifetime
+    }
+
+    fn next_sequence(&mut self) -> Result<u64> {
+        let sequence = self.ledger.next_sequence();
+        if sequence > self.ledger.index_row.sequence_limit {
+            let sequence_limit = sequence + SEQUENCE_STEP;
+            self.write_index_row(IndexRow { sequence_limit, ..self.ledger.index_row.clone() })?;
+        }
+        Ok(sequence)
+    }
+
+    pub(super) fn write_index_row(&mut self, row: IndexRow) -> Result<()> {
+        self.index.write_index_row(&row)?;
+        self.ledger.index_row = row;
+        Ok(())
+    }
+
+    fn name_blob(
+        &self,
+        blob: &blob::Blob,
+        scope: &Scope,
+        put: &Put,
+        row: &OrderRow,
+        id: BlobId,
+    ) -> Result<()> {
+        let head = Head {
+            generation: scope.generation.0,
+            digest: put.digest,
+            sequence: row.sequence,
+            lifetime: row.lifetime,
+            compute_time: put.value.compute_time,
+            length: blob.length,
+            table_checksum: blob.table_checksum,
+            memo: scope.name.to_string(),
+            key_head: put.key_head.clone(),
+        };
+        blob.publish(&head, &self.folder(scope.generation), id)
+    }
+
+    /// The old payload file leaves before anything newer is published, so that no rebuild can bring it back.
+    fn hide_blob(&self, scope: &Scope, body: &Body<'_>) -> Result<()> {
+        if let Body::Blob { id, .. } = body {
+            let path = self.folder(scope.generation).join(id.to_string());
+            self.directory.janitor.discard(blob::retire(&path, &self.directory.trash())?);
+        }
+        Ok(())
+    }
+
+    fn folder(&self, generation: GenerationId) -> std::path::PathBuf {
+        self.directory.join("blobs").join(generation.to_string())
+    }
+
+    pub(super) fn drop_row(&mut self, scope: &Scope, sequence: u64, size: u64) -> Result<()> {
+        self.index.remove_row(scope.number, sequence)?;
+        self.ledger.removed(scope.generation, sequence, size);
+        Ok(())
+    }
+
+    pub(super) fn memory(&self) -> Forgetting<'_> {
+        Forgetting { pending: Some(&self.directory.pending), session: self.session }
+    }
+
+    /// Whether the entry was fresh. The key is forgotten in memory whatever becomes of the disk.
+    pub(super) fn remove(&mut self, memo: &Registration, digest: &Digest) -> Result<bool> {
+        let scope = Self::scope_of(memo);
+        let removed = self.is_fresh(&scope, digest).and_then(|is_fresh| {
+            self.take(&scope, digest, None)?;
+            Ok(is_fresh)
+        });
+        self.memory().forget_key(memo.owner, digest);
+        removed
+    }
+
+    fn is_fresh(&self, scope: &Scope, digest: &Digest) -> Result<bool> {
+        let bytes = self.index.record(scope.number, digest)?;
+        let lifetime = bytes.as_deref().and_then(Record::decode).map(|record| record.lifetime);
+        let ttl = self.ledger.ttl_of(scope.generation);
+        Ok(lifetime.is_some_and(|lifetime| !lifetime.is_over(self.session.clock.now(), ttl)))
+    }
+
+    /// Takes the record of `digest` out with its row; only the one that `row` means, if a row is given.
+    pub(super) fn take(&mut self, scope: &Scope, digest: &Digest, row: Option<&OrderRow>) -> Result<bool> {
+        let Some(bytes) = self.index.record(scope.number, digest)? else { return Ok(false) };
+        let record = Record::decode(&bytes);
+        if let (Some(row), Some(record)) = (row, &record)
+            && row.sequence != record.sequence
+        {
+            return Ok(false);
+        }
+        if let Some(record) = &record {
+            self.hide_blob(scope, &record.body)?;
+        }
+        self.index.remove_record(scope.number, digest)?;
+        match (row, &record) {
+            (Some(row), _) => self.drop_row(scope, row.sequence, row.size)?,
+            (None, Some(record)) => {
+                self.drop_row(scope, record.sequence, record_size(record, bytes.len(), &scope.name))?;
+            }
+            // Which row was its own is not known. It is found to lead nowhere when its turn comes.
+            (None, None) => {}
+        }
+        Ok(true)
+    }
+
+    /// Counts an entry that left, for its memo and for the observers.
+    pub(super) fn count_left(&self, name: &Arc<str>, left: Left) {
+        self.session.counters_of(name).evicted(left.for_room);
+        self.session.note(Untold::Left(Arc::clone(name), left));
+    }
+}
+
+/// A random name, where one is needed.
+fn blob_id(payload: &Finished) -> BlobId {
+    match payload {
+        Finished::Inline(_) => BlobId([0; 16]),
+        Finished::Blob(_) => blob::random_id(),
+    }
+}
