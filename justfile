@@ -52,6 +52,10 @@ doc:
 examples:
     .ci/run examples
 
+# Types of other crates as values of a memo.
+types:
+    .ci/run types
+
 # Advisories, licences, duplicates (needs cargo-deny).
 deny:
     .ci/run deny

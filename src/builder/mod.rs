@@ -146,6 +146,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// The version of the memoized function; 0 unless set. Bump it when the function, or something that it depends on
     /// besides the key, changed: entries of other versions are never read.
     ///
+    /// A changed value type is noticed without it, but for a changed function by which a field is read, such as one under
+    /// `#[serde(with = "..")]`: [`Shape`](crate::codec::Shape) lists which of these changes are seen.
+    ///
     /// They stay for a day after they were last of use, so that two programs of two versions do not wipe each other at
     /// every start. It also vouches for a value type whose shape cannot be traced; that its values come back as they are
     /// is checked before they are stored all the same.

@@ -9,14 +9,19 @@
 //! sample is followed by another one.
 
 mod deserializer;
+mod hints;
 mod node;
 mod parts;
+mod pattern;
+mod readers;
 mod samples;
 mod search;
 mod session;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tracer;
+mod variations;
 
 use std::{
     any::{TypeId, type_name},
@@ -40,7 +45,27 @@ use crate::{
 ///
 /// Entries of another shape are never read: a field or a variant that is added, removed, renamed, moved or given
 /// another type makes every older entry a miss. Names of structs and enums count, the modules they live in do
-/// not. Types that are stored alike are alike: `Vec<T>` and `VecDeque<T>`, `Arc<T>` and `T`.
+/// not. Types of serde and the standard library that are stored alike are alike: `Vec<T>` and `VecDeque<T>`, `Arc<T>`
+/// and `T`.
+///
+/// # Functions that read
+///
+/// A shape also holds the code that reads a field, as far as the names of types tell it:
+///
+/// | change | seen |
+/// |---|---|
+/// | `#[serde(with = "..")]` or `deserialize_with` is added to a field, or removed | yes, except in a newtype struct |
+/// | `with` names another function with a visitor of its own, as `ts_seconds` and `ts_milliseconds` of chrono | yes |
+/// | a field becomes a type that is read through another one (`from`, `try_from`, `transparent`, a wrapper), or such a type is renamed | yes |
+/// | the elements of a list get another adapter of `serde_with` | yes |
+/// | `with` names another function that reads the same plain type: a number of cents, a number of mills | **no** |
+/// | the adapter of a whole field is replaced by one that reads the same plain type | **no** |
+/// | the body of such a function, of a `From` or of a `Deserialize` by hand; its visitor keeps its name | **no** |
+/// | two variants of an enum that is stored as a number (`serde_repr`) change places | **no** |
+/// | the meaning of a field: degrees become radians | **no** |
+///
+/// Raise [`version`](crate::MemoBuilder::version) for these. A new release of a crate that renames a visitor makes the entries
+/// of its types misses.
 ///
 /// # Examples
 ///
@@ -82,16 +107,17 @@ pub(crate) enum Proof {
 impl Shape {
     /// The shape of `V` in a format that does not describe itself, such as postcard.
     ///
-    /// Values of `V` are made from sample data and dropped; a type that validates is offered dates, addresses,
-    /// identifiers and the like until it accepts one. It takes microseconds, and is bounded for every type. Of a
+    /// Values of `V` are made from sample data and dropped. A type that validates is offered dates, addresses,
+    /// identifiers and the like until it accepts one; words, lengths and patterns in its refusals become samples as well.
+    /// It takes microseconds, for a type that accepts hardly anything milliseconds, and is bounded for every type. Of a
     /// `Deserialize` that decides by what it has read what to read next, only what the samples lead to is seen.
     ///
     /// # Errors
     ///
     /// [`is_unsupported_type`](Error::is_unsupported_type), with the remedy in the message: for a type that asks
     /// the format what comes next (`serde_json::Value`, and enums and structs that are untagged, internally tagged
-    /// or flattened), which such a format cannot tell; and for a type that refuses every sample before all of its
-    /// parts were seen, or panics.
+    /// or flattened), which such a format cannot tell; for a type that reads its fields by their names alone; and
+    /// for a type that refuses every sample before all of its parts were seen, or panics.
     ///
     /// # Examples
     ///
@@ -215,7 +241,8 @@ pub(crate) fn least_sample<V: DeserializeOwned>(format: Format) {
 
 fn explain(type_name: &str, failure: Failure) -> Error {
     let reason = match failure {
-        Failure::Unsupported(part) => return unsupported(type_name, part),
+        Failure::Unsupported(part) => return unsupported(type_name, part, ASKS),
+        Failure::Mismatched(part) => return unsupported(type_name, part, NAMES),
         Failure::Fickle(part) => format!("`{part}` reads different things in different samples"),
         Failure::Panicked(message) => format!("its `Deserialize` panicked: {message}"),
         Failure::Refused(message) => message,
@@ -224,14 +251,16 @@ fn explain(type_name: &str, failure: Failure) -> Error {
     Error::new(Kind::Untraceable, format!("the shape of `{type_name}` cannot be traced, {reason}; {remedy}"))
 }
 
-fn unsupported(type_name: &str, part: &str) -> Error {
+const ASKS: &str = "asks the format what comes next, as untagged, internally tagged and flattened types do";
+const NAMES: &str = "reads its parts by their names alone, or in a way that one format has";
+
+fn unsupported(type_name: &str, part: &str, why: &str) -> Error {
     let place = if part == type_name { String::new() } else { format!(" inside `{type_name}`") };
     Error::new(
         Kind::Unsupported,
         format!(
-            "`{part}`{place} asks the format what comes next, as untagged, internally tagged and flattened types do, \
-             and postcard cannot tell: use another codec, `memolith::codec::Auto` or `memolith::codec::Json` with the \
-             feature `json`, or a plain or externally tagged type"
+            "`{part}`{place} {why}, and postcard cannot tell: use another codec, `memolith::codec::Auto` or \
+             `memolith::codec::Json` with the feature `json`, or a plain or externally tagged type"
         ),
     )
 }

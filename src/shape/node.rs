@@ -82,6 +82,8 @@ pub(super) struct Node {
     /// Empty until the place is reached, and the same ever after. A variant that is refused before its contents
     /// are asked for stays empty.
     pub(super) head: Option<Head>,
+    /// The code by which it is read, as far as it is known; set with `head`.
+    pub(super) reader: Option<Box<str>>,
     /// The number of the type in its session; leaves have none.
     pub(super) kind: Option<usize>,
     /// The type is described at another place, and what is below only serves to make a value.
@@ -158,6 +160,7 @@ impl Description {
 
     fn node(&mut self, node: &Node) {
         let Some(head) = node.head else { return self.text.push('?') };
+        self.text.push_str(node.reader.as_deref().unwrap_or_default());
         if node.reference {
             return self.reference(head, node.kind);
         }

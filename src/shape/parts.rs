@@ -17,9 +17,9 @@ use super::{
 const DISTINCT: usize = 16;
 
 /// Hands out the parts of one place.
-pub(super) struct Parts<'p, 't> {
+pub(super) struct Parts<'p, 't, 'h> {
     /// The place whose parts these are.
-    whole: &'p mut Tracer<'t>,
+    whole: &'p mut Tracer<'t, 'h>,
     /// As many are handed out; then there are no more.
     count: usize,
     /// How many were asked for, of `count`.
@@ -32,13 +32,13 @@ pub(super) struct Parts<'p, 't> {
     neighbour: &'static str,
 }
 
-impl<'p, 't> Parts<'p, 't> {
-    pub(super) fn new(whole: &'p mut Tracer<'t>, count: usize) -> Self {
+impl<'p, 't, 'h> Parts<'p, 't, 'h> {
+    pub(super) fn new(whole: &'p mut Tracer<'t, 'h>, count: usize) -> Self {
         Self { whole, count, handed: 0, nodes: 0, run: 0, neighbour: "" }
     }
 
     /// The next element. Fields of a struct have a node each, and elements of a list share theirs.
-    fn element(&mut self, inside: &'static str) -> Result<Tracer<'_>, Refusal> {
+    fn element(&mut self, inside: &'static str) -> Result<Tracer<'_, 'h>, Refusal> {
         let distinct = match self.whole.node.head {
             Some(Head::Seq) => 1,
             Some(Head::Struct(..) | Head::Fields(_)) => self.count,
@@ -50,14 +50,14 @@ impl<'p, 't> Parts<'p, 't> {
         self.nodes += usize::from(!repeated);
         self.run = if repeated { self.run + 1 } else { 1 };
         let run = self.run;
-        let mut element = self.whole.part(self.nodes.saturating_sub(1), inside)?;
+        let mut element = self.whole.part(self.nodes.saturating_sub(1), inside, inside)?;
         element.node.run = element.node.run.max(run);
         element.repeated |= repeated;
         Ok(element)
     }
 }
 
-impl<'de> SeqAccess<'de> for Parts<'_, '_> {
+impl<'de> SeqAccess<'de> for Parts<'_, '_, 'de> {
     type Error = Refusal;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refusal> {
@@ -72,19 +72,21 @@ impl<'de> SeqAccess<'de> for Parts<'_, '_> {
     }
 }
 
-impl<'de> MapAccess<'de> for Parts<'_, '_> {
+impl<'de> MapAccess<'de> for Parts<'_, '_, 'de> {
     type Error = Refusal;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refusal> {
         if self.handed >= self.count {
             return Ok(None);
         }
-        seed.deserialize(self.whole.part(0, type_name::<K::Value>())?).map(Some)
+        let name = type_name::<K::Value>();
+        seed.deserialize(self.whole.part(0, name, name)?).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
         self.handed += 1;
-        seed.deserialize(self.whole.part(1, type_name::<S::Value>())?)
+        let name = type_name::<S::Value>();
+        seed.deserialize(self.whole.part(1, name, name)?)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -93,13 +95,13 @@ impl<'de> MapAccess<'de> for Parts<'_, '_> {
 }
 
 /// Hands out one variant of an enum.
-pub(super) struct Variant<'v, 't> {
-    pub(super) content: &'v mut Tracer<'t>,
+pub(super) struct Variant<'v, 't, 'h> {
+    pub(super) content: &'v mut Tracer<'t, 'h>,
     pub(super) name: &'static str,
     pub(super) index: usize,
 }
 
-impl<'de> EnumAccess<'de> for Variant<'_, '_> {
+impl<'de> EnumAccess<'de> for Variant<'_, '_, 'de> {
     type Error = Refusal;
     type Variant = Self;
 
@@ -116,7 +118,7 @@ impl<'de> EnumAccess<'de> for Variant<'_, '_> {
     }
 }
 
-impl<'de> VariantAccess<'de> for Variant<'_, '_> {
+impl<'de> VariantAccess<'de> for Variant<'_, '_, 'de> {
     type Error = Refusal;
 
     fn unit_variant(self) -> Result<(), Refusal> {
@@ -127,7 +129,8 @@ impl<'de> VariantAccess<'de> for Variant<'_, '_> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refusal> {
         self.content.reach(Head::Newtype)?;
-        let value = seed.deserialize(self.content.part(0, type_name::<T::Value>())?);
+        let name = type_name::<T::Value>();
+        let value = seed.deserialize(self.content.part(0, name, name)?);
         self.content.close(Extent::Seen);
         value
     }
@@ -145,8 +148,8 @@ impl<'de> VariantAccess<'de> for Variant<'_, '_> {
     }
 }
 
-impl Variant<'_, '_> {
-    fn row<'de, V: Visitor<'de>>(self, head: Head, count: usize, visitor: V) -> Result<V::Value, Refusal> {
+impl<'de> Variant<'_, '_, 'de> {
+    fn row<V: Visitor<'de>>(self, head: Head, count: usize, visitor: V) -> Result<V::Value, Refusal> {
         self.content.reach(head)?;
         let mut parts = Parts::new(self.content, count);
         let result = visitor.visit_seq(&mut parts);

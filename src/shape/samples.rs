@@ -2,126 +2,233 @@
 //!
 //! The first sample is what most types take. The others are there for types that validate: each was put in for a
 //! format that occurs in the field. More may be added at any time; the description of a type does not hold them.
+//! What a type says when it refuses one of them is followed in [`Hints`].
 
-/// Text, for dates, identifiers, addresses, codes and whatever else is parsed from a string.
-pub(super) const STRINGS: &[&str] = &[
-    "",
-    "2026-01-01",
-    "2026-01-01T00:00:00Z",
-    "2026-01-01T00:00:00",
-    "2026-01-01 00:00:00",
-    "00:00:00",
-    "01234567-89ab-4cde-8f01-23456789abcd",
-    "http://example.com/",
-    "127.0.0.1",
-    "::1",
-    "127.0.0.1:80",
-    "[::1]:80",
-    "127.0.0.0/8",
-    "1",
-    "a",
-    "A",
-    "someone@example.com",
-    "example.com",
-    "1.0",
-    "1.0.0",
-    "-1",
-    "true",
-    "UTC",
-    "+00:00",
-    "Europe/Berlin",
-    "1s",
-    "PT1S",
-    "en",
-    "en-US",
-    "US",
-    "USD",
-    "GET",
-    "text/plain",
-    "/",
-    "/a",
-    "#000000",
-    "+14155550100",
-    "01:23:45:67:89:ab",
-    "deadbeef",
-    "0123456789abcdef0123456789abcdef",
-    "0123456789abcdef0123456789abcdef01234567",
-    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-    "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-    "AAAA",
-    "Mon",
-    "Jan",
-    "2026-01-01T00:00:00+00:00[UTC]",
-    "{}",
-    "[]",
-];
+use std::{collections::HashSet, sync::LazyLock};
 
-/// Bytes, mostly of the lengths that identifiers, addresses and digests have.
-pub(super) const BYTES: &[&[u8]] = &[
-    &[],
-    &[1; 16],
-    &[1; 32],
-    &[1; 1],
-    &[1; 4],
-    &[1; 8],
-    &[1; 6],
-    &[1; 12],
-    &[1; 20],
-    &[1; 24],
-    &[1; 28],
-    &[1; 33],
-    &[1; 48],
-    &[1; 64],
-    &[0; 16],
-    &[0; 32],
-];
+use super::{hints::Hints, session::Choice, texts::TEXTS};
 
-pub(super) const BOOLS: &[bool] = &[false, true];
+/// What a choice is made among.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pool {
+    /// So many alternatives of the type itself: its variants; something or nothing.
+    Alternatives(usize),
+    /// How many entries a list or a map has.
+    Counts,
+    Bools,
+    Integers,
+    Floats,
+    Chars,
+    Texts,
+    Bytes,
+    /// Nothing, or a text: for what may be of any type.
+    Any,
+}
 
-pub(super) const CHARS: &[char] = &['a', 'A', '1', ' ', '\0'];
+impl Pool {
+    /// Another pick changes a leaf, and not what comes after it.
+    pub(super) fn is_leaf(self) -> bool {
+        !matches!(self, Self::Alternatives(_) | Self::Counts)
+    }
 
-pub(super) const FLOATS: &[f64] = &[1.0, 0.0, 0.5, -1.0, 2.0, 10.0, 100.0, 1000.0];
+    /// How many samples there are without the hints, which come after them.
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Alternatives(count) => count,
+            Self::Counts => COUNTS + LONG_COUNTS.len(),
+            Self::Bools => 2,
+            Self::Integers => INTEGERS.len(),
+            Self::Floats => FLOATS.len(),
+            Self::Chars => CHARS.len(),
+            Self::Texts => texts(),
+            Self::Bytes => LENGTHS + BYTES.len() + TEXTS.len(),
+            Self::Any => 1 + texts(),
+        }
+    }
 
-/// How many entries a list or a map has: one shows the type of its entries, none ends a recursion.
-pub(super) const COUNTS: &[usize] = &[1, 0, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 20, 24, 32, 48, 64, 128, 256];
+    /// Whether hints come after the samples.
+    pub(super) fn is_hinted(self) -> bool {
+        !matches!(self, Self::Alternatives(_) | Self::Bools)
+    }
 
-/// The place of an empty list in [`COUNTS`].
+    /// Whether a hint is a sample of this pool.
+    pub(super) fn suits(self, hint: &str) -> bool {
+        match self {
+            Self::Alternatives(_) | Self::Bools => false,
+            Self::Counts => hint.parse::<usize>().is_ok_and(|count| count <= LONGEST),
+            Self::Integers => hint.parse::<i128>().is_ok(),
+            Self::Floats => hint.parse::<f64>().is_ok(),
+            Self::Chars => hint.chars().nth(1).is_none(),
+            Self::Texts | Self::Bytes | Self::Any => true,
+        }
+    }
+}
+
+/// How a leaf is shown in a message.
+pub(super) fn shown(hints: &Hints, choice: Choice) -> String {
+    let pick = choice.pick;
+    match choice.pool {
+        Pool::Integers => integer::<i128>(hints, pick).to_string(),
+        Pool::Floats => float(hints, pick).to_string(),
+        Pool::Chars => char(hints, pick).into(),
+        Pool::Texts => text(hints, pick).into(),
+        Pool::Any => any(hints, pick).unwrap_or_default().into(),
+        Pool::Alternatives(_) | Pool::Counts | Pool::Bools | Pool::Bytes => String::new(),
+    }
+}
+
+pub(super) fn bool(_: &Hints, pick: usize) -> bool {
+    pick == 1
+}
+
+/// A number that the type cannot hold becomes one that it can.
+pub(super) fn integer<T: TryFrom<i128> + Default>(hints: &Hints, pick: usize) -> T {
+    let hint = || hints.get(pick - INTEGERS.len())?.parse().ok();
+    let integer = INTEGERS.get(pick).copied().or_else(hint).unwrap_or(1);
+    T::try_from(integer).or_else(|_| T::try_from(integer.rem_euclid(128))).unwrap_or_default()
+}
+
+pub(super) fn float(hints: &Hints, pick: usize) -> f64 {
+    let hint = || hints.get(pick - FLOATS.len())?.parse().ok();
+    FLOATS.get(pick).copied().or_else(hint).unwrap_or(1.0)
+}
+
+pub(super) fn char(hints: &Hints, pick: usize) -> char {
+    let hint = || hints.get(pick - CHARS.len())?.chars().next();
+    CHARS.get(pick).copied().or_else(hint).unwrap_or('a')
+}
+
+pub(super) fn text(hints: &Hints, pick: usize) -> &str {
+    let of_a_length = || of_length(pick - TEXTS.len());
+    let hint = || hints.get(pick - texts());
+    TEXTS.get(pick).copied().or_else(of_a_length).or_else(hint).unwrap_or_default()
+}
+
+pub(super) fn bytes(hints: &Hints, pick: usize) -> &[u8] {
+    if pick < LENGTHS {
+        return ONES.get(..length(pick)).unwrap_or_default();
+    }
+    let pick = pick - LENGTHS;
+    let text = || TEXTS.get(pick - BYTES.len()).map(|text| text.as_bytes());
+    let hint = || hints.get(pick - BYTES.len() - TEXTS.len()).map(as_bytes);
+    BYTES.get(pick).copied().or_else(text).or_else(hint).unwrap_or_default()
+}
+
+pub(super) fn any(hints: &Hints, pick: usize) -> Option<&str> {
+    pick.checked_sub(1).map(|pick| text(hints, pick))
+}
+
+/// One entry shows the type of the entries, none ends a recursion.
+pub(super) fn count(hints: &Hints, pick: usize) -> usize {
+    let hint = || hints.get(pick - COUNTS - LONG_COUNTS.len())?.parse().ok();
+    match pick {
+        0 => 1,
+        EMPTY => 0,
+        2..COUNTS => pick,
+        _ => LONG_COUNTS.get(pick - COUNTS).copied().or_else(hint).unwrap_or(1),
+    }
+}
+
+/// The pick of an empty list.
 pub(super) const EMPTY: usize = 1;
 
-/// 1 is a month, a day, a divisor and not zero, so it comes first.
-const INTEGERS: &[i128] = &[
-    1,
-    0,
-    2,
-    3,
-    4,
-    -1,
-    7,
-    8,
-    10,
-    12,
-    16,
-    32,
-    64,
-    100,
-    128,
-    200,
-    255,
-    256,
-    443,
-    1000,
-    1024,
-    2026,
-    4096,
-    8080,
-    65_535,
-    65_536,
-    1_000_000,
-    1_767_225_600,
-    1_767_225_600_000,
+/// Every count below this one is tried.
+const COUNTS: usize = 65;
+const LONG_COUNTS: &[usize] = &[96, 128, 256];
+/// No list of samples is longer.
+const LONGEST: usize = 1024;
+
+/// Bytes of the lengths that identifiers, addresses, keys and digests have, then of every other length up to 64.
+const COMMON: &[usize] = &[0, 16, 32, 1, 4, 8, 6, 12, 20, 24, 28, 33, 48, 64];
+const LENGTHS: usize = COMMON.len() + 65;
+static ONES: [u8; LONGEST] = [1; LONGEST];
+
+fn length(pick: usize) -> usize {
+    COMMON.get(pick).copied().unwrap_or_else(|| pick - COMMON.len())
+}
+
+/// A number is a length.
+fn as_bytes(hint: &str) -> &[u8] {
+    hint.parse().ok().and_then(|length| ONES.get(..length)).unwrap_or(hint.as_bytes())
+}
+
+/// For texts of a fixed length: digits, hexadecimal digits, small and capital letters.
+const ALPHABETS: &[&str] = &[
+    "1234567890123456789012345678901234567890123456789012345678901234",
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl",
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKL",
+];
+pub(super) const ALPHABET: usize = 64;
+
+fn texts() -> usize {
+    TEXTS.len() + ALPHABET * ALPHABETS.len()
+}
+
+/// All alphabets at one length, then at the next.
+fn of_length(pick: usize) -> Option<&'static str> {
+    let length = pick / ALPHABETS.len() + 1;
+    ALPHABETS.get(pick % ALPHABETS.len()).and_then(|alphabet| alphabet.get(..length))
+}
+
+/// A text of this length, in each alphabet.
+pub(super) fn texts_of_length(length: usize) -> impl Iterator<Item = String> {
+    ALPHABETS.iter().map(move |alphabet| alphabet.chars().cycle().take(length).collect())
+}
+
+/// As many hexadecimal digits.
+pub(super) fn digits_of_length(length: usize) -> String {
+    "0123456789abcdef".chars().cycle().take(length).collect()
+}
+
+pub(super) fn is_text(word: &str) -> bool {
+    static ALL: LazyLock<HashSet<&str>> = LazyLock::new(|| TEXTS.iter().copied().collect());
+    ALL.contains(word)
+}
+
+const CHARS: &[char] = &[
+    'a', 'A', '1', ' ', '\0', '0', 'z', 'Z', '-', '+', '.', ',', '/', ':', '_', '#', '@', '?', '*', '=', 'x',
+    'X', 'F', 'M', 'N', 'Y', 'é', 'ß', '漢', '€', '🦀',
 ];
 
-/// Those of the integers that `T` can hold.
-pub(super) fn integers<T: TryFrom<i128>>() -> impl Iterator<Item = T> + Clone {
-    INTEGERS.iter().filter_map(|&integer| T::try_from(integer).ok())
-}
+#[rustfmt::skip]
+const FLOATS: &[f64] = &[
+    1.0, 0.0, 0.5, -1.0, 2.0, 10.0, 100.0, 1000.0, 0.1, 0.25, 0.01, 0.001, 0.000_001, 1.5, 3.0, 4.0, 5.0,
+    7.0, 20.0, 37.0, 45.0, 50.0, 60.0, 90.0, 99.0, 180.0, 273.15, 300.0, 360.0, 500.0, 2026.0, 10_000.0,
+    100_000.0, 1e6, 1e9, 1e12, 1e18, -0.5, -10.0, -45.0, -90.0, -100.0, -180.0, -1000.0, -1e6,
+    f64::INFINITY, f64::NEG_INFINITY, f64::NAN,
+];
+
+/// 1 is a month, a day, a divisor and not zero, so it comes first. The numbers of 13 and 16 digits have the right check
+/// digit: one is of a book, the other of a credit card.
+#[rustfmt::skip]
+const INTEGERS: &[i128] = &[
+    1, 0, 2, 3, 4, -1, 7, 8, 10, 12, 16, 32, 64, 100, 128, 200, 255, 256, 443, 1000, 1024, 2026, 4096, 8080,
+    65_535, 65_536, 1_000_000, 1_767_225_600, 1_767_225_600_000, 5, 6, 9, 11, 13, 15, 20, 24, 25, 30, 31,
+    42, 50, 60, 80, 90, 99, 127, 150, 180, 250, 300, 360, 365, 400, 404, 500, 512, 840, 999, 1001, 1200,
+    1440, 1900, 1970, 2000, 2048, 3600, 5000, 9999, 10_000, 12_345, 32_767, 32_768, 86_400, 100_000,
+    202_601, 999_999, 10_000_000, 20_260_101, 1_000_000_000, 2_147_483_647, 4_294_967_295, 4_294_967_296,
+    14_155_550_100, 1_000_000_000_000, 9_780_306_406_157, 4_111_111_111_111_111, 1_767_225_600_000_000,
+    1_767_225_600_000_000_000, 9_223_372_036_854_775_807, 18_446_744_073_709_551_615, -2, -7, -10, -90,
+    -100, -128, -180, -1000, -1_000_000,
+];
+
+/// Bytes that are no ones: points of the curves behind public keys; the heads of well-known files; what encodes nothing.
+const BYTES: &[&[u8]] = &[
+    &[0; 16],
+    &[0; 32],
+    &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    b"\x02\x79\xbe\x66\x7e\xf9\xdc\xbb\xac\x55\xa0\x62\x95\xce\x87\x0b\x07\x02\x9b\xfc\xdb\x2d\xce\x28\xd9\x59\xf2\x81\x5b\x16\xf8\x17\x98",
+    &[0],
+    &[0; 64],
+    &[255; 4],
+    &[255; 16],
+    &[255; 32],
+    &[0x30, 0],
+    &[0x80],
+    &[0xa0],
+    &[0xc0],
+    b"\x89PNG\r\n\x1a\n",
+    b"\x7fELF",
+    b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0",
+];

@@ -1,8 +1,8 @@
 //! Sample after sample, until a type has shown all that it reads.
 //!
 //! Each sample goes where the least was seen, so that the enums of a type unfold side by side. When a sample shows
-//! nothing new, something refused it: then one choice after the other is changed until a sample comes further. It
-//! ends because the places are finite, and it is bounded besides.
+//! nothing new, something refused it: then one choice after the other is changed until a sample comes further. What the
+//! refusals say is tried first. It ends because the places are finite, and it is bounded besides.
 
 use std::{
     any::{Any, type_name},
@@ -12,24 +12,32 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
+    hints::Hints,
     node::{Extent, Node},
+    samples,
     session::{Choice, Failure, Refusal, Session},
     tracer::Tracer,
+    variations::Variations,
 };
 
 /// Bounds the work for a sample that is refused whatever is changed: a few milliseconds.
-const VARIATIONS: usize = 1 << 10;
+const VARIATIONS: usize = 1 << 11;
+/// After so many samples the first one is handed out again, to hear what was wrong with it. Most types that validate take
+/// one of the first samples, and following refusals costs ten times a sample.
+const QUICK: usize = 10;
+/// What so many of the latest visitors expect is looked at.
+const EXPECTATIONS: usize = 4;
 
 /// All that `V` reads. A type that refuses every sample in the end is known all the same, as long as every part
 /// of it was handed out.
 pub(super) fn trace<V: DeserializeOwned>(session: &mut Session) -> Result<Node, Failure> {
-    let mut root = Node::default();
+    let (mut root, mut hints) = (Node::default(), Hints::default());
     let mut refusal = String::from("it has too many parts");
     while root.extent() < Extent::Whole && !session.is_spent() {
-        if let Err(refused) = sample::<V>(&mut root, session, Vec::new())? {
+        if let Err(refused) = sample::<V>(&mut root, session, &hints, Vec::new())? {
             refusal = format!("`{}`, or what it is part of, refused every sample: {refused}", session.latest);
         }
-        if !session.learned && !vary::<V>(&mut root, session)? {
+        if !session.learned && !vary::<V>(&mut root, session, &mut hints)? {
             break;
         }
     }
@@ -40,66 +48,68 @@ pub(super) fn trace<V: DeserializeOwned>(session: &mut Session) -> Result<Node, 
 pub(super) fn least<V: DeserializeOwned>(session: &mut Session) {
     session.begin(Vec::new());
     let mut root = Node::default();
-    let mut tracer = Tracer::new(&mut root, session, type_name::<V>());
+    let hints = Hints::default();
+    let mut tracer = Tracer::new(&mut root, session, &hints, type_name::<V>());
     tracer.brief = true;
     // What a panic leaves half done is not looked at, and a type that panics has no value here.
     drop(catch_unwind(AssertUnwindSafe(|| V::deserialize(tracer).map(drop))));
 }
 
 /// Changes the latest sample here and there until it shows something new.
-fn vary<V: DeserializeOwned>(root: &mut Node, session: &mut Session) -> Result<bool, Failure> {
+fn vary<V: DeserializeOwned>(
+    root: &mut Node,
+    session: &mut Session,
+    hints: &mut Hints,
+) -> Result<bool, Failure> {
     let choices = std::mem::take(&mut session.choices);
-    for script in variations(&choices) {
-        if session.is_spent() {
-            break;
-        }
-        let _ = sample::<V>(root, session, script)?;
+    let mut variations = Variations::new(&choices, hints.len());
+    for number in 0..VARIATIONS {
+        let script = if number == QUICK { Some(picks(&choices)) } else { variations.next(hints) };
+        let Some(script) = script.filter(|_| !session.is_spent()) else { break };
+        session.is_listening = number == QUICK;
+        let outcome = sample::<V>(root, session, hints, script)?;
+        session.is_listening = false;
         if session.learned {
+            hints.keep(used(session, hints));
             return Ok(true);
         }
+        if number >= QUICK {
+            learn(outcome, session, hints);
+        }
     }
+    hints.keep(0);
     Ok(false)
 }
 
-/// Another pick for the latest choice, which is mostly to blame; then all leaves alike, for rules that span
-/// several; then for the other choices one by one, from the last to the first.
-fn variations(choices: &[Choice]) -> impl Iterator<Item = Vec<usize>> {
-    let mut others = (0..choices.len()).rev().map(move |at| change(choices, at));
-    let latest = others.next().into_iter().flatten();
-    let most = choices.iter().map(|choice| choice.alternatives).max().unwrap_or_default();
-    let alike = (0..most).map(move |pick| choices.iter().map(|choice| choice.alike(pick)).collect());
-    latest.chain(alike).chain(others.flatten()).take(VARIATIONS)
+fn picks(choices: &[Choice]) -> Vec<usize> {
+    choices.iter().map(|choice| choice.pick).collect()
 }
 
-/// Every other pick for one choice.
-fn change(choices: &[Choice], at: usize) -> impl Iterator<Item = Vec<usize>> {
-    let choice = choices.get(at).copied().unwrap_or_default();
-    let others = (0..choice.alternatives).filter(move |other| *other != choice.pick);
-    others.map(move |other| changed(choices, at, other))
+/// Takes hints out of a refusal, and of what the latest visitors expected.
+fn learn(outcome: Result<(), Refusal>, session: &Session, hints: &mut Hints) {
+    let Err(refusal) = outcome else { return };
+    let leaf = session.choices.iter().rfind(|choice| choice.pool.is_leaf());
+    let text = leaf.map(|leaf| samples::shown(hints, *leaf)).unwrap_or_default();
+    hints.learn(&refusal.to_string(), &text);
+    let latest = session.expectations.iter().rev().take(EXPECTATIONS);
+    latest.for_each(|expected| hints.learn(expected, &text));
 }
 
-/// What comes after another leaf stays; what comes after another variant is another matter.
-fn changed(choices: &[Choice], at: usize, other: usize) -> Vec<usize> {
-    let before = choices.iter().take(at).map(|choice| choice.pick);
-    let after = choices.iter().skip(at + 1).map(|choice| choice.pick);
-    let keeps = choices.get(at).is_some_and(|choice| choice.leaf);
-    before.chain([other]).chain(after.take(if keeps { usize::MAX } else { 0 })).collect()
-}
-
-impl Choice {
-    fn alike(&self, pick: usize) -> usize {
-        if self.leaf && pick < self.alternatives { pick } else { self.pick }
-    }
+/// How many of the hints the latest sample reaches to.
+fn used(session: &Session, hints: &Hints) -> usize {
+    let place = |choice: &Choice| (choice.pick + 1).saturating_sub(choice.pool.len());
+    session.choices.iter().map(place).max().unwrap_or_default().min(hints.len())
 }
 
 /// Makes one value of `V` and drops it: whether that was refused, or why no other sample is worth it.
 fn sample<V: DeserializeOwned>(
     root: &mut Node,
     session: &mut Session,
+    hints: &Hints,
     script: Vec<usize>,
 ) -> Result<Result<(), Refusal>, Failure> {
     session.begin(script);
-    let tracer = Tracer::new(root, &mut *session, type_name::<V>());
+    let tracer = Tracer::new(root, &mut *session, hints, type_name::<V>());
     // Nothing that a panic leaves half done is looked at again.
     let outcome = catch_unwind(AssertUnwindSafe(|| V::deserialize(tracer).map(drop)));
     let result = outcome.map_err(|payload| Failure::Panicked(message(&*payload)))?;

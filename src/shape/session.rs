@@ -4,7 +4,7 @@ use std::{any::type_name, collections::HashMap, fmt};
 
 use serde::de::{self, Visitor};
 
-use super::node::Head;
+use super::{node::Head, samples::Pool};
 
 /// Nesting that no sensible value has; the samples stay well within the stack of a thread.
 const DEPTH: usize = 128;
@@ -33,6 +33,8 @@ pub(crate) enum Format {
 pub(super) enum Failure {
     /// The type of this name asks a positional format what comes next.
     Unsupported(&'static str),
+    /// The type of this name does not read what it asks a positional format for.
+    Mismatched(&'static str),
     /// The type of this name asked for different things at the same place.
     Fickle(&'static str),
     /// The `Deserialize` panicked with this message.
@@ -43,11 +45,26 @@ pub(super) enum Failure {
 
 /// One sample was refused.
 #[derive(Debug)]
-pub(super) struct Refusal(String);
+pub(super) struct Refusal {
+    message: String,
+    /// The visitor has no method for what it was given, or says so.
+    is_of_another_type: bool,
+}
+
+impl Refusal {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_of_another_type: false }
+    }
+}
 
 impl de::Error for Refusal {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+        Self::new(message.to_string())
+    }
+
+    fn invalid_type(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let message = format!("invalid type: {unexpected}, expected {expected}");
+        Self { message, is_of_another_type: true }
     }
 }
 
@@ -55,7 +72,7 @@ impl std::error::Error for Refusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
@@ -81,12 +98,10 @@ struct Kind {
 }
 
 /// A point at which a sample could have gone another way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     pub(super) pick: usize,
-    pub(super) alternatives: usize,
-    /// Another pick changes a leaf, and not what comes after it.
-    pub(super) leaf: bool,
+    pub(super) pool: Pool,
 }
 
 /// A type that the current place is in.
@@ -116,6 +131,10 @@ pub(super) struct Session {
     pub(super) learned: bool,
     /// The first that happened.
     failure: Option<Failure>,
+    /// What visitors say that they expect is noted.
+    pub(super) is_listening: bool,
+    /// What the visitors of the current sample expect, from the first to the last.
+    pub(super) expectations: Vec<String>,
     /// The type that was handed a leaf last.
     pub(super) latest: &'static str,
     /// Places that exist; never over `NODES` by more than one.
@@ -138,6 +157,8 @@ impl Session {
             choices: Vec::new(),
             learned: false,
             failure: None,
+            is_listening: false,
+            expectations: Vec::new(),
             latest: "",
             nodes: 0,
             samples: 0,
@@ -149,6 +170,7 @@ impl Session {
     pub(super) fn begin(&mut self, script: Vec<usize>) {
         self.script = script;
         self.choices.clear();
+        self.expectations.clear();
         self.open.clear();
         self.learned = false;
         self.samples += 1;
@@ -164,10 +186,36 @@ impl Session {
         (self.spent / PRICE, self.samples)
     }
 
+    /// Notes what a visitor says that it expects.
+    pub(super) fn listen<'de, V: Visitor<'de>>(&mut self, visitor: &V) {
+        if self.is_listening {
+            let expected: &dyn de::Expected = visitor;
+            self.expectations.push(format!("expected {expected}"));
+        }
+    }
+
     pub(super) fn fail(&mut self, failure: Failure) -> Refusal {
-        let refusal = Refusal(format!("{failure:?}"));
+        let refusal = Refusal::new(format!("{failure:?}"));
         self.failure.get_or_insert(failure);
         refusal
+    }
+
+    /// A row that the visitor refuses as such, before it took a part: the type reads maps alone, or asks a format for
+    /// more than serde has.
+    pub(super) fn check_row<T>(
+        &mut self,
+        row: Result<T, Refusal>,
+        handed: usize,
+        inside: &'static str,
+    ) -> Result<T, Refusal> {
+        match row {
+            Err(refusal)
+                if refusal.is_of_another_type && handed == 0 && self.format == Format::Positional =>
+            {
+                Err(self.fail(Failure::Mismatched(inside)))
+            }
+            row => row,
+        }
     }
 
     pub(super) fn take_failure(&mut self) -> Option<Failure> {
@@ -178,9 +226,9 @@ impl Session {
     pub(super) fn charge(&mut self, depth: usize, repeated: bool) -> Result<(), Refusal> {
         self.spent += if repeated { 1 } else { PRICE };
         if self.spent >= BUDGET || self.nodes >= NODES {
-            return Err(Refusal("it has too many parts".into()));
+            return Err(Refusal::new("it has too many parts"));
         }
-        if depth > DEPTH { Err(Refusal("it is nested too deeply".into())) } else { Ok(()) }
+        if depth > DEPTH { Err(Refusal::new("it is nested too deeply")) } else { Ok(()) }
     }
 
     /// Counts a place that was never reached before.
@@ -227,7 +275,7 @@ impl Session {
 
     pub(super) fn enter(&mut self, kind: usize) -> Result<(), Refusal> {
         if self.open.iter().filter(|open| open.kind == kind).count() >= REENTRY {
-            return Err(Refusal("it contains itself without end".into()));
+            return Err(Refusal::new("it contains itself without end"));
         }
         self.open.push(Open { kind, variant: None });
         Ok(())
@@ -245,10 +293,13 @@ impl Session {
     }
 
     /// Takes the scripted pick, or else the preferred one.
-    pub(super) fn choose(&mut self, preferred: usize, alternatives: usize, leaf: bool) -> usize {
+    pub(super) fn choose(&mut self, preferred: usize, pool: Pool) -> usize {
         let scripted = self.script.get(self.choices.len()).copied();
-        let pick = scripted.unwrap_or(preferred).min(alternatives.saturating_sub(1));
-        self.choices.push(Choice { pick, alternatives, leaf });
+        let pick = match pool {
+            Pool::Alternatives(count) => scripted.unwrap_or(preferred).min(count.saturating_sub(1)),
+            _ => scripted.unwrap_or(preferred),
+        };
+        self.choices.push(Choice { pick, pool });
         pick
     }
 

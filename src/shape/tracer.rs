@@ -3,17 +3,24 @@
 use serde::de::{Error as _, Visitor};
 
 use super::{
+    hints::Hints,
     node::{Extent, Head, Node},
+    readers,
+    samples::Pool,
     session::{Failure, Refusal, Session},
 };
 
 /// Stands at one place of a sample.
-pub(super) struct Tracer<'t> {
+pub(super) struct Tracer<'t, 'h> {
     /// What was ever seen here.
     pub(super) node: &'t mut Node,
     pub(super) session: &'t mut Session,
+    /// What earlier refusals suggested.
+    pub(super) hints: &'h Hints,
     /// The type that is read here, as far as it is known.
     pub(super) inside: &'static str,
+    /// The type that was asked for here; empty where that is not told.
+    pub(super) seed: &'static str,
     /// Only a value is wanted: the type is described elsewhere.
     pub(super) brief: bool,
     /// The node is shared with the element before: its choices are made.
@@ -22,20 +29,32 @@ pub(super) struct Tracer<'t> {
     depth: usize,
 }
 
-impl<'t> Tracer<'t> {
-    pub(super) fn new(node: &'t mut Node, session: &'t mut Session, inside: &'static str) -> Self {
+impl<'t, 'h> Tracer<'t, 'h> {
+    pub(super) fn new(
+        node: &'t mut Node,
+        session: &'t mut Session,
+        hints: &'h Hints,
+        inside: &'static str,
+    ) -> Self {
         session.latest = inside;
-        Self { node, session, inside, brief: false, repeated: false, depth: 0 }
+        Self { node, session, hints, inside, seed: inside, brief: false, repeated: false, depth: 0 }
     }
 
     /// Steps into one part.
-    pub(super) fn part(&mut self, index: usize, inside: &'static str) -> Result<Tracer<'_>, Refusal> {
+    pub(super) fn part(
+        &mut self,
+        index: usize,
+        inside: &'static str,
+        seed: &'static str,
+    ) -> Result<Tracer<'_, 'h>, Refusal> {
         self.node.extend(index + 1);
         let node = self.node.parts.get_mut(index).ok_or_else(|| Refusal::custom("there is no such part"))?;
         Ok(Tracer {
             node,
             session: &mut *self.session,
+            hints: self.hints,
             inside,
+            seed,
             brief: self.brief,
             repeated: self.repeated,
             depth: self.depth + 1,
@@ -49,9 +68,17 @@ impl<'t> Tracer<'t> {
         if known == head { Ok(()) } else { Err(self.session.fail(Failure::Fickle(self.inside))) }
     }
 
+    /// Records what is asked for here, and by which code.
+    pub(super) fn meet<'de, V: Visitor<'de>>(&mut self, head: Head) -> Result<(), Refusal> {
+        if self.node.head.is_none() && !matches!(head, Head::Any(_)) {
+            self.node.reader = readers::of::<V>(self.seed);
+        }
+        self.reach(head)
+    }
+
     /// Reaches a place that has parts. Whatever follows ends with `leave`.
     pub(super) fn enter<'de, V: Visitor<'de>>(mut self, head: Head) -> Result<Self, Refusal> {
-        self.reach(head)?;
+        self.meet::<V>(head)?;
         let kind = match self.node.kind {
             Some(kind) => kind,
             None => self.introduce::<V>(head),
@@ -83,8 +110,8 @@ impl<'t> Tracer<'t> {
         self.session.learned |= self.node.close(own);
     }
 
-    pub(super) fn choose(&mut self, preferred: usize, alternatives: usize, leaf: bool) -> usize {
-        let pick = if self.repeated { preferred } else { self.session.choose(preferred, alternatives, leaf) };
+    pub(super) fn choose(&mut self, preferred: usize, pool: Pool) -> usize {
+        let pick = if self.repeated { preferred } else { self.session.choose(preferred, pool) };
         self.node.pick = Some(pick);
         pick
     }

@@ -60,7 +60,7 @@ enum Wide {
 fn a_recursion_that_ends_in_the_last_variant_is_not_walked_deeply() {
     let (places, samples) = effort::<Wide>();
     assert!(samples < 100 && places < 1_000, "{places} places in {samples} samples");
-    assert!(describe::<Wide>().unwrap().ends_with("G(^Wide#0,^Wide#0,str,),H}"));
+    assert!(describe::<Wide>().unwrap().ends_with("G(^Wide#0,^Wide#0,Email=str,),H}"));
 }
 
 struct Long<T, const N: usize>(PhantomData<T>);
@@ -87,8 +87,12 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Long<T, N> {
 #[test]
 fn the_elements_of_a_long_array_share_a_node() {
     let text = describe::<(Long<f64, 10_000>, Long<Email, 1_000>, u8)>().unwrap();
-    assert!(text.starts_with("((f64,") && text.contains("f64*9985,)") && text.contains("str*985,),u8,)"));
-    assert!(text.len() < 300, "{text}");
+    assert!(
+        text.starts_with("(Long::Visitor<f64,10000>=(f64,")
+            && text.contains("f64*9985,)")
+            && text.contains("Email=str*985,),u8,)")
+    );
+    assert!(text.len() < 500, "{text}");
 }
 
 #[test]
@@ -137,5 +141,5 @@ fn a_type_that_is_nested_too_deeply_is_given_up() {
 fn a_part_that_refuses_everything_costs_a_bounded_number_of_samples() {
     type Ten = (String, String, String, String, String, String, String, String, String, String);
     let (_, samples) = effort::<((Ten, Ten, Ten, Ten, Ten, Ten, Ten, Ten), Unheard, u8)>();
-    assert!(samples <= 1_100, "{samples} samples");
+    assert!(samples <= 2_100, "{samples} samples");
 }

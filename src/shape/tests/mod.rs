@@ -1,6 +1,8 @@
 //! Claims about what is read from a type, by the text that is hashed.
 
 mod effort;
+mod hints;
+mod readers;
 mod reads;
 mod refusals;
 

@@ -77,20 +77,26 @@ fn types_of_the_standard_library_are_traced() {
 #[test]
 fn a_variant_that_this_platform_refuses_stops_nothing() {
     let text = describe::<(std::ffi::OsString, Email)>().unwrap();
-    assert!(text.contains("Unix") && text.contains('!') && text.ends_with(",str,)"), "{text}");
+    assert!(text.contains("Unix") && text.contains('!') && text.ends_with(",Email=str,)"), "{text}");
 }
 
 #[test]
 fn types_that_validate_are_offered_samples_until_they_accept() {
     use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
-    traced::<(DateTime<Utc>, DateTime<FixedOffset>, NaiveDate, u8)>("(str,str,str,u8,)");
-    traced::<(NaiveTime, NaiveDateTime, Option<NaiveDate>, u8)>("(str,str,option<str>,u8,)");
-    traced::<(uuid::Uuid, url::Url, Vec<url::Url>, u8)>("(bytes,str,seq<str>,u8,)");
-    traced::<(Email, NonEmpty, Even, u8)>("(str,str,u32,u8,)");
-    traced::<(BTreeMap<Email, Vec<Even>>, u8)>("(map<str,seq<u32>>,u8,)");
+    traced::<(DateTime<Utc>, DateTime<FixedOffset>, NaiveDate, u8)>(
+        "(DateTime<Utc>=DateTimeVisitor=str,DateTimeVisitor=str,NaiveDateVisitor=str,u8,)",
+    );
+    traced::<(NaiveTime, NaiveDateTime, Option<NaiveDate>, u8)>(
+        "(NaiveTimeVisitor=str,NaiveDateTimeVisitor=str,option<NaiveDateVisitor=str>,u8,)",
+    );
+    traced::<(uuid::Uuid, url::Url, Vec<url::Url>, u8)>(
+        "(UuidBytesVisitor<Uuid>=bytes,Url::UrlVisitor=str,seq<Url::UrlVisitor=str>,u8,)",
+    );
+    traced::<(Email, NonEmpty, Even, u8)>("(Email=str,NonEmpty=str,Even=u32,u8,)");
+    traced::<(BTreeMap<Email, Vec<Even>>, u8)>("(map<Email=str,seq<Even=u32>>,u8,)");
     traced::<(Vec<Pair<Email>>, Pair<Even>)>(
-        "(seq<struct Pair{left:str,right:str}>,struct Pair{left:u32,right:u32},)",
+        "(seq<struct Pair{left:Email=str,right:Email=str}>,struct Pair{left:Even=u32,right:Even=u32},)",
     );
 }
 
@@ -109,8 +115,8 @@ fn a_format_that_describes_itself_leaves_open_what_is_only_known_later() {
 
 #[test]
 fn each_format_is_read_as_its_codec_reads_it() {
-    assert_eq!(describe::<uuid::Uuid>().unwrap(), "bytes");
-    assert_eq!(trace::<uuid::Uuid>(Format::SelfDescribing).unwrap(), "str");
+    assert_eq!(describe::<uuid::Uuid>().unwrap(), "UuidBytesVisitor<Uuid>=bytes");
+    assert_eq!(trace::<uuid::Uuid>(Format::SelfDescribing).unwrap(), "UuidReadableVisitor<Uuid>=str");
     assert_eq!(trace::<IpAddr>(Format::SelfDescribing).unwrap(), "str");
 }
 
@@ -131,7 +137,7 @@ fn every_variant_is_described_however_deep() {
         Right(Result<Email, Even>),
     }
     traced::<Result<Inner, Deep>>(
-        "enum Result{Ok(enum Inner{Unit,Newtype(option<enum Deep{Left,Right(enum Result{Ok(str),Err(u32)})}>),\
+        "enum Result{Ok(enum Inner{Unit,Newtype(option<enum Deep{Left,Right(enum Result{Ok(Email=str),Err(Even=u32)})}>),\
          Tuple(u8,str,),Struct{at:u64,deep:seq<^Deep#3>}}),Err(^Deep#3)}",
     );
 }
@@ -163,7 +169,7 @@ fn recursion_ends() {
 
     traced::<Chain>("struct Chain{next:option<^Chain#0>,id:u8}");
     traced::<Forest>("struct Forest(seq<^Forest#0>,seq<^Forest#0>)");
-    traced::<Bare>("seq<^seq#0>");
+    traced::<Bare>("Bare=seq<Bare=^seq#0>");
 }
 
 #[derive(Deserialize)]
@@ -185,7 +191,7 @@ enum Block {
 #[test]
 fn mutual_recursion_through_enums_hides_no_part() {
     traced::<Expression>(
-        "enum Expression{Sum(^Expression#0,^Expression#0,),Call{name:str,arguments:seq<^Expression#0>},\
+        "enum Expression{Sum(^Expression#0,^Expression#0,),Call{name:NonEmpty=str,arguments:seq<^Expression#0>},\
          Block(enum Block{Only(^Expression#0),Many(^Block#2,^Expression#0,char,)}),Number(f64)}",
     );
     assert!(describe::<Block>().unwrap().ends_with(",char,)}"));
@@ -221,7 +227,9 @@ fn attributes_of_serde_are_followed() {
         }
         deserializer.deserialize_byte_buf(Length)
     }
-    traced::<(Attributed, u8)>("(struct Attributed{firstField:u8,\"a:u8,b\":u8,fourth:i64,fifth:bytes},u8,)");
+    traced::<(Attributed, u8)>(
+        "(struct Attributed{firstField:u8,\"a:u8,b\":u8,fourth:with=SecondsTimestampVisitor=i64,fifth:with=Length=bytes},u8,)",
+    );
 }
 
 #[test]
@@ -232,7 +240,7 @@ fn borrowed_text_is_handed_out_as_postcard_hands_it_out() {
             <&str>::deserialize(deserializer).map(|_| Self)
         }
     }
-    traced::<(Interned, u8)>("(str,u8,)");
+    traced::<(Interned, u8)>("(Interned=str,u8,)");
 }
 
 #[test]
@@ -289,7 +297,7 @@ fn a_seq_that_demands_a_length_gets_it() {
             if bytes.len() == 3 { Ok(Self) } else { Err(format!("{} channels", bytes.len())) }
         }
     }
-    traced::<(Colour, u16)>("(seq<u8>,u16,)");
+    traced::<(Colour, u16)>("(Colour=seq<u8>,u16,)");
 }
 
 #[test]

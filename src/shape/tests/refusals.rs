@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn a_type_that_refuses_everything_is_known_once_all_of_it_was_handed_out() {
-    traced::<Unheard>("str");
-    traced::<(u8, Vec<Option<Unheard>>)>("(u8,seq<option<str>>,)");
-    traced::<Result<Unheard, Unheard>>("enum Result{Ok(str),Err(str)}");
+    traced::<Unheard>("Unheard=str");
+    traced::<(u8, Vec<Option<Unheard>>)>("(u8,seq<option<Unheard=str>>,)");
+    traced::<Result<Unheard, Unheard>>("enum Result{Ok(Unheard=str),Err(Unheard=str)}");
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn what_stands_behind_a_refused_part_is_untraceable_and_the_message_says_why() {
 
 #[test]
 fn a_refused_part_that_may_be_absent_hides_nothing_behind_it() {
-    traced::<(Option<Unheard>, Vec<Unheard>, u8)>("(option<str>,seq<str>,u8,)");
+    traced::<(Option<Unheard>, Vec<Unheard>, u8)>("(option<Unheard=str>,seq<Unheard=str>,u8,)");
 }
 
 #[test]
@@ -94,4 +94,30 @@ fn a_type_that_reads_by_what_it_read_is_untraceable() {
     }
     let message = refused::<(Fickle, u8)>(Kind::Untraceable);
     assert!(message.contains("different things"), "{message}");
+}
+
+#[test]
+fn a_type_that_reads_maps_alone_is_unsupported() {
+    struct Named;
+    impl<'de> Deserialize<'de> for Named {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Fields;
+            impl<'de> de::Visitor<'de> for Fields {
+                type Value = Named;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a map of fields")
+                }
+                fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Named, A::Error> {
+                    while map.next_entry::<String, u8>()?.is_some() {}
+                    Ok(Named)
+                }
+            }
+            deserializer.deserialize_struct("Named", &["id"], Fields)
+        }
+    }
+    let message = refused::<(u8, Named)>(Kind::Unsupported);
+    assert!(
+        message.contains("Named` inside") && message.contains("by their names") && message.contains("`json`"),
+        "{message}"
+    );
 }
