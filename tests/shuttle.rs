@@ -1,27 +1,134 @@
-//! The flight under a schedule explorer: `src/flight` is mounted here over shuttle's locks and threads, so its own tests
-//! of threads run over many schedules too. `MEMOLITH_SOAK=1` takes the long form.
+//! Locks and threads under a schedule explorer: files of `src/` are mounted here over shuttle's locks and threads, so their
+//! own tests of threads run over many schedules too. `MEMOLITH_SOAK=1` takes the long form.
+//!
+//! The flight is mounted whole; `tiers` drives it beside a disk and a memory tier of the test. Of the store the pending
+//! values, the forgetting, the queue, the hand-overs and the changes of the worker are mounted; `worker` drives them with a
+//! worker loop, a disk and a memory tier of the test, since sled's own threads cannot be scheduled.
 //!
 //! Time is a matter of the schedule as well: a wait with an end may be over whenever it is looked at.
 
-#![allow(dead_code, unused_imports)] // The whole flight is mounted, not what uses it.
+#![allow(dead_code, unreachable_pub, unused_imports)] // Whole files are mounted, not what uses them.
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "stand-ins have the signatures of what they stand for"
+)]
 #![allow(clippy::unwrap_used)] // Tests all the way down.
 
-#[path = "../src/flight/mod.rs"]
-mod flight;
+#[path = "../src/error.rs"]
+mod error;
 #[path = "../src/fork.rs"]
 mod fork;
+#[path = "../src/flight/mod.rs"]
+mod single_flight;
+#[path = "shuttle/store.rs"]
+mod store;
 #[path = "shuttle/tiers.rs"]
 mod tiers;
+#[path = "shuttle/worker.rs"]
+mod worker;
+
+/// `src/flight` with one table an execution in place of one a process.
+mod flight {
+    pub(crate) use crate::single_flight::*;
+
+    pub(crate) fn flight() -> &'static Flight {
+        shuttle::lazy_static! {
+            static ref FLIGHT: Flight = Flight::new();
+        }
+        &FLIGHT
+    }
+}
+
+/// `Digest` of `src/key`.
+mod key {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub(crate) struct Digest([u8; 32]);
+
+    impl Digest {
+        pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+            Self(bytes)
+        }
+
+        pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+            &self.0
+        }
+    }
+}
 
 /// `src/sync.rs` over shuttle.
 mod sync {
-    pub(crate) use shuttle::{
-        sync::{Condvar, Mutex, MutexGuard},
-        thread_local,
+    use std::{
+        ops::{Deref, DerefMut},
+        sync::LockResult,
+        time::Duration,
     };
 
+    pub(crate) use shuttle::thread_local;
+    pub(crate) use std::sync::PoisonError;
+
+    #[derive(Default)]
+    pub(crate) struct Mutex<T: ?Sized>(shuttle::sync::Mutex<T>);
+
+    pub(crate) struct MutexGuard<'a, T: ?Sized> {
+        guard: shuttle::sync::MutexGuard<'a, T>,
+        mutex: &'a Mutex<T>,
+    }
+
+    #[derive(Default)]
+    pub(crate) struct Condvar(shuttle::sync::Condvar);
+
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(shuttle::sync::Mutex::new(value))
+        }
+    }
+
+    impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.guard
+        }
+    }
+
+    impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.guard
+        }
+    }
+
+    impl Condvar {
+        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+            let MutexGuard { guard, mutex } = guard;
+            let guard = self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            Ok(MutexGuard { guard, mutex })
+        }
+
+        /// shuttle's never ends by itself; this one may end whenever it is looked at.
+        pub(crate) fn wait_timeout<'a, T: ?Sized>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            _: Duration,
+        ) -> LockResult<(MutexGuard<'a, T>, bool)> {
+            let mutex = guard.mutex;
+            drop(guard);
+            thread::yield_now();
+            Ok((lock(mutex), true))
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+
     pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        MutexGuard { guard: mutex.0.lock().unwrap_or_else(PoisonError::into_inner), mutex }
     }
 
     pub(crate) fn explore(test: impl Fn() + Send + Sync + 'static) {
@@ -46,11 +153,14 @@ mod sync {
     }
 }
 
-/// `Deadline` of `src/clock.rs`: one that can end does so at random.
+/// `Deadline` of `src/clock.rs`: one that can end does so at random. Nothing expires.
 mod clock {
     use std::time::Duration;
 
     use shuttle::rand::{Rng, thread_rng};
+
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(crate) struct Lifetime(());
 
     #[derive(Clone, Copy)]
     pub(crate) struct Deadline(Duration);

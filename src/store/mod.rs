@@ -19,6 +19,8 @@ mod engine;
 mod forgetting;
 mod generation;
 mod handle;
+#[cfg(test)]
+mod interleavings;
 mod janitor;
 mod lock;
 mod manifest;

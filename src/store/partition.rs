@@ -308,24 +308,42 @@ impl Partition {
             claim.settle(Outcome::Revoked);
             return Ok(Outcome::Revoked);
         }
-        self.memo.hand_overs.begin();
-        directory.hand_overs.begin();
         let (reply, written) = oneshot::channel();
         let put = self.put(entry, value, Some(claim.detach()), is_slow.then_some(reply));
-        let timeout = directory.tuning.reply_timeout;
+        if !self.send(directory, put, is_slow) {
+            return Err(Refused::Unwritten(closed()));
+        }
         let written = if is_slow {
-            directory.send(Request::Put(put));
-            let written = directory.wait(&written, timeout);
+            let written = directory.wait(&written, directory.tuning.reply_timeout);
             self.session.settle();
             written
         } else {
-            directory.hand_over(Request::Put(put)).map_err(|_| closed())
+            Ok(())
         };
         if is_large {
             // The files that it took the place of: little beside the writing of it, and the janitor may fall behind.
             directory.janitor.empty_trash();
         }
         written.map(|()| Outcome::Stored).map_err(Refused::Unwritten)
+    }
+
+    /// Sends a value that was published. A worker that ended has emptied the pending values, maybe before this one came:
+    /// nothing else takes it out. Whether it was sent.
+    fn send(&self, directory: &Directory, put: Put, is_urgent: bool) -> bool {
+        let (seat, value) = (self.memo.seat(&put.digest), Arc::clone(&put.value));
+        let counts = [&self.memo.hand_overs, &directory.hand_overs];
+        for hand_overs in counts {
+            hand_overs.begin();
+        }
+        let put = Request::Put(put);
+        let queued = if is_urgent { directory.send(put) } else { directory.hand_over(put) };
+        if queued.is_err() {
+            directory.pending.take(seat, &value);
+            for hand_overs in counts {
+                hand_overs.end();
+            }
+        }
+        queued.is_ok()
     }
 
     /// Puts an entry in that its user brought. It survives the process when this returns.
@@ -433,7 +451,7 @@ impl Partition {
         }
         self.session.release(self.session.memory.remove_owner(self.owner()));
         if let Some(directory) = &self.directory {
-            directory.send(Request::Disown { memo: Arc::clone(&self.memo) });
+            let _ = directory.send(Request::Disown { memo: Arc::clone(&self.memo) });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pending values: computed, encoded, handed over to the worker, and not in the index yet.
 //!
-//! Reads look here between memory and disk. Four rules keep the order of changes (tried over all interleavings of a
-//! hand-over, a removal and a look, in `tests/shuttle`):
+//! Reads look here between memory and disk. Four rules keep the order of changes (tried over all interleavings of
+//! hand-overs, a change and looks, in `interleavings`):
 //!
 //! * A value is published under the lock of its shard, where its claim is asked whether it was revoked.
 //! * A value whose claim was revoked is not found, though it may be there for a moment more: a reader that claims after the
@@ -113,6 +113,11 @@ impl Pending {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
     fn shard(&self, seat: &Seat) -> &Mutex<HashMap<Seat, Published>> {
         let [first, ..] = &self.shards;
         let [byte, ..] = seat.digest;
@@ -123,7 +128,10 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flight::{flight, fresh_owner};
+    use crate::{
+        flight::{flight, fresh_owner},
+        sync::explore,
+    };
 
     fn value() -> Arc<PendingValue> {
         let payload = Finished::Inline(vec![1]);
@@ -136,55 +144,63 @@ mod tests {
 
     #[test]
     fn a_value_is_found_until_it_is_taken_by_its_own_hand_over() {
-        let (pending, seat, first, second) = (Pending::default(), seat(), value(), value());
-        let claim = flight().attend(seat);
-        assert!(
-            pending.publish(seat, &first, claim.token()) && pending.publish(seat, &second, claim.token())
-        );
-        pending.take(seat, &first);
-        assert!(pending.get(&seat).is_some_and(|found| Arc::ptr_eq(&found, &second)));
-        pending.take(seat, &second);
-        assert!(pending.get(&seat).is_none());
-        assert_eq!(pending.count.load(Ordering::SeqCst), 0);
+        explore(|| {
+            let (pending, seat, first, second) = (Pending::default(), seat(), value(), value());
+            let claim = flight().attend(seat);
+            assert!(
+                pending.publish(seat, &first, claim.token()) && pending.publish(seat, &second, claim.token())
+            );
+            pending.take(seat, &first);
+            assert!(pending.get(&seat).is_some_and(|found| Arc::ptr_eq(&found, &second)));
+            pending.take(seat, &second);
+            assert!(pending.get(&seat).is_none());
+            assert_eq!(pending.count.load(Ordering::SeqCst), 0);
+        });
     }
 
     #[test]
     fn a_value_whose_claim_was_revoked_is_not_published() {
-        let (pending, seat) = (Pending::default(), seat());
-        let claim = flight().attend(seat);
-        flight().revoke(&seat, None);
-        assert!(!pending.publish(seat, &value(), claim.token()));
-        assert!(pending.get(&seat).is_none());
+        explore(|| {
+            let (pending, seat) = (Pending::default(), seat());
+            let claim = flight().attend(seat);
+            flight().revoke(&seat, None);
+            assert!(!pending.publish(seat, &value(), claim.token()));
+            assert!(pending.get(&seat).is_none());
+        });
     }
 
     #[test]
     fn a_change_removes_values_from_before_it_and_none_from_after_it() {
-        let (pending, seat) = (Pending::default(), seat());
-        let before = flight().attend(seat);
-        assert!(pending.publish(seat, &value(), before.token()));
-        flight().revoke(&seat, None);
-        assert!(pending.get(&seat).is_none(), "not even before it is removed");
-        pending.remove(&seat);
-        assert_eq!(pending.count.load(Ordering::SeqCst), 0);
-        // Between the revocation and the removal of a second change.
-        let after = flight().attend(seat);
-        assert!(pending.publish(seat, &value(), after.token()));
-        pending.remove(&seat);
-        pending.remove_owner(seat.owner);
-        assert!(pending.get(&seat).is_some());
+        explore(|| {
+            let (pending, seat) = (Pending::default(), seat());
+            let before = flight().attend(seat);
+            assert!(pending.publish(seat, &value(), before.token()));
+            flight().revoke(&seat, None);
+            assert!(pending.get(&seat).is_none(), "not even before it is removed");
+            pending.remove(&seat);
+            assert_eq!(pending.count.load(Ordering::SeqCst), 0);
+            // Between the revocation and the removal of a second change.
+            let after = flight().attend(seat);
+            assert!(pending.publish(seat, &value(), after.token()));
+            pending.remove(&seat);
+            pending.remove_owner(seat.owner);
+            assert!(pending.get(&seat).is_some());
+        });
     }
 
     #[test]
     fn an_owner_takes_its_own_values_along_and_no_others() {
-        let (pending, own, other) = (Pending::default(), seat(), seat());
-        let claims = [own, other].map(|seat| flight().attend(seat));
-        for (seat, claim) in [own, other].into_iter().zip(&claims) {
-            assert!(pending.publish(seat, &value(), claim.token()));
-            flight().revoke_owner(seat.owner);
-        }
-        pending.remove_owner(own.owner);
-        assert_eq!(pending.count.load(Ordering::SeqCst), 1);
-        pending.clear();
-        assert_eq!(pending.count.load(Ordering::SeqCst), 0);
+        explore(|| {
+            let (pending, own, other) = (Pending::default(), seat(), seat());
+            let claims = [own, other].map(|seat| flight().attend(seat));
+            for (seat, claim) in [own, other].into_iter().zip(&claims) {
+                assert!(pending.publish(seat, &value(), claim.token()));
+                flight().revoke_owner(seat.owner);
+            }
+            pending.remove_owner(own.owner);
+            assert_eq!(pending.count.load(Ordering::SeqCst), 1);
+            pending.clear();
+            assert_eq!(pending.count.load(Ordering::SeqCst), 0);
+        });
     }
 }

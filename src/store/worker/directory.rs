@@ -171,7 +171,7 @@ impl Directory {
     pub(crate) fn ask_surely<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
         if self.slot.is_stalled() {
             let (reply, _) = oneshot::channel();
-            self.send(request(reply));
+            let _ = self.send(request(reply));
             return Err(stalled());
         }
         self.ask_within(self.tuning.reply_timeout, request)
@@ -260,8 +260,8 @@ impl Directory {
     }
 
     /// Sends a request that is never refused for want of room, and waits for nothing.
-    pub(crate) fn send(&self, request: Request) {
-        let _ = self.queue.send(request);
+    pub(crate) fn send(&self, request: Request) -> Result<(), Rejected> {
+        self.queue.send(request)
     }
 
     /// Waits until everything that was handed over so far was applied.

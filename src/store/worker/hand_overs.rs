@@ -28,7 +28,7 @@ impl HandOvers {
         self.last_by.store(this_thread(), Ordering::Relaxed);
     }
 
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.unapplied.fetch_sub(1, Ordering::AcqRel);
     }
 

@@ -380,4 +380,82 @@ mod tests {
             }
         }
     }
+
+    const STATES: [&str; 7] =
+        ["opening", "running", "backing off", "corrupt", "stalled", "stalled while corrupt", "closed"];
+
+    /// Brings a new slot into a state.
+    fn bench_in(state: &str) -> Bench {
+        let bench = bench();
+        bench.slot.opened(&bench.engine);
+        match state {
+            "opening" => *bench.slot.write() = EngineState::Opening,
+            "backing off" => *bench.slot.write() = bench.slot.failed_state(&refused(), false, &bench.clock),
+            "corrupt" => *bench.slot.write() = bench.slot.failed_state(&refused(), true, &bench.clock),
+            "stalled" => bench.slot.stalled(),
+            "stalled while corrupt" => {
+                *bench.slot.write() = bench.slot.failed_state(&refused(), true, &bench.clock);
+                bench.slot.stalled();
+            }
+            "closed" => bench.slot.closed(),
+            _ => {}
+        }
+        bench
+    }
+
+    #[test]
+    fn every_event_leads_from_every_state_where_the_drawing_says() {
+        type Event = fn(&Bench);
+        // One column a state, in the order of `STATES`.
+        let table: [(&str, Event, [&str; 7]); 9] = [
+            (
+                "opened",
+                |bench| bench.slot.opened(&bench.engine),
+                ["running", "running", "running", "running", "running", "running", "closed"],
+            ),
+            (
+                "replaced",
+                |bench| bench.slot.replaced(&bench.engine),
+                ["running", "running", "running", "running", "running", "running", "closed"],
+            ),
+            (
+                "not opened",
+                |bench| bench.slot.not_opened(&refused(), &bench.clock),
+                ["backing off", "backing off", "backing off", "corrupt", "backing off", "corrupt", "closed"],
+            ),
+            (
+                "refused",
+                |bench| bench.fails(Fault::NoSpace),
+                ["opening", "backing off", "backing off", "corrupt", "backing off", "corrupt", "closed"],
+            ),
+            (
+                "damaged",
+                |bench| bench.fails(Fault::Panic),
+                ["opening", "corrupt", "backing off", "corrupt", "corrupt", "corrupt", "closed"],
+            ),
+            (
+                "failed soundly",
+                |bench| bench.slot.failed(&bench.engine, &refused(), &bench.clock),
+                ["opening", "running", "backing off", "corrupt", "stalled", "stalled", "closed"],
+            ),
+            (
+                "no answer",
+                |bench| bench.slot.stalled(),
+                ["stalled", "stalled", "stalled", "stalled", "stalled", "stalled", "closed"],
+            ),
+            (
+                "answered",
+                |bench| bench.slot.answered(),
+                ["opening", "running", "backing off", "corrupt", "running", "corrupt", "closed"],
+            ),
+            ("closed", |bench| bench.slot.closed(), ["closed"; 7]),
+        ];
+        for (event, happen, ends) in table {
+            for (state, end) in STATES.into_iter().zip(ends) {
+                let bench = bench_in(state);
+                happen(&bench);
+                assert_eq!(bench.name(), end, "{event} while {state}");
+            }
+        }
+    }
 }
