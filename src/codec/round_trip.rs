@@ -22,7 +22,6 @@ use serde::Serialize;
 
 use super::{Codec, Payload, Shape};
 use crate::{
-    checksum::Running,
     error::{Error, Kind, Result},
     key::{Form, print},
     shape::Proof,
@@ -265,34 +264,6 @@ pub(super) fn same_prints<V: Serialize>(value: &V, back: &V, own: Form) -> Resul
     }
     // A type may have no other form, or fail in it.
     Ok(!there.has_forms || print(value, other).is_none_or(|there| print(back, other) == Some(there)))
-}
-
-/// Whether both have the same bytes.
-pub(super) fn same_bytes<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, back: &V) -> Result<bool> {
-    let sum = |value: &V| {
-        let mut sum = Sum { length: 0, running: Running::new() };
-        codec.encode(value, &mut sum)?;
-        Ok::<_, Error>((sum.length, sum.running.take()))
-    };
-    Ok(sum(value)? == sum(back)?)
-}
-
-/// What bytes are compared by that are not kept.
-struct Sum {
-    length: u64,
-    running: Running,
-}
-
-impl Write for Sum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.length += bytes.len() as u64;
-        self.running.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cold]

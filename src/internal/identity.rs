@@ -2,11 +2,21 @@
 
 use std::borrow::Cow;
 
-use super::Function;
 use crate::key;
 
 /// Longer names are cut, and end in a digest of the whole. A memo takes 512 bytes.
 const LONGEST: usize = 400;
+
+/// A memoized function, as both of its doors describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Without its path.
+    pub name: &'static str,
+    /// In place of the path, if the user said so.
+    pub chosen: Option<&'static str>,
+    /// The hash of its tokens and of those it depends on.
+    pub code: u64,
+}
 
 /// The name of the memo of a function, from the type name of a closure written in it or in its handle.
 ///

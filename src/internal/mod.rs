@@ -34,6 +34,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::{
     cells::Cells,
+    identity::Function,
     returned::{Fallible, Plain, Returned, same},
 };
 use self::{
@@ -59,17 +60,6 @@ impl Serialize for Unnamed {
     fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
         match *self {}
     }
-}
-
-/// A memoized function, as both of its doors describe it.
-#[derive(Clone, Copy, Debug)]
-pub struct Function {
-    /// Without its path.
-    pub name: &'static str,
-    /// In place of the path, if the user said so.
-    pub chosen: Option<&'static str>,
-    /// The hash of its tokens and of those it depends on.
-    pub code: u64,
 }
 
 /// A memo that was opened for one door of a function. It lives as long as the process.

@@ -46,6 +46,29 @@ unsafe extern "C" {
     safe fn atexit(callback: extern "C" fn()) -> std::ffi::c_int;
 }
 
+impl Handle {
+    pub(super) fn close(&self) -> Result<()> {
+        self.session.mark_closed();
+        let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close());
+        self.session.release(self.session.memory.clear());
+        self.session.settle();
+        if let Some(directory) = &self.directory {
+            // Last of all: at the end of a program there may be no time for it, and the next open does it too.
+            directory.janitor.catch_up();
+            forget_directory(directory);
+        }
+        closed
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            self.session.failed(&error);
+        }
+    }
+}
+
 /// What is to be done with a directory.
 pub(super) enum Admitted {
     /// It is open already.
