@@ -62,9 +62,9 @@ impl RoundTrip {
     }
 
     /// Keeps what is needed of the bytes that go by on their way to `out`.
-    pub(crate) fn copy<'a>(&self, out: &'a mut dyn Write) -> Copy<'a> {
+    pub(crate) fn copy<'a>(&self, out: &'a mut dyn Write) -> Tee<'a> {
         let room = if self.proof == Proof::Format { 0 } else { SMALL };
-        Copy { out, room, bytes: Vec::new(), length: 0 }
+        Tee { out, room, bytes: Vec::new(), length: 0 }
     }
 
     /// Refuses a value that would not come back as it is. `seen` is what [`copy`](Self::copy) kept of its bytes, and
@@ -132,7 +132,7 @@ pub(crate) struct Seen {
 }
 
 /// A writer that keeps the first bytes that go through it.
-pub(crate) struct Copy<'a> {
+pub(crate) struct Tee<'a> {
     out: &'a mut dyn Write,
     /// As many bytes are kept at most.
     room: usize,
@@ -140,13 +140,13 @@ pub(crate) struct Copy<'a> {
     length: u64,
 }
 
-impl Copy<'_> {
+impl Tee<'_> {
     pub(crate) fn seen(self) -> Seen {
         Seen { bytes: self.bytes, length: self.length }
     }
 }
 
-impl Write for Copy<'_> {
+impl Write for Tee<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         let left = self.room - self.bytes.len();
