@@ -32,6 +32,7 @@ mod postcard;
 mod reader;
 mod round_trip;
 pub(crate) mod runs;
+mod same_bytes;
 mod source;
 mod stage;
 mod strict;
@@ -172,7 +173,7 @@ pub trait Codec<V>: Send + Sync + 'static {
     /// # Ok::<(), Error>(())
     /// ```
     fn is_same(&self, value: &V, back: &V) -> Result<bool> {
-        round_trip::same_bytes(self, value, back)
+        same_bytes::same_bytes(value, back, |value, out| self.encode(value, out))
     }
 
     /// Writes a value with long runs of numbers cut short, for a look at the rest of it. `false` when the codec cannot.

@@ -7,16 +7,17 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Codec, Payload, Shape,
-    reader::{self, Reader, Unreadable},
-    round_trip, source,
+    reader::{self, Reader},
+    round_trip,
+    source::{self, Unreadable},
     stage::Stage,
     strict::{self, Format, Refusal},
-    symmetry::{self, Samples},
+    symmetry::{self, Sampled, Samples},
 };
 use crate::{
     error::{Error, Kind, Result},
     key::Form,
-    shape::Proof,
+    shape::{self, Proof},
 };
 
 /// The codec of a memo that is not told another one: any `Serialize + DeserializeOwned` value as [postcard]
@@ -110,13 +111,21 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
 /// The shape of a type that can be kept, and what else its samples showed.
 pub(super) fn examine<V: Serialize + DeserializeOwned>() -> Result<(Shape, Samples)> {
     let shape = Shape::of::<V>()?;
-    let samples = symmetry::check::<V>()?;
+    let samples = symmetry::check::<V, Postcard>()?;
     let proof = if samples.are_whole { Proof::Samples } else { Proof::Missing };
     Ok((shape.with::<Postcard>(proof), samples))
 }
 
+impl Sampled for Postcard {
+    const FORMAT: shape::Format = shape::Format::Positional;
+
+    fn lesser<V: DeserializeOwned>(bytes: &[u8]) -> impl Iterator<Item = V> {
+        symmetry::emptied(bytes).filter_map(|bytes| leading(&bytes))
+    }
+}
+
 /// The value that the bytes begin with.
-pub(super) fn leading<V: DeserializeOwned>(bytes: &[u8]) -> Option<V> {
+fn leading<V: DeserializeOwned>(bytes: &[u8]) -> Option<V> {
     source::read(&Payload::from(bytes.to_vec()), |source| V::deserialize(&mut Reader::new(source)).ok())
 }
 

@@ -5,14 +5,15 @@
 //! copied as the run of bytes that it is (see [`runs`]), in half the time of a `clone()`. That the two read every
 //! sequence of bytes alike is a test.
 
-use std::fmt;
-
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer as _, MapAccess, SeqAccess,
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer as _, MapAccess, SeqAccess,
     VariantAccess, Visitor,
 };
 
-use super::{runs, source::Source};
+use super::{
+    runs,
+    source::{Source, Unreadable},
+};
 
 /// Elements that take no bytes are believed up to here: a length that somebody made up must not be counted to its end.
 const MOST_OF_NOTHING: usize = u32::MAX as usize;
@@ -26,30 +27,11 @@ pub(super) struct Reader<'scope, 'env> {
     depth: u16,
 }
 
-/// Why bytes are not a value of the type that was asked for.
-#[derive(Debug)]
-pub(super) struct Unreadable(String);
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unreadable {}
-
-impl Error for Unreadable {
-    #[cold]
-    fn custom<T: fmt::Display>(words: T) -> Self {
-        Self(words.to_string())
-    }
-}
-
 type Result<T> = std::result::Result<T, Unreadable>;
 
 #[cold]
 fn unreadable(what: &str) -> Unreadable {
-    Unreadable(what.to_owned())
+    Unreadable::custom(what)
 }
 
 impl<'scope, 'env> Reader<'scope, 'env> {

@@ -22,7 +22,6 @@ use serde::Serialize;
 
 use super::{Codec, Payload, Shape};
 use crate::{
-    checksum::Running,
     error::{Error, Kind, Result},
     key::{Form, print},
     shape::Proof,
@@ -63,9 +62,9 @@ impl RoundTrip {
     }
 
     /// Keeps what is needed of the bytes that go by on their way to `out`.
-    pub(crate) fn copy<'a>(&self, out: &'a mut dyn Write) -> Copy<'a> {
+    pub(crate) fn copy<'a>(&self, out: &'a mut dyn Write) -> Tee<'a> {
         let room = if self.proof == Proof::Format { 0 } else { SMALL };
-        Copy { out, room, bytes: Vec::new(), length: 0 }
+        Tee { out, room, bytes: Vec::new(), length: 0 }
     }
 
     /// Refuses a value that would not come back as it is. `seen` is what [`copy`](Self::copy) kept of its bytes, and
@@ -133,7 +132,7 @@ pub(crate) struct Seen {
 }
 
 /// A writer that keeps the first bytes that go through it.
-pub(crate) struct Copy<'a> {
+pub(crate) struct Tee<'a> {
     out: &'a mut dyn Write,
     /// As many bytes are kept at most.
     room: usize,
@@ -141,13 +140,13 @@ pub(crate) struct Copy<'a> {
     length: u64,
 }
 
-impl Copy<'_> {
+impl Tee<'_> {
     pub(crate) fn seen(self) -> Seen {
         Seen { bytes: self.bytes, length: self.length }
     }
 }
 
-impl Write for Copy<'_> {
+impl Write for Tee<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes)?;
         let left = self.room - self.bytes.len();
@@ -265,34 +264,6 @@ pub(super) fn same_prints<V: Serialize>(value: &V, back: &V, own: Form) -> Resul
     }
     // A type may have no other form, or fail in it.
     Ok(!there.has_forms || print(value, other).is_none_or(|there| print(back, other) == Some(there)))
-}
-
-/// Whether both have the same bytes.
-pub(super) fn same_bytes<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, back: &V) -> Result<bool> {
-    let sum = |value: &V| {
-        let mut sum = Sum { length: 0, running: Running::new() };
-        codec.encode(value, &mut sum)?;
-        Ok::<_, Error>((sum.length, sum.running.take()))
-    };
-    Ok(sum(value)? == sum(back)?)
-}
-
-/// What bytes are compared by that are not kept.
-struct Sum {
-    length: u64,
-    running: Running,
-}
-
-impl Write for Sum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.length += bytes.len() as u64;
-        self.running.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cold]

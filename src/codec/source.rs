@@ -4,7 +4,9 @@
 //! flipped bit is noticed before any `Deserialize` sees it, and it costs no pass of its own. A long run of numbers is
 //! handed out as it is, to be verified block by block right before each is copied.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
+
+use serde::de;
 
 use super::Payload;
 use crate::checksum::{Ahead, BLOCK};
@@ -22,6 +24,25 @@ pub(super) struct Source<'scope, 'env> {
     /// Blocks that were entered since the last long run.
     crossings: u32,
     ahead: Ahead<'scope, 'env>,
+}
+
+/// Why bytes are not a value of the type that was asked for.
+#[derive(Debug)]
+pub(super) struct Unreadable(String);
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl de::Error for Unreadable {
+    #[cold]
+    fn custom<T: fmt::Display>(words: T) -> Self {
+        Self(words.to_string())
+    }
 }
 
 impl<'scope, 'env> Source<'scope, 'env> {

@@ -10,7 +10,7 @@ use std::{any::type_name, cell::Cell, marker::PhantomData};
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
-use super::{Codec, Postcard, postcard, round_trip};
+use super::{Codec, round_trip};
 use crate::{
     error::{Error, Kind, Result},
     shape::{self, Format},
@@ -50,17 +50,13 @@ pub(super) trait Sampled: Default {
     }
 }
 
-impl Sampled for Postcard {
-    const FORMAT: Format = Format::Positional;
-
-    fn lesser<V: DeserializeOwned>(bytes: &[u8]) -> impl Iterator<Item = V> {
-        emptied(bytes).filter_map(|bytes| postcard::leading(&bytes))
-    }
-}
-
 /// Refuses a type of which a sample does not come back as it was.
-pub(super) fn check<V: Serialize + DeserializeOwned>() -> Result<Samples> {
-    samples::<V, Postcard>().map_err(|how| unsupported::<V>(&how))
+pub(super) fn check<V, C>() -> Result<Samples>
+where
+    V: Serialize + DeserializeOwned,
+    C: Codec<V> + Sampled,
+{
+    samples::<V, C>().map_err(|how| unsupported::<V>(&how))
 }
 
 /// What the samples of `V` showed, or how one of them came back wrongly. What else may end them, such as a `Serialize`
@@ -110,9 +106,9 @@ fn lost<V, C: Codec<V>>(codec: &C, value: &V) -> Option<String> {
     round_trip::came_back(codec, value, &there.into()).err().map(|error| error.to_string())
 }
 
-/// A one may stand for a `Some`, or for a single element: makes nothing of it, here and there. Samples are full, and what
+/// Of bytes in which every value follows the last one without a name. A one may stand for a `Some`, or for a single element: makes nothing of it, here and there. Samples are full, and what
 /// is skipped is skipped when it is empty, or zero.
-fn emptied(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn emptied(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let float = 1.0_f64.to_le_bytes();
     let ones = bytes.iter().enumerate().filter(|(_, byte)| **byte == 1).map(|(place, _)| place..place + 1);
     let floats = bytes.windows(float.len()).enumerate().filter(move |(_, window)| **window == float);
@@ -156,18 +152,18 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::codec::testing::Rich;
+    use crate::codec::{Postcard, testing::Rich};
 
     #[track_caller]
     fn refused<V: Serialize + DeserializeOwned>() {
-        let error = check::<V>().unwrap_err();
+        let error = check::<V, Postcard>().unwrap_err();
         assert!(error.is_unsupported_type() && error.to_string().contains(type_name::<V>()), "{error}");
         assert!(Codec::<V>::shape(&Postcard).is_err());
     }
 
     #[track_caller]
     fn accepted<V: Serialize + DeserializeOwned>() {
-        check::<V>().unwrap();
+        check::<V, Postcard>().unwrap();
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -21,15 +21,16 @@ mod tests;
 /// Leaders in a row that may fail before the waiters stop queueing behind the next.
 const TRIES: u32 = 2;
 
+/// All claims of one key.
 #[derive(Default)]
-struct Slot {
+struct Claims {
     /// Who computes for the waiters; nobody waits without one.
     lead: Option<Lead>,
     /// The other claims: readers, those who compute alone, leaders that were taken over.
     others: Vec<Ticket>,
 }
 
-impl Slot {
+impl Claims {
     fn attend(&mut self) -> Ticket {
         let ticket = Ticket::new();
         self.others.push(ticket.clone());
@@ -75,7 +76,7 @@ impl Lead {
 
 pub(super) struct Table {
     /// Exactly the seats that somebody has a claim on.
-    seats: HashMap<Seat, Slot, SeatHasher>,
+    seats: HashMap<Seat, Claims, SeatHasher>,
     /// Without a cycle: a caller that would close one never enters, and who comes to lead waits for nobody.
     waits: Waits,
 }
@@ -92,9 +93,9 @@ impl Table {
         caller: Caller,
         waker: impl FnOnce() -> Waker,
     ) -> Option<Verdict> {
-        let slot = self.seats.entry(seat).or_default();
-        let Some(leader) = slot.lead.as_ref().map(|lead| lead.caller) else {
-            let lead = slot.lead.insert(Lead::new(caller));
+        let claims = self.seats.entry(seat).or_default();
+        let Some(leader) = claims.lead.as_ref().map(|lead| lead.caller) else {
+            let lead = claims.lead.insert(Lead::new(caller));
             return Some(Verdict::Lead(lead.ticket.clone()));
         };
         if let Some(reason) = self.hindrance(caller, leader) {
@@ -118,12 +119,12 @@ impl Table {
     }
 
     fn awaited_by(&self, caller: Caller) -> Option<Caller> {
-        let slot = self.seats.get(self.waits.seat_of(caller)?)?;
-        slot.lead.as_ref().map(|lead| lead.caller)
+        let claims = self.seats.get(self.waits.seat_of(caller)?)?;
+        claims.lead.as_ref().map(|lead| lead.caller)
     }
 
     fn enlist(&mut self, seat: Seat, caller: Caller, waker: Waker) {
-        if let Some(lead) = self.seats.get_mut(&seat).and_then(|slot| slot.lead.as_mut()) {
+        if let Some(lead) = self.seats.get_mut(&seat).and_then(|claims| claims.lead.as_mut()) {
             lead.waiters.push_back(caller);
             self.waits.enter(caller, seat, waker);
         }
@@ -142,8 +143,8 @@ impl Table {
 
     /// The former leader may still publish: if it is the first, everybody looks.
     fn take_over(&mut self, heir: Caller) -> (Verdict, Wakes) {
-        let slot = self.waits.leave(heir).and_then(|seat| self.seats.get_mut(&seat));
-        let Some(Slot { lead: Some(lead), others }) = slot else {
+        let claims = self.waits.leave(heir).and_then(|seat| self.seats.get_mut(&seat));
+        let Some(Claims { lead: Some(lead), others }) = claims else {
             return (Verdict::Look(Outcome::Revoked), Wakes::default());
         };
         others.push(lead.pass_to(heir));
@@ -153,29 +154,31 @@ impl Table {
     /// Takes a claim back, settled or (without an outcome) failed. One that was revoked is gone already, and touches
     /// nobody.
     pub(super) fn release(&mut self, seat: Seat, ticket: &Ticket, outcome: Option<Outcome>) -> Wakes {
-        self.at(seat, |slot, waits| match outcome {
-            _ if !slot.is_led_by(ticket) => leave(slot, waits, ticket, outcome),
-            Some(outcome) => conclude(slot, waits, outcome),
-            None => hand_over(slot, waits),
+        self.at(seat, |claims, waits| match outcome {
+            _ if !claims.is_led_by(ticket) => leave(claims, waits, ticket, outcome),
+            Some(outcome) => conclude(claims, waits, outcome),
+            None => hand_over(claims, waits),
         })
     }
 
     /// The value of a claim is where the others find it: they look. The claim stays registered, as one that leads nobody.
     pub(super) fn detach(&mut self, seat: Seat, ticket: &Ticket) -> Wakes {
-        self.at(seat, |slot, waits| {
-            let Some(lead) = slot.lead.take_if(|_| ticket.is_current()) else { return Wakes::default() };
-            slot.others.push(lead.ticket);
+        self.at(seat, |claims, waits| {
+            let Some(lead) = claims.lead.take_if(|_| ticket.is_current()) else { return Wakes::default() };
+            claims.others.push(lead.ticket);
             waits.call_all(lead.waiters, || Verdict::Look(Outcome::Stored))
         })
     }
 
     /// Ends every claim on the seat but one.
     pub(super) fn revoke(&mut self, seat: Seat, but: Option<&Ticket>) -> Wakes {
-        self.at(seat, |slot, waits| {
+        self.at(seat, |claims, waits| {
             let spared = |ticket: &Ticket| Some(ticket) == but;
-            slot.others.iter().filter(|ticket| !spared(ticket)).for_each(Ticket::revoke);
-            slot.others.retain(spared);
-            let Some(lead) = slot.lead.take_if(|lead| !spared(&lead.ticket)) else { return Wakes::default() };
+            claims.others.iter().filter(|ticket| !spared(ticket)).for_each(Ticket::revoke);
+            claims.others.retain(spared);
+            let Some(lead) = claims.lead.take_if(|lead| !spared(&lead.ticket)) else {
+                return Wakes::default();
+            };
             lead.ticket.revoke();
             waits.call_all(lead.waiters, || Verdict::Look(Outcome::Revoked))
         })
@@ -187,8 +190,8 @@ impl Table {
         seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.revoke(seat, None)))
     }
 
-    /// Every way out of a seat leads through here: a slot without claims goes.
-    fn at(&mut self, seat: Seat, step: impl FnOnce(&mut Slot, &mut Waits) -> Wakes) -> Wakes {
+    /// Every way out of a seat leads through here: a key without claims goes.
+    fn at(&mut self, seat: Seat, step: impl FnOnce(&mut Claims, &mut Waits) -> Wakes) -> Wakes {
         let Entry::Occupied(mut entry) = self.seats.entry(seat) else { return Wakes::default() };
         let wakes = step(entry.get_mut(), &mut self.waits);
         if entry.get().is_vacant() {
@@ -199,7 +202,7 @@ impl Table {
 
     #[cfg(test)]
     pub(super) fn waiting(&self, seat: &Seat) -> usize {
-        self.seats.get(seat).and_then(|slot| slot.lead.as_ref()).map_or(0, |lead| lead.waiters.len())
+        self.seats.get(seat).and_then(|claims| claims.lead.as_ref()).map_or(0, |lead| lead.waiters.len())
     }
 
     #[cfg(test)]
@@ -209,42 +212,42 @@ impl Table {
 }
 
 /// The leader failed: the next in line leads, unless that was tried before.
-fn hand_over(slot: &mut Slot, waits: &mut Waits) -> Wakes {
-    let Some(mut lead) = slot.lead.take() else { return Wakes::default() };
+fn hand_over(claims: &mut Claims, waits: &mut Waits) -> Wakes {
+    let Some(mut lead) = claims.lead.take() else { return Wakes::default() };
     lead.failures += 1;
     if lead.failures == TRIES {
-        return waits.call_all(lead.waiters, || Verdict::Alone(slot.attend(), Reason::Failures));
+        return waits.call_all(lead.waiters, || Verdict::Alone(claims.attend(), Reason::Failures));
     }
     let Some(&heir) = lead.waiters.front() else { return Wakes::default() };
-    crown(slot, waits, lead, heir).1
+    crown(claims, waits, lead, heir).1
 }
 
 /// Has one of the waiters lead on. Returns the claim that led until now.
-fn crown(slot: &mut Slot, waits: &mut Waits, mut lead: Lead, heir: Caller) -> (Ticket, Wakes) {
+fn crown(claims: &mut Claims, waits: &mut Waits, mut lead: Lead, heir: Caller) -> (Ticket, Wakes) {
     let former = lead.pass_to(heir);
     let heir = waits.call(heir, Verdict::Lead(lead.ticket.clone()));
     let rest = waits.announce(&lead.waiters);
-    slot.lead = Some(lead);
+    claims.lead = Some(lead);
     (former, heir.and(rest))
 }
 
 /// The leader finished.
-fn conclude(slot: &mut Slot, waits: &mut Waits, outcome: Outcome) -> Wakes {
-    let waiters = slot.lead.take().map(|lead| lead.waiters).unwrap_or_default();
+fn conclude(claims: &mut Claims, waits: &mut Waits, outcome: Outcome) -> Wakes {
+    let waiters = claims.lead.take().map(|lead| lead.waiters).unwrap_or_default();
     waits.call_all(waiters, || match outcome {
-        Outcome::Unstored => Verdict::Alone(slot.attend(), Reason::Unstored),
+        Outcome::Unstored => Verdict::Alone(claims.attend(), Reason::Unstored),
         outcome => Verdict::Look(outcome),
     })
 }
 
 /// One who leads nobody goes. If it has kept a value, there is nothing to wait for any more: who waits for the leader
 /// looks, and the leader goes on as one of the others.
-fn leave(slot: &mut Slot, waits: &mut Waits, ticket: &Ticket, outcome: Option<Outcome>) -> Wakes {
-    if !slot.dismiss(ticket) {
+fn leave(claims: &mut Claims, waits: &mut Waits, ticket: &Ticket, outcome: Option<Outcome>) -> Wakes {
+    if !claims.dismiss(ticket) {
         return Wakes::default();
     }
     let Some(outcome @ (Outcome::Found | Outcome::Stored)) = outcome else { return Wakes::default() };
-    let Some(lead) = slot.lead.take() else { return Wakes::default() };
-    slot.others.push(lead.ticket);
+    let Some(lead) = claims.lead.take() else { return Wakes::default() };
+    claims.others.push(lead.ticket);
     waits.call_all(lead.waiters, || Verdict::Look(outcome))
 }

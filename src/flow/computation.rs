@@ -1,24 +1,43 @@
 //! The duty to compute one value, and what becomes of it.
 
-use super::Inner;
+use super::inner::Inner;
 use crate::{
     clock::Stopwatch,
     flight::{Claim, Outcome},
     key::Digest,
     observe::{Event, Span},
+    stats::Reason,
     store::Entry,
 };
 
 /// The duty to compute one value. Dropped without [`keep`](Self::keep), by an error or a panic of the closure, it hands
 /// over to whoever waits.
 pub(crate) struct Computation<'a, V: 'static> {
-    pub(super) memo: &'a Inner<V>,
+    memo: &'a Inner<V>,
     /// `None` when there is nothing to store to, or by.
-    pub(super) claim: Option<(Digest, Claim<'static>)>,
+    claim: Option<(Digest, Claim<'static>)>,
     pub(super) span: Span,
-    pub(super) stopwatch: Stopwatch,
+    stopwatch: Stopwatch,
     /// Whether the end was told.
-    pub(super) done: bool,
+    done: bool,
+}
+
+impl<V: Clone + Send + Sync + 'static> Inner<V> {
+    /// Where there is nothing to look up or store by.
+    pub(crate) fn compute_alone(&self) -> Computation<'_, V> {
+        self.compute(None, Reason::Absent)
+    }
+
+    pub(super) fn compute(
+        &self,
+        claim: Option<(Digest, Claim<'static>)>,
+        reason: Reason,
+    ) -> Computation<'_, V> {
+        self.missed(reason);
+        self.tell(&Event::ComputingBegan { memo: &self.name });
+        let (span, stopwatch) = (Span::of_computing(&self.name), self.session().clock.stopwatch());
+        Computation { memo: self, claim, span, stopwatch, done: false }
+    }
 }
 
 impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {

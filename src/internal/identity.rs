@@ -2,11 +2,24 @@
 
 use std::borrow::Cow;
 
-use super::Function;
+use super::code::Code;
 use crate::key;
 
 /// Longer names are cut, and end in a digest of the whole. A memo takes 512 bytes.
 const LONGEST: usize = 400;
+
+/// A memoized function, as both of its doors describe it.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Without its path, and without the `r#` of a raw name.
+    pub name: &'static str,
+    /// In place of the path, if the user said so.
+    pub chosen: Option<&'static str>,
+    /// Its own and that of the functions it depends on.
+    pub code: Code,
+    /// Whether it returns a `Result`, of which the `Ok` is the value.
+    pub fallible: bool,
+}
 
 /// The name of the memo of a function, from the type name of a closure written in it or in its handle.
 ///

@@ -44,6 +44,7 @@ use serde::{Serialize, Serializer};
 pub use self::{
     cells::Cells,
     code::{BuiltIn, Code},
+    identity::Function,
     returned::{Fallible, Returned, same},
 };
 use self::{
@@ -70,19 +71,6 @@ impl Serialize for Unnamed {
     fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
         match *self {}
     }
-}
-
-/// A memoized function, as both of its doors describe it.
-#[derive(Clone, Copy, Debug)]
-pub struct Function {
-    /// Without its path, and without the `r#` of a raw name.
-    pub name: &'static str,
-    /// In place of the path, if the user said so.
-    pub chosen: Option<&'static str>,
-    /// Its own and that of the functions it depends on.
-    pub code: Code,
-    /// Whether it returns a `Result`, of which the `Ok` is the value.
-    pub fallible: bool,
 }
 
 /// A memo that was opened for one door of a function. It lives as long as the process.

@@ -5,9 +5,8 @@ use std::hash::{Hash, Hasher as StdHasher};
 use serde::Serialize;
 
 use super::{
-    Digest, encode,
-    sink::{Failure, ForKeys, Hasher, Sink},
-    unserializable,
+    canonical::{encode, unserializable},
+    sink::{Digest, Failure, ForKeys, Hasher, Sink},
 };
 use crate::error::Result;
 
@@ -53,7 +52,7 @@ impl Compact {
         let words = self.words.map(u64::to_le_bytes);
         let bytes = words.as_flattened();
         match bytes.first_chunk() {
-            Some(digest) if self.length == DIGESTED => Digest(*digest),
+            Some(digest) if self.length == DIGESTED => Digest::from_bytes(*digest),
             _ => digest_of(bytes.get(..self.length as usize).unwrap_or(bytes)).finish(),
         }
     }

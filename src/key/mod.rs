@@ -71,6 +71,7 @@
 //! flow information of a `SocketAddrV6`. The encoding calls itself human-readable, because the readable form is the
 //! one that keeps more (the scope of a `SocketAddrV6` is in no other), and because it makes the head legible.
 
+mod canonical;
 mod compact;
 mod kinds;
 mod print;
@@ -79,45 +80,21 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use serde::Serialize;
 
 #[cfg(feature = "testing")]
 use self::sink::{Buffer, ForKeys};
+use self::{
+    canonical::{encode, unserializable},
+    sink::{Hasher, Head},
+};
 pub(crate) use self::{
     compact::{Compact, compact},
     print::{Form, print},
     serializer::UNORDERED,
+    sink::Digest,
 };
-use self::{
-    serializer::Encoder,
-    sink::{Failure, Hasher, Head, Sink},
-};
-use crate::error::{Error, Kind, Result};
-
-/// The first byte of each encoding: keys of two formats never meet.
-const FORMAT: u8 = 1;
-
-/// What a key is found by: the SHA-256 of its canonical encoding.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Digest([u8; 32]);
-
-impl Digest {
-    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
+use crate::error::Result;
 
 /// The digest of `key`, without an allocation unless the key holds a map or is displayed into a string.
 ///
@@ -144,19 +121,4 @@ pub(crate) fn encoding<K: Serialize + ?Sized>(key: &K) -> Result<Vec<u8>> {
     let mut buffer = Buffer::<ForKeys>::default();
     encode(key, &mut buffer).map_err(unserializable)?;
     Ok(buffer.bytes)
-}
-
-fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), Failure> {
-    sink.write(&[FORMAT])?;
-    Encoder::new(sink).whole(key)
-}
-
-fn unserializable(failure: Failure) -> Error {
-    let remedy = if failure.to_string() == kinds::NOT_TEXT {
-        "a path that is not UTF-8 is a key by itself, in a tuple or in a derived struct; elsewhere write it by \
-         `#[serde(with = \"memolith::path\")]` or as `memolith::path::Lossless`"
-    } else {
-        "use a key type whose `Serialize` succeeds for every key, such as a `String` or a tuple made from it"
-    };
-    Error::new(Kind::Key, format!("the key cannot be serialized ({failure}): {remedy}")).caused_by(failure)
 }

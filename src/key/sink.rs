@@ -5,7 +5,25 @@ use std::{cell::Cell, fmt, marker::PhantomData};
 use serde::ser;
 use sha2::{Digest as _, Sha256};
 
-use super::Digest;
+/// What a key is found by: the SHA-256 of its canonical encoding.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Digest {
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// What an encoding keeps of a value.
 pub(super) trait Rules {

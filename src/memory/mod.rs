@@ -93,12 +93,12 @@ pub(crate) struct Memory {
 /// On a cache line of its own, so that neighbours do not slow each other down.
 #[derive(Default)]
 #[repr(align(64))]
-struct Shard(Mutex<Slots>);
+struct Shard(Mutex<Entries>);
 
-type Slots = HashMap<Key, Slot, BuildHasherDefault<PrefixHasher>>;
+type Entries = HashMap<Key, Cached, BuildHasherDefault<PrefixHasher>>;
 
 /// An entry of a shard.
-struct Slot {
+struct Cached {
     held: Arc<Held>,
     /// Of the entry's row in the sieve.
     stamp: u64,
@@ -164,10 +164,10 @@ impl Memory {
 
     pub(crate) fn get(&self, owner: u64, digest: &Digest) -> Option<Arc<Held>> {
         let key = Key { owner, digest: *digest };
-        let mut slots = lock(self.shard(&key));
-        let slot = slots.get_mut(&key)?;
-        slot.hit = true;
-        Some(Arc::clone(&slot.held))
+        let mut entries = lock(self.shard(&key));
+        let entry = entries.get_mut(&key)?;
+        entry.hit = true;
+        Some(Arc::clone(&entry.held))
     }
 
     /// Holds a value, in place of what was held under its key, and evicts until the budget holds again and, given a
@@ -203,23 +203,25 @@ impl Memory {
     #[must_use = "what was removed is to be dropped outside every lock"]
     pub(crate) fn remove(&self, owner: u64, digest: &Digest) -> Option<Arc<Held>> {
         let key = Key { owner, digest: *digest };
-        let mut slots = lock(self.shard(&key));
-        let slot = slots.remove(&key)?;
-        self.forget([&slot]);
-        Some(slot.held)
+        let mut entries = lock(self.shard(&key));
+        let entry = entries.remove(&key)?;
+        self.forget([&entry]);
+        Some(entry.held)
     }
 
     /// Everything that was held for the owner. It looks through the shards and does not ask the sieve, as an
     /// admission that is under way may have passed its check and not have a row yet.
     #[must_use = "what was removed is to be dropped outside every lock"]
     pub(crate) fn remove_owner(&self, owner: u64) -> Vec<Arc<Held>> {
-        self.drain(|slots| slots.extract_if(|key, _| key.owner == owner).map(|(_, slot)| slot).collect())
+        self.drain(|entries| {
+            entries.extract_if(|key, _| key.owner == owner).map(|(_, entry)| entry).collect()
+        })
     }
 
     /// Everything that was held.
     #[must_use = "what was removed is to be dropped outside every lock"]
     pub(crate) fn clear(&self) -> Vec<Arc<Held>> {
-        self.drain(|slots| mem::take(slots).into_values().collect())
+        self.drain(|entries| mem::take(entries).into_values().collect())
     }
 
     /// What all entries take of the budget.
@@ -239,17 +241,17 @@ impl Memory {
         held: &Arc<Held>,
         still: impl FnOnce() -> bool,
     ) -> Option<(u64, Option<Arc<Held>>)> {
-        let mut slots = lock(self.shard(&row.key));
+        let mut entries = lock(self.shard(&row.key));
         if !still() {
             return None;
         }
         let mut sieve = lock(&self.sieve);
         let stamp = sieve.admit(row);
-        let replaced = slots.insert(row.key, Slot { held: Arc::clone(held), stamp, hit: false });
-        if let Some(slot) = &replaced {
-            sieve.forget(slot.stamp);
+        let replaced = entries.insert(row.key, Cached { held: Arc::clone(held), stamp, hit: false });
+        if let Some(entry) = &replaced {
+            sieve.forget(entry.stamp);
         }
-        Some((stamp, replaced.map(|slot| slot.held)))
+        Some((stamp, replaced.map(|entry| entry.held)))
     }
 
     fn evict_over_part(&self, owner: u64, cap: u64, victims: &mut Vec<Arc<Held>>) {
@@ -271,36 +273,36 @@ impl Memory {
 
     /// Takes the entry out, unless it left or was replaced in the meantime, or was hit and there is `mercy` left.
     fn evict(&self, candidate: Candidate<Key>, mercy: bool) -> Option<Arc<Held>> {
-        let mut slots = lock(self.shard(&candidate.key));
-        let Entry::Occupied(mut entry) = slots.entry(candidate.key) else { return None };
+        let mut entries = lock(self.shard(&candidate.key));
+        let Entry::Occupied(mut entry) = entries.entry(candidate.key) else { return None };
         if entry.get().stamp != candidate.stamp || (mercy && mem::take(&mut entry.get_mut().hit)) {
             return None;
         }
-        let slot = entry.remove();
-        self.forget([&slot]);
-        Some(slot.held)
+        let entry = entry.remove();
+        self.forget([&entry]);
+        Some(entry.held)
     }
 
-    /// Takes out of each shard in turn what `take` takes out of its slots.
-    fn drain(&self, take: impl Fn(&mut Slots) -> Vec<Slot>) -> Vec<Arc<Held>> {
+    /// Takes out of each shard in turn what `take` takes out of its entries.
+    fn drain(&self, take: impl Fn(&mut Entries) -> Vec<Cached>) -> Vec<Arc<Held>> {
         let drain_shard = |Shard(shard): &Shard| {
-            let mut slots = lock(shard);
-            let taken = take(&mut slots);
+            let mut entries = lock(shard);
+            let taken = take(&mut entries);
             self.forget(&taken);
             taken
         };
-        self.shards.iter().flat_map(drain_shard).map(|slot| slot.held).collect()
+        self.shards.iter().flat_map(drain_shard).map(|entry| entry.held).collect()
     }
 
-    /// The rows of slots that have just left their shard, whose lock is still held.
-    fn forget<'a>(&self, slots: impl IntoIterator<Item = &'a Slot>) {
+    /// The rows of entries that have just left their shard, whose lock is still held.
+    fn forget<'a>(&self, entries: impl IntoIterator<Item = &'a Cached>) {
         let mut sieve = lock(&self.sieve);
-        for slot in slots {
-            sieve.forget(slot.stamp);
+        for entry in entries {
+            sieve.forget(entry.stamp);
         }
     }
 
-    fn shard(&self, key: &Key) -> &Mutex<Slots> {
+    fn shard(&self, key: &Key) -> &Mutex<Entries> {
         // Neither the low bits nor the top seven: the shard's table sorts by those.
         let place = (key.prefix() >> 40) as usize % SHARDS;
         let [first, ..] = &self.shards;

@@ -57,13 +57,13 @@ fn check(memory: &Memory) {
     assert!(memory.used() <= memory.budget);
 }
 
-fn charges(slots: &Slots) -> Vec<u64> {
-    slots.values().map(|slot| slot.held.charge()).collect()
+fn charges(entries: &Entries) -> Vec<u64> {
+    entries.values().map(|entry| entry.held.charge()).collect()
 }
 
 fn used_by(memory: &Memory, owner: u64) -> u64 {
-    let of_owner = |slots: &Slots| -> u64 {
-        slots.iter().filter(|(key, _)| key.owner == owner).map(|(_, slot)| slot.held.charge()).sum()
+    let of_owner = |entries: &Entries| -> u64 {
+        entries.iter().filter(|(key, _)| key.owner == owner).map(|(_, entry)| entry.held.charge()).sum()
     };
     memory.shards.iter().map(|shard| of_owner(&lock(&shard.0))).sum()
 }

@@ -4,11 +4,10 @@ use std::{
     cell::Cell,
     collections::HashMap,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, Weak},
 };
 
-use super::{Event, trace};
+use super::{Event, contained::contained, trace};
 use crate::{error::Error, sync::lock};
 
 /// What a user gave to be told.
@@ -107,12 +106,6 @@ impl Audience {
         TELLING.set(false);
         panics
     }
-}
-
-/// Runs code of somebody else; what its panic was.
-pub(super) fn contained(tell: impl FnOnce()) -> Option<Error> {
-    let told = catch_unwind(AssertUnwindSafe(tell));
-    told.err().map(|panic| Error::panicked("the observer", panic))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@
 //! span is given `took` and `succeeded`.
 
 mod audience;
+mod contained;
 #[cfg(feature = "spinner")]
 mod spinner;
 mod trace;

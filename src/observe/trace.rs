@@ -38,7 +38,7 @@ mod on {
     use tracing::{debug, debug_span, field, info, trace, warn};
 
     use super::{Duration, Event, Span};
-    use crate::observe::audience::contained;
+    use crate::observe::contained::contained;
 
     /// Of all events and spans.
     const TARGET: &str = "memolith::observe";

@@ -28,6 +28,20 @@ pub struct ResourcePoolBuilder {
     options: Options,
 }
 
+impl ResourcePool {
+    /// The options of a pool.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = memolith::ResourcePool::builder().ttl(Duration::from_secs(600)).max_entries(8).build()?;
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn builder() -> ResourcePoolBuilder {
+        ResourcePoolBuilder::default()
+    }
+}
+
 impl ResourcePoolBuilder {
     /// How long a resource is handed out, counted from when it was put in, by a clock that nobody sets; for ever unless
     /// set. A call may ask for less by [`ResourceEntry::ttl`](crate::ResourceEntry::ttl), not for more.

@@ -138,18 +138,6 @@ impl ResourcePool {
         Self { inner: Arc::new(Inner::new(options)) }
     }
 
-    /// The options of a pool.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let pool = memolith::ResourcePool::builder().ttl(Duration::from_secs(600)).max_entries(8).build()?;
-    /// # Ok::<(), memolith::Error>(())
-    /// ```
-    pub fn builder() -> ResourcePoolBuilder {
-        ResourcePoolBuilder::default()
-    }
-
     /// The pool of the process, made at the first call: for programs with one pool, and for code that has no place to
     /// pass one through.
     ///

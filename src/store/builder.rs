@@ -8,7 +8,7 @@ use crate::{
     observe::{Event, Observers},
     store::{
         Store,
-        handle::Handle,
+        handle::{Asked, Handle},
         lock,
         registry::{self, Admitted},
         session::{Session, Settings},
@@ -50,12 +50,24 @@ pub struct StoreBuilder {
     tuning: Tuning,
 }
 
-/// What was set, as opposed to left at its default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
-    memory: Option<u64>,
-    max_bytes: Option<u64>,
-    max_wait: Option<Duration>,
+impl Store {
+    /// The options of a store.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// use std::time::Duration;
+    ///
+    /// let store = memolith::Store::builder()
+    ///     .lock_timeout(Duration::from_secs(10))
+    ///     .memory(64 << 20)
+    ///     .max_bytes(10 << 30)
+    ///     .open(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder() -> StoreBuilder {
+        StoreBuilder::default()
+    }
 }
 
 impl StoreBuilder {

@@ -4,18 +4,22 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
-use crate::{
-    error::Result,
-    store::{
-        builder::Asked,
-        generation::{Bounds, GenerationId},
-        registry,
-        session::Session,
-        worker::Directory,
-    },
+use crate::store::{
+    generation::{Bounds, GenerationId},
+    session::Session,
+    worker::Directory,
 };
+
+/// What was set, as opposed to left at its default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(super) memory: Option<u64>,
+    pub(super) max_bytes: Option<u64>,
+    pub(super) max_wait: Option<Duration>,
+}
 
 /// Keeps a store open. Dropping the last one closes it.
 pub(crate) struct Handle {
@@ -45,30 +49,4 @@ pub(crate) struct LiveMemo {
     /// Two codecs may share an id, and give different guarantees.
     pub(crate) codec: TypeId,
     pub(crate) version: u64,
-}
-
-impl Handle {
-    pub(super) fn close(&self) -> Result<()> {
-        self.session.check_origin()?;
-        let again = self.session.mark_closed();
-        let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close(again));
-        self.session.release(self.session.memory.clear());
-        self.session.settle();
-        if let Some(directory) = &self.directory {
-            // Last of all: at the end of a program there may be no time for it, and the next open does it too.
-            directory.janitor.catch_up();
-            registry::forget_directory(directory);
-        }
-        closed
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if let Err(error) = self.close()
-            && !self.session.is_inherited()
-        {
-            self.session.failed(&error);
-        }
-    }
 }

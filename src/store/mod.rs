@@ -38,7 +38,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-pub use self::builder::StoreBuilder;
 #[cfg(feature = "testing")]
 pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
 pub(crate) use self::{
@@ -50,6 +49,7 @@ pub(crate) use self::{
     session::Session,
     worker::{KeepInMemory, Registration},
 };
+pub use self::{builder::StoreBuilder, worker::Swept};
 use self::{forgetting::Forgetting, handle::Handle, worker::Request};
 use crate::{
     error::{Error, Kind, Result},
@@ -92,20 +92,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Store {
     handle: Arc<Handle>,
-}
-
-/// The entries and files that [`Store::sweep`] took away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Swept {
-    /// Entries whose time to live was over.
-    pub expired: u64,
-    /// Entries of retired generations: of versions, shapes or codecs that another took the place of.
-    pub retired: u64,
-    /// Payload files that belonged to no entry.
-    pub orphaned: u64,
-    /// The size of all of these, in bytes.
-    pub bytes: u64,
 }
 
 impl Store {
@@ -163,24 +149,6 @@ impl Store {
     /// ```
     pub fn temporary() -> Result<Self> {
         Self::builder().temporary()
-    }
-
-    /// The options of a store.
-    ///
-    /// ```
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path();
-    /// use std::time::Duration;
-    ///
-    /// let store = memolith::Store::builder()
-    ///     .lock_timeout(Duration::from_secs(10))
-    ///     .memory(64 << 20)
-    ///     .max_bytes(10 << 30)
-    ///     .open(path)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn builder() -> StoreBuilder {
-        StoreBuilder::default()
     }
 
     /// Forgets every entry of every memo, on disk and in memory. Files in the directory that are not the store's stay.

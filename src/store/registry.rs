@@ -29,12 +29,12 @@ static REGISTRY: Registry = Registry { stores: Mutex::new(None), changed: Condva
 
 struct Registry {
     /// `None` until the first store: then the end of the program is hooked.
-    stores: Mutex<Option<HashMap<PathBuf, Entry>>>,
+    stores: Mutex<Option<HashMap<PathBuf, Registered>>>,
     /// An entry came, went or became another.
     changed: Condvar,
 }
 
-enum Entry {
+enum Registered {
     /// It is being opened or closed at this moment.
     Turning,
     Open(Weak<Handle>, Weak<Directory>),
@@ -45,6 +45,32 @@ enum Entry {
 unsafe extern "C" {
     /// Of the C library, which every Rust program with std is linked to.
     safe fn atexit(callback: extern "C" fn()) -> std::ffi::c_int;
+}
+
+impl Handle {
+    pub(super) fn close(&self) -> Result<()> {
+        self.session.check_origin()?;
+        let again = self.session.mark_closed();
+        let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close(again));
+        self.session.release(self.session.memory.clear());
+        self.session.settle();
+        if let Some(directory) = &self.directory {
+            // Last of all: at the end of a program there may be no time for it, and the next open does it too.
+            directory.janitor.catch_up();
+            forget_directory(directory);
+        }
+        closed
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.close()
+            && !self.session.is_inherited()
+        {
+            self.session.failed(&error);
+        }
+    }
 }
 
 /// What is to be done with a directory.
@@ -76,15 +102,15 @@ pub(super) fn admit(directory: &Path) -> Result<Admitted> {
         });
         match entries.get(directory) {
             None => {
-                entries.insert(directory.to_owned(), Entry::Turning);
+                entries.insert(directory.to_owned(), Registered::Turning);
                 return Ok(Admitted::Ours);
             }
-            Some(Entry::Open(handle, _)) => match handle.upgrade() {
+            Some(Registered::Open(handle, _)) => match handle.upgrade() {
                 Some(handle) if handle.session.is_closed() => late.push(handle),
                 Some(handle) => return Ok(Admitted::Open(handle)),
                 None => {}
             },
-            Some(Entry::Turning) => {}
+            Some(Registered::Turning) => {}
         }
         let Some(left) = deadline.remaining() else {
             let message = format!("the store at {} is still closing in this process", directory.display());
@@ -95,7 +121,7 @@ pub(super) fn admit(directory: &Path) -> Result<Admitted> {
 }
 
 pub(super) fn opened(directory: &Arc<Directory>, handle: &Arc<Handle>) {
-    let entry = Entry::Open(Arc::downgrade(handle), Arc::downgrade(directory));
+    let entry = Registered::Open(Arc::downgrade(handle), Arc::downgrade(directory));
     change(|entries| {
         entries.insert(directory.path.clone(), entry);
     });
@@ -111,7 +137,7 @@ pub(super) fn forget(directory: &Path) {
 /// Likewise, but only if the entry is that of `directory`: a second close must not forget a store opened since.
 pub(super) fn forget_directory(directory: &Arc<Directory>) {
     change(|entries| {
-        if let Some(Entry::Open(_, open)) = entries.get(&directory.path)
+        if let Some(Registered::Open(_, open)) = entries.get(&directory.path)
             && open.as_ptr() == Arc::as_ptr(directory)
         {
             entries.remove(&directory.path);
@@ -119,7 +145,7 @@ pub(super) fn forget_directory(directory: &Arc<Directory>) {
     });
 }
 
-fn change(change: impl FnOnce(&mut HashMap<PathBuf, Entry>)) {
+fn change(change: impl FnOnce(&mut HashMap<PathBuf, Registered>)) {
     if let Some(entries) = lock(&REGISTRY.stores).as_mut() {
         change(entries);
     }
@@ -137,8 +163,8 @@ extern "C" fn close_all() {
         .iter()
         .flat_map(HashMap::values)
         .filter_map(|entry| match entry {
-            Entry::Open(_, directory) => directory.upgrade(),
-            Entry::Turning => None,
+            Registered::Open(_, directory) => directory.upgrade(),
+            Registered::Turning => None,
         })
         .collect();
     drop(stores);

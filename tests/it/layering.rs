@@ -1,39 +1,97 @@
-//! The rooms of the crate and who may ask whom: imports run downward only, and a foreign crate is named in one room.
-//! Unit tests may look where they want.
+//! The floors of the crate: imports run downward only, between rooms and between the files of the store; no files import
+//! each other in a circle; and a foreign crate is named in one room.
+//!
+//! The paths that a file names are read: its `use` declarations and the paths in its code. An import counts for the file
+//! that *defines* the name, through all re-exports; so a `mod.rs` that only re-exports names of its modules
+//! imports none of them. A method that is called on a value needs no path and is not seen: `impl Worker` may be spread
+//! over several files. Unit tests may import every file.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
+use std::{collections::BTreeSet, fs, path::Path};
+
+use self::{
+    graph::{Graph, circle, graph},
+    sources::sources,
 };
 
-/// From high to low. A room is a module of the crate's root; it imports from rows below its own and no others, so there
-/// are no circles.
-const ROOMS: [&[&str]; 13] = [
-    &["lib"],
-    &["internal"],
-    &["default_store"],
-    &["builder", "fuzzing"],
-    &["memo", "pool"],
-    &["flow"],
-    &["store"],
-    &["packed", "path", "temporary", "unordered"],
-    &["codec", "flight", "memory", "observe", "record", "stamp"],
-    &["checksum", "leftovers", "shape", "stats"],
-    &["key"],
-    &["clock", "error"],
-    &["sync", "testing"],
+#[path = "layering/graph.rs"]
+mod graph;
+#[path = "layering/paths.rs"]
+mod paths;
+#[path = "layering/sources.rs"]
+mod sources;
+
+/// The files and folders of one folder, from high to low.
+struct Floors {
+    /// Below `src`, with a slash at its end. Empty for `src` itself.
+    folder: &'static str,
+    /// A file or folder imports from the rows below its own, and from no others.
+    rows: &'static [&'static [&'static str]],
+}
+
+const FLOORS: [Floors; 3] = [
+    Floors {
+        folder: "",
+        rows: &[
+            &["lib"],
+            &["internal"],
+            &["default_store"],
+            &["builder", "fuzzing"],
+            &["memo", "pool"],
+            &["flow"],
+            &["store"],
+            &["packed", "path", "temporary", "unordered"],
+            &["codec", "flight", "memory", "observe", "record", "stamp"],
+            &["checksum", "leftovers", "shape", "stats"],
+            &["key"],
+            &["clock", "error"],
+            &["sync", "testing"],
+        ],
+    },
+    Floors {
+        folder: "store/",
+        rows: &[
+            &["builder"],
+            &["mod"],
+            &["registry"],
+            &["handle"],
+            &["partition"],
+            &["worker"],
+            &["forgetting", "unverified"],
+            &["janitor", "pending", "session", "generation", "lock", "manifest"],
+            &["blob"],
+            &["engine"],
+        ],
+    },
+    Floors {
+        folder: "store/worker/",
+        rows: &[
+            &["changes", "maintain", "supervise"],
+            &["mod"],
+            &["background", "close", "open"],
+            &["catalog", "eviction", "orphans"],
+            &["compaction", "rebuild", "transaction"],
+            &["directory", "index", "ledger"],
+            &["fronts", "order", "queue", "state"],
+            &["request"],
+            &["hand_overs"],
+        ],
+    },
 ];
 
 /// Which foreign crate is named where, and nowhere else. A folder ends in a slash. One that names two rooms has two rows.
-const FOREIGN: [(&str, &str); 21] = [
+const FOREIGN: [(&str, &str); 26] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
     ("memmap2", "store/blob/"),
+    ("getrandom", "store/blob/files.rs"),
+    ("oneshot", "store/"),
     ("postcard", "codec/"),
     ("arrow_ipc", "codec/arrow.rs"),
     ("arrow_array", "codec/arrow.rs"),
+    ("arrow_buffer", "codec/arrow.rs"),
+    ("arrow_schema", "codec/arrow.rs"),
+    ("bytes", "codec/arrow.rs"),
     ("bytemuck", "codec/runs/"),
     ("rustix", "codec/runs/copy.rs"),
     ("typeid", "codec/runs/mod.rs"),
@@ -50,179 +108,132 @@ const FOREIGN: [(&str, &str); 21] = [
     ("thiserror", "error.rs"),
 ];
 
-/// One file of the crate, without its comments and unit tests.
-struct Source {
-    /// Below `src`.
-    path: String,
-    code: String,
-}
+/// Imports of each kind that are there, so that a reader of nothing does not pass.
+const KNOWN: [(&str, &str); 5] = [
+    ("builder/mod.rs", "memo.rs"),
+    ("memo.rs", "flow/mod.rs"),
+    ("store/partition.rs", "store/worker/directory.rs"),
+    ("store/worker/open.rs", "store/engine/mod.rs"),
+    ("clock.rs", "testing.rs"),
+];
 
-impl Source {
-    fn room(&self) -> &str {
-        let first = self.path.split('/').next().unwrap();
-        first.strip_suffix(".rs").unwrap_or(first)
+impl Floors {
+    /// The row of a file, if the folder holds it, and what the rows call it.
+    fn place<'a>(&self, path: &'a str) -> Option<(&'a str, Option<usize>)> {
+        let first = path.strip_prefix(self.folder)?.split('/').next()?;
+        let name = first.strip_suffix(".rs").unwrap_or(first);
+        Some((name, self.rows.iter().position(|row| row.contains(&name))))
     }
 
-    /// The names that stand behind `crate::`, also within braces.
-    fn imports(&self) -> BTreeSet<String> {
-        words(&self.code, "crate").filter_map(|after| after.strip_prefix("::")).flat_map(heads).collect()
-    }
-}
-
-/// All files, with the modules that are declared under `#[cfg(test)]` left out.
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut sources, mut tests) = (Vec::new(), Vec::new());
-    for path in files(&root) {
-        let code = without_comments(&fs::read_to_string(&path).unwrap());
-        tests.extend(test_modules(&code).map(|name| submodule(&path, name)));
-        let below = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
-        sources.push((path, Source { path: below, code: without_tests(&code).to_owned() }));
-    }
-    let is_test =
-        |path: &Path| tests.iter().any(|test| path.starts_with(test) || path == test.with_extension("rs"));
-    sources.into_iter().filter(|(path, _)| !is_test(path)).map(|(_, source)| source).collect()
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let inside = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let mut found: Vec<PathBuf> =
-        inside.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect();
-    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    found.sort();
-    found
-}
-
-fn without_comments(code: &str) -> String {
-    code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
-}
-
-/// Unit tests stand at the end of a file.
-fn without_tests(code: &str) -> &str {
-    let (head, _) = code.split_once("#[cfg(test)]\nmod tests {").unwrap_or((code, ""));
-    head
-}
-
-fn test_modules(code: &str) -> impl Iterator<Item = &str> {
-    let declared = code.split("#[cfg(test)]\nmod ").skip(1);
-    declared.filter_map(|rest| rest.lines().next()?.strip_suffix(';'))
-}
-
-/// The folder of a module that `file` declares; its file has the same name.
-fn submodule(file: &Path, name: &str) -> PathBuf {
-    let folder = file.parent().unwrap();
-    match file.file_stem().unwrap().to_str().unwrap() {
-        "mod" | "lib" => folder.join(name),
-        stem => folder.join(stem).join(name),
-    }
-}
-
-/// What follows each occurrence of a whole word.
-fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
-    let is_part = |character: char| character.is_alphanumeric() || character == '_';
-    code.match_indices(word).filter_map(move |(at, _)| {
-        let (before, after) = (&code[..at], &code[at + word.len()..]);
-        (!before.ends_with(is_part) && !after.starts_with(is_part)).then_some(after)
-    })
-}
-
-/// The first names of a path or, in braces, of several.
-fn heads(path: &str) -> Vec<String> {
-    let name =
-        |path: &str| path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
-    let Some(list) = path.strip_prefix('{') else { return vec![name(path)] };
-    let (mut depth, mut begin, mut heads) = (1, 0, Vec::new());
-    for (at, character) in list.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 || (depth == 1 && character == ',') {
-            heads.push(name(&list[begin..at]));
-            begin = at + 1;
-        }
-        if depth == 0 {
-            break;
+    fn allow(&self, from: &str, to: &str) -> bool {
+        match (self.place(from), self.place(to)) {
+            (Some((from, from_row)), Some((to, to_row))) => {
+                from == to || matches!((from_row, to_row), (Some(from), Some(to)) if from < to)
+            }
+            _ => true,
         }
     }
-    heads.retain(|head| !head.is_empty());
-    heads
 }
 
-fn row(room: &str) -> Option<usize> {
-    ROOMS.iter().position(|row| row.contains(&room))
-}
-
-fn allowed(from: &str, to: &str) -> bool {
-    from == to || matches!((row(from), row(to)), (Some(from), Some(to)) if from < to)
+fn upward(graph: &Graph, floors: &[Floors]) -> Vec<String> {
+    let edges = graph.iter().flat_map(|(from, imports)| imports.iter().map(move |to| (from, to)));
+    let upward = edges.filter(|(from, to)| !floors.iter().all(|floors| floors.allow(from, to)));
+    upward.map(|(from, to)| format!("{from} imports {to}")).collect()
 }
 
 #[test]
 fn imports_run_downward_only() {
-    let mut edges = BTreeSet::new();
-    let mut upward = Vec::new();
-    for source in sources() {
-        for import in source.imports() {
-            if !allowed(source.room(), &import) {
-                upward.push(format!("{} imports crate::{import}", source.path));
-            }
-            edges.insert((source.room().to_owned(), import));
-        }
+    let upward = upward(&graph(&sources()), &FLOORS);
+    assert!(upward.is_empty(), "upward, or sideways on one floor: {upward:#?}");
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    assert_eq!(circle(&graph(&sources())), None, "each of these files imports the next");
+}
+
+#[test]
+fn known_imports_are_seen() {
+    let graph = graph(&sources());
+    for (from, to) in KNOWN {
+        assert!(graph[from].contains(to), "{from} imports {to}, and the test does not see it");
     }
-    assert!(upward.is_empty(), "upward, in a circle, or of a room without a row: {upward:#?}");
-    for (from, to) in [("memo", "flow"), ("flow", "store"), ("store", "flight"), ("clock", "testing")] {
-        assert!(
-            edges.contains(&(from.into(), to.into())),
-            "{from} is known to import {to}: the test reads nothing"
+}
+
+#[test]
+fn every_file_has_one_place_on_the_floors() {
+    let sources = sources();
+    for floors in FLOORS {
+        let there: BTreeSet<&str> =
+            sources.iter().filter_map(|source| floors.place(&source.path)).map(|(name, _)| name).collect();
+        let placed = floors.rows.concat();
+        assert_eq!(
+            placed.len(),
+            placed.iter().collect::<BTreeSet<_>>().len(),
+            "{}: a place in two rows",
+            floors.folder
         );
+        assert_eq!(placed.into_iter().collect::<BTreeSet<_>>(), there, "of src/{}", floors.folder);
     }
 }
 
 #[test]
-fn no_room_reaches_up_by_super() {
-    for source in sources() {
-        let depth = source.path.matches('/').count() + usize::from(!source.path.ends_with("/mod.rs"));
-        let up = "super::".repeat(depth);
-        assert!(!source.code.contains(&up), "{}: {up} leads out of the room", source.path);
-    }
+fn an_upward_import_is_found() {
+    let floors = [
+        Floors { folder: "", rows: &[&["memo"], &["store", "stamp"]] },
+        Floors { folder: "store/", rows: &[&["mod"], &["worker"], &["engine"]] },
+    ];
+    let graph = graph::made_up(&[
+        ("memo.rs", "use crate::store::engine::Engine;"),
+        ("stamp.rs", "use crate::store::Store;"),
+        ("store/mod.rs", "use self::worker::Worker;\npub struct Store; pub struct Swept;"),
+        ("store/worker/mod.rs", "use super::Swept;\nuse crate::store::engine::Engine;"),
+        ("store/worker/queue.rs", "fn f() { super::super::engine::g() }"),
+        ("store/engine/mod.rs", "fn f() { crate::memo::g() }"),
+    ]);
+    let expected = [
+        "stamp.rs imports store/mod.rs",
+        "store/engine/mod.rs imports memo.rs",
+        "store/worker/mod.rs imports store/mod.rs",
+    ];
+    assert_eq!(upward(&graph, &floors), expected);
 }
 
+/// The names of the crates that the crate depends on.
+fn dependencies() -> BTreeSet<String> {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let sections = manifest.split("\n[").filter_map(|section| section.split_once("]\n"));
+    let is_wanted = |title: &str| title == "dependencies" || title.ends_with(".dependencies");
+    let lines = sections.filter(|(title, _)| is_wanted(title)).flat_map(|(_, lines)| lines.lines());
+    let lines = lines.filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.replace('-', "_")).collect()
+}
+
+/// `serde` is the language of keys and values, and is named in many rooms.
 #[test]
-fn every_room_has_one_place_in_the_order() {
-    let rooms: BTreeSet<String> = sources().iter().map(|source| source.room().to_owned()).collect();
-    let placed: Vec<String> = ROOMS.concat().iter().map(ToString::to_string).collect();
-    assert_eq!(placed.len(), placed.iter().collect::<BTreeSet<_>>().len(), "a room stands in two rows");
-    assert_eq!(placed.into_iter().collect::<BTreeSet<_>>(), rooms);
+fn every_dependency_has_its_room() {
+    let mut placed: BTreeSet<String> = FOREIGN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    placed.insert("serde".to_owned());
+    assert_eq!(placed, dependencies());
 }
 
 #[test]
 fn a_foreign_crate_is_named_in_one_room() {
     let sources = sources();
     for (name, _) in FOREIGN {
-        let speaks = |source: &&Source| words(&source.code, name).any(|after| after.starts_with("::"));
-        let named: Vec<&str> = sources.iter().filter(speaks).map(|source| source.path.as_str()).collect();
+        let named: Vec<&str> = sources
+            .iter()
+            .filter(|source| source.names_crate(name))
+            .map(|source| source.path.as_str())
+            .collect();
         let homes: Vec<&str> =
             FOREIGN.iter().filter(|(known, _)| *known == name).map(|(_, home)| *home).collect();
         let is_in = |path: &str, home: &str| path == home || (home.ends_with('/') && path.starts_with(home));
         let is_home = |path: &str| homes.iter().any(|home| is_in(path, home));
-        assert!(!named.is_empty(), "nobody names {name}: the test reads nothing");
+        assert!(!named.is_empty(), "no file names {name}: the test reads nothing");
         assert!(
             named.iter().all(|path| is_home(path)),
             "{name} is at home in {homes:?}, and named in {named:?}"
         );
     }
-}
-
-#[test]
-fn the_reader_of_imports_sees_paths_and_braces() {
-    let code = "use crate::{\n    store::{Store, blob::{self, Head}},\n    flow,\n};\nfn f() { crate::memo::g() }\n\
-                #[cfg(test)]\nmod samples;\n#[cfg(test)]\nmod tests {\n    use crate::builder;\n}";
-    let source = Source { path: "key/sink.rs".into(), code: without_tests(code).into() };
-    assert_eq!(source.imports().into_iter().collect::<Vec<_>>(), ["flow", "memo", "store"]);
-    assert_eq!(test_modules(code).collect::<Vec<_>>(), ["samples"]);
-    assert_eq!(submodule(Path::new("src/key/mod.rs"), "tests"), Path::new("src/key/tests"));
-    assert_eq!(submodule(Path::new("src/flight/table.rs"), "tests"), Path::new("src/flight/table/tests"));
-    assert!(allowed("memo", "flow") && !allowed("flow", "memo") && !allowed("flow", "Result"));
-    assert!(!allowed("clock", "error"), "side by side is no order");
 }

@@ -9,6 +9,7 @@
 
 mod copy;
 mod number;
+mod visitor;
 
 use std::{any::TypeId, mem::ManuallyDrop, sync::OnceLock};
 
@@ -20,8 +21,11 @@ use serde::{
 };
 
 pub use self::number::Number;
-pub(crate) use self::number::{Numbers, little_endian};
-use super::{reader::Unreadable, source::Source, stage::Stage};
+pub(crate) use self::{number::little_endian, visitor::Numbers};
+use super::{
+    source::{Source, Unreadable},
+    stage::Stage,
+};
 
 /// Makes a value of so many elements, or bytes, that come next.
 type Make<T> = fn(&mut Source<'_, '_>, usize) -> Result<T, Unreadable>;

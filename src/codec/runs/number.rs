@@ -1,15 +1,9 @@
 //! Which numbers can be packed, and how they lie in bytes.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::borrow::Cow;
 
 use bytemuck::Pod;
-use serde::{
-    Deserializer, Serialize,
-    de::{DeserializeOwned, Error, Visitor},
-};
-
-use super::copy;
-use crate::codec::source::Run;
+use serde::{Serialize, de::DeserializeOwned};
 
 /// A number of a fixed size: an integer from 8 to 128 bits, or a float. Not to be implemented elsewhere.
 #[expect(private_bounds, reason = "sealed")]
@@ -55,35 +49,6 @@ pub(super) fn from_little_endian<T: Number>(numbers: &mut [T]) {
         for number in numbers {
             *number = number.swapped();
         }
-    }
-}
-
-/// Of a packed vector. The codec `Postcard` knows it, and verifies what it copies.
-pub(crate) struct Numbers<T>(PhantomData<T>);
-
-impl<T> Numbers<T> {
-    pub(crate) fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<'de, T: Number> Visitor<'de> for Numbers<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the bytes of whole numbers ({})", T::NAME)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
-        deserializer.deserialize_bytes(self)
-    }
-
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<T>, E> {
-        if !bytes.len().is_multiple_of(size_of::<T>()) {
-            return Err(E::invalid_length(bytes.len(), &self));
-        }
-        copy::numbers(&Run::verified(bytes))
-            .ok_or_else(|| E::custom("the numbers are not those that were written"))
     }
 }
 

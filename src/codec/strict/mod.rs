@@ -6,90 +6,19 @@
 //! single word for "nothing" cannot tell `Some(None)` from `None`. The checks that a format does not need are
 //! constants and vanish at compile time: a million floats through it cost what they cost without it.
 
+mod context;
 mod parts;
 
-use std::{cell::Cell, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
-use self::parts::Compound;
+pub(super) use self::context::{Format, Refusal};
+use self::{
+    context::{Aside, Context, Nested, refuse},
+    parts::Compound,
+};
 use super::runs;
-
-/// What a format cannot tell apart.
-pub(super) trait Format {
-    /// Values follow each other without names: a field left out, or a wrong length, shifts all that follows.
-    const POSITIONAL: bool;
-    /// Nothing, unit and the floats that are not finite are all written as the same null.
-    const NULL: bool;
-    /// The codec that can do what this one refuses: the end of a message.
-    const REMEDY: &'static str;
-    /// How many levels of values within values there may be, so that no stack overflows: not on the way out, and not on
-    /// the way back in on a thread with less of it.
-    const DEEPEST: u16;
-}
-
-/// Why a value cannot be encoded.
-#[derive(Debug)]
-pub(super) enum Refusal<E> {
-    /// In words: ours, or those of the value's own `Serialize`.
-    Told(String),
-    /// As the format says it.
-    Format(E),
-}
-
-impl<E> Refusal<E> {
-    /// Into the error of the format, which may have no room for words: they wait in `aside`.
-    fn set_aside(self, aside: &Aside) -> E
-    where
-        E: serde::ser::Error,
-    {
-        match self {
-            Self::Format(error) => error,
-            Self::Told(words) => {
-                let error = E::custom(&words);
-                aside.words.set(Some(words));
-                error
-            }
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for Refusal<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Told(words) => f.write_str(words),
-            Self::Format(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: std::error::Error> std::error::Error for Refusal<E> {}
-
-impl<E: serde::ser::Error> serde::ser::Error for Refusal<E> {
-    #[cold]
-    fn custom<T: fmt::Display>(words: T) -> Self {
-        Self::Told(words.to_string())
-    }
-}
-
-/// What all levels of one serialization share.
-struct Aside {
-    /// Words on their way out through an error type that cannot hold them.
-    words: Cell<Option<String>>,
-    /// A run of numbers or bytes is cut to this length, in bytes.
-    longest: usize,
-}
-
-impl Aside {
-    fn new(longest: usize) -> Self {
-        Self { words: Cell::default(), longest }
-    }
-
-    #[inline]
-    fn cut<'b>(&self, run: &'b [u8]) -> &'b [u8] {
-        run.get(..self.longest).unwrap_or(run)
-    }
-}
 
 /// To be cut to, in bytes: whole numbers of every width.
 const SHORT: usize = 256;
@@ -126,81 +55,9 @@ where
     })
 }
 
-/// What every level of a value shares.
-struct Context<'a, F> {
-    /// Of the whole value.
-    aside: &'a Aside,
-    /// Directly within a `Some`, newtypes not counting.
-    under_some: bool,
-    /// How many values this one is within; those that leave no trace in the bytes do not count.
-    depth: u16,
-    /// The rules.
-    format: PhantomData<F>,
-}
-
-impl<F> Clone for Context<'_, F> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<F> Copy for Context<'_, F> {}
-
-impl<'a, F: Format> Context<'a, F> {
-    /// For a value one level further down.
-    fn below<'v, T: ?Sized>(self, value: &'v T) -> Nested<'v, 'a, T, F> {
-        Nested { value, context: Self { under_some: false, depth: self.depth + 1, ..self } }
-    }
-
-    fn finite<E: serde::ser::Error>(is_finite: bool) -> Result<(), E> {
-        if F::NULL && !is_finite {
-            return Err(refuse::<F, E>("a float that is not finite would be read back as nothing"));
-        }
-        Ok(())
-    }
-
-    fn nothing<E: serde::ser::Error>(self) -> Result<(), E> {
-        if F::NULL && self.under_some {
-            return Err(refuse::<F, E>("a `Some` of nothing (`None`, `()`) would be read back as `None`"));
-        }
-        Ok(())
-    }
-
-    fn length<E: serde::ser::Error>(len: Option<usize>) -> Result<(), E> {
-        if F::POSITIONAL && len.is_none() {
-            return Err(refuse::<F, E>(
-                "a sequence or map does not know its length beforehand: collect it first",
-            ));
-        }
-        Ok(())
-    }
-
-    fn compound<C>(
-        self,
-        inner: C,
-        of: &'static str,
-        variant: &'static str,
-        left: Option<usize>,
-    ) -> Compound<'a, C, F> {
-        let left = left.unwrap_or_default();
-        Compound { inner, context: self, of, variant, left }
-    }
-}
-
-#[cold]
-fn refuse<F: Format, E: serde::ser::Error>(why: &str) -> E {
-    E::custom(format_args!("{why}; {}", F::REMEDY))
-}
-
 #[cold]
 fn too_deep<F: Format, E: serde::ser::Error>() -> Refusal<E> {
     Refusal::Told(format!("it is nested deeper than {} levels: make it flatter", F::DEEPEST))
-}
-
-/// A value within another one, on its way through the serializer behind.
-struct Nested<'v, 'a, T: ?Sized, F> {
-    value: &'v T,
-    context: Context<'a, F>,
 }
 
 impl<T: Serialize + ?Sized, F: Format> Serialize for Nested<'_, '_, T, F> {

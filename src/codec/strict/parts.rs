@@ -5,7 +5,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant,
 };
 
-use super::{Context, Format, Refusal, refuse};
+use super::context::{Context, Format, Refusal, refuse};
 
 /// A value with parts, on its way.
 pub(super) struct Compound<'a, C, F> {
@@ -18,6 +18,19 @@ pub(super) struct Compound<'a, C, F> {
     pub(super) variant: &'static str,
     /// How many elements a sequence or map still owes; wraps below zero, which is as wrong as any other rest.
     pub(super) left: usize,
+}
+
+impl<'a, F> Context<'a, F> {
+    pub(super) fn compound<C>(
+        self,
+        inner: C,
+        of: &'static str,
+        variant: &'static str,
+        left: Option<usize>,
+    ) -> Compound<'a, C, F> {
+        let left = left.unwrap_or_default();
+        Compound { inner, context: self, of, variant, left }
+    }
 }
 
 impl<C, F: Format> Compound<'_, C, F> {

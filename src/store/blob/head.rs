@@ -2,11 +2,10 @@
 
 use std::{fs::File, io::Read as _, path::Path, time::Duration};
 
-use super::damaged;
 use crate::{
-    checksum::checksum,
+    checksum::{BLOCK, checksum},
     clock::Lifetime,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     key::Digest,
     record::{Fields, put_lifetime},
 };
@@ -29,6 +28,19 @@ pub(crate) struct Head {
     pub(crate) table_checksum: u64,
     pub(crate) memo: String,
     pub(crate) key_head: Vec<u8>,
+}
+
+/// What the file of such a payload takes on disk.
+pub(crate) fn size(memo: &str, key_head: &[u8], length: u64) -> u64 {
+    file_size(Head::size(memo, key_head), length)
+}
+
+pub(super) fn file_size(head_size: usize, length: u64) -> u64 {
+    head_size as u64 + length + length.div_ceil(BLOCK as u64) * 8
+}
+
+pub(crate) fn damaged(path: &Path, what: &str) -> Error {
+    Error::new(Kind::Corrupt, format!("the payload file {} is damaged ({what})", path.display()))
 }
 
 impl Head {

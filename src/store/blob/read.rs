@@ -2,7 +2,10 @@
 
 use std::{fs::File, io, path::Path, sync::Arc};
 
-use super::{Head, damaged, strike};
+use super::{
+    files::strike,
+    head::{Head, damaged},
+};
 use crate::{
     checksum::{Seal, checksum},
     codec::Payload,

@@ -11,7 +11,11 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{draft::Blob, make_folder, pen::Pen, strike};
+use super::{
+    files::{make_folder, strike},
+    pen::Pen,
+    unnamed::Blob,
+};
 use crate::{
     checksum::{BLOCK, Table, has_another_core},
     error::{Error, Result},

@@ -1,9 +1,18 @@
-use std::{io::Write as _, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{read::MAPPED, stream::BUFFER, *};
 use crate::{
+    checksum::BLOCK,
     clock::{Lifetime, Timestamp},
+    error::Kind,
     key::Digest,
+    record::BlobId,
+    testing::Faults,
 };
 
 fn head() -> Head {

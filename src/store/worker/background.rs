@@ -4,18 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    Acknowledgement,
     compaction::{Compaction, LARGE},
     orphans::Search,
-    request::Reply,
+    request::{Acknowledgement, Reply, Swept},
     transaction::Transaction,
 };
 use crate::{
     error::{Error, Result},
-    store::{
-        Swept,
-        generation::{GenerationId, IndexRow, Number, Tally},
-    },
+    store::generation::{GenerationId, IndexRow, Number, Tally},
 };
 
 /// The number of dead rows that are deleted in one stretch: about a millisecond and a half.

@@ -5,12 +5,12 @@ use super::{
     background::{AFTER_SWEEP, Ended},
     compaction::{self, Compaction, Step},
     index::Index,
-    request::Reply,
+    request::{Reply, Swept},
     transaction::Transaction,
 };
 use crate::{
     error::{Error, Kind, Result},
-    store::{Swept, manifest::Manifest},
+    store::manifest::Manifest,
 };
 
 impl Worker {

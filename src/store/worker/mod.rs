@@ -36,7 +36,8 @@ use std::{
 
 #[cfg(feature = "testing")]
 pub(crate) use self::order::OrderRow;
-use self::request::Reply;
+pub use self::request::Swept;
+use self::request::{Acknowledgement, Reply};
 use self::{background::Background, compaction::Growth, index::Index, ledger::Ledger};
 pub(crate) use self::{
     directory::{Directory, Tuning},
@@ -53,9 +54,6 @@ use crate::{
 
 /// Computed values that no caller waits for are flushed this long after the first of them.
 const TICK: Duration = Duration::from_millis(200);
-
-/// Whatever waits for the flush at the end of a round.
-type Acknowledgement = Box<dyn FnOnce(&Result<()>) + Send>;
 
 pub(super) struct Worker {
     directory: Arc<Directory>,

@@ -16,7 +16,6 @@ use crate::{
     record::{Body, Record},
     stats::Counters,
     store::{
-        Swept,
         blob::{self, Finished},
         engine::Bytes,
         generation::{Bounds, CatalogRow, GenerationId, Number, Tally},
@@ -27,6 +26,23 @@ use crate::{
 
 /// Where the worker sends the outcome of a request. A reply that was asked for after a flush comes after the flush.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// Called at the end of a round, with the outcome of its flush.
+pub(super) type Acknowledgement = Box<dyn FnOnce(&Result<()>) + Send>;
+
+/// The entries and files that [`Store::sweep`](crate::Store::sweep) took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// Entries whose time to live was over.
+    pub expired: u64,
+    /// Entries of retired generations: of versions, shapes or codecs that another took the place of.
+    pub retired: u64,
+    /// Payload files that belonged to no entry.
+    pub orphaned: u64,
+    /// The size of all of these, in bytes.
+    pub bytes: u64,
+}
 
 pub(crate) enum Request {
     Put(Put),

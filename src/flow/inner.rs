@@ -1,0 +1,189 @@
+//! All handles of one memo share this: its parts, and the way of a computed value to the disk.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::{
+    clock::Lifetime,
+    codec::{Codec, RoundTrip},
+    error::{Error, Kind, Result},
+    flight::{Claim, Outcome},
+    key::Digest,
+    memory::Held,
+    observe::{Event, Observers},
+    stats::{Counters, Reason},
+    store::{Bounds, Draft, Entry, Finished, KeepInMemory, Partition, PendingValue, Refused, Session, Store},
+};
+
+/// Decides whether a computed value is worth keeping.
+pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
+
+/// What all handles of one memo share.
+pub(crate) struct Inner<V: 'static> {
+    pub(crate) partition: Partition,
+    pub(crate) codec: Arc<dyn Codec<V>>,
+    /// Whether its values come back as they are.
+    pub(crate) round_trip: RoundTrip,
+    pub(crate) bounds: Bounds,
+    /// This memo's part of the memory tier; zero turns it off.
+    pub(crate) memory: Option<u64>,
+    pub(crate) cache_if: Option<CacheIf<V>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) observers: Arc<Observers>,
+    pub(crate) name: Arc<str>,
+    /// Name, key type and value type, for the front of every error.
+    pub(crate) place: Arc<str>,
+    /// Whether a value over `max_bytes` was told already.
+    pub(crate) told_oversize: AtomicBool,
+    /// Last, so that everything above is let go before the store may close.
+    pub(crate) store: Store,
+}
+
+impl<V: Clone + Send + Sync + 'static> Inner<V> {
+    pub(super) fn missed(&self, reason: Reason) {
+        self.counters.miss(reason);
+        self.tell(&Event::Miss { memo: &self.name, reason });
+    }
+
+    /// Runs code of the user's types so that a panic in it is a failure of the cache, not of the call.
+    pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        let guarded = catch_unwind(AssertUnwindSafe(call));
+        guarded
+            .unwrap_or_else(|panic| Err(Error::panicked(&format!("the `{what}` of a key or value"), panic)))
+            .map_err(|error| error.at(&self.place))
+    }
+
+    /// Counts, keeps and tells what went wrong.
+    pub(crate) fn failed(&self, error: &Error) {
+        let error = error.clone().at(&self.place);
+        self.counters.failed(&error);
+        if error.kind() != Kind::Oversize || !self.told_oversize.swap(true, Relaxed) {
+            self.tell(&Event::Failed { memo: Some(&self.name), error: &error });
+        }
+    }
+
+    /// Stores a computed value, and tells the waiters what came of it. With a disk that refuses it is kept in memory.
+    pub(super) fn keep(&self, entry: Entry, value: &V, claim: Claim<'static>) {
+        let digest = entry.digest;
+        let (ttl, compute_time) = (entry.ttl, entry.compute_time);
+        match self.store_computed(entry, value, claim) {
+            Ok(Outcome::Stored) => self.counters.inserted(),
+            Ok(_) => {}
+            Err(Refused::Unwritten(error)) => self.failed(&error),
+            Err(Refused::Full(claim)) => {
+                self.counters.overflowed();
+                let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
+                claim.settle(outcome);
+            }
+            Err(Refused::Failed(error, claim)) => {
+                self.failed(&error);
+                let is_hopeless =
+                    matches!(error.kind(), Kind::Oversize | Kind::Encode | Kind::Panic | Kind::Key);
+                let outcome = if is_hopeless {
+                    Outcome::Unstored
+                } else {
+                    self.keep_in_memory(&digest, ttl, compute_time, value, &claim)
+                };
+                claim.settle(outcome);
+            }
+        }
+    }
+
+    fn store_computed(&self, entry: Entry, value: &V, claim: Claim<'static>) -> Result<Outcome, Refused> {
+        let limit = self.partition.limit(&self.bounds);
+        match self.encode(value, limit, &entry.key_head, entry.compute_time) {
+            Ok(payload) => self.partition.hand_over(entry, payload, limit, claim),
+            Err(error) => Err(Refused::Failed(error, claim)),
+        }
+    }
+
+    /// Encodes on this thread, a large value straight into its file. A value that would not come back is refused.
+    pub(super) fn encode(
+        &self,
+        value: &V,
+        limit: u64,
+        key_head: &[u8],
+        compute_time: Duration,
+    ) -> Result<Finished> {
+        let room = self.partition.room()?;
+        let draft = self.partition.draft(Some(&room), limit, key_head);
+        self.encode_into(draft, value, compute_time)
+    }
+
+    fn encode_into(&self, mut draft: Draft<'_>, value: &V, compute_time: Duration) -> Result<Finished> {
+        let mut copy = self.round_trip.copy(&mut draft);
+        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut copy));
+        let seen = copy.seen();
+        encoded.map_err(|error| draft.failure().unwrap_or(error))?;
+        let check = || self.round_trip.check(&*self.codec, value, seen, compute_time);
+        self.guarded("Serialize` or `Deserialize", check)?;
+        draft.finish()
+    }
+
+    pub(super) fn keep_in_memory(
+        &self,
+        digest: &Digest,
+        ttl: Option<Duration>,
+        compute_time: Duration,
+        value: &V,
+        claim: &Claim<'_>,
+    ) -> Outcome {
+        let draft = self.partition.draft(None, self.session().memory.largest(self.memory), &[]);
+        let payload = match self.encode_into(draft, value, compute_time) {
+            Ok(payload) => payload,
+            // That it is too large for the memory is no trouble.
+            Err(error) if error.kind() == Kind::Oversize => return Outcome::Unstored,
+            Err(error) => {
+                self.failed(&error);
+                return Outcome::Unstored;
+            }
+        };
+        let lifetime = Lifetime::starting(self.session().clock.now(), ttl);
+        let value = PendingValue { payload, lifetime, compute_time };
+        let is_kept = (self.partition.memo().keep_in_memory)(digest, &value, claim);
+        if is_kept { Outcome::Stored } else { Outcome::Unstored }
+    }
+}
+
+/// Takes encoded values of a memo into the memory tier. A value in memory was decoded from its bytes, here as everywhere.
+pub(crate) fn keeper<V: Clone + Send + Sync + 'static>(
+    session: &Arc<Session>,
+    codec: &Arc<dyn Codec<V>>,
+    memory: Option<u64>,
+    owner: u64,
+) -> KeepInMemory {
+    let (session, codec) = (Arc::clone(session), Arc::clone(codec));
+    Box::new(move |digest, value, claim| {
+        let Ok(payload) = value.payload.payload() else { return false };
+        let size = payload.size() as u64;
+        if !session.memory.fits(size, memory) {
+            return false;
+        }
+        let decoded = catch_unwind(AssertUnwindSafe(|| codec.decode(&payload)));
+        let Ok(Ok(decoded)) = decoded else { return false };
+        let held = Held::new(decoded, value.lifetime, value.compute_time, size);
+        session.admit(owner, digest, held, memory, || claim.is_current())
+    })
+}
+
+impl<V: 'static> Inner<V> {
+    pub(crate) fn session(&self) -> &Session {
+        self.store.session()
+    }
+
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        self.session().tell(Some(&self.observers), event);
+    }
+}
+
+impl<V: 'static> Drop for Inner<V> {
+    fn drop(&mut self) {
+        self.partition.release();
+    }
+}

@@ -1,0 +1,28 @@
+//! The canonical encoding of a whole key, and the error of a key that has none.
+
+use serde::Serialize;
+
+use super::{
+    kinds,
+    serializer::Encoder,
+    sink::{Failure, Sink},
+};
+use crate::error::{Error, Kind};
+
+/// The first byte of each encoding: keys of two formats never meet.
+const FORMAT: u8 = 1;
+
+pub(super) fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), Failure> {
+    sink.write(&[FORMAT])?;
+    Encoder::new(sink).whole(key)
+}
+
+pub(super) fn unserializable(failure: Failure) -> Error {
+    let remedy = if failure.to_string() == kinds::NOT_TEXT {
+        "a path that is not UTF-8 is a key by itself, in a tuple or in a derived struct; elsewhere write it by \
+         `#[serde(with = \"memolith::path\")]` or as `memolith::path::Lossless`"
+    } else {
+        "use a key type whose `Serialize` succeeds for every key, such as a `String` or a tuple made from it"
+    };
+    Error::new(Kind::Key, format!("the key cannot be serialized ({failure}): {remedy}")).caused_by(failure)
+}
