@@ -27,6 +27,7 @@ mod claims;
 mod code;
 mod identity;
 mod refused;
+mod results;
 #[expect(clippy::unused_self, reason = "which `self` has the method is the question")]
 mod returned;
 
@@ -50,7 +51,7 @@ pub use self::{
 use self::{
     claims::Door,
     identity::{identity, is_shared},
-    returned::{Results, results},
+    results::{Results, results},
 };
 use crate::{
     builder::MemoBuilder,

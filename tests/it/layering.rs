@@ -44,7 +44,7 @@ const FLOORS: [Floors; 3] = [
             &["checksum", "leftovers", "shape", "stats"],
             &["key"],
             &["clock", "error"],
-            &["sync", "testing"],
+            &["fork", "sync", "testing"],
         ],
     },
     Floors {

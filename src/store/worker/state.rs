@@ -426,12 +426,12 @@ mod tests {
             (
                 "refused",
                 |bench| bench.fails(Fault::NoSpace),
-                ["opening", "backing off", "backing off", "corrupt", "backing off", "corrupt", "closed"],
+                ["opening", "backing off", "backing off", "corrupt", "backing off", "stalled", "closed"],
             ),
             (
                 "damaged",
                 |bench| bench.fails(Fault::Panic),
-                ["opening", "corrupt", "backing off", "corrupt", "corrupt", "corrupt", "closed"],
+                ["opening", "corrupt", "backing off", "corrupt", "corrupt", "stalled", "closed"],
             ),
             (
                 "failed soundly",
