@@ -9,7 +9,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use super::{pattern, samples};
+use super::{pattern, texts};
 
 /// More samples than these are not made of the refusals between one step ahead and the next.
 const STALL: usize = 256;
@@ -88,7 +88,7 @@ impl Hints {
 
     fn add(&mut self, word: String) {
         // A number and a single character may be meant for another leaf than a text.
-        let is_common = || samples::is_text(&word) && word.len() > 1 && word.parse::<f64>().is_err();
+        let is_common = || texts::is_text(&word) && word.len() > 1 && word.parse::<f64>().is_err();
         if self.has_room() && word.len() <= LONGEST && !self.words.contains(&word) && !is_common() {
             self.words.push(word);
         }
@@ -107,8 +107,8 @@ fn of_length(length: usize, refused: &str) -> Vec<String> {
     let last = refused.chars().last().unwrap_or('a');
     let filled = refused.chars().chain(std::iter::repeat(last)).take(length).collect();
     // The samples have all lengths up to these.
-    let long = samples::texts_of_length(length).filter(|_| length > samples::ALPHABET);
-    let digits = samples::digits_of_length(length * 2);
+    let long = texts::texts_of_length(length).filter(|_| length > texts::ALPHABET);
+    let digits = texts::digits_of_length(length * 2);
     let prefixed = format!("0x{digits}");
     std::iter::once(filled).chain(long).chain([digits, prefixed]).collect()
 }

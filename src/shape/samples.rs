@@ -4,9 +4,10 @@
 //! format that occurs in the field. More may be added at any time; the description of a type does not hold them.
 //! What a type says when it refuses one of them is followed in [`Hints`].
 
-use std::{collections::HashSet, sync::LazyLock};
-
-use super::{hints::Hints, session::Choice, texts::TEXTS};
+use super::{
+    hints::Hints,
+    texts::{ALPHABET, ALPHABETS, TEXTS, of_length},
+};
 
 /// What a choice is made among.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,13 @@ impl Pool {
             Self::Texts | Self::Bytes | Self::Any => true,
         }
     }
+}
+
+/// A point at which a sample could have gone another way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) pick: usize,
+    pub(super) pool: Pool,
 }
 
 /// How a leaf is shown in a message.
@@ -152,38 +160,8 @@ fn as_bytes(hint: &str) -> &[u8] {
     hint.parse().ok().and_then(|length| ONES.get(..length)).unwrap_or(hint.as_bytes())
 }
 
-/// For texts of a fixed length: digits, hexadecimal digits, small and capital letters.
-const ALPHABETS: &[&str] = &[
-    "1234567890123456789012345678901234567890123456789012345678901234",
-    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-    "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl",
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKL",
-];
-pub(super) const ALPHABET: usize = 64;
-
 fn texts() -> usize {
     TEXTS.len() + ALPHABET * ALPHABETS.len()
-}
-
-/// All alphabets at one length, then at the next.
-fn of_length(pick: usize) -> Option<&'static str> {
-    let length = pick / ALPHABETS.len() + 1;
-    ALPHABETS.get(pick % ALPHABETS.len()).and_then(|alphabet| alphabet.get(..length))
-}
-
-/// A text of this length, in each alphabet.
-pub(super) fn texts_of_length(length: usize) -> impl Iterator<Item = String> {
-    ALPHABETS.iter().map(move |alphabet| alphabet.chars().cycle().take(length).collect())
-}
-
-/// As many hexadecimal digits.
-pub(super) fn digits_of_length(length: usize) -> String {
-    "0123456789abcdef".chars().cycle().take(length).collect()
-}
-
-pub(super) fn is_text(word: &str) -> bool {
-    static ALL: LazyLock<HashSet<&str>> = LazyLock::new(|| TEXTS.iter().copied().collect());
-    ALL.contains(word)
 }
 
 const CHARS: &[char] = &[

@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use super::{
     hints::Hints,
     node::{Extent, Node},
-    samples,
-    session::{Choice, Failure, Refusal, Session},
+    samples::{self, Choice},
+    session::{Failure, Refusal, Session},
     tracer::Tracer,
     variations::Variations,
 };

@@ -4,7 +4,10 @@ use std::{any::type_name, collections::HashMap, fmt};
 
 use serde::de::{self, Visitor};
 
-use super::{node::Head, samples::Pool};
+use super::{
+    node::Head,
+    samples::{Choice, Pool},
+};
 
 /// Nesting that no sensible value has; the samples stay well within the stack of a thread.
 const DEPTH: usize = 128;
@@ -95,13 +98,6 @@ struct Kind {
     described: bool,
     /// A variant of which a value was made: it ends a recursion.
     proven: Option<usize>,
-}
-
-/// A point at which a sample could have gone another way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Choice {
-    pub(super) pick: usize,
-    pub(super) pool: Pool,
 }
 
 /// A type that the current place is in.

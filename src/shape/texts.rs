@@ -3,6 +3,38 @@
 //! The most frequent ones come first. Each is valid in a format that occurs in the field; what has a check digit has the
 //! right one. All are published examples or made up.
 
+use std::{collections::HashSet, sync::LazyLock};
+
+/// For texts of a fixed length: digits, hexadecimal digits, small and capital letters.
+pub(super) const ALPHABETS: &[&str] = &[
+    "1234567890123456789012345678901234567890123456789012345678901234",
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl",
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKL",
+];
+pub(super) const ALPHABET: usize = 64;
+
+/// All alphabets at one length, then at the next.
+pub(super) fn of_length(pick: usize) -> Option<&'static str> {
+    let length = pick / ALPHABETS.len() + 1;
+    ALPHABETS.get(pick % ALPHABETS.len()).and_then(|alphabet| alphabet.get(..length))
+}
+
+/// A text of this length, in each alphabet.
+pub(super) fn texts_of_length(length: usize) -> impl Iterator<Item = String> {
+    ALPHABETS.iter().map(move |alphabet| alphabet.chars().cycle().take(length).collect())
+}
+
+/// As many hexadecimal digits.
+pub(super) fn digits_of_length(length: usize) -> String {
+    "0123456789abcdef".chars().cycle().take(length).collect()
+}
+
+pub(super) fn is_text(word: &str) -> bool {
+    static ALL: LazyLock<HashSet<&str>> = LazyLock::new(|| TEXTS.iter().copied().collect());
+    ALL.contains(word)
+}
+
 /// In the order in which they are tried.
 #[rustfmt::skip]
 pub(super) const TEXTS: &[&str] = &[

@@ -5,7 +5,7 @@
 //! choices one by one, from the last to the first, among the most frequent samples. At last comes what the refusals said
 //! for every leaf.
 
-use super::{hints::Hints, session::Choice};
+use super::{hints::Hints, samples::Choice};
 
 /// As many samples are tried for a leaf that is not the latest.
 const FREQUENT: usize = 64;
