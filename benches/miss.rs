@@ -4,7 +4,13 @@
 
 mod common;
 
-use std::{collections::VecDeque, fs};
+use std::{
+    collections::VecDeque,
+    fs,
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
 
 use common::{FILED, INDEXED, Reading, criterion, digest, encode, filled, key, keys, sled, text};
 use criterion::Criterion;
@@ -83,6 +89,75 @@ where
     group.bench_function("two trees of sled", |bencher| bencher.iter(|| insert(next.next().unwrap())));
 }
 
+/// What a caller pays beyond its computing, which takes 20 us, with a full memo: each call by itself, so that the calls that
+/// wait for the worker can be seen. Two callers ask for more than one worker has.
+fn beyond_computing(name: &str, callers: u64, calls: u64, call: impl Fn(u64) -> Duration + Sync) {
+    let start = Barrier::new(callers as usize);
+    let run = |caller: u64| {
+        start.wait();
+        let begun = Instant::now();
+        let paid: Vec<Duration> = (0..calls).map(|turn| call(turn * callers + caller)).collect();
+        (begun.elapsed(), paid)
+    };
+    let (times, paid): (Vec<_>, Vec<_>) = thread::scope(|scope| {
+        let running: Vec<_> = (0..callers).map(|caller| scope.spawn(move || run(caller))).collect();
+        running.into_iter().map(|caller| caller.join().unwrap()).unzip()
+    });
+    let mut paid = paid.concat();
+    paid.sort_unstable();
+    let at = |part: usize| paid[paid.len() * part / 100];
+    let second = (callers * calls) as f64 / times.into_iter().max().unwrap_or_default().as_secs_f64();
+    println!("beyond computing/{callers} callers/{name}: median {:?}, p99 {:?}, {second:.0} calls a second", at(50), at(99));
+}
+
+fn compute_for_20_us<V: Clone>(value: &V) -> (V, Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_micros(20) {
+        std::hint::spin_loop();
+    }
+    (value.clone(), begun.elapsed())
+}
+
+fn handed_over(callers: u64, calls: u64) {
+    const BOUND: u64 = 20_000;
+    let value = Reading::new(1);
+    let store = Store::temporary().unwrap();
+    let (memo, _) = full(&store, BOUND, &value);
+    store.flush().unwrap();
+    beyond_computing("memolith", callers, calls, |number| {
+        let (begun, mut computing) = (Instant::now(), Duration::ZERO);
+        memo.get_or_insert_with(&key(BOUND + number), || {
+            let (value, took) = compute_for_20_us(&value);
+            computing = took;
+            value
+        });
+        begun.elapsed() - computing
+    });
+    store.flush().unwrap();
+    assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
+    let overflowed = memo.stats().overflowed;
+    assert_eq!((overflowed, memo.len() as u64), (0, BOUND));
+    let directory = tempfile::tempdir().unwrap();
+    let raw = sled(directory.path());
+    let (records, order) = (raw.open_tree("records").unwrap(), raw.open_tree("order").unwrap());
+    let insert = |number: u64, value: &Reading| {
+        let digest = digest(&key(number));
+        order.insert(number.to_be_bytes(), &digest).unwrap();
+        records.insert(digest, encode(value)).unwrap();
+        if let Some(oldest) = number.checked_sub(BOUND) {
+            order.remove(oldest.to_be_bytes()).unwrap();
+            records.remove(self::digest(&key(oldest))).unwrap();
+        }
+    };
+    (0..BOUND).for_each(|number| insert(number, &value));
+    beyond_computing("two trees of sled", callers, calls, |number| {
+        let begun = Instant::now();
+        let (value, computing) = compute_for_20_us(&value);
+        insert(BOUND + number, &value);
+        begun.elapsed() - computing
+    });
+}
+
 /// Into files.
 fn into_files(criterion: &mut Criterion) {
     const BOUND: u64 = 200;
@@ -136,5 +211,8 @@ fn main() {
     into_index(&mut criterion, "100 B", &Reading::new(1));
     into_index(&mut criterion, "4 KB", &text(INDEXED, 1));
     into_files(&mut criterion);
+    for callers in [1, 2] {
+        handed_over(callers, 40_000);
+    }
     criterion.final_summary();
 }

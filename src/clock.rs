@@ -105,6 +105,11 @@ impl Clock {
     }
 }
 
+/// Whether the clock of the system stands before 1970.
+pub(crate) fn is_before_1970() -> bool {
+    SystemTime::now() < UNIX_EPOCH
+}
+
 /// How long ago a file was dated; zero for a date to come.
 pub(crate) fn age(file: &File) -> Option<Duration> {
     let dated = file.metadata().and_then(|found| found.modified()).ok()?;

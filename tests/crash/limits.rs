@@ -10,10 +10,15 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use memolith::{Memo, Store, StoreBuilder, testing::ManualClock};
+use rustix::{
+    process::{Resource, Rlimit, Uid, geteuid, setrlimit},
+    thread::set_thread_res_uid,
+};
 
 use crate::{
     child::{Child, directory, say},
@@ -35,6 +40,8 @@ pub const CLAIMS: &[Claim] = &[
     ("limits::in_a_directory_that_is_read_only_for_a_while_values_are_handed_over", || {
         assert_whole(ALL, "read only");
     }),
+    ("limits::where_no_thread_can_be_started_values_are_handed_over_and_it_is_told", no_threads),
+    ("limits::with_a_clock_before_1970_values_are_handed_over_and_nothing_is_lost", clock_before_1970),
     ("limits::on_a_full_disk_values_are_handed_over_and_when_there_is_room_they_are_kept", || {
         assert_whole(SMALL_DISK, "full disk");
     }),
@@ -270,6 +277,122 @@ pub fn full_disk() {
     fs::remove_file(&ballast).unwrap();
     scene.keeps(4);
     scene.ends(4);
+}
+
+fn no_threads() {
+    for role in ["no thread before the open", "no thread after the open"] {
+        assert_whole(ALL, role);
+    }
+}
+
+/// From here on this thread starts no other. Root may start as many as it likes, so it becomes somebody else.
+fn start_no_thread() {
+    let nobody = Uid::from_raw(65_534);
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Nproc, none).unwrap();
+    if geteuid().is_root() {
+        let all = fs::Permissions::from_mode(0o777);
+        let below = if directory().exists() { folders(&directory()) } else { Vec::new() };
+        for folder in below.iter().map(PathBuf::as_path).chain(directory().parent()) {
+            fs::set_permissions(folder, all.clone()).unwrap();
+        }
+        set_thread_res_uid(nobody, nobody, nobody).unwrap();
+    }
+    assert!(thread::Builder::new().spawn(|| ()).is_err(), "a thread could be started");
+}
+
+pub fn no_thread_before_the_open() {
+    start_no_thread();
+    let store = Store::open(directory()).unwrap_or_else(|error| {
+        say(&error.to_string());
+        Store::open_or_temporary(directory())
+    });
+    assert!(store.last_failure().is_some_and(|failure| failure.is_io()), "{:?}", store.last_failure());
+    let memo: Values = Memo::builder("values").open(&store).unwrap();
+    for key in keys(1) {
+        assert!(memo.get_or_insert_with(&key, || slowly(|| value(key, 1))) == value(key, 1));
+        assert!(memo.get_or_insert_with(&key, || panic!("{key} is in memory")) == value(key, 1));
+    }
+    store.flush().unwrap();
+    store.close().unwrap();
+    say("whole");
+}
+
+pub fn no_thread_after_the_open() {
+    let scene = Scene::new();
+    start_no_thread();
+    for key in keys(2) {
+        assert!(scene.memo.get_or_insert_with(&key, || slowly(|| value(key, 2))) == value(key, 2));
+    }
+    let large = Memo::<u32, Vec<u8>>::builder("large").open(&scene.store).unwrap();
+    let whole = vec![7; 4 << 20];
+    assert!(large.get_or_insert_with(&1, || whole.clone()) == whole);
+    scene.store.flush().unwrap();
+    scene.keeps(3);
+    scene.store.close().unwrap();
+    say("whole");
+}
+
+/// Over 15 ms of real time, none of it asleep: a caller waits for the disk then.
+fn slowly<T>(compute: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(16) {
+        std::hint::spin_loop();
+    }
+    compute()
+}
+
+/// A library in front of that of the system, which says so.
+const IN_1969: &str = r#"
+    printf '%s
+' '#include <time.h>'         'int clock_gettime(clockid_t id, struct timespec *to) {'         '    extern long syscall(long, ...);'         '    long done = syscall(228, id, to);'         '    if (id == CLOCK_REALTIME) to->tv_sec = -1000;'         '    return (int)done; }' >"$MEMOLITH_DIRECTORY.c"
+    cc -shared -fPIC -o "$MEMOLITH_DIRECTORY.so" "$MEMOLITH_DIRECTORY.c" || exec "$0"
+    LD_PRELOAD="$MEMOLITH_DIRECTORY.so" exec "$0"
+"#;
+
+fn clock_before_1970() {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return;
+    }
+    assert_whole(IN_1969, "a clock before 1970");
+}
+
+/// The store is filled by a process with another clock.
+pub fn a_clock_before_1970() {
+    if SystemTime::now() > UNIX_EPOCH {
+        // This is the process whose clock goes right, or no clock could be put in front.
+        say("not tried: no compiler for C");
+        return say("whole");
+    }
+    let sound = |role: &str| {
+        let mut command = Command::new(env::current_exe().unwrap());
+        let status = command.env_remove("LD_PRELOAD").env("MEMOLITH_ROLE", role).status().unwrap();
+        assert!(status.success(), "{role}");
+    };
+    sound("fill for 1969");
+    let store = options(&ManualClock::new()).open(directory()).unwrap();
+    assert!(store.last_failure().is_some_and(|failure| failure.is_io()), "{:?}", store.last_failure());
+    assert!(store.last_failure().unwrap().to_string().contains("1970"));
+    let memo: Values = Memo::builder("values").open(&store).unwrap();
+    for key in keys(2) {
+        assert!(memo.get_or_insert_with(&key, || value(key, 2)) == value(key, 2));
+    }
+    drop((memo, store));
+    sound("look after 1969");
+    say("whole");
+}
+
+pub fn fill_for_1969() {
+    let (store, memo) = values::open(&directory());
+    keys(1).for_each(|key| memo.insert(&key, &value(key, 1)).unwrap());
+    store.close().unwrap();
+}
+
+pub fn look_after_1969() {
+    let (store, memo) = values::open(&directory());
+    keys(1).for_each(|key| assert!(memo.get(&key).unwrap() == Some(value(key, 1)), "{key}"));
+    assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
+    store.close().unwrap();
 }
 
 fn folders(store: &Path) -> Vec<PathBuf> {

@@ -33,6 +33,7 @@ pub(crate) use self::{
     table::{Bytes, Row, Table},
 };
 use crate::{
+    clock::is_before_1970,
     error::{Error, Kind, Result},
     fork::Private,
     testing::{Faults, Operation},
@@ -64,6 +65,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// Opens the database in `directory`, which is made when there is none.
     pub(crate) fn open(directory: &Path, faults: &Faults) -> Result<Self> {
+        check_clock()?;
         try_threads()?;
         // One that was dropped a moment ago, after a failure or at a close that failed, may not have released it yet.
         if directory.join(files::LOG).exists() {
@@ -136,8 +138,18 @@ impl Engine {
 /// Makes sled's snapshot current, so that the next open replays nothing and flips in the log cannot bring back
 /// overwritten or removed entries.
 pub(crate) fn settle(directory: &Path) -> Result<()> {
+    check_clock()?;
     Guard::default().call(Operation::Open, || config(directory).open().map(drop))?;
     files::await_release(directory)
+}
+
+/// sled panics at each open while the clock stands before 1970. That is no damage: the index is opened when it is set right.
+fn check_clock() -> Result<()> {
+    if is_before_1970() {
+        let message = "the clock of this machine stands before 1970, where the storage engine does not open: set it";
+        return Err(Error::new(Kind::Io, message));
+    }
+    Ok(())
 }
 
 fn config(directory: &Path) -> sled::Config {
