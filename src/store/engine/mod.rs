@@ -146,7 +146,8 @@ pub(crate) fn settle(directory: &Path) -> Result<()> {
 /// sled panics at each open while the clock stands before 1970. That is no damage: the index is opened when it is set right.
 fn check_clock() -> Result<()> {
     if is_before_1970() {
-        let message = "the clock of this machine stands before 1970, where the storage engine does not open: set it";
+        let message =
+            "the clock of this machine stands before 1970, where the storage engine does not open: set it";
         return Err(Error::new(Kind::Io, message));
     }
     Ok(())
