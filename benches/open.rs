@@ -57,6 +57,25 @@ fn timed<T>(iterations: u64, open: impl Fn() -> T, close: impl Fn(T)) -> Duratio
     (0..iterations).map(|_| once()).sum()
 }
 
+/// What as many functions as a large program has take, each with one small result.
+fn many_memos() {
+    const MEMOS: u32 = 10_000;
+    let directory = tempfile::tempdir().unwrap();
+    for run in ["computed", "read"] {
+        let began = Instant::now();
+        let store = Store::open(directory.path()).unwrap();
+        for number in 0..MEMOS {
+            let memo: Memo<u32, u32> = Memo::builder(format!("memo {number}")).open(&store).unwrap();
+            assert_eq!(memo.get_or_insert_with(&0, || number), number);
+        }
+        store.flush().unwrap();
+        let took = began.elapsed();
+        let bytes = store.size_on_disk().unwrap();
+        store.close().unwrap();
+        println!("{MEMOS} memos of one number, {run}: {took:.2?}, {:.1} MB on disk", bytes as f64 / 1e6);
+    }
+}
+
 fn main() {
     let mut criterion = criterion().sample_size(10).measurement_time(Duration::from_secs(5));
     let directory = LazyCell::new(closed);
@@ -76,5 +95,6 @@ fn main() {
         bencher.iter_custom(|iterations| timed(iterations, || sled(&path), close));
     });
     group.finish();
+    many_memos();
     criterion.final_summary();
 }

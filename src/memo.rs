@@ -351,7 +351,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
 impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// The first half of a call, after which the key is done with: a closure that changes it through a cell does not change
     /// where this goes, and one may take what the key was made from. Any key that serializes as a `K` does will do.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> Begun<'_, V> {
         if self.inner.session().is_inherited() {
             return Begun::Inherited;
@@ -362,7 +362,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         };
         match self.inner.look_up(&digest) {
             Lookup::Hit(value) => Begun::Hit(value),
-            Lookup::Compute(computation) => Begun::Compute(computation, head(key)),
+            Lookup::Compute(computation) => Begun::compute(computation, head(key)),
         }
     }
 
@@ -372,7 +372,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
             return Begun::Inherited;
         }
         self.inner.failed(error);
-        Begun::Compute(self.inner.compute_alone(), Vec::new())
+        Begun::compute(self.inner.compute_alone(), Vec::new())
     }
 
     /// A key that cannot be serialized is a failure of the cache: counted, kept and told.

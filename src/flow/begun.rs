@@ -7,10 +7,24 @@ use super::Computation;
 /// A call that has looked for its value. Dropped before its end, it hands over to whoever waits.
 pub(crate) enum Begun<'a, V: 'static> {
     Hit(V),
-    /// With the head of the key.
-    Compute(Computation<'a, V>, Vec<u8>),
+    /// On the heap, because it waits there while the closure runs: a closure that calls again, and so on for thousands of
+    /// levels, has the stack for itself.
+    Compute(Box<Duty<'a, V>>),
     /// This process was forked from the one that opened the store: it computes, and nothing is looked for, kept or told.
     Inherited,
+}
+
+/// What is left to do of a call that computes.
+pub(crate) struct Duty<'a, V: 'static> {
+    computation: Computation<'a, V>,
+    /// The head of the key.
+    key_head: Vec<u8>,
+}
+
+impl<'a, V: 'static> Begun<'a, V> {
+    pub(crate) fn compute(computation: Computation<'a, V>, key_head: Vec<u8>) -> Self {
+        Self::Compute(Box::new(Duty { computation, key_head }))
+    }
 }
 
 impl<V: Clone + Send + Sync + 'static> Begun<'_, V> {
@@ -18,13 +32,23 @@ impl<V: Clone + Send + Sync + 'static> Begun<'_, V> {
     pub(crate) fn finish<E>(self, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         match self {
             Self::Hit(value) => Ok(value),
-            Self::Compute(computation, key_head) => {
-                let value = computation.span.within(compute)?;
-                computation.keep(key_head, &value);
+            Self::Compute(duty) => {
+                let value = duty.computation.span.within(compute)?;
+                duty.keep(&value);
                 Ok(value)
             }
             Self::Inherited => compute(),
         }
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> Duty<'_, V> {
+    /// Apart from the call of the closure, so that its frame is not there while that runs.
+    #[inline(never)]
+    #[expect(clippy::boxed_local, reason = "what is in the box is not to be in the frame of the caller")]
+    fn keep(self: Box<Self>, value: &V) {
+        let Self { computation, key_head } = *self;
+        computation.keep(key_head, value);
     }
 }
 

@@ -92,6 +92,9 @@ use crate::error::{Error, Result};
 ///
 /// A resource that holds a handle on its own pool keeps that alive for ever: give it a [`Weak`](std::sync::Weak).
 ///
+/// In a process that is forked without `exec`, a pool of the parent shares nothing: each call builds. A pool that is made there
+/// works.
+///
 /// # When not to use it
 ///
 /// * For what serializes: a [`Memo`](crate::Memo) keeps it over a restart, and nobody can change it for others.

@@ -68,6 +68,11 @@ use crate::{
 /// same store; another process has to wait (see [`StoreBuilder::lock_timeout`]) and then gets an error of
 /// [`is_in_use`](Error::is_in_use).
 ///
+/// A process that is forked without `exec` from one that has a store open computes at each call, for a pool too; methods without
+/// a closure return an error of the kind `closed`. It opens no store with a directory:
+/// [`open_or_temporary`](Self::open_or_temporary) gives it one that lives in memory. Its parent loses nothing. A process that was
+/// forked before the first store was opened opens its own.
+///
 /// The store is closed by [`close`](Self::close), by dropping the last handle, or at the end of the program, for a store
 /// in a `static` too. A program that is killed loses values that were computed in the last 200 ms and took up to 15 ms;
 /// everything else is found at the next start. [`flush`](Self::flush) keeps these too.

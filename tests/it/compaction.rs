@@ -282,3 +282,20 @@ fn a_day_of_churn_leaves_the_index_no_larger_than_its_first_hours_did() {
     assert!(lengths.iter().all(|length| *length < 4 * MIB), "{lengths:?}");
     assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
 }
+
+#[test]
+fn a_thousand_memos_of_one_number_take_no_more_than_one_memo_of_a_thousand() {
+    let size = |open: fn(u32) -> String| {
+        let bench = Bench::new();
+        let store = bench.diskful();
+        for number in 0..1_000 {
+            let memo: Memo<u32, u32> = Memo::builder(open(number)).open(&store).unwrap();
+            memo.get_or_insert_with(&number, || number);
+        }
+        store.close().unwrap();
+        bench.diskful().size_on_disk().unwrap()
+    };
+    let (many, one) = (size(|number| format!("memo {number}")), size(|_| "memo".to_owned()));
+    // A catalog row each, in sled's pages and in its log.
+    assert!(many < one + 1_000 * 4_096, "{many} bytes, beside {one}");
+}

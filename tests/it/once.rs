@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use memolith::Memo;
+use memolith::{Memo, Store};
 
 use crate::{
     threads::{Caller, Observed, gate, watched},
@@ -327,4 +327,33 @@ fn after_max_wait_a_waiter_computes_beside_a_leader_that_waits_for_it() {
         assert_eq!(leader.join(), 1);
         hit!(memo, "one" => 2);
     });
+}
+
+/// The address of something on the stack, here.
+#[inline(never)]
+fn place() -> usize {
+    let here = 0_u8;
+    std::hint::black_box(&raw const here).addr()
+}
+
+/// The sum of the numbers up to `n`, and the deepest place on the stack.
+fn summed(memo: &Memo<u64, (u64, usize)>, n: u64) -> (u64, usize) {
+    memo.get_or_insert_with(&n, || match n.checked_sub(1) {
+        None => (0, place()),
+        Some(before) => {
+            let (sum, deepest) = summed(memo, before);
+            (sum + n, deepest)
+        }
+    })
+}
+
+#[test]
+fn a_recursion_through_a_memo_takes_less_than_a_kilobyte_of_stack_for_a_level() {
+    const LEVELS: usize = 500;
+    let store = Store::temporary().unwrap();
+    let memo = Memo::builder("sums").open(&store).unwrap();
+    let (sum, deepest) = summed(&memo, LEVELS as u64);
+    assert_eq!(sum, (LEVELS * (LEVELS + 1) / 2) as u64);
+    let taken = place().abs_diff(deepest) / LEVELS;
+    assert!(taken < 1024, "a level takes {taken} bytes");
 }
