@@ -308,18 +308,16 @@ impl Partition {
             claim.settle(Outcome::Revoked);
             return Ok(Outcome::Revoked);
         }
-        let (reply, written) = oneshot::channel();
-        let put = self.put(entry, value, Some(claim.detach()), is_slow.then_some(reply));
+        let (reply, written) = is_slow.then(oneshot::channel).unzip();
+        let put = self.put(entry, value, Some(claim.detach()), reply);
         if !self.send(directory, put, is_slow) {
             return Err(Refused::Unwritten(closed()));
         }
-        let written = if is_slow {
+        let written = written.map_or(Ok(()), |written| {
             let written = directory.wait(&written, directory.tuning.reply_timeout);
             self.session.settle();
             written
-        } else {
-            Ok(())
-        };
+        });
         if is_large {
             // The files that it took the place of: little beside the writing of it, and the janitor may fall behind.
             directory.janitor.empty_trash();
