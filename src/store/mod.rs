@@ -220,7 +220,8 @@ impl Store {
     /// # Errors
     ///
     /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: the last
-    /// changes may be lost at the end of the process. Of the kind `engine` also when the storage engine did nothing for 5
+    /// changes may be lost at the end of the process. Once also when the index failed since the last flush, and values that
+    /// no flush had covered went with it: with the error of the index. Of the kind `engine` also when the storage engine did nothing for 5
     /// s, and `closed` when the store is closed.
     ///
     /// ```
