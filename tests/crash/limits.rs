@@ -16,6 +16,7 @@ use std::{
 
 use memolith::{Memo, Store, StoreBuilder, testing::ManualClock};
 use rustix::{
+    fs::RenameFlags,
     process::{Resource, Rlimit, Uid, geteuid, setrlimit},
     thread::set_thread_res_uid,
 };
@@ -207,21 +208,27 @@ pub fn deleted() {
     scene.ends(4);
 }
 
-/// A file in the place of the folder, and the folder back in its place.
+/// A file in the place of the folder, and the folder back in its place. Both are exchanged in one step: in a moment
+/// with nothing at the path, the store would make the folder anew.
 pub fn blocked() {
     let scene = Scene::new();
-    for name in ["trash", "blobs"] {
-        let (folder, aside) = (directory().join(name), directory().join("aside"));
-        fs::rename(&folder, &aside).unwrap();
-        fs::write(&folder, "in the way").unwrap();
+    let aside = directory().join("aside");
+    for (name, version) in [("trash", 3), ("blobs", 4)] {
+        let folder = directory().join(name);
+        fs::write(&aside, "in the way").unwrap();
+        exchange(&aside, &folder);
         scene.hands_over(2);
         scene.hands_over(1);
-        fs::remove_file(&folder).unwrap();
-        fs::rename(&aside, &folder).unwrap();
+        exchange(&aside, &folder);
+        fs::remove_file(&aside).unwrap();
         scene.told();
-        scene.keeps(if name == "trash" { 3 } else { 4 });
+        scene.keeps(version);
     }
     scene.ends(4);
+}
+
+fn exchange(one: &Path, other: &Path) {
+    rustix::fs::renameat_with(rustix::fs::CWD, one, rustix::fs::CWD, other, RenameFlags::EXCHANGE).unwrap();
 }
 
 pub fn read_only() {
