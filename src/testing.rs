@@ -2,12 +2,15 @@
 //! the public promise.
 
 use std::{
+    io,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use crate::error::{Error, Kind, Result};
 
 /// A wall clock that moves only when told to, in either direction.
 #[derive(Clone, Debug)]
@@ -61,8 +64,10 @@ pub enum Operation {
     BlobWrite,
     /// Reading a payload file.
     BlobRead,
-    /// Copying the index, when most of it is copied.
+    /// Copying the index, when all of it is copied.
     Compact,
+    /// Making the files of a closed index hold still.
+    Settle,
 }
 
 /// How an operation fails.
@@ -144,6 +149,17 @@ impl Faults {
                     }
                 }
                 other => return other,
+            }
+        }
+    }
+
+    /// The failure that a test planted, as an error.
+    pub(crate) fn check(&self, operation: Operation) -> Result<()> {
+        match self.strike(operation) {
+            None => Ok(()),
+            Some(Fault::Corrupt | Fault::Panic) => Err(Error::new(Kind::Corrupt, "a planted fault")),
+            Some(Fault::NoSpace | Fault::Hang) => {
+                Err(Error::io("a planted fault", io::ErrorKind::StorageFull.into()))
             }
         }
     }

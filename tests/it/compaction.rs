@@ -211,6 +211,22 @@ fn a_copy_that_fails_leaves_the_index_as_it_was() {
     (950..1_000).for_each(|number| hit!(memo, &number => page(number)));
 }
 
+/// The old index is removed as soon as the copy took its place: from then on an unclean end must leave the copy.
+#[test]
+fn a_close_that_fails_after_its_copy_leaves_a_store_with_all_its_values() {
+    let bench = Bench::new();
+    let store = bench.options().memory(0).compacted_when(0, 0).open(bench.path()).unwrap();
+    let numbers = plain(&store, "numbers");
+    numbers.insert("one", &1).unwrap();
+    bench.faults.plant(Operation::Settle, Fault::NoSpace);
+    let error = store.close().unwrap_err();
+    assert!(error.is_io(), "{error}");
+    drop((numbers, store));
+    let store = bench.diskful();
+    assert!(index(&bench.path()).1 > 1, "the index was copied");
+    hit!(plain(&store, "numbers"), "one" => 1);
+}
+
 #[test]
 fn a_copy_that_a_kill_cut_short_goes_at_the_next_open() {
     let bench = Bench::new();

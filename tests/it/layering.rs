@@ -43,8 +43,10 @@ const FLOORS: [Floors; 3] = [
             &["codec", "flight", "memory", "observe", "record", "stamp"],
             &["checksum", "leftovers", "shape", "stats"],
             &["key"],
-            &["clock", "error"],
-            &["fork", "sync", "testing"],
+            &["clock"],
+            &["testing"],
+            &["error"],
+            &["fork", "sync"],
         ],
     },
     Floors {

@@ -9,9 +9,8 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     record::BlobId,
-    testing::{Fault, Faults, Operation},
 };
 
 /// A random name of 128 bits from the operating system: a forked child draws others than its parent. Where the system
@@ -103,14 +102,4 @@ pub(crate) fn is_ours(path: &Path) -> bool {
     let is_id = |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_folder = |(generation, id)| is_id(generation) && is_id(id);
     name.starts_with("draft-") || is_id(name) || name.split_once('.').is_some_and(is_folder)
-}
-
-/// The failure that a test planted, if there is one.
-pub(super) fn strike(faults: &Faults, operation: Operation) -> Result<()> {
-    let error = match faults.strike(operation) {
-        None => return Ok(()),
-        Some(Fault::Corrupt | Fault::Panic) => Error::new(Kind::Corrupt, "a planted fault"),
-        Some(Fault::NoSpace | Fault::Hang) => Error::io("a planted fault", io::ErrorKind::StorageFull.into()),
-    };
-    Err(error)
 }

@@ -2,10 +2,7 @@
 
 use std::{fs::File, io, path::Path, sync::Arc};
 
-use super::{
-    files::strike,
-    head::{Head, damaged},
-};
+use super::head::{Head, damaged};
 use crate::{
     checksum::{Seal, checksum},
     codec::Payload,
@@ -41,7 +38,7 @@ pub(crate) fn read(
     known: Option<Arc<Seal>>,
     faults: &Faults,
 ) -> Result<Option<Payload>> {
-    strike(faults, Operation::BlobRead)?;
+    faults.check(Operation::BlobRead)?;
     let file = match File::open(path) {
         Ok(file) => file,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),

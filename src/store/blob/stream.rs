@@ -11,11 +11,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{
-    files::{make_folder, strike},
-    pen::Pen,
-    unnamed::Blob,
-};
+use super::{files::make_folder, pen::Pen, unnamed::Blob};
 use crate::{
     checksum::{BLOCK, Table, has_another_core},
     error::{Error, Result},
@@ -48,7 +44,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn begin(room: &Path, head_size: usize, faults: &Faults) -> Result<Self> {
-        strike(faults, Operation::BlobWrite)?;
+        faults.check(Operation::BlobWrite)?;
         let begun = match draft_in(room) {
             // Somebody tidied up under us.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -87,7 +83,7 @@ impl Stream {
     fn append_run(&mut self, run: &[u8]) -> Result<()> {
         debug_assert!(self.buffer.is_empty(), "what came before must be written before");
         self.lay_down_the_pen()?;
-        strike(&self.faults, Operation::BlobWrite)?;
+        self.faults.check(Operation::BlobWrite)?;
         let (file, table) = (&mut self.file, &mut self.table);
         let written = if run.len() >= WORTH_A_THREAD && has_another_core() {
             write_and_sum(file, table, run)
@@ -106,7 +102,7 @@ impl Stream {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        strike(&self.faults, Operation::BlobWrite)?;
+        self.faults.check(Operation::BlobWrite)?;
         self.gathered += self.buffer.len();
         self.table.update(&self.buffer);
         if self.pen.is_none() && self.gathered >= WORTH_A_THREAD && has_another_core() {

@@ -76,10 +76,9 @@ impl Engine {
         let guard = Arc::new(Guard::new(faults));
         let db = guard.call(Operation::Open, || config(directory).open())?;
         let tables = ["records", "order", "catalog"].map(|name| Table::open(&guard, &db, name));
-        let private = files::open_logs(directory);
         match tables {
             [Ok(records), Ok(order), Ok(catalog)] => Ok(Self {
-                _private: private,
+                _private: files::open_logs(directory),
                 db,
                 records,
                 order,

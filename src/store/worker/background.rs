@@ -113,13 +113,12 @@ impl Background {
         if let Some(id) = transaction.ledger.uncounted() {
             return self.recount(transaction, id);
         }
-        if let Some((name, reply)) = self.room.pop_front() {
-            if transaction.evict(name.as_deref(), None)? {
-                if let Some(reply) = reply {
-                    drop(reply.send(Ok(())));
-                }
-            } else {
-                self.room.push_front((name, reply));
+        if let Some((name, _)) = self.room.front() {
+            // After an error `fail` replies.
+            if transaction.evict(name.as_deref(), None)?
+                && let Some((_, Some(reply))) = self.room.pop_front()
+            {
+                drop(reply.send(Ok(())));
             }
             return Ok(Ended::Nothing);
         }

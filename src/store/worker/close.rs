@@ -21,6 +21,7 @@ use crate::{
         session::Session,
     },
     sync::thread,
+    testing::Operation,
 };
 
 /// How long a close may be held up by a compaction. A longer one is left to the next run.
@@ -41,8 +42,11 @@ pub(super) fn close(
     // The use of a memo is lost with an engine that does not work, and of no use then.
     let mut transaction = Transaction { directory, session, index: &index, ledger: &mut ledger };
     let _ = transaction.touch_all();
-    write_accounts(&index, &mut ledger)?;
-    index.engine.flush()?;
+    if let Err(error) = write_accounts(&index, &mut ledger).and_then(|()| index.engine.flush()) {
+        // A reader may hold it still, and must not be the one that drops it.
+        directory.janitor.retire(index.engine, |engine| drop(engine.release()));
+        return Err(error);
+    }
     let index = if index.engine.was_written() && !directory.is_temporary() {
         compact(directory, session, index, &mut ledger, growth)
     } else {
@@ -56,6 +60,7 @@ pub(super) fn close(
         return Ok(());
     }
     if was_written {
+        directory.tuning.faults.check(Operation::Settle)?;
         engine::settle(&folder)?;
     }
     engine::restrict(&folder);
@@ -107,10 +112,8 @@ fn compact(
         compaction.give_up(directory, &mut index);
         return index;
     }
-    // MANIFEST names the new index when that is closed.
-    match compaction.take_over(directory, &mut index, ledger, |_| Ok(())) {
-        Ok((old, number)) => super::compaction::retire(directory, old, number),
-        Err(error) => session.note_failed(&error),
+    if let Err(error) = compaction.take_over(directory, &mut index, ledger) {
+        session.note_failed(&error);
     }
     index
 }

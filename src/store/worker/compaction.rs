@@ -207,19 +207,19 @@ impl Compaction {
         }
     }
 
-    /// The copy takes the place of the index, whose engine and number are returned.
+    /// MANIFEST names the copy, which takes the place of the index. The old folder is removed by the janitor, and so not
+    /// before.
     pub(super) fn take_over(
         self,
         directory: &Directory,
         index: &mut Index,
         ledger: &mut Ledger,
-        name_it: impl FnOnce(&Manifest) -> Result<()>,
-    ) -> Result<(Arc<Engine>, u64)> {
+    ) -> Result<()> {
         let Stage::Copying(target) = self.stage else {
             return Err(Error::new(Kind::Engine, "the copy of the index was not begun"));
         };
         let sealed = target.seal(directory, index, ledger).and_then(|row| {
-            name_it(&Manifest::open(target.number))?;
+            Manifest::open(target.number).write(&directory.path)?;
             Ok(row)
         });
         match sealed {
@@ -227,7 +227,8 @@ impl Compaction {
                 ledger.index_row = row;
                 let new = Index::new(target.engine, target.number);
                 let old = std::mem::replace(index, new);
-                Ok((old.engine, old.number))
+                retire(directory, old.engine, old.number);
+                Ok(())
             }
             Err(error) => {
                 target.give_up(directory, index);
@@ -315,9 +316,6 @@ impl Target {
 
     /// The copy is whole and survives the process. The index row that it has.
     fn seal(&self, directory: &Directory, index: &Index, ledger: &Ledger) -> Result<IndexRow> {
-        if directory.tuning.faults.strike(Operation::Compact).is_some() {
-            return Err(Error::io("an injected fault", std::io::ErrorKind::StorageFull.into()));
-        }
         let mut row = ledger.index_row.clone();
         row.dead.retain(|number| !self.dead.contains(number));
         self.engine.catalog.insert(IndexRow::KEY, &row.encode())?;
@@ -325,6 +323,7 @@ impl Target {
         if index.has_copy_failed() {
             return Err(Error::new(Kind::Engine, "the copy of the index could not be written"));
         }
+        directory.tuning.faults.check(Operation::Compact)?;
         Ok(row)
     }
 
@@ -340,7 +339,7 @@ impl Target {
 }
 
 /// Has the janitor drop an engine that MANIFEST does not name, and remove its folder.
-pub(super) fn retire(directory: &Directory, engine: Arc<Engine>, number: u64) {
+fn retire(directory: &Directory, engine: Arc<Engine>, number: u64) {
     let folder = folder(directory, number);
     directory.janitor.retire(engine, move |engine| {
         // A folder that cannot be removed now is at the next close.

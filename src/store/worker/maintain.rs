@@ -3,15 +3,12 @@
 use super::{
     Worker,
     background::{AFTER_SWEEP, Ended},
-    compaction::{self, Compaction, Step},
+    compaction::{Compaction, Step},
     index::Index,
     request::{Reply, Swept},
     transaction::Transaction,
 };
-use crate::{
-    error::{Error, Kind, Result},
-    store::manifest::Manifest,
-};
+use crate::error::{Error, Kind, Result};
 
 impl Worker {
     pub(super) fn maintain(&mut self) {
@@ -117,19 +114,17 @@ impl Worker {
     fn take_over(&mut self, compaction: Compaction) {
         self.growth.decline(&compaction);
         let is_in_charge = self.is_in_charge();
-        let directory = &*self.directory;
         let Some(index) = &mut self.index else { return };
-        let name_it = |manifest: &Manifest| {
-            if is_in_charge {
-                return manifest.write(&directory.path);
-            }
+        let taken_over = if is_in_charge {
+            compaction.take_over(&self.directory, index, &mut self.ledger)
+        } else {
+            compaction.give_up(&self.directory, index);
             Err(Error::new(Kind::Io, "the directory of the store is not there any more"))
         };
-        match compaction.take_over(directory, index, &mut self.ledger, name_it) {
-            Ok((old, number)) => {
+        match taken_over {
+            Ok(()) => {
                 self.last_number = index.number;
-                directory.slot.replaced(&index.engine);
-                compaction::retire(directory, old, number);
+                self.directory.slot.opened(&index.engine);
                 self.growth.succeeded();
                 self.background.forget_deleted();
             }

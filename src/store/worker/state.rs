@@ -37,11 +37,11 @@ pub(crate) enum EngineState {
 }
 
 impl EngineState {
-    fn runs(&self, engine: &Arc<Engine>) -> bool {
+    /// The state of the engine itself, whether or not the worker answers.
+    fn of_engine(&mut self) -> &mut Self {
         match self {
-            Self::Running(running) => Arc::ptr_eq(running, engine),
-            Self::Stalled { before } => before.runs(engine),
-            _ => false,
+            Self::Stalled { before } => before,
+            state => state,
         }
     }
 }
@@ -128,14 +128,9 @@ impl EngineSlot {
         matches!(&*self.read(), EngineState::Closed)
     }
 
-    /// The worker opened an engine.
+    /// The worker opened an engine, or put a copy with the same entries in the place of the running one.
     pub(crate) fn opened(&self, engine: &Arc<Engine>) {
         self.change(|_| EngineState::Running(Arc::clone(engine)));
-    }
-
-    /// The worker put `by`, which holds the same entries, in the place of the running engine.
-    pub(crate) fn replaced(&self, by: &Arc<Engine>) {
-        self.opened(by);
     }
 
     /// The worker could not open an engine.
@@ -147,7 +142,7 @@ impl EngineSlot {
     }
 
     /// A call to `engine` failed. Its health decides: it is opened again later, or never. Another engine that runs by now
-    /// is left alone.
+    /// is left alone. A stall goes on: the failure of a read is no answer of the worker.
     pub(crate) fn failed(&self, engine: &Arc<Engine>, error: &Error, clock: &Clock) {
         let is_corrupt = match engine.health() {
             Health::Sound => return,
@@ -155,8 +150,9 @@ impl EngineSlot {
             Health::Damaged => true,
         };
         let mut state = self.write();
-        if state.runs(engine) {
-            *state = self.failed_state(error, is_corrupt, clock);
+        let of_engine = state.of_engine();
+        if matches!(of_engine, EngineState::Running(running) if Arc::ptr_eq(running, engine)) {
+            *of_engine = self.failed_state(error, is_corrupt, clock);
         }
     }
 
@@ -194,7 +190,7 @@ impl EngineSlot {
         if is_corrupt { EngineState::Corrupt(backoff) } else { EngineState::BackingOff(backoff) }
     }
 
-    /// Every transition but those to and from `Stalled` and to `Closed`. A stalled state is left by it, a closed one never.
+    /// A transition that the worker makes. It ends a stall. A closed state is never left.
     fn change(&self, change: impl FnOnce(EngineState) -> EngineState) {
         let mut state = self.write();
         let before = match std::mem::replace(&mut *state, EngineState::Closed) {
@@ -341,8 +337,8 @@ mod tests {
         assert_eq!(bench.name(), "running");
         bench.slot.stalled();
         bench.fails(Fault::NoSpace);
-        assert_eq!(bench.name(), "backing off", "a failure is an answer");
-        bench.slot.stalled();
+        assert_eq!(bench.name(), "stalled", "the failure of a read is no answer of the worker");
+        assert!(bench.slot.reader().is_err() && !bench.slot.wants_reopen());
         bench.slot.answered();
         assert_eq!(bench.name(), "backing off");
         bench.slot.stalled();
@@ -407,15 +403,10 @@ mod tests {
     fn every_event_leads_from_every_state_where_the_drawing_says() {
         type Event = fn(&Bench);
         // One column a state, in the order of `STATES`.
-        let table: [(&str, Event, [&str; 7]); 9] = [
+        let table: [(&str, Event, [&str; 7]); 8] = [
             (
                 "opened",
                 |bench| bench.slot.opened(&bench.engine),
-                ["running", "running", "running", "running", "running", "running", "closed"],
-            ),
-            (
-                "replaced",
-                |bench| bench.slot.replaced(&bench.engine),
                 ["running", "running", "running", "running", "running", "running", "closed"],
             ),
             (
@@ -426,12 +417,12 @@ mod tests {
             (
                 "refused",
                 |bench| bench.fails(Fault::NoSpace),
-                ["opening", "backing off", "backing off", "corrupt", "backing off", "stalled", "closed"],
+                ["opening", "backing off", "backing off", "corrupt", "stalled", "stalled", "closed"],
             ),
             (
                 "damaged",
                 |bench| bench.fails(Fault::Panic),
-                ["opening", "corrupt", "backing off", "corrupt", "corrupt", "stalled", "closed"],
+                ["opening", "corrupt", "backing off", "corrupt", "stalled", "stalled", "closed"],
             ),
             (
                 "failed soundly",
