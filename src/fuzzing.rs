@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     error::Result,
-    key,
+    key::{self, Digest},
     record::Record,
     store::{CatalogRow, Head, Manifest, Number, OrderRow},
 };
@@ -19,7 +19,8 @@ pub fn checksum(bytes: &[u8]) -> u64 {
 /// A record of the index.
 #[must_use]
 pub fn record(bytes: &[u8]) -> Option<Vec<u8>> {
-    Record::decode(bytes).map(|record| record.encode())
+    let digest = Digest::from_bytes([0; 32]);
+    Record::decode(bytes, &digest).map(|record| record.encode(&digest))
 }
 
 /// The head of a payload file, without what follows it.

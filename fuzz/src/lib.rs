@@ -26,7 +26,7 @@ fn forged(front: &[u8], data: &[u8]) -> Vec<u8> {
 }
 
 pub fn record(data: &[u8]) {
-    for bytes in [data.to_vec(), forged(&[], data), forged(b"MR\x01", data)] {
+    for bytes in [data.to_vec(), forged(&[], data), forged(b"MR\x02", data)] {
         if let Some(again) = fuzzing::record(&bytes) {
             assert_eq!(again, bytes);
         }
@@ -59,7 +59,7 @@ pub fn rows(data: &[u8]) {
 pub fn manifest(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let with_sum = |text: &str| format!("{text}check {:016x}\n", fuzzing::checksum(text.as_bytes()));
-    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 1\n{text}"))] {
+    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 3\n{text}"))] {
         if let Some(again) = fuzzing::manifest(&text) {
             assert_eq!(fuzzing::manifest(&again), Some(again.clone()), "{text:?} was read as {again:?}");
         }

@@ -46,9 +46,10 @@ impl Number {
         key.first_chunk().map(|prefix| Self(u32::from_be_bytes(*prefix)))
     }
 
-    /// Under which a record stands.
-    pub(crate) fn record_key(self, digest: &Digest) -> [u8; 36] {
-        let mut key = [0; 36];
+    /// Under which a record stands: the number and the first half of the digest. The checksum of the record knows the other
+    /// half.
+    pub(crate) fn record_key(self, digest: &Digest) -> [u8; 20] {
+        let mut key = [0; 20];
         let bytes = self.prefix().into_iter().chain(*digest.as_bytes());
         key.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
         key
@@ -251,6 +252,6 @@ mod tests {
         assert_eq!(Number::of_key(&number.record_key(&digest)), Some(number));
         assert_eq!(Number::sequence_of_order_key(&number.order_key(256)), 256);
         assert_eq!(Number::sequence_of_order_key(&number.prefix()), 0);
-        assert_eq!(number.record_key(&digest)[4..], [9; 32]);
+        assert_eq!(number.record_key(&digest)[4..], [9; 16]);
     }
 }

@@ -189,7 +189,7 @@ impl Partition {
         ttl: Option<Duration>,
         bytes: Bytes,
     ) -> Result<Option<Found>> {
-        let Some(record) = Record::decode(&bytes) else {
+        let Some(record) = Record::decode(&bytes, digest) else {
             return Ok(Some(Found::Damaged(Error::new(Kind::Corrupt, "the record of an entry is damaged"))));
         };
         if record.lifetime.is_over(self.session.clock.now(), ttl) {
@@ -249,7 +249,7 @@ impl Partition {
         if bytes.is_some() && !self.is_settled() {
             bytes = look()?;
         }
-        let record = bytes.as_deref().and_then(Record::decode);
+        let record = bytes.as_deref().and_then(|bytes| Record::decode(bytes, digest));
         Ok(record.is_some_and(|record| !record.lifetime.is_over(now, ttl)))
     }
 

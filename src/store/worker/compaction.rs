@@ -46,7 +46,7 @@ const SMALL: u64 = 1 << 20;
 const MANY_TIMES: u64 = 100;
 
 /// An entry without a key head and a payload: the record, the row, and their keys.
-const LEAST: u64 = 54 + 36 + 56 + 12;
+const LEAST: u64 = 54 + 20 + 56 + 12;
 
 /// The largest record that holds its payload. A larger entry has a payload file, and a record of about `FILED`.
 const INLINE: u64 = 54 + 1_024 + blob::INLINE as u64;
@@ -300,8 +300,9 @@ impl Target {
             }
             let Some(row) = OrderRow::decode(key, value) else { continue };
             let record = index.record(number, &row.digest)?;
-            let is_its_own =
-                |bytes: &Bytes| Record::decode(bytes).is_some_and(|record| record.sequence == row.sequence);
+            let is_its_own = |bytes: &Bytes| {
+                Record::decode(bytes, &row.digest).is_some_and(|record| record.sequence == row.sequence)
+            };
             if let Some(record) = record.filter(is_its_own) {
                 self.engine.order.insert(key, value)?;
                 self.engine.records.insert(&number.record_key(&row.digest), &record)?;

@@ -220,7 +220,7 @@ impl Transaction<'_> {
         let mut whole = Vec::with_capacity(rows.len());
         for row in rows {
             let bytes = self.index.record(number, &row.digest)?;
-            let record = bytes.as_deref().map(Record::decode);
+            let record = bytes.as_deref().map(|bytes| Record::decode(bytes, &row.digest));
             match record {
                 // A damaged record is found when it is read.
                 Some(record) if record.is_none_or(|record| record.sequence == row.sequence) => {

@@ -73,7 +73,7 @@ impl Transaction<'_> {
     fn owns_blob(&self, head: &Head, id: BlobId) -> Result<bool> {
         let Some(found) = self.ledger.get(GenerationId(head.generation)) else { return Ok(false) };
         let bytes = self.index.record(found.row.number, &head.digest)?;
-        let record = bytes.as_deref().and_then(Record::decode);
+        let record = bytes.as_deref().and_then(|bytes| Record::decode(bytes, &head.digest));
         Ok(record.is_some_and(|record| matches!(record.body, Body::Blob { id: named, .. } if named == id)))
     }
 }

@@ -135,7 +135,7 @@ fn enter(index: &Index, ledger: &mut Ledger, head: &Head, id: BlobId) -> Result<
         key_head: &head.key_head,
         body: Body::Blob { id, length: head.length },
     };
-    let bytes = record.encode();
+    let bytes = record.encode(&head.digest);
     let size = bytes.len() as u64 + blob::size(&head.memo, &head.key_head, head.length);
     let row = OrderRow { sequence: head.sequence, digest: head.digest, size, lifetime: head.lifetime };
     index.insert_row(number, &row)?;

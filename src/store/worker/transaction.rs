@@ -90,7 +90,7 @@ impl Transaction<'_> {
 
     fn replace(&mut self, scope: &Scope, put: &Put) -> Result<()> {
         let before = self.index.record(scope.number, &put.digest)?;
-        let old = before.as_deref().and_then(Record::decode);
+        let old = before.as_deref().and_then(|bytes| Record::decode(bytes, &put.digest));
         if let Some(old) = &old {
             self.hide_blob(scope, &old.body)?;
         }
@@ -102,7 +102,7 @@ impl Transaction<'_> {
             Finished::Blob(blob) => (Body::Blob { id, length: blob.length }, blob.size()),
         };
         let record = Record { sequence, lifetime, compute_time: put.value.compute_time, key_head, body };
-        let bytes = record.encode();
+        let bytes = record.encode(&put.digest);
         let size = bytes.len() as u64 + blob_size;
         let row = OrderRow { sequence, digest: put.digest, size, lifetime };
         self.index.insert_row(scope.number, &row)?;
@@ -206,7 +206,8 @@ impl Transaction<'_> {
 
     fn is_fresh(&self, scope: &Scope, digest: &Digest) -> Result<bool> {
         let bytes = self.index.record(scope.number, digest)?;
-        let lifetime = bytes.as_deref().and_then(Record::decode).map(|record| record.lifetime);
+        let record = bytes.as_deref().and_then(|bytes| Record::decode(bytes, digest));
+        let lifetime = record.map(|record| record.lifetime);
         let ttl = self.ledger.ttl_of(scope.generation);
         Ok(lifetime.is_some_and(|lifetime| !lifetime.is_over(self.session.clock.now(), ttl)))
     }
@@ -214,7 +215,7 @@ impl Transaction<'_> {
     /// Takes the record of `digest` out with its row; only the one that `row` means, if a row is given.
     pub(super) fn take(&mut self, scope: &Scope, digest: &Digest, row: Option<&OrderRow>) -> Result<bool> {
         let Some(bytes) = self.index.record(scope.number, digest)? else { return Ok(false) };
-        let record = Record::decode(&bytes);
+        let record = Record::decode(&bytes, digest);
         if let (Some(row), Some(record)) = (row, &record)
             && row.sequence != record.sequence
         {

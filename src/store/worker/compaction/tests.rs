@@ -212,7 +212,7 @@ impl Bench {
             assert_eq!(rows.len(), expected.len(), "a row an entry");
             for row in &rows {
                 let record = self.index.record(number, &row.digest).unwrap().unwrap();
-                assert_eq!(Record::decode(&record).unwrap().sequence, row.sequence);
+                assert_eq!(Record::decode(&record, &row.digest).unwrap().sequence, row.sequence);
             }
             let tally = self.ledger.tally(Some(&memo.memo)).unwrap();
             assert_eq!(tally.entries, expected.len() as u64);
@@ -247,7 +247,7 @@ fn value_of(value: &PendingValue) -> u8 {
 }
 
 fn entry(key: &[u8], record: &[u8]) -> (u8, u8) {
-    let record = Record::decode(record).unwrap();
+    let record = Record::decode(record, &digest(key[4])).unwrap();
     let Body::Inline(payload) = record.body else { panic!("every value is small") };
     (key[4], payload[0])
 }
