@@ -60,6 +60,10 @@ types:
 deny:
     .ci/run deny
 
+# The words that make prose hard to read, as file:line.
+words:
+    .ci/words --lines
+
 # What a change must pass.
 ci:
     .ci/run
