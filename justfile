@@ -1,18 +1,18 @@
-# Every recipe is a step of .ci/run, so that a machine without `just` runs the same commands.
+# Each recipe calls a script of .ci, so that a machine without `just` runs the same commands.
 
-# What is there.
+# The list of recipes.
 default:
     @just --list --unsorted
 
-# Formatting, lints and docs: no warning is let through.
+# Formatting, words, lints and docs: a warning is an error.
 check:
     .ci/run check
 
-# Everything that claims a promise.
+# Every test of a promise.
 test:
     .ci/run test
 
-# The tests that kill a child process, alone.
+# Only the tests that kill a child process.
 crash:
     .ci/run crash
 
@@ -20,15 +20,15 @@ crash:
 soak:
     .ci/run soak
 
-# Every fuzz target for a minute (needs cargo-fuzz).
+# Each fuzz target for a minute (needs cargo-fuzz).
 fuzz:
     .ci/run fuzz
 
-# What becomes of it when the engine panics or hangs, at each call and in its own threads: ten minutes.
+# memolith over an engine that panics or hangs, at each call and in its own threads: ten minutes (needs patch).
 engine-faults:
     .ci/run engine-faults
 
-# What holds unsafe code or threads, under miri (needs a nightly toolchain with it).
+# The rooms with unsafe code or threads, under miri (needs a nightly toolchain with it).
 miri:
     .ci/run miri
 
@@ -36,19 +36,19 @@ miri:
 bench:
     .ci/run bench
 
-# The same with fewer samples: for the direction, not for a figure.
+# The same with fewer samples: a direction, not a figure.
 bench-quick:
     .ci/run bench-quick
 
-# The same work through memolith and the others, into docs/benchmarks.md: ten minutes.
+# The same work through memolith and other caches, into docs/benchmarks.md: ten minutes.
 peers:
     .ci/run peers
 
-# The pages of the crate, without warnings.
+# The documentation of the crate, without warnings.
 doc:
     .ci/run doc
 
-# Every example twice: the second run must be hits.
+# Each example twice: the second run must be hits.
 examples:
     .ci/run examples
 
@@ -60,6 +60,10 @@ types:
 deny:
     .ci/run deny
 
-# What a change must pass.
+# The words that make prose hard to read, as file:line.
+words:
+    .ci/words --lines
+
+# All that a change must pass.
 ci:
     .ci/run

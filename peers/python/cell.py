@@ -1,4 +1,4 @@
-"""One peer of Python, one size, one phase: a task as JSON in, what was found as JSON out, as the other peers do it."""
+"""One peer of Python, one size, one phase: a task as JSON in, the result as JSON out, as of the other peers."""
 
 import importlib.metadata
 import json
@@ -11,12 +11,12 @@ import time
 FRAME = 1 << 20
 RECORD = 100
 
-# What the next call computes: the functions that are remembered take their key alone.
+# The value that the next call computes: memoized functions take the key only.
 pending = None
 
 
 class NotThere(Exception):
-    """What was stored is not there."""
+    """A stored value is not there."""
 
 
 def compute(key):
@@ -45,7 +45,7 @@ class Streamlit:
         from streamlit.runtime.caching import cache_data_api
         from streamlit.runtime.caching.storage.local_disk_cache_storage import LocalDiskCacheStorageManager
 
-        # Outside of its server it would keep nothing on disk, without a word.
+        # Outside of its server it would silently keep nothing on disk.
         cache_data_api._data_caches.get_storage_manager = LocalDiskCacheStorageManager
         bound = task["live"] if task["phase"] == "churn" else None
         self.call = streamlit.cache_data(persist="disk", max_entries=bound, show_spinner=False)(compute)
