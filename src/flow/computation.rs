@@ -59,7 +59,7 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
             })
         });
         if !wanted {
-            return claim.settle(Outcome::Unstored);
+            return claim.complete(Outcome::Unstored);
         }
         memo.keep(Entry { digest, key_head, ttl: memo.bounds.ttl, compute_time }, value, claim);
     }

@@ -18,7 +18,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let look = if let Some(seen) = self.in_memory(digest) {
             Ok(seen)
         } else {
-            let claim = flight().attend(self.seat(digest));
+            let claim = flight().register_reader(self.flight_key(digest));
             self.read(digest, &claim).map_err(|error| error.at(&self.place))?
         };
         match look {

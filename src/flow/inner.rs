@@ -79,7 +79,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             Err(Refused::Full(claim)) => {
                 self.counters.overflowed();
                 let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
-                claim.settle(outcome);
+                claim.complete(outcome);
             }
             Err(Refused::Failed(error, claim)) => {
                 self.failed(&error);
@@ -90,7 +90,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                 } else {
                     self.keep_in_memory(&digest, ttl, compute_time, value, &claim)
                 };
-                claim.settle(outcome);
+                claim.complete(outcome);
             }
         }
     }

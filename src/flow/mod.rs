@@ -18,7 +18,7 @@ pub(crate) use self::{
 use crate::{
     codec::Payload,
     error::{Error, Kind, Result},
-    flight::{Claim, Outcome, Seat, Turn, flight},
+    flight::{Claim, FlightKey, Outcome, Turn, flight},
     key::Digest,
     memory::Held,
     observe::Event,
@@ -64,15 +64,15 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         // Whoever waited for a computation missed, even if the value is there when it is woken.
         let mut waited = false;
         loop {
-            match flight().claim(self.seat(digest), self.session().max_wait) {
+            match flight().claim(self.flight_key(digest), self.session().max_wait) {
                 Turn::Lead(claim) => match self.find(digest, &claim) {
                     Ok(seen) => {
-                        claim.settle(Outcome::Found);
+                        claim.complete(Outcome::Found);
                         return Lookup::Hit(self.found(seen, waited));
                     }
                     Err(reason) => return Lookup::Compute(self.compute(Some((*digest, claim)), reason)),
                 },
-                Turn::Look(outcome) => {
+                Turn::Recheck(outcome) => {
                     waited |= outcome != Outcome::Found;
                     if let Some(seen) = self.look_again(digest, outcome) {
                         return Lookup::Hit(self.found(seen, waited));
@@ -91,7 +91,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if outcome == Outcome::Stored && self.remembers() {
             return self.in_memory(digest);
         }
-        let claim = flight().attend(self.seat(digest));
+        let claim = flight().register_reader(self.flight_key(digest));
         self.find(digest, &claim).ok()
     }
 
@@ -240,7 +240,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         })
     }
 
-    fn seat(&self, digest: &Digest) -> Seat {
-        Seat { owner: self.partition.owner(), digest: *digest.as_bytes() }
+    fn flight_key(&self, digest: &Digest) -> FlightKey {
+        FlightKey { owner: self.partition.owner(), digest: *digest.as_bytes() }
     }
 }

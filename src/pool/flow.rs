@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Stopwatch},
-    flight::{Claim, Outcome, Reason, Seat, Turn, flight},
+    flight::{AloneReason, Claim, FlightKey, Outcome, Turn, flight},
     fork::Origin,
     sync::lock,
 };
@@ -179,18 +179,20 @@ impl Inner {
 
     /// Claims the resource: the leader looks once more and builds, the others wait and look again.
     fn take_off<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Turnout<'_, T> {
-        let seat = seat(&mut lock(&self.order), name);
+        let flight_key = flight_key(&mut lock(&self.order), name);
         loop {
-            let turn = flight().claim(seat, self.options.max_wait);
+            let turn = flight().claim(flight_key, self.options.max_wait);
             let found = self.look(name, ttl);
             match (turn, found) {
                 (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
-                    claim.settle(Outcome::Found);
+                    claim.complete(Outcome::Found);
                     return Turnout::Found(found);
                 }
-                (Turn::Look(_), Some(found)) => return Turnout::Found(found),
-                (Turn::Look(_), None) => {}
-                (Turn::Alone(_, Reason::Reentrant | Reason::Cycle), None) => return Turnout::BuildForMyself,
+                (Turn::Recheck(_), Some(found)) => return Turnout::Found(found),
+                (Turn::Recheck(_), None) => {}
+                (Turn::Alone(_, AloneReason::Reentrant | AloneReason::Cycle), None) => {
+                    return Turnout::BuildForMyself;
+                }
                 (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return Turnout::Build(claim),
             }
         }
@@ -213,14 +215,14 @@ impl Inner {
         let other = self.slots.read(name, Slot::clone).filter(|slot| !slot.lifetime.is_over(ttl, || now));
         if let Some(other) = other.and_then(|slot| slot.resource.into_object()) {
             drop(writer);
-            claim.settle(Outcome::Found);
+            claim.complete(Outcome::Found);
             self.failures.release([Resource::new(built)]);
             return other;
         }
         let resource = Resource::new(Arc::clone(&built));
         let leaving = writer.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
         drop(writer);
-        claim.settle(Outcome::Stored);
+        claim.complete(Outcome::Stored);
         self.failures.release(leaving.into_resources());
         built
     }
@@ -235,7 +237,7 @@ impl Inner {
             return false;
         }
         let mut writer = self.writer();
-        flight().revoke(&seat(&mut writer.order, name), None);
+        flight().revoke(&flight_key(&mut writer.order, name), None);
         let Some(slot) = writer.take(name) else { return false };
         drop(writer);
         let present = !slot.lifetime.is_over(None, || self.age.elapsed());
@@ -288,8 +290,8 @@ impl Drop for Inner {
 }
 
 /// What there is one builder for.
-fn seat(order: &mut Order, name: &Name) -> Seat {
-    Seat { owner: order.owner(name.kind), digest: *name.key.digest().as_bytes() }
+fn flight_key(order: &mut Order, name: &Name) -> FlightKey {
+    FlightKey { owner: order.owner(name.kind), digest: *name.key.digest().as_bytes() }
 }
 
 /// What a caller has to do after it missed.

@@ -39,7 +39,7 @@ pub(super) struct Order {
     ends: BTreeSet<(Duration, u64)>,
     /// The place of the next.
     next: u64,
-    /// Who claims the seats of a type in the flight of the process.
+    /// The owner of each type's keys in the flight of the process.
     owners: HashMap<TypeId, u64>,
 }
 
@@ -52,7 +52,7 @@ impl Order {
         self.names.len() - self.ends.range(..=(now(), u64::MAX)).count()
     }
 
-    /// An owner a type, so that no two resources share a seat.
+    /// Each type has an owner, so that no two resources share a flight key.
     pub(super) fn owner(&mut self, kind: TypeId) -> u64 {
         *self.owners.entry(kind).or_insert_with(flight::fresh_owner)
     }
