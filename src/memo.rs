@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
-    flow::{Begun, Inner, Lookup},
+    flow::{Lookup, MemoInner, PendingCall},
     key::{self, Digest},
     stats::Stats,
 };
@@ -66,14 +66,14 @@ use crate::{
 /// # Ok::<(), memolith::Error>(())
 /// ```
 pub struct Memo<K: ?Sized, V: 'static> {
-    inner: Arc<Inner<V>>,
+    inner: Arc<MemoInner<V>>,
     /// Covariant in `K`, and `Send` and `Sync` whatever `K` is: a memo in a static with `'static` keys is called with
     /// short borrows, which `fn(&K)` would not allow.
     key: PhantomData<fn() -> Box<K>>,
 }
 
 impl<K: ?Sized, V> Memo<K, V> {
-    pub(crate) fn new(inner: Arc<Inner<V>>) -> Self {
+    pub(crate) fn new(inner: Arc<MemoInner<V>>) -> Self {
         Self { inner, key: PhantomData }
     }
 
@@ -352,34 +352,34 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// The first half of a call, after which the key is done with: a closure that changes it through a cell does not change
     /// where this goes, and one may take what the key was made from. Any key that serializes as a `K` does will do.
     #[inline(never)]
-    pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> Begun<'_, V> {
+    pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> PendingCall<'_, V> {
         if self.inner.session().is_inherited() {
-            return Begun::Inherited;
+            return PendingCall::Inherited;
         }
         let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
             Ok(digest) => digest,
             Err(error) => return self.refuse(&error),
         };
         match self.inner.look_up(&digest) {
-            Lookup::Hit(value) => Begun::Hit(value),
-            Lookup::Compute(computation) => Begun::compute(computation, head(key)),
+            Lookup::Hit(value) => PendingCall::Hit(value),
+            Lookup::Compute(computation) => PendingCall::compute(computation, head(key)),
         }
     }
 
     /// A call that computes because of `error`, and tells it.
-    pub(crate) fn refuse(&self, error: &Error) -> Begun<'_, V> {
+    pub(crate) fn refuse(&self, error: &Error) -> PendingCall<'_, V> {
         if self.inner.session().is_inherited() {
-            return Begun::Inherited;
+            return PendingCall::Inherited;
         }
-        self.inner.failed(error);
-        Begun::compute(self.inner.compute_alone(), Vec::new())
+        self.inner.record_failure(error);
+        PendingCall::compute(self.inner.compute_unstored(), Vec::new())
     }
 
     /// A key that cannot be serialized is a failure of the cache: counted, kept and told.
     fn digest<Q: Serialize + ?Sized>(&self, key: &Q) -> Result<Digest> {
         self.inner.session().check_origin().map_err(|error| error.at(&self.inner.place))?;
         let digest = self.inner.guarded("Serialize", || key::digest(key));
-        digest.inspect_err(|error| self.inner.failed(error))
+        digest.inspect_err(|error| self.inner.record_failure(error))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     codec::{Codec, RoundTrip, Shape},
     error::{Error, Kind, Result},
     flight::fresh_owner,
-    flow::{Inner, keeper},
+    flow::{MemoInner, memory_writer},
     memo::Memo,
     store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store},
     sync::lock,
@@ -43,7 +43,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             known = open.memo.upgrade();
             if let Some(memo) = &known {
                 self.agree(open, &format)?;
-                let inner = Arc::clone(memo).downcast::<Inner<V>>();
+                let inner = Arc::clone(memo).downcast::<MemoInner<V>>();
                 return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
             }
         }
@@ -83,7 +83,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let (session, name): (_, Arc<str>) = (store.session(), self.name.as_str().into());
         let (owner, counters) = (fresh_owner(), session.counters_of(&self.name));
         let codec: Arc<dyn Codec<V>> = Arc::new(self.codec);
-        let keep = keeper(session, &codec, self.memory, owner);
+        let keep = memory_writer(session, &codec, self.memory, owner);
         let (named, placed, counted) = (Arc::clone(&name), Arc::clone(place), Arc::clone(&counters));
         let is_bounded = self.max_entries.is_some() || self.max_bytes.is_some();
         let registration = Registration::new(named, placed, generation, owner, counted, keep, is_bounded);
@@ -94,7 +94,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             ttl_millis: bounds.ttl_millis(),
             ..CatalogRow::default()
         };
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(MemoInner {
             partition: store.partition(registration, row, bounds),
             codec,
             round_trip,
@@ -105,7 +105,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             observers: session.audience.welcome(&name, observers.into_iter().collect()),
             name,
             place: Arc::clone(place),
-            told_oversize: AtomicBool::new(false),
+            reported_oversize: AtomicBool::new(false),
             store: store.clone(),
         });
         let memo = Arc::downgrade(&inner) as std::sync::Weak<dyn Any + Send + Sync>;

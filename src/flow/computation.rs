@@ -1,6 +1,6 @@
 //! The duty to compute one value, and what becomes of it.
 
-use super::inner::Inner;
+use super::inner::MemoInner;
 use crate::{
     clock::Stopwatch,
     flight::{Claim, Outcome},
@@ -13,7 +13,7 @@ use crate::{
 /// The duty to compute one value. Dropped without [`keep`](Self::keep), by an error or a panic of the closure, it hands
 /// over to whoever waits.
 pub(crate) struct Computation<'a, V: 'static> {
-    memo: &'a Inner<V>,
+    memo: &'a MemoInner<V>,
     /// `None` when there is nothing to store to, or by.
     claim: Option<(Digest, Claim<'static>)>,
     pub(super) span: Span,
@@ -22,9 +22,9 @@ pub(crate) struct Computation<'a, V: 'static> {
     done: bool,
 }
 
-impl<V: Clone + Send + Sync + 'static> Inner<V> {
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Where there is nothing to look up or store by.
-    pub(crate) fn compute_alone(&self) -> Computation<'_, V> {
+    pub(crate) fn compute_unstored(&self) -> Computation<'_, V> {
         self.compute(None, Reason::Absent)
     }
 
@@ -33,8 +33,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         claim: Option<(Digest, Claim<'static>)>,
         reason: Reason,
     ) -> Computation<'_, V> {
-        self.missed(reason);
-        self.tell(&Event::ComputingBegan { memo: &self.name });
+        self.record_miss(reason);
+        self.notify(&Event::ComputingBegan { memo: &self.name });
         let (span, stopwatch) = (Span::of_computing(&self.name), self.session().clock.stopwatch());
         Computation { memo: self, claim, span, stopwatch, done: false }
     }
@@ -54,7 +54,7 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
         let wanted = memo.cache_if.as_ref().is_none_or(|cache_if| {
             let wanted = memo.guarded("cache_if", || Ok(cache_if(value)));
             wanted.unwrap_or_else(|error| {
-                memo.failed(&error);
+                memo.record_failure(&error);
                 false
             })
         });
@@ -70,7 +70,7 @@ impl<V: 'static> Computation<'_, V> {
         if !std::mem::replace(&mut self.done, true) && !self.memo.session().is_inherited() {
             let took = self.stopwatch.elapsed();
             self.span.ended(took, succeeded);
-            self.memo.tell(&Event::ComputingEnded { memo: &self.memo.name, took, succeeded });
+            self.memo.notify(&Event::ComputingEnded { memo: &self.memo.name, took, succeeded });
         }
     }
 }

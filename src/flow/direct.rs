@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Inner;
+use super::MemoInner;
 use crate::{
     error::{Error, Kind, Result},
     flight::flight,
@@ -11,20 +11,20 @@ use crate::{
     store::Entry,
 };
 
-impl<V: Clone + Send + Sync + 'static> Inner<V> {
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// The value of the key, if there is one; nobody is waited for.
     pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
         self.check_open()?;
-        let look = if let Some(seen) = self.in_memory(digest) {
-            Ok(seen)
+        let look = if let Some(hit) = self.in_memory(digest) {
+            Ok(hit)
         } else {
             let claim = flight().register_reader(self.flight_key(digest));
             self.read(digest, &claim).map_err(|error| error.at(&self.place))?
         };
         match look {
-            Ok(seen) => Ok(Some(self.hit(seen))),
+            Ok(hit) => Ok(Some(self.record_hit(hit))),
             Err(reason) => {
-                self.missed(reason);
+                self.record_miss(reason);
                 Ok(None)
             }
         }

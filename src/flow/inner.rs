@@ -25,7 +25,7 @@ use crate::{
 pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
 
 /// What all handles of one memo share.
-pub(crate) struct Inner<V: 'static> {
+pub(crate) struct MemoInner<V: 'static> {
     pub(crate) partition: Partition,
     pub(crate) codec: Arc<dyn Codec<V>>,
     /// Whether its values come back as they are.
@@ -40,15 +40,15 @@ pub(crate) struct Inner<V: 'static> {
     /// Name, key type and value type, for the front of every error.
     pub(crate) place: Arc<str>,
     /// Whether a value over `max_bytes` was told already.
-    pub(crate) told_oversize: AtomicBool,
+    pub(crate) reported_oversize: AtomicBool,
     /// Last, so that everything above is let go before the store may close.
     pub(crate) store: Store,
 }
 
-impl<V: Clone + Send + Sync + 'static> Inner<V> {
-    pub(super) fn missed(&self, reason: Reason) {
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
+    pub(super) fn record_miss(&self, reason: Reason) {
         self.counters.miss(reason);
-        self.tell(&Event::Miss { memo: &self.name, reason });
+        self.notify(&Event::Miss { memo: &self.name, reason });
     }
 
     /// Runs code of the user's types so that a panic in it is a failure of the cache, not of the call.
@@ -60,11 +60,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     /// Counts, keeps and tells what went wrong.
-    pub(crate) fn failed(&self, error: &Error) {
+    pub(crate) fn record_failure(&self, error: &Error) {
         let error = error.clone().at(&self.place);
         self.counters.failed(&error);
-        if error.kind() != Kind::Oversize || !self.told_oversize.swap(true, Relaxed) {
-            self.tell(&Event::Failed { memo: Some(&self.name), error: &error });
+        if error.kind() != Kind::Oversize || !self.reported_oversize.swap(true, Relaxed) {
+            self.notify(&Event::Failed { memo: Some(&self.name), error: &error });
         }
     }
 
@@ -75,14 +75,14 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         match self.store_computed(entry, value, claim) {
             Ok(Outcome::Stored) => self.counters.inserted(),
             Ok(_) => {}
-            Err(Refused::Unwritten(error)) => self.failed(&error),
+            Err(Refused::Unwritten(error)) => self.record_failure(&error),
             Err(Refused::Full(claim)) => {
                 self.counters.overflowed();
                 let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
                 claim.complete(outcome);
             }
             Err(Refused::Failed(error, claim)) => {
-                self.failed(&error);
+                self.record_failure(&error);
                 let is_hopeless =
                     matches!(error.kind(), Kind::Oversize | Kind::Encode | Kind::Panic | Kind::Key);
                 let outcome = if is_hopeless {
@@ -140,7 +140,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             // That it is too large for the memory is no trouble.
             Err(error) if error.kind() == Kind::Oversize => return Outcome::Unstored,
             Err(error) => {
-                self.failed(&error);
+                self.record_failure(&error);
                 return Outcome::Unstored;
             }
         };
@@ -152,7 +152,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 }
 
 /// Takes encoded values of a memo into the memory tier. A value in memory was decoded from its bytes, here as everywhere.
-pub(crate) fn keeper<V: Clone + Send + Sync + 'static>(
+pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
     session: &Arc<Session>,
     codec: &Arc<dyn Codec<V>>,
     memory: Option<u64>,
@@ -172,17 +172,17 @@ pub(crate) fn keeper<V: Clone + Send + Sync + 'static>(
     })
 }
 
-impl<V: 'static> Inner<V> {
+impl<V: 'static> MemoInner<V> {
     pub(crate) fn session(&self) -> &Session {
         self.store.session()
     }
 
-    pub(super) fn tell(&self, event: &Event<'_>) {
+    pub(super) fn notify(&self, event: &Event<'_>) {
         self.session().tell(Some(&self.observers), event);
     }
 }
 
-impl<V: 'static> Drop for Inner<V> {
+impl<V: 'static> Drop for MemoInner<V> {
     fn drop(&mut self) {
         self.partition.release();
     }

@@ -3,17 +3,17 @@
 //! Everything that can go wrong here ends in a computation: failures are counted, kept and told, never returned. The
 //! four methods that return a [`Result`] are those that have no closure to fall back on.
 
-mod begun;
 mod computation;
 mod direct;
 mod inner;
+mod pending_call;
 
 use std::{sync::Arc, time::Duration};
 
 pub(crate) use self::{
-    begun::Begun,
     computation::Computation,
-    inner::{CacheIf, Inner, keeper},
+    inner::{CacheIf, MemoInner, memory_writer},
+    pending_call::PendingCall,
 };
 use crate::{
     codec::Payload,
@@ -33,49 +33,49 @@ pub(crate) enum Lookup<'a, V: 'static> {
 }
 
 /// A value, where it was, and what computing it took.
-struct Sighting<V> {
+struct Hit<V> {
     value: V,
     tier: Tier,
     compute_time: Duration,
 }
 
-type Look<V> = Result<Sighting<V>, Reason>;
+type HitOrMiss<V> = Result<Hit<V>, Reason>;
 
-impl<V: Clone + Send + Sync + 'static> Inner<V> {
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Finds the value, or leaves the caller with the duty to compute it.
     pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<'_, V> {
         if self.partition.is_closed() {
-            self.failed(&Error::new(Kind::Closed, "the store is closed: open it again"));
-            return Lookup::Compute(self.compute_alone());
+            self.record_failure(&Error::new(Kind::Closed, "the store is closed: open it again"));
+            return Lookup::Compute(self.compute_unstored());
         }
         match self.in_memory(digest) {
-            Some(seen) => Lookup::Hit(self.hit(seen)),
-            None if self.remembers() => self.take_off(digest),
+            Some(hit) => Lookup::Hit(self.record_hit(hit)),
+            None if self.has_memory() => self.lead_or_wait(digest),
             // Nothing would be promoted, so nobody waits for anybody's read.
-            None => match self.glance(digest) {
-                Some(seen) => Lookup::Hit(self.hit(seen)),
-                None => self.take_off(digest),
+            None => match self.peek_disk(digest) {
+                Some(hit) => Lookup::Hit(self.record_hit(hit)),
+                None => self.lead_or_wait(digest),
             },
         }
     }
 
     /// Claims the key: the leader looks once more and computes, the others wait and look again.
-    fn take_off(&self, digest: &Digest) -> Lookup<'_, V> {
+    fn lead_or_wait(&self, digest: &Digest) -> Lookup<'_, V> {
         // Whoever waited for a computation missed, even if the value is there when it is woken.
         let mut waited = false;
         loop {
             match flight().claim(self.flight_key(digest), self.session().max_wait) {
                 Turn::Lead(claim) => match self.find(digest, &claim) {
-                    Ok(seen) => {
+                    Ok(hit) => {
                         claim.complete(Outcome::Found);
-                        return Lookup::Hit(self.found(seen, waited));
+                        return Lookup::Hit(self.count_lookup(hit, waited));
                     }
                     Err(reason) => return Lookup::Compute(self.compute(Some((*digest, claim)), reason)),
                 },
                 Turn::Recheck(outcome) => {
                     waited |= outcome != Outcome::Found;
-                    if let Some(seen) = self.look_again(digest, outcome) {
-                        return Lookup::Hit(self.found(seen, waited));
+                    if let Some(hit) = self.recheck(digest, outcome) {
+                        return Lookup::Hit(self.count_lookup(hit, waited));
                     }
                 }
                 Turn::Alone(claim, _) => {
@@ -87,34 +87,34 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     /// After another caller finished. What it computed is on disk and not in memory: one of those who waited reads it for
     /// all, unless nothing would be kept of that.
-    fn look_again(&self, digest: &Digest, outcome: Outcome) -> Option<Sighting<V>> {
-        if outcome == Outcome::Stored && self.remembers() {
+    fn recheck(&self, digest: &Digest, outcome: Outcome) -> Option<Hit<V>> {
+        if outcome == Outcome::Stored && self.has_memory() {
             return self.in_memory(digest);
         }
         let claim = flight().register_reader(self.flight_key(digest));
         self.find(digest, &claim).ok()
     }
 
-    fn find(&self, digest: &Digest, claim: &Claim<'_>) -> Look<V> {
+    fn find(&self, digest: &Digest, claim: &Claim<'_>) -> HitOrMiss<V> {
         self.in_memory(digest).map_or_else(|| self.on_disk(digest, claim), Ok)
     }
 
-    fn found(&self, seen: Sighting<V>, waited: bool) -> V {
+    fn count_lookup(&self, hit: Hit<V>, waited: bool) -> V {
         if !waited {
-            return self.hit(seen);
+            return self.record_hit(hit);
         }
-        self.missed(Reason::Absent);
-        seen.value
+        self.record_miss(Reason::Absent);
+        hit.value
     }
 
-    fn hit(&self, seen: Sighting<V>) -> V {
-        self.counters.hit(seen.tier, seen.compute_time);
-        self.tell(&Event::Hit { memo: &self.name, tier: seen.tier, saved: seen.compute_time });
-        seen.value
+    fn record_hit(&self, hit: Hit<V>) -> V {
+        self.counters.hit(hit.tier, hit.compute_time);
+        self.notify(&Event::Hit { memo: &self.name, tier: hit.tier, saved: hit.compute_time });
+        hit.value
     }
 
-    fn in_memory(&self, digest: &Digest) -> Option<Sighting<V>> {
-        if !self.remembers() {
+    fn in_memory(&self, digest: &Digest) -> Option<Hit<V>> {
+        if !self.has_memory() {
             return None;
         }
         let held = self.held(digest)?;
@@ -123,7 +123,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let compute_time = held.compute_time;
         // It may have left the memory meanwhile.
         self.session().release([held]);
-        Some(Sighting { value: value?, tier: Tier::Memory, compute_time })
+        Some(Hit { value: value?, tier: Tier::Memory, compute_time })
     }
 
     /// What the memory tier holds after all hand-overs of this thread.
@@ -138,29 +138,29 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     fn copy_of(&self, value: Option<&V>) -> Option<V> {
         self.guarded("Clone", || Ok(value.cloned())).unwrap_or_else(|error| {
-            self.failed(&error);
+            self.record_failure(&error);
             None
         })
     }
 
     /// Reads from disk; what the disk fails by is counted and makes it a miss.
-    fn on_disk(&self, digest: &Digest, claim: &Claim<'_>) -> Look<V> {
+    fn on_disk(&self, digest: &Digest, claim: &Claim<'_>) -> HitOrMiss<V> {
         self.read(digest, claim).unwrap_or_else(|error| {
-            self.failed(&error);
+            self.record_failure(&error);
             Err(Reason::Absent)
         })
     }
 
     /// Reads from disk without a claim. What it fails by is not counted: the leader looks again.
-    fn glance(&self, digest: &Digest) -> Option<Sighting<V>> {
+    fn peek_disk(&self, digest: &Digest) -> Option<Hit<V>> {
         let Found::Item(item) = self.partition.read(digest, self.bounds.ttl).ok()? else { return None };
         let value = self.decode(&item).ok()?;
         self.verify_later(&item);
-        Some(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time })
+        Some(Hit { value, tier: Tier::Disk, compute_time: item.compute_time })
     }
 
     /// Reads from disk and keeps a copy in memory.
-    fn read(&self, digest: &Digest, claim: &Claim<'_>) -> Result<Look<V>> {
+    fn read(&self, digest: &Digest, claim: &Claim<'_>) -> Result<HitOrMiss<V>> {
         let item = match self.partition.read(digest, self.bounds.ttl)? {
             Found::Item(item) => item,
             Found::Missing(reason) => return Ok(Err(reason)),
@@ -175,7 +175,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         } else {
             self.verify_later(&item);
         }
-        Ok(Ok(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time }))
+        Ok(Ok(Hit { value, tier: Tier::Disk, compute_time: item.compute_time }))
     }
 
     /// What the codec handed out without looking at it is verified after the call.
@@ -193,15 +193,15 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         });
     }
 
-    fn damaged(&self, error: &Error) -> Look<V> {
-        self.failed(error);
+    fn damaged(&self, error: &Error) -> HitOrMiss<V> {
+        self.record_failure(error);
         Err(Reason::Damaged)
     }
 
     /// A copy of a value that was decoded goes into memory, unless the claim it was read under was revoked.
     fn promote(&self, digest: &Digest, item: &Item, value: &V, claim: &Claim<'_>) {
         let size = item.payload.size() as u64;
-        if !self.remembers() {
+        if !self.has_memory() {
             return;
         }
         if !self.session().memory.fits(size, self.memory) {
@@ -215,11 +215,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
 
     fn too_large(&self, bytes: u64) {
         if self.counters.too_large() {
-            self.tell(&Event::TooLargeForMemory { memo: &self.name, bytes });
+            self.notify(&Event::TooLargeForMemory { memo: &self.name, bytes });
         }
     }
 
-    fn remembers(&self) -> bool {
+    fn has_memory(&self) -> bool {
         self.session().memory.fits(0, self.memory)
     }
 

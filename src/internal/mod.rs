@@ -57,7 +57,7 @@ use crate::{
     builder::MemoBuilder,
     codec::Codec,
     error::{Error, Kind, Result},
-    flow::Begun,
+    flow::PendingCall,
     observe::Event,
     pool::{ResourceEntry, ResourcePool},
     store::Store,
@@ -217,7 +217,7 @@ impl<V, C> Spins for MemoBuilder<Unnamed, V, C> {
 /// A call that has asked its memo and may have to compute. The key is done with.
 #[derive(Debug)]
 #[must_use = "whoever waits for this computation waits until it is dropped"]
-pub struct Call<V: 'static>(Begun<'static, V>);
+pub struct Call<V: 'static>(PendingCall<'static, V>);
 
 impl<V: 'static> Opened<Unnamed, V> {
     /// Asks the memo.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ResourcePool, flow::Options};
+use super::{ResourcePool, flow::PoolOptions};
 use crate::error::{Error, Kind, Result};
 #[cfg(feature = "testing")]
 use crate::{clock::Clock, testing::ManualClock};
@@ -25,7 +25,7 @@ use crate::{clock::Clock, testing::ManualClock};
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ResourcePoolBuilder {
-    options: Options,
+    options: PoolOptions,
 }
 
 impl ResourcePool {

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use super::{
-    flow::{Inner, Wish},
+    flow::{CallOptions, PoolInner},
     name::Name,
 };
 
@@ -13,15 +13,15 @@ use super::{
 /// The options concern this call. Others that ask for the same resource without them get what is there.
 #[must_use = "nothing is looked for until `or_insert_with`"]
 pub struct ResourceEntry<'a, T> {
-    pool: &'a Inner,
+    pool: &'a PoolInner,
     /// `None` for a key that cannot be serialized.
     name: Option<Name>,
-    wish: Wish<'a, T>,
+    options: CallOptions<'a, T>,
 }
 
 impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
-    pub(super) fn new(pool: &'a Inner, name: Option<Name>) -> Self {
-        Self { pool, name, wish: Wish::default() }
+    pub(super) fn new(pool: &'a PoolInner, name: Option<Name>) -> Self {
+        Self { pool, name, options: CallOptions::default() }
     }
 
     /// This call gets no resource that was put in longer ago than this: an older one leaves, for everybody. And what this
@@ -37,7 +37,7 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
     /// assert_eq!(*token, "abc");
     /// ```
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.wish.ttl = Some(ttl);
+        self.options.ttl = Some(ttl);
         self
     }
 
@@ -64,7 +64,7 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
     /// assert!(works(&second) && !works(&first));
     /// ```
     pub fn validate(mut self, is_valid: impl FnOnce(&T) -> bool + 'a) -> Self {
-        self.wish.is_valid = Some(Box::new(is_valid));
+        self.options.is_valid = Some(Box::new(is_valid));
         self
     }
 
@@ -105,15 +105,15 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
     /// assert_eq!(pool.entry::<u8>("n").or_try_insert_with(|| "9".parse()).as_deref(), Ok(&9));
     /// ```
     pub fn or_try_insert_with<E>(self, build: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
-        self.pool.obtain(self.name.as_ref(), self.wish, build)
+        self.pool.obtain(self.name.as_ref(), self.options, build)
     }
 }
 
 impl<T> fmt::Debug for ResourceEntry<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResourceEntry")
-            .field("ttl", &self.wish.ttl)
-            .field("validate", &self.wish.is_valid.is_some())
+            .field("ttl", &self.options.ttl)
+            .field("validate", &self.options.is_valid.is_some())
             .finish_non_exhaustive()
     }
 }

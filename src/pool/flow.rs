@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::{
     name::Name,
-    order::{Order, Writer},
-    release::{Failures, Resource},
-    slots::{Lifetime, Slot, Slots},
+    order::{Order, OrderGuard},
+    release::{PoolFailures, Resource},
+    slots::{ResourceLifetime, Slot, Slots},
 };
 use crate::{
     clock::{Clock, Stopwatch},
@@ -22,14 +22,14 @@ use crate::{
 };
 
 #[derive(Clone, Debug)]
-pub(super) struct Options {
+pub(super) struct PoolOptions {
     pub(super) ttl: Option<Duration>,
     pub(super) max_entries: Option<u64>,
     pub(super) max_wait: Duration,
     pub(super) clock: Clock,
 }
 
-impl Default for Options {
+impl Default for PoolOptions {
     fn default() -> Self {
         let max_wait = Duration::from_secs(5 * 60);
         Self { ttl: None, max_entries: None, max_wait, clock: Clock::default() }
@@ -40,23 +40,23 @@ impl Default for Options {
 pub(super) type Validation<'a, T> = Box<dyn FnOnce(&T) -> bool + 'a>;
 
 /// What a caller asks of the resource it gets.
-pub(super) struct Wish<'a, T> {
+pub(super) struct CallOptions<'a, T> {
     /// It is younger than this.
     pub(super) ttl: Option<Duration>,
     /// It passes this, if it was there before the call.
     pub(super) is_valid: Option<Validation<'a, T>>,
 }
 
-impl<T> Default for Wish<'_, T> {
+impl<T> Default for CallOptions<'_, T> {
     fn default() -> Self {
         Self { ttl: None, is_valid: None }
     }
 }
 
 /// What all handles of one pool share.
-pub(super) struct Inner {
-    pub(super) options: Options,
-    pub(super) failures: Failures,
+pub(super) struct PoolInner {
+    pub(super) options: PoolOptions,
+    pub(super) failures: PoolFailures,
     origin: Origin,
     /// Since the pool was made: the time of its order.
     age: Stopwatch,
@@ -65,10 +65,10 @@ pub(super) struct Inner {
     order: Mutex<Order>,
 }
 
-impl Inner {
-    pub(super) fn new(options: Options) -> Self {
+impl PoolInner {
+    pub(super) fn new(options: PoolOptions) -> Self {
         let age = options.clock.stopwatch();
-        let (origin, failures) = (Origin::here(), Failures::default());
+        let (origin, failures) = (Origin::here(), PoolFailures::default());
         Self { options, failures, origin, age, slots: Slots::new(), order: Mutex::default() }
     }
 
@@ -95,13 +95,13 @@ impl Inner {
     pub(super) fn obtain<T: Send + Sync + 'static, E>(
         &self,
         name: Option<&Name>,
-        wish: Wish<'_, T>,
+        options: CallOptions<'_, T>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
         let Some(name) = name.filter(|_| !self.is_inherited()) else { return build().map(Arc::new) };
-        match self.look_valid(name, wish.ttl, wish.is_valid) {
+        match self.look_valid(name, options.ttl, options.is_valid) {
             Some(found) => Ok(found),
-            None => self.build(name, wish.ttl, build),
+            None => self.build(name, options.ttl, build),
         }
     }
 
@@ -114,9 +114,9 @@ impl Inner {
         ttl: Option<Duration>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        match self.take_off(name, ttl) {
-            Turnout::Found(found) => Ok(found),
-            Turnout::Build(claim) => {
+        match self.lead_or_wait(name, ttl) {
+            Lookup::Found(found) => Ok(found),
+            Lookup::Build(claim) => {
                 let resource = Arc::new(build()?);
                 if self.is_inherited() {
                     // The builder forked, and this is the child.
@@ -124,7 +124,7 @@ impl Inner {
                 }
                 Ok(self.keep(name, resource, ttl, claim))
             }
-            Turnout::BuildForMyself => build().map(Arc::new),
+            Lookup::BuildUnshared => build().map(Arc::new),
         }
     }
 
@@ -146,7 +146,7 @@ impl Inner {
         let is_over = |slot: &Slot| slot.lifetime.is_over(ttl, || self.age.elapsed());
         let found =
             self.slots.read(name, |slot| if is_over(slot) { Err(slot.clone()) } else { Ok(read(slot)) })?;
-        found.map_err(|ended| self.dismiss(name, ended)).ok()
+        found.map_err(|ended| self.take_out(name, ended)).ok()
     }
 
     /// What is there and passes. Later looks of the same call do not ask again: all that they can find was put in after
@@ -166,19 +166,19 @@ impl Inner {
             return Some(object);
         }
         drop(object); // Not the last: `found` holds it too.
-        self.dismiss(name, found);
+        self.take_out(name, found);
         None
     }
 
     /// Takes this very resource out, unless another took its place, and lets go of it before a new one is built.
     #[cold]
-    fn dismiss(&self, name: &Name, slot: Slot) {
+    fn take_out(&self, name: &Name, slot: Slot) {
         let held = self.writer().take_at(name, slot.place);
-        self.failures.release(held.into_iter().chain([slot]).map(|slot| slot.resource));
+        self.failures.drop_all(held.into_iter().chain([slot]).map(|slot| slot.resource));
     }
 
     /// Claims the resource: the leader looks once more and builds, the others wait and look again.
-    fn take_off<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Turnout<'_, T> {
+    fn lead_or_wait<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Lookup<'_, T> {
         let flight_key = flight_key(&mut lock(&self.order), name);
         loop {
             let turn = flight().claim(flight_key, self.options.max_wait);
@@ -186,14 +186,14 @@ impl Inner {
             match (turn, found) {
                 (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
                     claim.complete(Outcome::Found);
-                    return Turnout::Found(found);
+                    return Lookup::Found(found);
                 }
-                (Turn::Recheck(_), Some(found)) => return Turnout::Found(found),
+                (Turn::Recheck(_), Some(found)) => return Lookup::Found(found),
                 (Turn::Recheck(_), None) => {}
                 (Turn::Alone(_, AloneReason::Reentrant | AloneReason::Cycle), None) => {
-                    return Turnout::BuildForMyself;
+                    return Lookup::BuildUnshared;
                 }
-                (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return Turnout::Build(claim),
+                (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return Lookup::Build(claim),
             }
         }
     }
@@ -216,20 +216,20 @@ impl Inner {
         if let Some(other) = other.and_then(|slot| slot.resource.into_object()) {
             drop(writer);
             claim.complete(Outcome::Found);
-            self.failures.release([Resource::new(built)]);
+            self.failures.drop_all([Resource::new(built)]);
             return other;
         }
         let resource = Resource::new(Arc::clone(&built));
-        let leaving = writer.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
+        let removed = writer.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
         drop(writer);
         claim.complete(Outcome::Stored);
-        self.failures.release(leaving.into_resources());
+        self.failures.drop_all(removed.into_resources());
         built
     }
 
-    fn lifetime(&self, now: Duration, ttl: Option<Duration>) -> Lifetime {
+    fn lifetime(&self, now: Duration, ttl: Option<Duration>) -> ResourceLifetime {
         let ttl = self.options.ttl.into_iter().chain(ttl).min();
-        Lifetime { since: now, until: ttl.and_then(|ttl| now.checked_add(ttl)) }
+        ResourceLifetime { since: now, until: ttl.and_then(|ttl| now.checked_add(ttl)) }
     }
 
     pub(super) fn remove(&self, name: &Name) -> bool {
@@ -241,7 +241,7 @@ impl Inner {
         let Some(slot) = writer.take(name) else { return false };
         drop(writer);
         let present = !slot.lifetime.is_over(None, || self.age.elapsed());
-        self.failures.release([slot.resource]);
+        self.failures.drop_all([slot.resource]);
         present
     }
 
@@ -251,9 +251,9 @@ impl Inner {
         }
         let mut writer = self.writer();
         writer.order.owners().for_each(|owner| flight().revoke_owner(owner));
-        let leaving = writer.take_all();
+        let removed = writer.take_all();
         drop(writer);
-        self.failures.release(leaving.into_resources());
+        self.failures.drop_all(removed.into_resources());
     }
 
     pub(super) fn sweep(&self) -> usize {
@@ -261,9 +261,9 @@ impl Inner {
             return 0;
         }
         let now = self.age.elapsed();
-        let leaving = self.writer().take_ended(now);
-        let count = leaving.len();
-        self.failures.release(leaving.into_resources());
+        let removed = self.writer().take_ended(now);
+        let count = removed.len();
+        self.failures.drop_all(removed.into_resources());
         count
     }
 
@@ -274,18 +274,18 @@ impl Inner {
         lock(&self.order).len(|| self.age.elapsed())
     }
 
-    fn writer(&self) -> Writer<'_> {
-        Writer { order: lock(&self.order), slots: &self.slots }
+    fn writer(&self) -> OrderGuard<'_> {
+        OrderGuard { order: lock(&self.order), slots: &self.slots }
     }
 }
 
-impl Drop for Inner {
+impl Drop for PoolInner {
     fn drop(&mut self) {
         if self.is_inherited() {
             return;
         }
-        let leaving = self.writer().take_all();
-        self.failures.release(leaving.into_resources());
+        let removed = self.writer().take_all();
+        self.failures.drop_all(removed.into_resources());
     }
 }
 
@@ -295,9 +295,9 @@ fn flight_key(order: &mut Order, name: &Name) -> FlightKey {
 }
 
 /// What a caller has to do after it missed.
-enum Turnout<'a, T> {
+enum Lookup<'a, T> {
     Found(Arc<T>),
     Build(Claim<'a>),
     /// To wait would never end, and another builds the one that everybody gets.
-    BuildForMyself,
+    BuildUnshared,
 }

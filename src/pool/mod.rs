@@ -48,7 +48,7 @@ use serde::Serialize;
 
 pub use self::{builder::ResourcePoolBuilder, entry::ResourceEntry};
 use self::{
-    flow::{Inner, Options, Wish},
+    flow::{CallOptions, PoolInner, PoolOptions},
     name::Name,
 };
 use crate::error::{Error, Result};
@@ -122,7 +122,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone)]
 pub struct ResourcePool {
-    inner: Arc<Inner>,
+    inner: Arc<PoolInner>,
 }
 
 impl ResourcePool {
@@ -134,11 +134,11 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Options::default())
+        Self::with(PoolOptions::default())
     }
 
-    fn with(options: Options) -> Self {
-        Self { inner: Arc::new(Inner::new(options)) }
+    fn with(options: PoolOptions) -> Self {
+        Self { inner: Arc::new(PoolInner::new(options)) }
     }
 
     /// The pool of the process, made at the first call: for programs with one pool, and for code that has no place to
@@ -216,7 +216,7 @@ impl ResourcePool {
         key: &(impl Serialize + ?Sized),
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        self.inner.obtain(self.inner.name::<T>(key, &mut Name::of::<T>()), Wish::default(), build)
+        self.inner.obtain(self.inner.name::<T>(key, &mut Name::of::<T>()), CallOptions::default(), build)
     }
 
     /// A call with options of its own: a time to live, a validation.
@@ -349,7 +349,7 @@ impl Default for ResourcePool {
 
 impl fmt::Debug for ResourcePool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { ttl, max_entries, .. } = &self.inner.options;
+        let PoolOptions { ttl, max_entries, .. } = &self.inner.options;
         f.debug_struct("ResourcePool")
             .field("len", &self.len())
             .field("ttl", ttl)

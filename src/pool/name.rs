@@ -52,11 +52,11 @@ impl Hash for Name {
 
 /// Takes the number a [`Name`] gives it for the hash.
 #[derive(Default)]
-pub(super) struct Hashed(u64);
+pub(super) struct NameHasher(u64);
 
-pub(super) type NameHasher = BuildHasherDefault<Hashed>;
+pub(super) type BuildNameHasher = BuildHasherDefault<NameHasher>;
 
-impl Hasher for Hashed {
+impl Hasher for NameHasher {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);

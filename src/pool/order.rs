@@ -11,15 +11,15 @@ use std::{
 use super::{
     name::Name,
     release::Resource,
-    slots::{Lifetime, Slot, Slots},
+    slots::{ResourceLifetime, Slot, Slots},
 };
 use crate::flight;
 
 /// What left. To be released outside the lock.
 #[must_use = "what left is to be released outside the lock"]
-pub(super) struct Leaving(Vec<Slot>);
+pub(super) struct Removed(Vec<Slot>);
 
-impl Leaving {
+impl Removed {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -61,7 +61,7 @@ impl Order {
         self.owners.values().copied()
     }
 
-    fn admit(&mut self, name: Name, until: Option<Duration>) -> u64 {
+    fn push(&mut self, name: Name, until: Option<Duration>) -> u64 {
         let place = self.next;
         self.next += 1;
         self.names.insert(place, name);
@@ -69,7 +69,7 @@ impl Order {
         place
     }
 
-    fn forget(&mut self, slot: &Slot) {
+    fn remove(&mut self, slot: &Slot) {
         self.names.remove(&slot.place);
         if let Some(until) = slot.lifetime.until {
             self.ends.remove(&(until, slot.place));
@@ -88,36 +88,36 @@ impl Order {
 }
 
 /// The right to change what is held: order and slots, which stay the same.
-pub(super) struct Writer<'a> {
+pub(super) struct OrderGuard<'a> {
     pub(super) order: MutexGuard<'a, Order>,
     pub(super) slots: &'a Slots,
 }
 
-impl Writer<'_> {
+impl OrderGuard<'_> {
     /// Puts a resource in, as the newest. Who was there under its name leaves, and with it who has ended, and then the
     /// oldest while there are more than `max_entries`.
     pub(super) fn put(
         &mut self,
         name: Name,
         resource: Resource,
-        lifetime: Lifetime,
+        lifetime: ResourceLifetime,
         max_entries: Option<u64>,
-    ) -> Leaving {
-        let mut leaving = self.take_ended(lifetime.since);
-        let place = self.order.admit(name, lifetime.until);
+    ) -> Removed {
+        let mut removed = self.take_ended(lifetime.since);
+        let place = self.order.push(name, lifetime.until);
         if let Some(former) = self.slots.insert(name, Slot { resource, lifetime, place }) {
-            self.order.forget(&former);
-            leaving.0.push(former);
+            self.order.remove(&former);
+            removed.0.push(former);
         }
         while let Some(oldest) = self.order.oldest_over(max_entries) {
-            leaving.0.extend(self.take(&oldest));
+            removed.0.extend(self.take(&oldest));
         }
-        leaving
+        removed
     }
 
     pub(super) fn take(&mut self, name: &Name) -> Option<Slot> {
         let slot = self.slots.remove(name)?;
-        self.order.forget(&slot);
+        self.order.remove(&slot);
         Some(slot)
     }
 
@@ -127,14 +127,14 @@ impl Writer<'_> {
         if is_there == Some(true) { self.take(name) } else { None }
     }
 
-    pub(super) fn take_ended(&mut self, now: Duration) -> Leaving {
+    pub(super) fn take_ended(&mut self, now: Duration) -> Removed {
         let ended = self.order.ended(now);
-        Leaving(ended.iter().filter_map(|name| self.take(name)).collect())
+        Removed(ended.iter().filter_map(|name| self.take(name)).collect())
     }
 
-    pub(super) fn take_all(&mut self) -> Leaving {
+    pub(super) fn take_all(&mut self) -> Removed {
         self.order.ends.clear();
         let names = std::mem::take(&mut self.order.names);
-        Leaving(names.values().filter_map(|name| self.slots.remove(name)).collect())
+        Removed(names.values().filter_map(|name| self.slots.remove(name)).collect())
     }
 }

@@ -31,9 +31,9 @@ impl Resource {
 
 /// What went wrong and was kept away from the callers.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<Option<Error>>);
+pub(super) struct PoolFailures(Mutex<Option<Error>>);
 
-impl Failures {
+impl PoolFailures {
     pub(super) fn last(&self) -> Option<Error> {
         lock(&self.0).clone()
     }
@@ -56,8 +56,8 @@ impl Failures {
     }
 
     /// Lets go of resources, one after the other, whatever their `Drop` does. To be called under no lock.
-    pub(super) fn release(&self, leaving: impl IntoIterator<Item = Resource>) {
-        for Resource { object, kind } in leaving {
+    pub(super) fn drop_all(&self, removed: impl IntoIterator<Item = Resource>) {
+        for Resource { object, kind } in removed {
             self.contain("the `Drop`", kind, move || {
                 drop(object);
                 Ok(())

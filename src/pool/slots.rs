@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    name::{Name, NameHasher},
+    name::{BuildNameHasher, Name},
     release::Resource,
 };
 
@@ -17,13 +17,13 @@ const SHARDS: usize = 16;
 
 /// When a resource was put in and until when it may be handed out, since the pool was made.
 #[derive(Clone, Copy)]
-pub(super) struct Lifetime {
+pub(super) struct ResourceLifetime {
     pub(super) since: Duration,
     /// `None`: for ever.
     pub(super) until: Option<Duration>,
 }
 
-impl Lifetime {
+impl ResourceLifetime {
     /// At the boundary itself it is over; for a caller with a `ttl` of its own maybe earlier. The time is only asked when
     /// it matters.
     #[inline]
@@ -40,7 +40,7 @@ impl Lifetime {
 #[derive(Clone)]
 pub(super) struct Slot {
     pub(super) resource: Resource,
-    pub(super) lifetime: Lifetime,
+    pub(super) lifetime: ResourceLifetime,
     /// Its place in the order of insertion: never used twice, so it tells a resource from its successors.
     pub(super) place: u64,
 }
@@ -48,15 +48,15 @@ pub(super) struct Slot {
 /// On a cache line of its own, so that neighbours do not slow each other down.
 #[derive(Default)]
 #[repr(align(64))]
-struct Shard(RwLock<HashMap<Name, Slot, NameHasher>>);
+struct PoolShard(RwLock<HashMap<Name, Slot, BuildNameHasher>>);
 
 /// Changed only by who holds the lock of the [`order`](super::order), which is what keeps the two the same; read by
 /// anybody.
-pub(super) struct Slots([Shard; SHARDS]);
+pub(super) struct Slots([PoolShard; SHARDS]);
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self(array::from_fn(|_| Shard::default()))
+        Self(array::from_fn(|_| PoolShard::default()))
     }
 
     /// What `read` makes of the slot. It drops nothing and calls nobody: it runs under the lock of a shard.
@@ -75,7 +75,7 @@ impl Slots {
     }
 
     #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
-    fn shard(&self, name: &Name) -> &Shard {
+    fn shard(&self, name: &Name) -> &PoolShard {
         &self.0[usize::from(name.shard()) % SHARDS]
     }
 }
