@@ -14,7 +14,7 @@ use std::{
 /// The result of an operation that may report trouble with the cache.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Trouble with the cache, never with a memoized function.
+/// ErrorInner with the cache, never with a memoized function.
 ///
 /// Methods that take a closure do not return it: there the value is computed and returned, and the trouble is
 /// kept for [`Memo::last_failure`](crate::Memo::last_failure). It is cheap to clone.
@@ -37,15 +37,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 pub struct Error {
     kind: Kind,
-    place: Place,
+    context: ErrorContext,
     /// Shared by the clones.
-    trouble: Arc<Trouble>,
+    inner: Arc<ErrorInner>,
 }
 
 /// What went wrong and the remedy, in words, and what it goes back to.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-struct Trouble {
+struct ErrorInner {
     message: Box<str>,
     #[source]
     cause: Option<Box<dyn StdError + Send + Sync>>,
@@ -84,9 +84,9 @@ pub(crate) enum Kind {
 
 /// Which memo, with which types, an error is about; empty until the memo is known.
 #[derive(Clone, Default)]
-struct Place(Option<Arc<str>>);
+struct ErrorContext(Option<Arc<str>>);
 
-impl fmt::Display for Place {
+impl fmt::Display for ErrorContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |place| write!(f, "{place}: "))
     }
@@ -98,8 +98,8 @@ impl Error {
     }
 
     fn caused(kind: Kind, message: &str, cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
-        let trouble = Trouble { message: message.into(), cause };
-        Self { kind, place: Place::default(), trouble: Arc::new(trouble) }
+        let inner = ErrorInner { message: message.into(), cause };
+        Self { kind, context: ErrorContext::default(), inner: Arc::new(inner) }
     }
 
     /// The trouble of the operating system at `what`, with its own words kept as the source.
@@ -132,13 +132,13 @@ impl Error {
 
     /// The same trouble with what it goes back to.
     pub(crate) fn caused_by(self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { place: self.place, ..Self::caused(self.kind, &self.trouble.message, Some(cause.into())) }
+        Self { context: self.context, ..Self::caused(self.kind, &self.inner.message, Some(cause.into())) }
     }
 
     /// Names the memo, its key type and its value type in front of the message, unless that was done already.
-    pub(crate) fn at(mut self, place: &Arc<str>) -> Self {
-        if self.place.0.is_none() {
-            self.place = Place(Some(Arc::clone(place)));
+    pub(crate) fn with_context(mut self, context: &Arc<str>) -> Self {
+        if self.context.0.is_none() {
+            self.context = ErrorContext(Some(Arc::clone(context)));
         }
         self
     }
@@ -192,13 +192,13 @@ impl From<io::Error> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.place, self.trouble)
+        write!(f, "{}{}", self.context, self.inner)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.trouble.source()
+        self.inner.source()
     }
 }
 
@@ -206,8 +206,8 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.kind)
-            .field("place", &self.place.0)
-            .field("trouble", &self.trouble)
+            .field("context", &self.context.0)
+            .field("error", &self.inner)
             .finish_non_exhaustive()
     }
 }
@@ -220,7 +220,7 @@ mod tests {
     fn the_message_names_the_place_once_and_keeps_the_cause() {
         let cause = io::Error::other("no space left");
         let place: Arc<str> = "memo `frames`".into();
-        let error = Error::io("writing blobs/x", cause).at(&place).at(&"another".into());
+        let error = Error::io("writing blobs/x", cause).with_context(&place).with_context(&"another".into());
         assert_eq!(error.to_string(), "memo `frames`: writing blobs/x: no space left");
         assert!(error.is_io() && !error.is_corrupt());
         assert!(StdError::source(&error).is_some_and(<dyn StdError>::is::<io::Error>));

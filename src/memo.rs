@@ -308,7 +308,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.inner.partition.flush().map_err(|error| error.at(&self.inner.place))
+        self.inner.partition.flush().map_err(|error| error.with_context(&self.inner.place))
     }
 
     /// The counters of this memo since it was opened first by this process. Everything that was handed over before is
@@ -377,7 +377,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
 
     /// A key that cannot be serialized is a failure of the cache: counted, kept and told.
     fn digest<Q: Serialize + ?Sized>(&self, key: &Q) -> Result<Digest> {
-        self.inner.session().check_origin().map_err(|error| error.at(&self.inner.place))?;
+        self.inner.session().check_origin().map_err(|error| error.with_context(&self.inner.place))?;
         let digest = self.inner.guarded("Serialize", || key::digest(key));
         digest.inspect_err(|error| self.inner.record_failure(error))
     }

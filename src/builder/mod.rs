@@ -304,7 +304,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         let place = self.place();
-        self.open_at(store, &place).map_err(|error| error.at(&place))
+        self.open_at(store, &place).map_err(|error| error.with_context(&place))
     }
 }
 

@@ -102,7 +102,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             memory: self.memory,
             cache_if,
             counters,
-            observers: session.audience.welcome(&name, observers.into_iter().collect()),
+            observers: session.audience.register(&name, observers.into_iter().collect()),
             name,
             place: Arc::clone(place),
             reported_oversize: AtomicBool::new(false),

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     flight::{Claim, Outcome},
     key::Digest,
-    memory::Held,
+    memory::CachedValue,
     observe::{Event, Observers},
     stats::{Counters, Reason},
     store::{Bounds, Draft, Entry, Finished, KeepInMemory, Partition, PendingValue, Refused, Session, Store},
@@ -56,12 +56,12 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let guarded = catch_unwind(AssertUnwindSafe(call));
         guarded
             .unwrap_or_else(|panic| Err(Error::panicked(&format!("the `{what}` of a key or value"), panic)))
-            .map_err(|error| error.at(&self.place))
+            .map_err(|error| error.with_context(&self.place))
     }
 
     /// Counts, keeps and tells what went wrong.
     pub(crate) fn record_failure(&self, error: &Error) {
-        let error = error.clone().at(&self.place);
+        let error = error.clone().with_context(&self.place);
         self.counters.failed(&error);
         if error.kind() != Kind::Oversize || !self.reported_oversize.swap(true, Relaxed) {
             self.notify(&Event::Failed { memo: Some(&self.name), error: &error });
@@ -167,8 +167,8 @@ pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
         }
         let decoded = catch_unwind(AssertUnwindSafe(|| codec.decode(&payload)));
         let Ok(Ok(decoded)) = decoded else { return false };
-        let held = Held::new(decoded, value.lifetime, value.compute_time, size);
-        session.admit(owner, digest, held, memory, || claim.is_current())
+        let cached = CachedValue::new(decoded, value.lifetime, value.compute_time, size);
+        session.admit(owner, digest, cached, memory, || claim.is_current())
     })
 }
 

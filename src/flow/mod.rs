@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Kind, Result},
     flight::{Claim, FlightKey, Outcome, Turn, flight},
     key::Digest,
-    memory::Held,
+    memory::CachedValue,
     observe::Event,
     stats::{Reason, Tier},
     store::{Found, Item},
@@ -117,22 +117,22 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if !self.has_memory() {
             return None;
         }
-        let held = self.held(digest)?;
-        let fresh = !held.lifetime.is_over(self.session().clock.now(), self.bounds.ttl);
-        let value = if fresh { self.copy_of(held.value::<V>()) } else { None };
-        let compute_time = held.compute_time;
+        let cached = self.cached(digest)?;
+        let fresh = !cached.lifetime.is_over(self.session().clock.now(), self.bounds.ttl);
+        let value = if fresh { self.copy_of(cached.value::<V>()) } else { None };
+        let compute_time = cached.compute_time;
         // It may have left the memory meanwhile.
-        self.session().release([held]);
+        self.session().release([cached]);
         Some(Hit { value: value?, tier: Tier::Memory, compute_time })
     }
 
     /// What the memory tier holds after all hand-overs of this thread.
-    fn held(&self, digest: &Digest) -> Option<Arc<Held>> {
-        let held = self.session().memory.get(self.partition.owner(), digest)?;
+    fn cached(&self, digest: &Digest) -> Option<Arc<CachedValue>> {
+        let cached = self.session().memory.get(self.partition.owner(), digest)?;
         if self.partition.is_settled() {
-            return Some(held);
+            return Some(cached);
         }
-        self.session().release([held]);
+        self.session().release([cached]);
         self.session().memory.get(self.partition.owner(), digest)
     }
 
@@ -187,7 +187,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let (name, place) = (Arc::clone(&self.name), Arc::clone(&self.place));
         let session = Arc::clone(self.store.session());
         self.partition.verify_later(item, move |error| {
-            let error = error.at(&place);
+            let error = error.with_context(&place);
             counters.failed(&error);
             session.tell(Some(&observers), &Event::Failed { memo: Some(&name), error: &error });
         });
@@ -208,8 +208,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             return self.too_large(size);
         }
         if let Some(copy) = self.copy_of(Some(value)) {
-            let held = Held::new(copy, item.lifetime, item.compute_time, size);
-            self.session().admit(self.partition.owner(), digest, held, self.memory, || claim.is_current());
+            let cached = CachedValue::new(copy, item.lifetime, item.compute_time, size);
+            self.session().admit(self.partition.owner(), digest, cached, self.memory, || claim.is_current());
         }
     }
 
@@ -230,7 +230,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if decoded.is_ok() && !item.payload.may_wait() {
             item.payload.verify_all();
         }
-        item.damage().map_or(decoded, |damage| Err(damage.at(&self.place)))
+        item.damage().map_or(decoded, |damage| Err(damage.with_context(&self.place)))
     }
 
     fn decode_payload(&self, payload: &Payload) -> Result<V> {

@@ -6,7 +6,7 @@
 //! The contract is *one* budget, and one value may take nearly all of it. `quick_cache` 0.7 splits its weight over
 //! shards and refuses what does not fit in one: measured, with 256 MiB on two cores and room for 10,000 entries (8
 //! shards), the largest value it keeps is 31.0 MiB. With a single shard it is 256.0 MiB, behind a single lock, and
-//! still without the check under the lock that promise 6 needs, and without parts of the budget for single memos.
+//! is_current without the check under the lock that promise 6 needs, and without parts of the budget for single memos.
 //!
 //! # Locking
 //!
@@ -34,7 +34,7 @@ use std::{
     time::Duration,
 };
 
-use self::sieve::{Candidate, Row, Sieve};
+use self::sieve::{EvictionCandidate, Sieve, SieveRow};
 use crate::{
     clock::Lifetime,
     key::Digest,
@@ -46,7 +46,7 @@ mod sieve;
 mod tests;
 
 /// What an entry takes beside its encoded bytes. Measured with an empty value: 290 to 380 B, by how full the tables
-/// happen to be; about a third each for the table of the shard, the row of the sieve and the header of [`Held`].
+/// happen to be; about a third each for the table of the shard, the row of the sieve and the header of [`CachedValue`].
 const OVERHEAD: u64 = 336;
 
 /// Enough that two threads seldom meet; a power of two.
@@ -55,10 +55,10 @@ const SHARDS: usize = 64;
 /// So many candidates that were hit since the hand last met them are spared for one victim. Where all 1,000,000
 /// entries were hit, an admission takes 35 us with it and 392 ms without. Of Zipf-distributed keys (0.9, room for a
 /// tenth) 64.4 % hit with it, 64.7 % without, and 51.0 % in plain insertion order.
-const MERCY: usize = 64;
+const MAX_SECOND_CHANCES: usize = 64;
 
 /// A value in memory, and what its record on disk says of it.
-pub(crate) struct Held<V: ?Sized = dyn Any + Send + Sync> {
+pub(crate) struct CachedValue<V: ?Sized = dyn Any + Send + Sync> {
     /// The memory does not judge it: who reads asks whether it is over.
     pub(crate) lifetime: Lifetime,
     pub(crate) compute_time: Duration,
@@ -73,7 +73,7 @@ pub(crate) struct Held<V: ?Sized = dyn Any + Send + Sync> {
 #[must_use = "what was evicted is to be dropped outside every lock"]
 pub(crate) enum Admission {
     /// It is held. What left for it, and what it replaced: to be dropped outside every lock.
-    Kept(Vec<Arc<Held>>),
+    Kept(Vec<Arc<CachedValue>>),
     /// It does not fit even alone, in the budget or in its owner's part. Whatever was held under the key still is.
     Oversize,
     /// The claim it was read under has been revoked. Whatever was held under the key still is.
@@ -87,19 +87,19 @@ pub(crate) struct Memory {
     /// An entry is in the shard that its key says, with the stamp of its row in `sieve`.
     shards: [Shard; SHARDS],
     /// One row for each entry of the shards. Locked inside a shard's lock, or alone.
-    sieve: Mutex<Sieve<Key>>,
+    sieve: Mutex<Sieve<MemoryKey>>,
 }
 
 /// On a cache line of its own, so that neighbours do not slow each other down.
 #[derive(Default)]
 #[repr(align(64))]
-struct Shard(Mutex<Entries>);
+struct Shard(Mutex<ShardEntries>);
 
-type Entries = HashMap<Key, Cached, BuildHasherDefault<PrefixHasher>>;
+type ShardEntries = HashMap<MemoryKey, ShardEntry, BuildHasherDefault<PrefixHasher>>;
 
 /// An entry of a shard.
-struct Cached {
-    held: Arc<Held>,
+struct ShardEntry {
+    value: Arc<CachedValue>,
     /// Of the entry's row in the sieve.
     stamp: u64,
     /// Whether it was hit since the hand of the sieve last met it.
@@ -107,19 +107,19 @@ struct Cached {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
+struct MemoryKey {
     /// Numbers the memos of the store: two of them may share a digest.
     owner: u64,
     digest: Digest,
 }
 
-impl Held {
+impl CachedValue {
     /// `size` is that of the encoded value, in bytes.
     pub(crate) fn new<V>(value: V, lifetime: Lifetime, compute_time: Duration, size: u64) -> Arc<Self>
     where
         V: Send + Sync + 'static,
     {
-        Arc::new(Held { lifetime, compute_time, size, value })
+        Arc::new(CachedValue { lifetime, compute_time, size, value })
     }
 
     /// The value, if it is a `V`. To be cloned out of the `Arc`, when no lock is held any more.
@@ -132,9 +132,9 @@ impl Held {
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for CachedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
+        f.debug_struct("CachedValue")
             .field("lifetime", &self.lifetime)
             .field("size", &self.size)
             .finish_non_exhaustive()
@@ -162,35 +162,38 @@ impl Memory {
         self.budget.min(cap.unwrap_or(u64::MAX)).saturating_sub(OVERHEAD)
     }
 
-    pub(crate) fn get(&self, owner: u64, digest: &Digest) -> Option<Arc<Held>> {
-        let key = Key { owner, digest: *digest };
+    pub(crate) fn get(&self, owner: u64, digest: &Digest) -> Option<Arc<CachedValue>> {
+        let key = MemoryKey { owner, digest: *digest };
         let mut entries = lock(self.shard(&key));
         let entry = entries.get_mut(&key)?;
         entry.hit = true;
-        Some(Arc::clone(&entry.held))
+        Some(Arc::clone(&entry.value))
     }
 
     /// Holds a value, in place of what was held under its key, and evicts until the budget holds again and, given a
     /// `cap`, the part of this owner: its own oldest entries leave for that one. An owner is always given the same
     /// `cap`.
     ///
-    /// `still` tells whether the claim under which the value was read stands. It is asked under the lock of the
+    /// `is_current` tells whether the claim under which the value was read stands. It is asked under the lock of the
     /// shard, right before the insertion: who revokes the claim first and removes from here then, wins. It takes no
     /// lock itself.
     pub(crate) fn admit(
         &self,
         owner: u64,
         digest: &Digest,
-        held: &Arc<Held>,
+        value: &Arc<CachedValue>,
         cap: Option<u64>,
-        still: impl FnOnce() -> bool,
+        is_current: impl FnOnce() -> bool,
     ) -> Admission {
-        if !self.fits(held.size, cap) {
+        if !self.fits(value.size, cap) {
             return Admission::Oversize;
         }
-        let row =
-            Row { key: Key { owner, digest: *digest }, charge: held.charge(), part: cap.map(|_| owner) };
-        let Some((stamp, replaced)) = self.insert(row, held, still) else { return Admission::Stale };
+        let row = SieveRow {
+            key: MemoryKey { owner, digest: *digest },
+            charge: value.charge(),
+            part: cap.map(|_| owner),
+        };
+        let Some((stamp, replaced)) = self.insert(row, value, is_current) else { return Admission::Stale };
         let mut victims = Vec::from_iter(replaced);
         if let Some(cap) = cap {
             self.evict_over_part(owner, cap, &mut victims);
@@ -201,18 +204,18 @@ impl Memory {
 
     /// What was held under the key.
     #[must_use = "what was removed is to be dropped outside every lock"]
-    pub(crate) fn remove(&self, owner: u64, digest: &Digest) -> Option<Arc<Held>> {
-        let key = Key { owner, digest: *digest };
+    pub(crate) fn remove(&self, owner: u64, digest: &Digest) -> Option<Arc<CachedValue>> {
+        let key = MemoryKey { owner, digest: *digest };
         let mut entries = lock(self.shard(&key));
         let entry = entries.remove(&key)?;
-        self.forget([&entry]);
-        Some(entry.held)
+        self.remove_rows([&entry]);
+        Some(entry.value)
     }
 
     /// Everything that was held for the owner. It looks through the shards and does not ask the sieve, as an
     /// admission that is under way may have passed its check and not have a row yet.
     #[must_use = "what was removed is to be dropped outside every lock"]
-    pub(crate) fn remove_owner(&self, owner: u64) -> Vec<Arc<Held>> {
+    pub(crate) fn remove_owner(&self, owner: u64) -> Vec<Arc<CachedValue>> {
         self.drain(|entries| {
             entries.extract_if(|key, _| key.owner == owner).map(|(_, entry)| entry).collect()
         })
@@ -220,7 +223,7 @@ impl Memory {
 
     /// Everything that was held.
     #[must_use = "what was removed is to be dropped outside every lock"]
-    pub(crate) fn clear(&self) -> Vec<Arc<Held>> {
+    pub(crate) fn clear(&self) -> Vec<Arc<CachedValue>> {
         self.drain(|entries| mem::take(entries).into_values().collect())
     }
 
@@ -237,72 +240,76 @@ impl Memory {
     /// The stamp of the new entry and what it replaced; `None` when the claim was revoked.
     fn insert(
         &self,
-        row: Row<Key>,
-        held: &Arc<Held>,
-        still: impl FnOnce() -> bool,
-    ) -> Option<(u64, Option<Arc<Held>>)> {
+        row: SieveRow<MemoryKey>,
+        value: &Arc<CachedValue>,
+        is_current: impl FnOnce() -> bool,
+    ) -> Option<(u64, Option<Arc<CachedValue>>)> {
         let mut entries = lock(self.shard(&row.key));
-        if !still() {
+        if !is_current() {
             return None;
         }
         let mut sieve = lock(&self.sieve);
         let stamp = sieve.admit(row);
-        let replaced = entries.insert(row.key, Cached { held: Arc::clone(held), stamp, hit: false });
+        let replaced = entries.insert(row.key, ShardEntry { value: Arc::clone(value), stamp, hit: false });
         if let Some(entry) = &replaced {
-            sieve.forget(entry.stamp);
+            sieve.remove(entry.stamp);
         }
-        Some((stamp, replaced.map(|entry| entry.held)))
+        Some((stamp, replaced.map(|entry| entry.value)))
     }
 
-    fn evict_over_part(&self, owner: u64, cap: u64, victims: &mut Vec<Arc<Held>>) {
+    fn evict_over_part(&self, owner: u64, cap: u64, victims: &mut Vec<Arc<CachedValue>>) {
         let oldest = || lock(&self.sieve).over_part(owner, cap);
         while let Some(candidate) = oldest() {
             victims.extend(self.evict(candidate, false));
         }
     }
 
-    fn evict_over_budget(&self, newest: u64, victims: &mut Vec<Arc<Held>>) {
+    fn evict_over_budget(&self, newest: u64, victims: &mut Vec<Arc<CachedValue>>) {
         let next = || lock(&self.sieve).over_budget(newest);
         let mut spared = 0;
         while let Some(candidate) = next() {
-            let victim = self.evict(candidate, spared < MERCY);
+            let victim = self.evict(candidate, spared < MAX_SECOND_CHANCES);
             spared = if victim.is_some() { 0 } else { spared + 1 };
             victims.extend(victim);
         }
     }
 
-    /// Takes the entry out, unless it left or was replaced in the meantime, or was hit and there is `mercy` left.
-    fn evict(&self, candidate: Candidate<Key>, mercy: bool) -> Option<Arc<Held>> {
+    /// Takes the entry out, unless it left or was replaced in the meantime, or was hit and there is `second_chance` left.
+    fn evict(
+        &self,
+        candidate: EvictionCandidate<MemoryKey>,
+        second_chance: bool,
+    ) -> Option<Arc<CachedValue>> {
         let mut entries = lock(self.shard(&candidate.key));
         let Entry::Occupied(mut entry) = entries.entry(candidate.key) else { return None };
-        if entry.get().stamp != candidate.stamp || (mercy && mem::take(&mut entry.get_mut().hit)) {
+        if entry.get().stamp != candidate.stamp || (second_chance && mem::take(&mut entry.get_mut().hit)) {
             return None;
         }
         let entry = entry.remove();
-        self.forget([&entry]);
-        Some(entry.held)
+        self.remove_rows([&entry]);
+        Some(entry.value)
     }
 
     /// Takes out of each shard in turn what `take` takes out of its entries.
-    fn drain(&self, take: impl Fn(&mut Entries) -> Vec<Cached>) -> Vec<Arc<Held>> {
+    fn drain(&self, take: impl Fn(&mut ShardEntries) -> Vec<ShardEntry>) -> Vec<Arc<CachedValue>> {
         let drain_shard = |Shard(shard): &Shard| {
             let mut entries = lock(shard);
             let taken = take(&mut entries);
-            self.forget(&taken);
+            self.remove_rows(&taken);
             taken
         };
-        self.shards.iter().flat_map(drain_shard).map(|entry| entry.held).collect()
+        self.shards.iter().flat_map(drain_shard).map(|entry| entry.value).collect()
     }
 
     /// The rows of entries that have just left their shard, whose lock is still held.
-    fn forget<'a>(&self, entries: impl IntoIterator<Item = &'a Cached>) {
+    fn remove_rows<'a>(&self, entries: impl IntoIterator<Item = &'a ShardEntry>) {
         let mut sieve = lock(&self.sieve);
         for entry in entries {
-            sieve.forget(entry.stamp);
+            sieve.remove(entry.stamp);
         }
     }
 
-    fn shard(&self, key: &Key) -> &Mutex<Entries> {
+    fn shard(&self, key: &MemoryKey) -> &Mutex<ShardEntries> {
         // Neither the low bits nor the top seven: the shard's table sorts by those.
         let place = (key.prefix() >> 40) as usize % SHARDS;
         let [first, ..] = &self.shards;
@@ -319,7 +326,7 @@ impl fmt::Debug for Memory {
     }
 }
 
-impl Key {
+impl MemoryKey {
     /// Digests are uniform already: hashing them once more would only cost.
     fn prefix(&self) -> u64 {
         let prefix = self.digest.as_bytes().first_chunk().copied().map_or(0, u64::from_le_bytes);
@@ -327,13 +334,13 @@ impl Key {
     }
 }
 
-impl Hash for Key {
+impl Hash for MemoryKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.prefix());
     }
 }
 
-/// Hands on the one number that [`Key`] writes.
+/// Hands on the one number that [`MemoryKey`] writes.
 #[derive(Default)]
 struct PrefixHasher(u64);
 
@@ -342,7 +349,7 @@ impl Hasher for PrefixHasher {
         self.0 = prefix;
     }
 
-    /// No key writes bytes; if one did, it would still be found again.
+    /// No key writes bytes; if one did, it would is_current be found again.
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);

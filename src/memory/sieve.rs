@@ -18,18 +18,18 @@ pub(super) struct Sieve<K> {
     /// The sum of the charges in `rows`.
     used: u64,
     /// One row an entry, by its stamp.
-    rows: BTreeMap<u64, Row<K>>,
+    rows: BTreeMap<u64, SieveRow<K>>,
     /// The stamp of the last candidate; the next one is the first row behind it.
     hand: u64,
     /// The stamp given last; stamps are never given twice.
     last_stamp: u64,
     /// The owners that are held to a part of their own and have an entry; no part is empty.
-    parts: HashMap<u64, Part>,
+    parts: HashMap<u64, OwnerPart>,
 }
 
 /// What is known of one entry.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row<K> {
+pub(super) struct SieveRow<K> {
     /// Under which the caller finds the entry.
     pub(super) key: K,
     /// What the entry takes of the budget.
@@ -40,7 +40,7 @@ pub(super) struct Row<K> {
 
 /// The entries of one owner that is held to a part.
 #[derive(Debug, Default)]
-struct Part {
+struct OwnerPart {
     /// The sum of the charges of `stamps`.
     used: u64,
     /// The owner's rows, the oldest first.
@@ -49,7 +49,7 @@ struct Part {
 
 /// An entry that is to leave, unless it is gone already or deserves to be spared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Candidate<K> {
+pub(super) struct EvictionCandidate<K> {
     pub(super) key: K,
     pub(super) stamp: u64,
 }
@@ -74,7 +74,7 @@ impl<K: Copy> Sieve<K> {
     }
 
     /// Counts an entry in as the newest and returns its stamp.
-    pub(super) fn admit(&mut self, row: Row<K>) -> u64 {
+    pub(super) fn admit(&mut self, row: SieveRow<K>) -> u64 {
         self.last_stamp += 1;
         let stamp = self.last_stamp;
         self.used += row.charge;
@@ -88,15 +88,15 @@ impl<K: Copy> Sieve<K> {
     }
 
     /// Counts an entry out.
-    pub(super) fn forget(&mut self, stamp: u64) {
+    pub(super) fn remove(&mut self, stamp: u64) {
         let Some(row) = self.rows.remove(&stamp) else { return };
         self.used -= row.charge;
         if let Some(owner) = row.part {
-            self.forget_in_part(owner, stamp, row.charge);
+            self.remove_from_part(owner, stamp, row.charge);
         }
     }
 
-    fn forget_in_part(&mut self, owner: u64, stamp: u64, charge: u64) {
+    fn remove_from_part(&mut self, owner: u64, stamp: u64, charge: u64) {
         let Some(part) = self.parts.get_mut(&owner) else { return };
         part.used -= charge;
         part.stamps.remove(&stamp);
@@ -106,21 +106,21 @@ impl<K: Copy> Sieve<K> {
     }
 
     /// While the budget is exceeded: moves the hand to the next entry other than `newest`.
-    pub(super) fn over_budget(&mut self, newest: u64) -> Option<Candidate<K>> {
+    pub(super) fn over_budget(&mut self, newest: u64) -> Option<EvictionCandidate<K>> {
         if self.used <= self.budget {
             return None;
         }
         let ahead = self.rows.range((Excluded(self.hand), Unbounded));
         let (stamp, row) = ahead.chain(&self.rows).find(|(stamp, _)| **stamp != newest)?;
         self.hand = *stamp;
-        Some(Candidate { key: row.key, stamp: *stamp })
+        Some(EvictionCandidate { key: row.key, stamp: *stamp })
     }
 
     /// While the part of `owner` weighs more than `cap`: its oldest entry.
-    pub(super) fn over_part(&self, owner: u64, cap: u64) -> Option<Candidate<K>> {
+    pub(super) fn over_part(&self, owner: u64, cap: u64) -> Option<EvictionCandidate<K>> {
         let part = self.parts.get(&owner).filter(|part| part.used > cap)?;
         let stamp = *part.stamps.first()?;
-        self.rows.get(&stamp).map(|row| Candidate { key: row.key, stamp })
+        self.rows.get(&stamp).map(|row| EvictionCandidate { key: row.key, stamp })
     }
 }
 
@@ -128,8 +128,8 @@ impl<K: Copy> Sieve<K> {
 mod tests {
     use super::*;
 
-    fn row(key: char, part: Option<u64>) -> Row<char> {
-        Row { key, charge: 10, part }
+    fn row(key: char, part: Option<u64>) -> SieveRow<char> {
+        SieveRow { key, charge: 10, part }
     }
 
     /// Spares the keys of `hit` once each, and evicts until the budget holds.
@@ -140,7 +140,7 @@ mod tests {
                 hit.remove(at);
                 continue;
             }
-            sieve.forget(candidate.stamp);
+            sieve.remove(candidate.stamp);
             gone.push(candidate.key);
         }
         gone
@@ -190,11 +190,11 @@ mod tests {
         assert_eq!(sieve.over_part(7, 20), None);
         let oldest = sieve.over_part(7, 19).unwrap();
         assert_eq!((oldest.key, oldest.stamp), ('a', stamps[0]));
-        sieve.forget(oldest.stamp);
+        sieve.remove(oldest.stamp);
         assert_eq!(sieve.over_part(7, 19), None);
         for stamp in stamps {
-            sieve.forget(stamp);
-            sieve.forget(stamp);
+            sieve.remove(stamp);
+            sieve.remove(stamp);
         }
         assert_eq!((sieve.used(), sieve.len(), sieve.parts.len()), (0, 0, 0));
     }

@@ -40,7 +40,7 @@ impl PoolFailures {
 
     #[cold]
     fn keep(&self, error: Error, kind: &str) {
-        let error = error.at(&format!("pool resource of type {kind}").into());
+        let error = error.with_context(&format!("pool resource of type {kind}").into());
         let _former = lock(&self.0).replace(error);
     }
 

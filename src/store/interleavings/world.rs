@@ -7,7 +7,7 @@ use crate::{
     clock::Lifetime,
     flight::{Claim, FlightKey, Token, flight, fresh_owner},
     key::Digest,
-    memory::Held,
+    memory::CachedValue,
     store::{
         blob::Finished,
         forgetting::{Forgetting, revoke},
@@ -319,7 +319,7 @@ impl<'a> World<'a> {
     }
 
     fn keep(&self, value: u64, claim: &Claim<'_>) {
-        let held = Held::new(value, Lifetime::default(), Duration::ZERO, 8);
+        let held = CachedValue::new(value, Lifetime::default(), Duration::ZERO, 8);
         let still = || claim.is_current() || self.lacks(Rule::KeepingAsks);
         self.session.admit(self.seat.owner, &self.digest(), held, None, still);
     }

@@ -173,7 +173,7 @@ impl Registration {
 
     /// Counts a failure of this memo.
     pub(crate) fn failed(&self, error: &Error) -> Error {
-        let error = error.clone().at(&self.place);
+        let error = error.clone().with_context(&self.place);
         self.counters.failed(&error);
         error
     }
