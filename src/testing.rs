@@ -129,7 +129,7 @@ impl Faults {
     }
 
     /// The error that the operating system or the engine would give, or nothing.
-    pub(crate) fn strike(&self, operation: Operation) -> Option<Fault> {
+    pub(crate) fn inject(&self, operation: Operation) -> Option<Fault> {
         if !self.0.any.load(Ordering::Relaxed) {
             return None;
         }

@@ -3,14 +3,14 @@
 //! Measured on 2 cores with AVX-512: a record of 150 bytes takes 32 ns, a block of 1 MiB 13 us. xxh3 takes 13 ns and
 //! 37 us; on the payloads that matter it is three times slower.
 
-mod seal;
-mod table;
+mod block_checksums;
+mod block_table;
 
 use crc_fast::{CrcAlgorithm::Crc64Nvme, Digest};
 
 pub(crate) use self::{
-    seal::{Ahead, Seal, has_another_core},
-    table::Table,
+    block_checksums::{BlockChecksums, ReadAhead, has_another_core},
+    block_table::BlockTable,
 };
 
 /// What one checksum of a payload covers, in bytes.
@@ -22,9 +22,9 @@ pub(crate) fn checksum(bytes: &[u8]) -> u64 {
 }
 
 /// Of bytes that come in pieces.
-pub(crate) struct Running(Digest);
+pub(crate) struct RunningChecksum(Digest);
 
-impl Running {
+impl RunningChecksum {
     pub(crate) fn new() -> Self {
         Self(Digest::new(Crc64Nvme))
     }
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn pieces_sum_up_to_the_whole() {
-        let mut running = Running::new();
+        let mut running = RunningChecksum::new();
         running.update(b"1234");
         running.update(b"56789");
         assert_eq!(running.take(), checksum(b"123456789"));

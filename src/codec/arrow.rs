@@ -205,8 +205,8 @@ fn verify_layout(payload: &Payload) -> bool {
     if payload.size() <= VERIFIED_AT_ONCE {
         return payload.verify_all();
     }
-    if let Some(seal) = payload.seal() {
-        seal.let_wait();
+    if let Some(checksums) = payload.checksums() {
+        checksums.defer();
     }
     let mut at = Some(0);
     while let Some(begin) = at.filter(|begin| *begin < payload.size()) {
@@ -259,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        checksum::{Seal, Table},
+        checksum::{BlockChecksums, BlockTable},
         codec::testing::{encoded, round_trip},
     };
 
@@ -279,16 +279,16 @@ mod tests {
         RecordBatch::try_from_iter(columns).unwrap()
     }
 
-    fn sealed(encoded: &[u8], flip: Option<usize>) -> Payload {
-        let mut table = Table::new();
+    fn with_checksums(encoded: &[u8], flip: Option<usize>) -> Payload {
+        let mut table = BlockTable::new();
         table.update(encoded);
-        let seal = Seal::new(&table.finish().0, encoded.len()).unwrap();
+        let checksums = BlockChecksums::new(&table.finish().0, encoded.len()).unwrap();
         let mut bytes = encoded.to_vec();
         if let Some(byte) = flip.and_then(|at| bytes.get_mut(at)) {
             *byte ^= 1;
         }
         let length = bytes.len();
-        Payload::sealed(bytes, 0..length, Arc::new(seal))
+        Payload::with_checksums(bytes, 0..length, Arc::new(checksums))
     }
 
     #[test]
@@ -366,13 +366,13 @@ mod tests {
         let bytes = encoded(&Arrow, &large).unwrap();
         let whole = sealed(&bytes, None);
         assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &whole).unwrap(), large);
-        assert!(!whole.is_whole() && !whole.is_broken());
+        assert!(!whole.is_verified() && !whole.is_damaged());
         assert!(whole.verify_all());
         for (at, lazily) in [(9, false), (bytes.len() / 2, true), (bytes.len() - 1, false)] {
             let flipped = sealed(&bytes, Some(at));
             assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_ok(), lazily, "byte {at}");
             assert!(Codec::<RecordBatch>::decode(&Arrow.verified(), &flipped).is_err(), "byte {at}");
-            assert!(flipped.is_broken());
+            assert!(flipped.is_damaged());
         }
     }
 
@@ -382,7 +382,7 @@ mod tests {
         for at in (0..bytes.len()).step_by(997) {
             let flipped = sealed(&bytes, Some(at));
             assert!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_err(), "byte {at}");
-            assert!(flipped.is_broken());
+            assert!(flipped.is_damaged());
         }
     }
 }

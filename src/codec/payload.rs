@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::checksum::{Ahead, Seal};
+use crate::checksum::{BlockChecksums, ReadAhead};
 
 /// The bytes of one stored value.
 ///
@@ -34,23 +34,23 @@ pub struct Payload {
     /// Where the payload lies in the owner's bytes. Reading outside of them gives nothing.
     range: Range<usize>,
     /// The checksums of bytes that were not verified when they were fetched; without one they are to be trusted.
-    seal: Option<Arc<Seal>>,
+    checksums: Option<Arc<BlockChecksums>>,
 }
 
 impl Payload {
     /// Of bytes that can be trusted. A range that leaves the owner's bytes is cut to them.
     pub(crate) fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static, range: Range<usize>) -> Self {
         let end = range.end.min(owner.as_ref().len());
-        Self { range: range.start.min(end)..end, owner: Arc::new(owner), seal: None }
+        Self { range: range.start.min(end)..end, owner: Arc::new(owner), checksums: None }
     }
 
     /// Of bytes that nobody has verified yet.
-    pub(crate) fn sealed(
+    pub(crate) fn with_checksums(
         owner: impl AsRef<[u8]> + Send + Sync + 'static,
         range: Range<usize>,
-        seal: Arc<Seal>,
+        checksums: Arc<BlockChecksums>,
     ) -> Self {
-        Self { seal: Some(seal), ..Self::new(owner, range) }
+        Self { checksums: Some(checksums), ..Self::new(owner, range) }
     }
 
     /// How many bytes there are, without looking at them.
@@ -58,53 +58,56 @@ impl Payload {
         self.range.len()
     }
 
-    /// The bytes as they are. Whoever reads them has the seal verify them first, and makes nothing of them otherwise.
+    /// The bytes as they are. Whoever reads them has the checksums verify them first, and makes nothing of them otherwise.
     pub(crate) fn unverified(&self) -> &[u8] {
         (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
     }
 
     /// What the bytes are to be verified by; nothing when they can be trusted.
-    pub(crate) fn seal(&self) -> Option<&Arc<Seal>> {
-        self.seal.as_ref()
+    pub(crate) fn checksums(&self) -> Option<&Arc<BlockChecksums>> {
+        self.checksums.as_ref()
     }
 
     /// Whether bytes were found that are not those that were written.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.seal.as_ref().is_some_and(|seal| seal.is_broken())
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.checksums.as_ref().is_some_and(|checksums| checksums.is_damaged())
     }
 
     /// Whether the codec asked to have the rest verified after the call.
-    pub(crate) fn may_wait(&self) -> bool {
-        self.seal.as_ref().is_some_and(|seal| seal.may_wait())
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.checksums.as_ref().is_some_and(|checksums| checksums.is_deferred())
     }
 
     /// Whether nothing is left to be verified.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.seal.as_ref().is_none_or(|seal| seal.is_whole())
+    pub(crate) fn is_verified(&self) -> bool {
+        self.checksums.as_ref().is_none_or(|checksums| checksums.is_verified())
     }
 
     /// Verifies a part. `false` when it is not what was written.
     pub(crate) fn verify(&self, part: Range<usize>) -> bool {
-        self.seal.as_ref().is_none_or(|seal| seal.verify(self.unverified(), part))
+        self.checksums.as_ref().is_none_or(|checksums| checksums.verify(self.unverified(), part))
     }
 
     /// Where the verified part that holds `position`, if there is one, comes to an end.
-    pub(crate) fn passed_from(&self, position: usize) -> usize {
+    pub(crate) fn verified_until(&self, position: usize) -> usize {
         let size = self.size();
-        self.seal.as_ref().map_or(size, |seal| seal.passed_from(position).min(size))
+        self.checksums.as_ref().map_or(size, |checksums| checksums.verified_until(position).min(size))
     }
 
     /// Runs `work`, which reads from front to back and may have another thread verify what comes next.
-    pub(crate) fn scope<'env, T>(&'env self, work: impl for<'scope> FnOnce(Ahead<'scope, 'env>) -> T) -> T {
-        match &self.seal {
-            Some(seal) => seal.scope(self.unverified(), work),
-            None => work(Ahead::nobody()),
+    pub(crate) fn scope<'env, T>(
+        &'env self,
+        work: impl for<'scope> FnOnce(ReadAhead<'scope, 'env>) -> T,
+    ) -> T {
+        match &self.checksums {
+            Some(checksums) => checksums.scope(self.unverified(), work),
+            None => work(ReadAhead::none()),
         }
     }
 
     /// Verifies everything.
     pub(crate) fn verify_all(&self) -> bool {
-        self.seal.as_ref().is_none_or(|seal| seal.verify_all(self.unverified()))
+        self.checksums.as_ref().is_none_or(|checksums| checksums.verify_all(self.unverified()))
     }
 }
 
@@ -141,7 +144,7 @@ impl fmt::Debug for Payload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checksum::Table;
+    use crate::checksum::BlockTable;
 
     #[test]
     fn a_payload_is_its_range_of_the_owner() {
@@ -169,17 +172,17 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_those_that_were_sealed_are_never_seen() {
-        let seal = || Arc::new(Seal::new(&table_of(b"bytes"), 5).unwrap());
-        let whole = Payload::sealed(b"bytes".to_vec(), 0..5, seal());
-        assert!(!whole.is_whole(), "not before somebody looks");
-        assert!(&whole[..] == b"bytes" && whole.is_whole() && !whole.is_broken());
-        let flipped = Payload::sealed(b"bytez".to_vec(), 0..5, seal());
+        let checksums = || Arc::new(BlockChecksums::new(&table_of(b"bytes"), 5).unwrap());
+        let whole = Payload::with_checksums(b"bytes".to_vec(), 0..5, checksums());
+        assert!(!whole.is_verified(), "not before somebody looks");
+        assert!(&whole[..] == b"bytes" && whole.is_verified() && !whole.is_damaged());
+        let flipped = Payload::with_checksums(b"bytez".to_vec(), 0..5, checksums());
         let view = flipped.clone();
-        assert!(flipped.is_empty() && flipped.is_broken() && view.is_broken() && view.is_empty());
+        assert!(flipped.is_empty() && flipped.is_damaged() && view.is_damaged() && view.is_empty());
     }
 
     fn table_of(bytes: &[u8]) -> Vec<u8> {
-        let mut table = Table::new();
+        let mut table = BlockTable::new();
         table.update(bytes);
         table.finish().0
     }

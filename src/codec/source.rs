@@ -9,7 +9,7 @@ use std::{fmt, ops::Range};
 use serde::de;
 
 use super::Payload;
-use crate::checksum::{Ahead, BLOCK};
+use crate::checksum::{BLOCK, ReadAhead};
 
 /// Entering so many blocks one after the other is reason to have a second thread run ahead.
 const CROSSINGS: u32 = 2;
@@ -23,7 +23,7 @@ pub(super) struct Source<'scope, 'env> {
     position: usize,
     /// Blocks that were entered since the last long run.
     crossings: u32,
-    ahead: Ahead<'scope, 'env>,
+    ahead: ReadAhead<'scope, 'env>,
 }
 
 /// Why bytes are not a value of the type that was asked for.
@@ -46,8 +46,8 @@ impl de::Error for Unreadable {
 }
 
 impl<'scope, 'env> Source<'scope, 'env> {
-    fn new(payload: &'scope Payload, ahead: Ahead<'scope, 'env>) -> Self {
-        let window = if payload.is_whole() { payload.unverified() } else { &[] };
+    fn new(payload: &'scope Payload, ahead: ReadAhead<'scope, 'env>) -> Self {
+        let window = if payload.is_verified() { payload.unverified() } else { &[] };
         Self { payload, window, position: 0, crossings: 0, ahead }
     }
 
@@ -66,7 +66,7 @@ impl<'scope, 'env> Source<'scope, 'env> {
 
     /// The next `count` bytes, to be verified by whoever copies them; `None` when there are not as many.
     pub(super) fn run(&mut self, count: usize) -> Option<Run<'scope>> {
-        if count < BLOCK || self.payload.is_whole() {
+        if count < BLOCK || self.payload.is_verified() {
             return self.take(count).map(Run::verified);
         }
         let begin = self.position;
@@ -96,7 +96,7 @@ impl<'scope, 'env> Source<'scope, 'env> {
         if !self.payload.verify(begin..end) {
             return None;
         }
-        let passed = self.payload.passed_from(end).max(end);
+        let passed = self.payload.verified_until(end).max(end);
         self.window = self.payload.unverified().get(..passed).unwrap_or_default();
         self.position = end;
         Some(taken)
@@ -105,8 +105,8 @@ impl<'scope, 'env> Source<'scope, 'env> {
 
 /// Decodes a payload from a source of verified bytes.
 pub(super) fn read<T>(payload: &Payload, decode: impl FnOnce(Source<'_, '_>) -> T) -> T {
-    if payload.is_whole() {
-        return decode(Source::new(payload, Ahead::nobody()));
+    if payload.is_verified() {
+        return decode(Source::new(payload, ReadAhead::none()));
     }
     payload.scope(|ahead| decode(Source::new(payload, ahead)))
 }

@@ -170,7 +170,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             Ok(value) => value,
             Err(error) => return Ok(self.damaged(&error)),
         };
-        if item.payload.is_whole() {
+        if item.payload.is_verified() {
             self.promote(digest, &item, &value, claim);
         } else {
             self.verify_later(&item);
@@ -180,7 +180,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     /// What the codec handed out without looking at it is verified after the call.
     fn verify_later(&self, item: &Item) {
-        if item.payload.is_whole() {
+        if item.payload.is_verified() {
             return;
         }
         let (counters, observers) = (Arc::clone(&self.counters), Arc::clone(&self.observers));
@@ -227,7 +227,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     fn decode(&self, item: &Item) -> Result<V> {
         let decoded = self.decode_payload(&item.payload);
         // A codec that kept the bytes without a look hands them out only if they are whole.
-        if decoded.is_ok() && !item.payload.may_wait() {
+        if decoded.is_ok() && !item.payload.is_deferred() {
             item.payload.verify_all();
         }
         item.damage().map_or(decoded, |damage| Err(damage.with_context(&self.place)))

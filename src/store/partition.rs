@@ -64,7 +64,7 @@ impl Item {
     /// The damage that showed when the payload was looked at.
     pub(crate) fn damage(&self) -> Option<Error> {
         let path = self.file.as_deref().unwrap_or(Path::new(""));
-        self.payload.is_broken().then(|| blob::damaged(path, "its payload"))
+        self.payload.is_damaged().then(|| blob::damaged(path, "its payload"))
     }
 }
 

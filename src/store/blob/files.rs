@@ -107,7 +107,7 @@ pub(crate) fn is_ours(path: &Path) -> bool {
 
 /// The failure that a test planted, if there is one.
 pub(super) fn strike(faults: &Faults, operation: Operation) -> Result<()> {
-    let error = match faults.strike(operation) {
+    let error = match faults.inject(operation) {
         None => return Ok(()),
         Some(Fault::Corrupt | Fault::Panic) => Error::new(Kind::Corrupt, "a planted fault"),
         Some(Fault::NoSpace | Fault::Hang) => Error::io("a planted fault", io::ErrorKind::StorageFull.into()),

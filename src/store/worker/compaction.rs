@@ -315,7 +315,7 @@ impl Target {
 
     /// The copy is whole and survives the process. The index row that it has.
     fn seal(&self, directory: &Directory, index: &Index, ledger: &Ledger) -> Result<IndexRow> {
-        if directory.tuning.faults.strike(Operation::Compact).is_some() {
+        if directory.tuning.faults.inject(Operation::Compact).is_some() {
             return Err(Error::io("an injected fault", std::io::ErrorKind::StorageFull.into()));
         }
         let mut row = ledger.index_row.clone();

@@ -18,62 +18,62 @@ use crate::sync::thread::{self, Scope};
 /// Below this many blocks starting a second thread is not worth its while.
 const WORTH_A_THREAD: usize = 4;
 
-/// The checksums of a payload, and which of its blocks passed. The bytes themselves are elsewhere and never change.
+/// The checksums of a payload, and which of its blocks verified. The bytes themselves are elsewhere and never change.
 #[derive(Debug)]
-pub(crate) struct Seal {
+pub(crate) struct BlockChecksums {
     blocks: Box<[Block]>,
     /// Where a thread that runs ahead goes on. Blocks before it were begun with, or skipped.
     ahead: AtomicUsize,
-    /// Whether all blocks passed; saves looking at each.
-    whole: AtomicBool,
+    /// Whether all blocks verified; saves looking at each.
+    is_verified: AtomicBool,
     /// Whether a block did not pass. Never taken back.
-    broken: AtomicBool,
+    is_damaged: AtomicBool,
     /// Whether the reader asked to have the rest verified after the call.
-    may_wait: AtomicBool,
+    is_deferred: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Block {
     sum: u64,
-    passed: AtomicBool,
+    verified: AtomicBool,
 }
 
-impl Seal {
+impl BlockChecksums {
     /// From a block table whose own checksum was right. `None` when it is not that of a payload of `length` bytes.
     pub(crate) fn new(table: &[u8], length: usize) -> Option<Self> {
         let (sums, rest) = table.as_chunks::<8>();
         if !rest.is_empty() || sums.len() != length.div_ceil(BLOCK) {
             return None;
         }
-        let block = |sum: &[u8; 8]| Block { sum: u64::from_le_bytes(*sum), passed: AtomicBool::new(false) };
+        let block = |sum: &[u8; 8]| Block { sum: u64::from_le_bytes(*sum), verified: AtomicBool::new(false) };
         let blocks = sums.iter().map(block).collect();
-        let (whole, broken, may_wait) = Default::default();
-        Some(Self { blocks, ahead: AtomicUsize::new(0), whole, broken, may_wait })
+        let (is_verified, is_damaged, is_deferred) = Default::default();
+        Some(Self { blocks, ahead: AtomicUsize::new(0), is_verified, is_damaged, is_deferred })
     }
 
     /// Whether a block was found not to be what was written.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Relaxed)
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Relaxed)
     }
 
-    /// Whether every block passed.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.whole.load(Relaxed)
+    /// Whether every block verified.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.is_verified.load(Relaxed)
     }
 
     /// Lets what was not verified wait until after the call.
     #[cfg(feature = "arrow")]
-    pub(crate) fn let_wait(&self) {
-        self.may_wait.store(true, Relaxed);
+    pub(crate) fn defer(&self) {
+        self.is_deferred.store(true, Relaxed);
     }
 
-    pub(crate) fn may_wait(&self) -> bool {
-        self.may_wait.load(Relaxed)
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.is_deferred.load(Relaxed)
     }
 
     /// Verifies the blocks that hold `range` of the payload, as far as they did not pass before.
     pub(crate) fn verify(&self, payload: &[u8], range: Range<usize>) -> bool {
-        if self.is_whole() || range.is_empty() {
+        if self.is_verified() || range.is_empty() {
             return true;
         }
         (range.start / BLOCK..range.end.div_ceil(BLOCK)).all(|number| self.verify_block(payload, number))
@@ -81,92 +81,91 @@ impl Seal {
 
     /// Verifies what was not verified yet, on two threads when it is much.
     pub(crate) fn verify_all(&self, payload: &[u8]) -> bool {
-        let is_done = || self.blocks.iter().all(|block| block.passed.load(Relaxed));
+        let is_done = || self.blocks.iter().all(|block| block.verified.load(Relaxed));
         let everything = || {
             self.scope(payload, |mut ahead| {
                 ahead.start();
                 self.verify(payload, 0..self.blocks.len() * BLOCK)
             })
         };
-        let passed = self.is_whole() || is_done() || everything();
-        self.whole.store(passed, Relaxed);
-        passed
+        let verified = self.is_verified() || is_done() || everything();
+        self.is_verified.store(verified, Relaxed);
+        verified
     }
 
-    /// Where the blocks that passed, from that of `position` on, come to an end.
-    pub(crate) fn passed_from(&self, position: usize) -> usize {
+    /// Where the blocks that verified, from that of `position` on, come to an end.
+    pub(crate) fn verified_until(&self, position: usize) -> usize {
         let first = position / BLOCK;
         let ahead = self.blocks.get(first..).unwrap_or_default();
-        (first + ahead.iter().take_while(|block| block.passed.load(Relaxed)).count()) * BLOCK
+        (first + ahead.iter().take_while(|block| block.verified.load(Relaxed)).count()) * BLOCK
     }
 
     /// Runs `work`, which reads the payload from front to back and may have another thread run ahead of it.
     pub(crate) fn scope<'env, T>(
         &'env self,
         payload: &'env [u8],
-        work: impl for<'scope> FnOnce(Ahead<'scope, 'env>) -> T,
+        work: impl for<'scope> FnOnce(ReadAhead<'scope, 'env>) -> T,
     ) -> T {
-        if self.is_whole() || self.blocks.len() < WORTH_A_THREAD || !has_another_core() {
-            return work(Ahead(None));
+        if self.is_verified() || self.blocks.len() < WORTH_A_THREAD || !has_another_core() {
+            return work(ReadAhead(None));
         }
         let done = Arc::new(AtomicBool::new(false));
         thread::scope(|scope| {
-            let run = Run { seal: self, payload, done: Arc::clone(&done) };
+            let task = ReadAheadTask { checksums: self, payload, done: Arc::clone(&done) };
             let _end = SetOnDrop(&done);
-            work(Ahead(Some((scope, run))))
+            work(ReadAhead(Some((scope, task))))
         })
     }
 
     fn verify_block(&self, payload: &[u8], number: usize) -> bool {
         let Some(block) = self.blocks.get(number) else { return false };
-        if block.passed.load(Relaxed) {
+        if block.verified.load(Relaxed) {
             return true;
         }
         // Whoever runs ahead goes on behind this one.
         self.ahead.fetch_max(number + 1, Relaxed);
         let begin = number * BLOCK;
         let end = payload.len().min(begin + BLOCK);
-        let passed = payload.get(begin..end).is_some_and(|bytes| checksum(bytes) == block.sum);
-        block.passed.store(passed, Relaxed);
-        if !passed {
-            self.broken.store(true, Relaxed);
+        let verified = payload.get(begin..end).is_some_and(|bytes| checksum(bytes) == block.sum);
+        block.verified.store(verified, Relaxed);
+        if !verified {
+            self.is_damaged.store(true, Relaxed);
         }
-        passed
+        verified
     }
 }
 
 /// A second thread that may be started once, and ends with the scope that it belongs to.
-pub(crate) struct Ahead<'scope, 'env>(Option<(&'scope Scope<'scope, 'env>, Run<'env>)>);
+pub(crate) struct ReadAhead<'scope, 'env>(Option<(&'scope Scope<'scope, 'env>, ReadAheadTask<'env>)>);
 
-impl Ahead<'_, '_> {
+impl ReadAhead<'_, '_> {
     /// For what can be trusted, or is too small.
-    pub(crate) fn nobody() -> Self {
+    pub(crate) fn none() -> Self {
         Self(None)
     }
 
     pub(crate) fn start(&mut self) {
-        let Some((scope, run)) = self.0.take() else { return };
+        let Some((scope, task)) = self.0.take() else { return };
         // Without a thread to be had, whoever reads verifies.
-        let _ =
-            thread::Builder::new().name("memolith-verify".into()).spawn_scoped(scope, move || run.ahead());
+        let _ = thread::Builder::new().name("memolith-verify".into()).spawn_scoped(scope, move || task.run());
     }
 }
 
 /// What a thread that runs ahead works on.
-struct Run<'env> {
-    seal: &'env Seal,
+struct ReadAheadTask<'env> {
+    checksums: &'env BlockChecksums,
     payload: &'env [u8],
     /// Nobody needs it any more.
     done: Arc<AtomicBool>,
 }
 
-impl Run<'_> {
+impl ReadAheadTask<'_> {
     /// Verifies block after block, until all were begun with, one does not pass, or nobody needs it.
-    fn ahead(&self) {
+    fn run(&self) {
         loop {
-            let number = self.seal.ahead.fetch_add(1, Relaxed);
-            let is_over = number >= self.seal.blocks.len() || self.done.load(Relaxed);
-            if is_over || !self.seal.verify_block(self.payload, number) {
+            let number = self.checksums.ahead.fetch_add(1, Relaxed);
+            let is_over = number >= self.checksums.blocks.len() || self.done.load(Relaxed);
+            if is_over || !self.checksums.verify_block(self.payload, number) {
                 return;
             }
         }
@@ -190,59 +189,62 @@ pub(crate) fn has_another_core() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Table, *};
+    use super::{super::BlockTable, *};
 
-    fn sealed(length: usize) -> (Vec<u8>, Seal) {
+    fn sealed(length: usize) -> (Vec<u8>, BlockChecksums) {
         let payload: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
-        let mut table = Table::new();
+        let mut table = BlockTable::new();
         payload.chunks(70_001).for_each(|piece| table.update(piece));
-        let seal = Seal::new(&table.finish().0, length).unwrap();
-        (payload, seal)
+        let checksums = BlockChecksums::new(&table.finish().0, length).unwrap();
+        (payload, checksums)
     }
 
     #[test]
     fn what_was_written_passes_at_every_size() {
         for length in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 7 * BLOCK + 5] {
-            let (payload, seal) = sealed(length);
-            assert!(seal.verify_all(&payload) && seal.is_whole() && !seal.is_broken(), "{length}");
+            let (payload, checksums) = sealed(length);
+            assert!(
+                checksums.verify_all(&payload) && checksums.is_verified() && !checksums.is_damaged(),
+                "{length}"
+            );
         }
     }
 
     #[test]
     fn only_the_blocks_that_are_needed_are_looked_at() {
-        let (mut payload, seal) = sealed(5 * BLOCK);
+        let (mut payload, checksums) = sealed(5 * BLOCK);
         payload[3 * BLOCK] ^= 1;
-        assert!(seal.verify(&payload, 0..3 * BLOCK) && !seal.is_broken());
-        assert_eq!(seal.passed_from(10), 3 * BLOCK);
-        assert!(seal.verify(&payload, 4 * BLOCK..5 * BLOCK) && !seal.is_whole());
-        assert!(!seal.verify(&payload, 3 * BLOCK - 1..3 * BLOCK + 1) && seal.is_broken());
-        assert!(!seal.verify_all(&payload) && !seal.is_whole());
+        assert!(checksums.verify(&payload, 0..3 * BLOCK) && !checksums.is_damaged());
+        assert_eq!(checksums.verified_until(10), 3 * BLOCK);
+        assert!(checksums.verify(&payload, 4 * BLOCK..5 * BLOCK) && !checksums.is_verified());
+        assert!(!checksums.verify(&payload, 3 * BLOCK - 1..3 * BLOCK + 1) && checksums.is_damaged());
+        assert!(!checksums.verify_all(&payload) && !checksums.is_verified());
     }
 
     #[test]
     fn a_payload_that_is_too_short_does_not_pass() {
-        let (payload, seal) = sealed(2 * BLOCK + 9);
-        assert!(!seal.verify_all(&payload[..2 * BLOCK]));
+        let (payload, checksums) = sealed(2 * BLOCK + 9);
+        assert!(!checksums.verify_all(&payload[..2 * BLOCK]));
         assert!(!sealed(9).1.verify_all(&[]));
     }
 
     #[test]
     fn a_table_of_another_length_is_refused() {
-        assert!(Seal::new(&[0; 8], BLOCK + 1).is_none());
-        assert!(Seal::new(&[0; 24], BLOCK + 1).is_none());
-        assert!(Seal::new(&[0; 15], BLOCK + 1).is_none());
+        assert!(BlockChecksums::new(&[0; 8], BLOCK + 1).is_none());
+        assert!(BlockChecksums::new(&[0; 24], BLOCK + 1).is_none());
+        assert!(BlockChecksums::new(&[0; 15], BLOCK + 1).is_none());
     }
 
     #[test]
     fn a_thread_that_runs_ahead_stops_when_the_work_is_done_even_by_a_panic() {
-        let (payload, seal) = sealed(6 * BLOCK);
+        let (payload, checksums) = sealed(6 * BLOCK);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            seal.scope(&payload, |mut ahead| {
+            checksums.scope(&payload, |mut ahead| {
                 ahead.start();
                 panic!("the work");
             });
         }));
         assert!(caught.is_err());
-        assert!(seal.verify_all(&payload));
+        assert!(checksums.verify_all(&payload));
     }
 }

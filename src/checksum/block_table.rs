@@ -1,20 +1,20 @@
 //! The block table of a payload that is being written.
 
-use super::{BLOCK, Running, checksum};
+use super::{BLOCK, RunningChecksum, checksum};
 
 /// Sums a payload block by block while it passes by, in pieces of any size.
-pub(crate) struct Table {
+pub(crate) struct BlockTable {
     /// Of the blocks that are full.
     sums: Vec<u64>,
     /// Of the block that is being filled.
-    running: Running,
+    running: RunningChecksum,
     /// How much of it there is; less than [`BLOCK`].
     filled: usize,
 }
 
-impl Table {
+impl BlockTable {
     pub(crate) fn new() -> Self {
-        Self { sums: Vec::new(), running: Running::new(), filled: 0 }
+        Self { sums: Vec::new(), running: RunningChecksum::new(), filled: 0 }
     }
 
     pub(crate) fn update(&mut self, mut bytes: &[u8]) {
