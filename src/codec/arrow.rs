@@ -173,16 +173,16 @@ fn write(batches: &[RecordBatch], out: &mut dyn Write) -> Result<(), ArrowError>
 }
 
 /// A payload as Arrow takes it: the bytes as they are, verified or to be verified.
-struct Unverified(Payload);
+struct PayloadBytes(Payload);
 
-impl AsRef<[u8]> for Unverified {
+impl AsRef<[u8]> for PayloadBytes {
     fn as_ref(&self) -> &[u8] {
         self.0.unverified()
     }
 }
 
 fn read(payload: &Payload) -> Result<Vec<RecordBatch>, ArrowError> {
-    let mut buffer = Buffer::from(bytes::Bytes::from_owner(Unverified(payload.clone())));
+    let mut buffer = Buffer::from(bytes::Bytes::from_owner(PayloadBytes(payload.clone())));
     let mut decoder = StreamDecoder::new();
     let mut batches = Vec::new();
     while let Some(batch) = decoder.decode(&mut buffer)? {
@@ -364,12 +364,12 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..3_000_000));
         let large = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
         let bytes = encoded(&Arrow, &large).unwrap();
-        let whole = sealed(&bytes, None);
+        let whole = with_checksums(&bytes, None);
         assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &whole).unwrap(), large);
         assert!(!whole.is_verified() && !whole.is_damaged());
         assert!(whole.verify_all());
         for (at, lazily) in [(9, false), (bytes.len() / 2, true), (bytes.len() - 1, false)] {
-            let flipped = sealed(&bytes, Some(at));
+            let flipped = with_checksums(&bytes, Some(at));
             assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_ok(), lazily, "byte {at}");
             assert!(Codec::<RecordBatch>::decode(&Arrow.verified(), &flipped).is_err(), "byte {at}");
             assert!(flipped.is_damaged());
@@ -380,7 +380,7 @@ mod tests {
     fn of_a_small_payload_everything_is_verified() {
         let bytes = encoded(&Arrow, &batch(2000)).unwrap();
         for at in (0..bytes.len()).step_by(997) {
-            let flipped = sealed(&bytes, Some(at));
+            let flipped = with_checksums(&bytes, Some(at));
             assert!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_err(), "byte {at}");
             assert!(flipped.is_damaged());
         }

@@ -10,9 +10,9 @@ use serde_json::{Serializer, ser::Formatter};
 
 use super::{
     Codec, Payload, Shape, round_trip,
-    stage::Stage,
-    strict::{self, Format, Refusal},
+    strict::{self, FormatRules, StrictError},
     symmetry::{self, Sampled},
+    write_buffer::WriteBuffer,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -51,12 +51,12 @@ pub struct Json;
 /// Where JSON must not go.
 struct OneNull;
 
-impl Format for OneNull {
+impl FormatRules for OneNull {
     const POSITIONAL: bool = false;
     const NULL: bool = true;
     const REMEDY: &'static str = "use the codec `Postcard`";
     /// The writer counts by itself, what the parser counts.
-    const DEEPEST: u16 = u16::MAX;
+    const MAX_DEPTH: u16 = u16::MAX;
 }
 
 impl Sampled for Json {
@@ -76,10 +76,10 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
     }
 
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
-        let mut stage = Stage::new(out);
-        let mut serializer = Serializer::with_formatter(&mut stage, Bounded::default());
+        let mut buffer = WriteBuffer::new(out);
+        let mut serializer = Serializer::with_formatter(&mut buffer, DepthLimited::default());
         let outcome = strict::serialize::<OneNull, _, _>(value, &mut serializer);
-        stage.finish(outcome, type_name::<V>(), unwritable::<V>)
+        buffer.finish(outcome, type_name::<V>(), unwritable::<V>)
     }
 
     /// By what their `Serialize` tells, in the readable form and in the compact one.
@@ -93,7 +93,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
 }
 
 #[cold]
-fn unwritable<V>(refusal: Refusal<serde_json::Error>) -> Error {
+fn unwritable<V>(refusal: StrictError<serde_json::Error>) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {refusal}", type_name::<V>());
     Error::new(Kind::Encode, message).caused_by(refusal)
 }
@@ -107,18 +107,18 @@ fn unreadable<V>(payload: &Payload, cause: serde_json::Error) -> Error {
 
 /// Writes no deeper than the parser will read.
 #[derive(Default)]
-struct Bounded {
+struct DepthLimited {
     /// How many arrays and objects are open.
     depth: usize,
 }
 
-impl Bounded {
+impl DepthLimited {
     /// The parser gives up at the 128th level.
-    const DEEPEST: usize = 127;
+    const MAX_DEPTH: usize = 127;
 
     fn open<W: Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth += 1;
-        if self.depth > Self::DEEPEST {
+        if self.depth > Self::MAX_DEPTH {
             return Err(io::Error::other(
                 "nested too deep to be read back (127 levels); use the codec `Postcard`",
             ));
@@ -132,7 +132,7 @@ impl Bounded {
     }
 }
 
-impl Formatter for Bounded {
+impl Formatter for DepthLimited {
     fn begin_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
         self.open(writer, b"[")
     }
@@ -210,7 +210,7 @@ mod tests {
             match encoded(&Json, &value) {
                 Ok(_) => prop_assert_eq!(round_trip(&Json, &value).unwrap(), value),
                 Err(error) => {
-                    prop_assert!(depth > Bounded::DEEPEST);
+                    prop_assert!(depth > DepthLimited::MAX_DEPTH);
                     prop_assert!(error.to_string().contains("nested too deep"));
                 }
             }
@@ -220,12 +220,14 @@ mod tests {
     #[test]
     fn the_deepest_value_that_can_be_read_is_written() {
         let nested = |depth| (0..depth).fold(json!(1), |value, _| json!([value]));
-        assert!(round_trip(&Json, &nested(Bounded::DEEPEST)).is_ok());
+        assert!(round_trip(&Json, &nested(DepthLimited::MAX_DEPTH)).is_ok());
         assert!(
-            serde_json::from_slice::<Value>(&serde_json::to_vec(&nested(Bounded::DEEPEST + 1)).unwrap())
-                .is_err()
+            serde_json::from_slice::<Value>(
+                &serde_json::to_vec(&nested(DepthLimited::MAX_DEPTH + 1)).unwrap()
+            )
+            .is_err()
         );
-        refused(&nested(Bounded::DEEPEST + 1));
+        refused(&nested(DepthLimited::MAX_DEPTH + 1));
     }
 
     #[test]

@@ -29,16 +29,15 @@ mod auto;
 mod json;
 mod payload;
 mod postcard;
-mod reader;
 mod round_trip;
 pub(crate) mod runs;
 mod same_bytes;
-mod source;
-mod stage;
 mod strict;
 mod symmetry;
 #[cfg(test)]
 mod testing;
+mod verified_reader;
+mod write_buffer;
 
 use std::io::Write;
 

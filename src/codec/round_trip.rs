@@ -3,12 +3,12 @@
 //!
 //! The two halves that serde knows of a type need not agree, and no samples show that of every type. So the bytes of a
 //! value are decoded as a later call would decode them, and what comes of it is compared with the value. Up to
-//! [`SMALL`] bytes that is done with every value: it costs a hundredth of storing it. Of larger ones a look at each would
+//! [`ALWAYS_CHECKED`] bytes that is done with every value: it costs a hundredth of storing it. Of larger ones a check of each would
 //! cost as much as storing them. There it is done
 //!
 //! - always, where nothing was shown by samples when the memo was opened;
 //! - with long runs of numbers cut short, where these make the value large: the runs themselves are copied as they are;
-//! - else now and then: the first ones, and ever rarer; and whenever computing the value took much longer than the look.
+//! - else now and then: the first ones, and ever rarer; and whenever computing the value took much longer than the check.
 
 use std::{
     any::type_name,
@@ -28,19 +28,19 @@ use crate::{
 };
 
 /// Of so many bytes every value is looked at.
-const SMALL: usize = 64 << 10;
+const ALWAYS_CHECKED: usize = 64 << 10;
 
 /// A value that is large by its runs of numbers has no more bytes than this without them.
-const ABRIDGED: usize = 32 << 10;
+const MAX_ABRIDGED: usize = 32 << 10;
 
-/// More than this is not held in memory a second time for a look that could be left out.
-const LARGEST: u64 = 64 << 20;
+/// More than this is not held in memory a second time for a check that could be left out.
+const MAX_CHECKED: u64 = 64 << 20;
 
-/// What a look at a byte of a large value costs at most, in nanoseconds.
-const COST: u64 = 8;
+/// What a check of a byte of a large value costs at most, in nanoseconds.
+const NANOS_PER_BYTE: u64 = 8;
 
-/// A look may take this part of the time that computing the value took.
-const SHARE: u64 = 8;
+/// A check may take this part of the time that computing the value took.
+const TIME_SHARE: u64 = 8;
 
 /// How often bytes are decoded in another order, before the order is taken for one that means something.
 const ORDERS: usize = 16;
@@ -62,12 +62,12 @@ impl RoundTrip {
     }
 
     /// Keeps what is needed of the bytes that go by on their way to `out`.
-    pub(crate) fn copy<'a>(&self, out: &'a mut dyn Write) -> Tee<'a> {
-        let room = if self.proof == Proof::Format { 0 } else { SMALL };
+    pub(crate) fn tee<'a>(&self, out: &'a mut dyn Write) -> Tee<'a> {
+        let room = if self.proof == Proof::Format { 0 } else { ALWAYS_CHECKED };
         Tee { out, room, bytes: Vec::new(), length: 0 }
     }
 
-    /// Refuses a value that would not come back as it is. `seen` is what [`copy`](Self::copy) kept of its bytes, and
+    /// Refuses a value that would not come back as it is. `seen` is what [`tee`](Self::tee) kept of its bytes, and
     /// computing it took `compute_time`.
     ///
     /// # Errors
@@ -77,13 +77,13 @@ impl RoundTrip {
         &self,
         codec: &dyn Codec<V>,
         value: &V,
-        seen: Seen,
+        prefix: EncodedPrefix,
         compute_time: Duration,
     ) -> Result<()> {
         if self.proof == Proof::Format {
             return Ok(());
         }
-        let Seen { bytes, length } = seen;
+        let EncodedPrefix { bytes, length } = prefix;
         let checked = if bytes.len() as u64 == length {
             came_back(codec, value, &bytes.into())
         } else {
@@ -114,17 +114,17 @@ impl RoundTrip {
 
     /// Whether it is the turn of a large value of which nothing bad is known.
     fn is_due(&self, length: u64, compute_time: Duration) -> bool {
-        if length > LARGEST {
+        if length > MAX_CHECKED {
             return false;
         }
         let before = self.large.fetch_add(1, Relaxed);
-        let cost = Duration::from_nanos(length.saturating_mul(COST * SHARE));
+        let cost = Duration::from_nanos(length.saturating_mul(NANOS_PER_BYTE * TIME_SHARE));
         (before + 1).is_power_of_two() || cost <= compute_time
     }
 }
 
 /// What was kept of the bytes of a value.
-pub(crate) struct Seen {
+pub(crate) struct EncodedPrefix {
     /// The first of them, or all.
     bytes: Vec<u8>,
     /// How many there are.
@@ -141,8 +141,8 @@ pub(crate) struct Tee<'a> {
 }
 
 impl Tee<'_> {
-    pub(crate) fn seen(self) -> Seen {
-        Seen { bytes: self.bytes, length: self.length }
+    pub(crate) fn into_prefix(self) -> EncodedPrefix {
+        EncodedPrefix { bytes: self.bytes, length: self.length }
     }
 }
 
@@ -172,10 +172,10 @@ pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: 
 fn decoded<V, T, C: Codec<V> + ?Sized>(
     codec: &C,
     payload: &Payload,
-    look: impl FnOnce(&V) -> Result<T>,
+    inspect: impl FnOnce(&V) -> Result<T>,
 ) -> Result<T> {
     let back = codec.decode(payload)?;
-    let seen = catch_unwind(AssertUnwindSafe(|| look(&back)));
+    let seen = catch_unwind(AssertUnwindSafe(|| inspect(&back)));
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(back))) {
         drop(Error::panicked("the `Drop` of a value", panic));
     }
@@ -185,14 +185,14 @@ fn decoded<V, T, C: Codec<V> + ?Sized>(
 /// Whether a value that is small but for its runs of numbers comes back without most of these. No answer is `false`.
 fn abridged_came_back<V: 'static>(codec: &dyn Codec<V>, value: &V) -> bool {
     let abridged = |value: &V| {
-        let mut bytes = Bounded { bytes: Vec::new(), room: ABRIDGED };
+        let mut bytes = LimitedWriter { bytes: Vec::new(), room: MAX_ABRIDGED };
         codec.encode_abridged(value, &mut bytes).is_ok_and(|is_able| is_able).then_some(bytes.bytes)
     };
     let Some(there) = abridged(value) else { return false };
     // A type may well insist on all of its numbers.
     let payload = there.clone().into();
-    let look = || decoded(codec, &payload, |back| Ok(abridged(back).is_some_and(|again| again == there)));
-    match catch_unwind(AssertUnwindSafe(look)) {
+    let inspect = || decoded(codec, &payload, |back| Ok(abridged(back).is_some_and(|again| again == there)));
+    match catch_unwind(AssertUnwindSafe(inspect)) {
         Ok(seen) => seen.unwrap_or(false),
         Err(panic) => {
             drop(Error::panicked("the `Deserialize` of a value", panic));
@@ -202,13 +202,13 @@ fn abridged_came_back<V: 'static>(codec: &dyn Codec<V>, value: &V) -> bool {
 }
 
 /// A writer that is full at some point.
-struct Bounded {
+struct LimitedWriter {
     bytes: Vec<u8>,
     /// Never less than there are bytes.
     room: usize,
 }
 
-impl Write for Bounded {
+impl Write for LimitedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() > self.room - self.bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
@@ -311,15 +311,15 @@ mod tests {
     }
 
     /// Which of these values are decoded.
-    fn looked_at(round_trip: &RoundTrip, counts: &[usize], compute_time: Duration) -> Vec<usize> {
+    fn checked_values(round_trip: &RoundTrip, counts: &[usize], compute_time: Duration) -> Vec<usize> {
         let decoded: &'static AtomicUsize = Box::leak(Box::default());
         let codec: &dyn Codec<usize> = &Zeros(decoded);
         let is_looked_at = |count: &&usize| {
             let before = decoded.load(Relaxed);
             let mut nowhere = io::sink();
-            let mut copy = round_trip.copy(&mut nowhere);
-            codec.encode(count, &mut copy).unwrap();
-            let checked = round_trip.check(codec, count, copy.seen(), compute_time);
+            let mut tee = round_trip.tee(&mut nowhere);
+            codec.encode(count, &mut tee).unwrap();
+            let checked = round_trip.check(codec, count, tee.into_prefix(), compute_time);
             let is_decoded = decoded.load(Relaxed) > before;
             assert_eq!(checked.is_err(), is_decoded && count.is_multiple_of(1_000));
             is_decoded
@@ -334,41 +334,47 @@ mod tests {
     #[test]
     fn every_small_value_is_looked_at() {
         for proof in [Proof::Missing, Proof::Samples] {
-            assert_eq!(looked_at(&knowing(proof), &from(SMALL - 8), Duration::ZERO), from(SMALL - 8));
+            assert_eq!(
+                checked_values(&knowing(proof), &from(ALWAYS_CHECKED - 8), Duration::ZERO),
+                from(ALWAYS_CHECKED - 8)
+            );
         }
     }
 
     #[test]
     fn large_values_are_looked_at_ever_more_rarely_where_samples_came_back_and_always_elsewhere() {
-        let large = from(SMALL + 1);
-        assert_eq!(looked_at(&knowing(Proof::Missing), &large, Duration::ZERO), large);
-        let due = [1, 2, 4, 8].map(|nth| SMALL + nth);
-        assert_eq!(looked_at(&knowing(Proof::Samples), &large, Duration::ZERO), due);
+        let large = from(ALWAYS_CHECKED + 1);
+        assert_eq!(checked_values(&knowing(Proof::Missing), &large, Duration::ZERO), large);
+        let due = [1, 2, 4, 8].map(|nth| ALWAYS_CHECKED + nth);
+        assert_eq!(checked_values(&knowing(Proof::Samples), &large, Duration::ZERO), due);
     }
 
     #[test]
     fn a_value_that_took_long_is_looked_at() {
-        let large = from(SMALL + 1);
-        assert_eq!(looked_at(&knowing(Proof::Samples), &large, Duration::from_millis(5)), large);
+        let large = from(ALWAYS_CHECKED + 1);
+        assert_eq!(checked_values(&knowing(Proof::Samples), &large, Duration::from_millis(5)), large);
     }
 
     #[test]
     fn after_one_that_did_not_come_back_each_is_looked_at() {
         let round_trip = knowing(Proof::Samples);
-        assert_eq!(looked_at(&round_trip, &[1_000], Duration::ZERO), [1_000]);
-        let large = from(SMALL + 1);
-        assert_eq!(looked_at(&round_trip, &large, Duration::ZERO), large);
+        assert_eq!(checked_values(&round_trip, &[1_000], Duration::ZERO), [1_000]);
+        let large = from(ALWAYS_CHECKED + 1);
+        assert_eq!(checked_values(&round_trip, &large, Duration::ZERO), large);
     }
 
     #[test]
     fn a_very_large_one_is_not_held_a_second_time() {
         let round_trip = knowing(Proof::Samples);
-        assert!(round_trip.is_due(LARGEST, Duration::ZERO) && !round_trip.is_due(LARGEST + 1, Duration::MAX));
+        assert!(
+            round_trip.is_due(MAX_CHECKED, Duration::ZERO)
+                && !round_trip.is_due(MAX_CHECKED + 1, Duration::MAX)
+        );
     }
 
     #[test]
     fn the_format_of_its_values_is_trusted() {
-        assert!(looked_at(&knowing(Proof::Format), &[1, 1_000, 100_000], Duration::MAX).is_empty());
+        assert!(checked_values(&knowing(Proof::Format), &[1, 1_000, 100_000], Duration::MAX).is_empty());
     }
 
     #[test]
@@ -382,7 +388,7 @@ mod tests {
                 Ok(Shape::named("growing"))
             }
             fn encode(&self, (): &(), out: &mut dyn Write) -> Result<()> {
-                Ok(out.write_all(&vec![0; SMALL + self.0.fetch_add(1, Relaxed)])?)
+                Ok(out.write_all(&vec![0; ALWAYS_CHECKED + self.0.fetch_add(1, Relaxed)])?)
             }
             fn decode(&self, _: &Payload) -> Result<()> {
                 Ok(())
@@ -393,9 +399,9 @@ mod tests {
         }
         let (round_trip, codec) = (knowing(Proof::Missing), Growing(AtomicUsize::new(1)));
         let mut nowhere = io::sink();
-        let mut copy = round_trip.copy(&mut nowhere);
-        codec.encode(&(), &mut copy).unwrap();
-        let error = round_trip.check(&codec, &(), copy.seen(), Duration::ZERO).unwrap_err();
+        let mut tee = round_trip.tee(&mut nowhere);
+        codec.encode(&(), &mut tee).unwrap();
+        let error = round_trip.check(&codec, &(), tee.into_prefix(), Duration::ZERO).unwrap_err();
         assert!(
             error.kind() == Kind::Encode && error.to_string().contains("differently each time"),
             "{error}"

@@ -117,11 +117,11 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     fn encode_into(&self, mut draft: Draft<'_>, value: &V, compute_time: Duration) -> Result<Finished> {
-        let mut copy = self.round_trip.copy(&mut draft);
-        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut copy));
-        let seen = copy.seen();
+        let mut tee = self.round_trip.tee(&mut draft);
+        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut tee));
+        let prefix = tee.into_prefix();
         encoded.map_err(|error| draft.failure().unwrap_or(error))?;
-        let check = || self.round_trip.check(&*self.codec, value, seen, compute_time);
+        let check = || self.round_trip.check(&*self.codec, value, prefix, compute_time);
         self.guarded("Serialize` or `Deserialize", check)?;
         draft.finish()
     }

@@ -99,7 +99,7 @@ fn pack<T: Number, S: Serializer>(numbers: &[T], serializer: S) -> Result<S::Ok,
     if serializer.is_human_readable() {
         return serializer.collect_seq(numbers);
     }
-    serializer.serialize_newtype_struct(T::NAME, &Bytes(&little_endian(numbers)))
+    serializer.serialize_newtype_struct(T::NAME, &RawBytes(&little_endian(numbers)))
 }
 
 fn unpack<'de, T: Number, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
@@ -131,7 +131,7 @@ impl<T: Number> Packed for Vec<Vec<T>> {}
 
 impl<T: Number> Sealed for Vec<Vec<T>> {
     fn pack<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(Part))
+        serializer.collect_seq(self.iter().map(PackedPart))
     }
 
     fn unpack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -144,7 +144,7 @@ impl<P: Packed> Packed for Option<P> {}
 
 impl<P: Packed> Sealed for Option<P> {
     fn pack<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.as_ref().map(Part).serialize(serializer)
+        self.as_ref().map(PackedPart).serialize(serializer)
     }
 
     fn unpack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -153,9 +153,9 @@ impl<P: Packed> Sealed for Option<P> {
 }
 
 /// A packed field within another value, on its way out.
-struct Part<'a, P>(&'a P);
+struct PackedPart<'a, P>(&'a P);
 
-impl<P: Packed> Serialize for Part<'_, P> {
+impl<P: Packed> Serialize for PackedPart<'_, P> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.pack(serializer)
     }
@@ -170,9 +170,9 @@ impl<'de, P: Packed> Deserialize<'de> for Whole<P> {
     }
 }
 
-struct Bytes<'a>(&'a [u8]);
+struct RawBytes<'a>(&'a [u8]);
 
-impl Serialize for Bytes<'_> {
+impl Serialize for RawBytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
     }

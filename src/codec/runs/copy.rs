@@ -13,7 +13,7 @@ use std::sync::{
 use super::number::{Number, from_little_endian};
 use crate::{
     checksum::{BLOCK, has_another_core},
-    codec::source::Run,
+    codec::verified_reader::ByteRun,
     sync::{lock, thread},
 };
 
@@ -27,7 +27,7 @@ const WORTH_A_THREAD: usize = 4 * BLOCK;
 const WORTH_ASKING: usize = 128 << 10;
 
 /// The numbers of a run; `None` when it is not what was written.
-pub(crate) fn numbers<T: Number>(run: &Run<'_>) -> Option<Vec<T>> {
+pub(crate) fn numbers<T: Number>(run: &ByteRun<'_>) -> Option<Vec<T>> {
     // Fresh memory is zero already: nothing is touched twice.
     let mut numbers: Vec<T> = bytemuck::zeroed_vec(run.len() / size_of::<T>());
     fill(bytemuck::cast_slice_mut(&mut numbers), run)?;
@@ -35,7 +35,7 @@ pub(crate) fn numbers<T: Number>(run: &Run<'_>) -> Option<Vec<T>> {
     Some(numbers)
 }
 
-fn fill(to: &mut [u8], run: &Run<'_>) -> Option<()> {
+fn fill(to: &mut [u8], run: &ByteRun<'_>) -> Option<()> {
     if to.len() < WORTH_A_THREAD || !has_another_core() {
         return fill_stretch(0, to, run);
     }
@@ -70,7 +70,7 @@ fn stretches(to: &mut [u8], offset: usize) -> impl Iterator<Item = (usize, &mut 
     std::iter::once((0, head)).chain(rest)
 }
 
-fn fill_stretch(begin: usize, to: &mut [u8], run: &Run<'_>) -> Option<()> {
+fn fill_stretch(begin: usize, to: &mut [u8], run: &ByteRun<'_>) -> Option<()> {
     populate(to);
     let mut at = begin;
     for piece in blocks(to, (run.offset() + begin) % BLOCK) {

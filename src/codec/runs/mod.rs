@@ -23,12 +23,12 @@ use serde::{
 pub use self::number::Number;
 pub(crate) use self::{number::little_endian, visitor::Numbers};
 use super::{
-    source::{Source, Unreadable},
-    stage::Stage,
+    verified_reader::{Unreadable, VerifiedReader},
+    write_buffer::WriteBuffer,
 };
 
 /// Makes a value of so many elements, or bytes, that come next.
-type Make<T> = fn(&mut Source<'_, '_>, usize) -> Result<T, Unreadable>;
+type Make<T> = fn(&mut VerifiedReader<'_, '_>, usize) -> Result<T, Unreadable>;
 
 /// Whether a type is `T`, whatever its lifetimes are.
 fn is<A: ?Sized, T: ?Sized + 'static>() -> bool {
@@ -68,18 +68,18 @@ pub(super) fn packed<'de, V: Visitor<'de>>() -> Option<Make<V::Value>> {
     None
 }
 
-fn of_elements<T: Number, V>(source: &mut Source<'_, '_>, count: usize) -> Result<V, Unreadable> {
+fn of_elements<T: Number, V>(input: &mut VerifiedReader<'_, '_>, count: usize) -> Result<V, Unreadable> {
     let bytes = count.checked_mul(size_of::<T>());
-    of_bytes::<T, V>(source, bytes.ok_or_else(|| Unreadable::custom("a vector is longer than its bytes"))?)
+    of_bytes::<T, V>(input, bytes.ok_or_else(|| Unreadable::custom("a vector is longer than its bytes"))?)
 }
 
-fn of_bytes<T: Number, V>(source: &mut Source<'_, '_>, bytes: usize) -> Result<V, Unreadable> {
+fn of_bytes<T: Number, V>(input: &mut VerifiedReader<'_, '_>, bytes: usize) -> Result<V, Unreadable> {
     if !bytes.is_multiple_of(size_of::<T>()) {
         return Err(Unreadable::custom("the bytes of a vector are no whole numbers"));
     }
-    let run = source.run(bytes).ok_or_else(|| Unreadable::custom("a vector is longer than its bytes"))?;
+    let run = input.run(bytes).ok_or_else(|| Unreadable::custom("a vector is longer than its bytes"))?;
     let numbers: Option<Vec<T>> = copy::numbers(&run);
-    numbers.map(known_as).ok_or_else(|| Unreadable::custom("the numbers are not those that were written"))
+    numbers.map(cast).ok_or_else(|| Unreadable::custom("the numbers are not those that were written"))
 }
 
 /// The same value, called by another name of its type.
@@ -87,7 +87,7 @@ fn of_bytes<T: Number, V>(source: &mut Source<'_, '_>, bytes: usize) -> Result<V
 /// # Panics
 ///
 /// If that is another type.
-fn known_as<T: 'static, V>(value: T) -> V {
+fn cast<T: 'static, V>(value: T) -> V {
     assert!(is::<V, T>(), "asked before");
     // SAFETY: `V` and `T` are the same type but for lifetimes, and `T` has none. The value is moved: the original is
     // not dropped.
@@ -149,15 +149,16 @@ pub(super) fn bytes_of<I>(sequence: &I) -> Option<(usize, &[u8])> {
     None
 }
 
-/// Puts bytes into the stage behind a sequence that is being written, if it is postcard's into a stage. Whether they were
+/// Puts bytes into the buffer behind a sequence that is being written, if it is postcard's into a buffer. Whether they were
 /// taken.
 pub(super) fn put<Q>(sequence: &mut Q, bytes: &[u8]) -> Option<bool> {
-    if !is::<Q, &mut Serializer<Stage<'static>>>() {
+    if !is::<Q, &mut Serializer<WriteBuffer<'static>>>() {
         return None;
     }
     // SAFETY: `Q` is a reference to such a serializer but for lifetimes, of which nothing leaves this function.
     #[expect(unsafe_code, reason = "a cast that the compiler cannot see")]
-    let serializer = unsafe { &mut **std::ptr::from_mut(sequence).cast::<&mut Serializer<Stage<'_>>>() };
+    let serializer =
+        unsafe { &mut **std::ptr::from_mut(sequence).cast::<&mut Serializer<WriteBuffer<'_>>>() };
     Some(serializer.output.put(bytes))
 }
 

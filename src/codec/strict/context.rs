@@ -3,7 +3,7 @@
 use std::{cell::Cell, fmt, marker::PhantomData};
 
 /// What a format cannot tell apart.
-pub(crate) trait Format {
+pub(crate) trait FormatRules {
     /// Values follow each other without names: a field left out, or a wrong length, shifts all that follows.
     const POSITIONAL: bool;
     /// Nothing, unit and the floats that are not finite are all written as the same null.
@@ -12,64 +12,64 @@ pub(crate) trait Format {
     const REMEDY: &'static str;
     /// How many levels of values within values there may be, so that no stack overflows: not on the way out, and not on
     /// the way back in on a thread with less of it.
-    const DEEPEST: u16;
+    const MAX_DEPTH: u16;
 }
 
 /// Why a value cannot be encoded.
 #[derive(Debug)]
-pub(crate) enum Refusal<E> {
+pub(crate) enum StrictError<E> {
     /// In words: ours, or those of the value's own `Serialize`.
-    Told(String),
+    Message(String),
     /// As the format says it.
     Format(E),
 }
 
-impl<E> Refusal<E> {
-    /// Into the error of the format, which may have no room for words: they wait in `aside`.
-    pub(super) fn set_aside(self, aside: &Aside) -> E
+impl<E> StrictError<E> {
+    /// Into the error of the format, which may have no room for words: they wait in `state`.
+    pub(super) fn stash(self, state: &SerializationState) -> E
     where
         E: serde::ser::Error,
     {
         match self {
             Self::Format(error) => error,
-            Self::Told(words) => {
-                let error = E::custom(&words);
-                aside.words.set(Some(words));
+            Self::Message(message) => {
+                let error = E::custom(&message);
+                state.message.set(Some(message));
                 error
             }
         }
     }
 }
 
-impl<E: fmt::Display> fmt::Display for Refusal<E> {
+impl<E: fmt::Display> fmt::Display for StrictError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told(words) => f.write_str(words),
+            Self::Message(message) => f.write_str(message),
             Self::Format(error) => error.fmt(f),
         }
     }
 }
 
-impl<E: std::error::Error> std::error::Error for Refusal<E> {}
+impl<E: std::error::Error> std::error::Error for StrictError<E> {}
 
-impl<E: serde::ser::Error> serde::ser::Error for Refusal<E> {
+impl<E: serde::ser::Error> serde::ser::Error for StrictError<E> {
     #[cold]
-    fn custom<T: fmt::Display>(words: T) -> Self {
-        Self::Told(words.to_string())
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::Message(message.to_string())
     }
 }
 
 /// What all levels of one serialization share.
-pub(super) struct Aside {
+pub(super) struct SerializationState {
     /// Words on their way out through an error type that cannot hold them.
-    pub(super) words: Cell<Option<String>>,
+    pub(super) message: Cell<Option<String>>,
     /// A run of numbers or bytes is cut to this length, in bytes.
     longest: usize,
 }
 
-impl Aside {
+impl SerializationState {
     pub(super) fn new(longest: usize) -> Self {
-        Self { words: Cell::default(), longest }
+        Self { message: Cell::default(), longest }
     }
 
     #[inline]
@@ -81,7 +81,7 @@ impl Aside {
 /// What every level of a value shares.
 pub(super) struct Context<'a, F> {
     /// Of the whole value.
-    pub(super) aside: &'a Aside,
+    pub(super) state: &'a SerializationState,
     /// Directly within a `Some`, newtypes not counting.
     pub(super) under_some: bool,
     /// How many values this one is within; those that leave no trace in the bytes do not count.
@@ -98,7 +98,7 @@ impl<F> Clone for Context<'_, F> {
 
 impl<F> Copy for Context<'_, F> {}
 
-impl<'a, F: Format> Context<'a, F> {
+impl<'a, F: FormatRules> Context<'a, F> {
     /// For a value one level further down.
     pub(super) fn below<'v, T: ?Sized>(self, value: &'v T) -> Nested<'v, 'a, T, F> {
         Nested { value, context: Self { under_some: false, depth: self.depth + 1, ..self } }
@@ -129,7 +129,7 @@ impl<'a, F: Format> Context<'a, F> {
 }
 
 #[cold]
-pub(super) fn refuse<F: Format, E: serde::ser::Error>(why: &str) -> E {
+pub(super) fn refuse<F: FormatRules, E: serde::ser::Error>(why: &str) -> E {
     E::custom(format_args!("{why}; {}", F::REMEDY))
 }
 

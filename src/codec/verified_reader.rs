@@ -15,7 +15,7 @@ use crate::checksum::{BLOCK, ReadAhead};
 const CROSSINGS: u32 = 2;
 
 /// Reads a payload from front to back, at the cost of a plain slice.
-pub(super) struct Source<'scope, 'env> {
+pub(super) struct VerifiedReader<'scope, 'env> {
     payload: &'scope Payload,
     /// The bytes from the front of the payload that may be read now: those before `position` were read, or passed by.
     window: &'scope [u8],
@@ -45,7 +45,7 @@ impl de::Error for Unreadable {
     }
 }
 
-impl<'scope, 'env> Source<'scope, 'env> {
+impl<'scope, 'env> VerifiedReader<'scope, 'env> {
     fn new(payload: &'scope Payload, ahead: ReadAhead<'scope, 'env>) -> Self {
         let window = if payload.is_verified() { payload.unverified() } else { &[] };
         Self { payload, window, position: 0, crossings: 0, ahead }
@@ -65,15 +65,15 @@ impl<'scope, 'env> Source<'scope, 'env> {
     }
 
     /// The next `count` bytes, to be verified by whoever copies them; `None` when there are not as many.
-    pub(super) fn run(&mut self, count: usize) -> Option<Run<'scope>> {
+    pub(super) fn run(&mut self, count: usize) -> Option<ByteRun<'scope>> {
         if count < BLOCK || self.payload.is_verified() {
-            return self.take(count).map(Run::verified);
+            return self.take(count).map(ByteRun::verified);
         }
         let begin = self.position;
         let end = begin.checked_add(count)?;
         let bytes = self.payload.unverified().get(begin..end)?;
         (self.window, self.position, self.crossings) = (&[], end, 0);
-        Some(Run { bytes, place: Some((self.payload, begin)) })
+        Some(ByteRun { bytes, place: Some((self.payload, begin)) })
     }
 
     /// How many bytes are left.
@@ -104,21 +104,21 @@ impl<'scope, 'env> Source<'scope, 'env> {
 }
 
 /// Decodes a payload from a source of verified bytes.
-pub(super) fn read<T>(payload: &Payload, decode: impl FnOnce(Source<'_, '_>) -> T) -> T {
+pub(super) fn read<T>(payload: &Payload, decode: impl FnOnce(VerifiedReader<'_, '_>) -> T) -> T {
     if payload.is_verified() {
-        return decode(Source::new(payload, ReadAhead::none()));
+        return decode(VerifiedReader::new(payload, ReadAhead::none()));
     }
-    payload.scope(|ahead| decode(Source::new(payload, ahead)))
+    payload.scope(|ahead| decode(VerifiedReader::new(payload, ahead)))
 }
 
 /// The bytes of many numbers: perhaps not verified yet.
-pub(crate) struct Run<'a> {
+pub(crate) struct ByteRun<'a> {
     bytes: &'a [u8],
     /// The payload that they lie in, and where; `None` when they can be trusted.
     place: Option<(&'a Payload, usize)>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> ByteRun<'a> {
     /// Of bytes that can be trusted.
     pub(crate) fn verified(bytes: &'a [u8]) -> Self {
         Self { bytes, place: None }

@@ -1,18 +1,19 @@
 //! The codec that a memo uses unless told otherwise: compact and fast.
 
+mod reader;
+
 use std::{any::type_name, io::Write};
 
 use ::postcard::{Serializer, ser_flavors};
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::reader::PostcardReader;
 use super::{
-    Codec, Payload, Shape,
-    reader::{self, Reader},
-    round_trip,
-    source::{self, Unreadable},
-    stage::Stage,
-    strict::{self, Format, Refusal},
+    Codec, Payload, Shape, round_trip,
+    strict::{self, FormatRules, StrictError},
     symmetry::{self, Sampled, Samples},
+    verified_reader::{self, Unreadable},
+    write_buffer::WriteBuffer,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -61,11 +62,11 @@ pub struct Postcard;
 /// Where postcard must not go.
 struct Positional;
 
-impl Format for Positional {
+impl FormatRules for Positional {
     const POSITIONAL: bool = true;
     const NULL: bool = false;
     const REMEDY: &'static str = "or use the codec `Json` or `Auto` (feature `json`)";
-    const DEEPEST: u16 = reader::DEEPEST;
+    const MAX_DEPTH: u16 = reader::MAX_DEPTH;
 }
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
@@ -79,13 +80,13 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
 
     /// Streams: never more than a few kilobytes of the payload are in memory here.
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
-        let mut serializer = Serializer { output: Stage::new(out) };
+        let mut serializer = Serializer { output: WriteBuffer::new(out) };
         let outcome = strict::serialize::<Positional, _, _>(value, &mut serializer);
         serializer.output.finish(outcome, type_name::<V>(), unwritable::<V>)
     }
 
     fn encode_abridged(&self, value: &V, out: &mut dyn Write) -> Result<bool> {
-        let mut serializer = Serializer { output: Stage::new(out) };
+        let mut serializer = Serializer { output: WriteBuffer::new(out) };
         let outcome = strict::serialize_abridged::<Positional, _, _>(value, &mut serializer);
         serializer.output.finish(outcome, type_name::<V>(), unwritable::<V>).map(|()| true)
     }
@@ -96,8 +97,8 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
     }
 
     fn decode(&self, payload: &Payload) -> Result<V> {
-        source::read(payload, |source| {
-            let mut reader = Reader::new(source);
+        verified_reader::read(payload, |source| {
+            let mut reader = PostcardReader::new(source);
             let value = V::deserialize(&mut reader).map_err(|cause| unreadable::<V>(payload, cause))?;
             match reader.left_over() {
                 // Read to the last byte: every block passed.
@@ -126,11 +127,13 @@ impl Sampled for Postcard {
 
 /// The value that the bytes begin with.
 fn leading<V: DeserializeOwned>(bytes: &[u8]) -> Option<V> {
-    source::read(&Payload::from(bytes.to_vec()), |source| V::deserialize(&mut Reader::new(source)).ok())
+    verified_reader::read(&Payload::from(bytes.to_vec()), |source| {
+        V::deserialize(&mut PostcardReader::new(source)).ok()
+    })
 }
 
 #[cold]
-fn unwritable<V>(refusal: Refusal<::postcard::Error>) -> Error {
+fn unwritable<V>(refusal: StrictError<::postcard::Error>) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {refusal}", type_name::<V>());
     Error::new(Kind::Encode, message).caused_by(refusal)
 }
@@ -148,7 +151,7 @@ fn unread<V>(left: usize) -> Error {
     Error::new(Kind::Decode, message)
 }
 
-impl ser_flavors::Flavor for Stage<'_> {
+impl ser_flavors::Flavor for WriteBuffer<'_> {
     type Output = ();
 
     #[inline]

@@ -10,7 +10,7 @@ const CHUNK: usize = 4096;
 /// Gathers small writes and hands them on in chunks; what does not fit goes on as it is, without a copy.
 ///
 /// Nothing is written when it is dropped: what a failed serialization left behind is not worth writing.
-pub(super) struct Stage<'a> {
+pub(super) struct WriteBuffer<'a> {
     /// Where the chunks go.
     out: &'a mut dyn Write,
     /// The bytes that wait; only the first `filled` of them count.
@@ -21,7 +21,7 @@ pub(super) struct Stage<'a> {
     refusal: Option<io::Error>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> WriteBuffer<'a> {
     pub(super) fn new(out: &'a mut dyn Write) -> Self {
         Self { out, chunk: [0; CHUNK], filled: 0, refusal: None }
     }
@@ -79,8 +79,8 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// For serializers that write to a writer: the error they get is a placeholder, see [`Stage::finish`].
-impl Write for Stage<'_> {
+/// For serializers that write to a writer: the error they get is a placeholder, see [`WriteBuffer::finish`].
+impl Write for WriteBuffer<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes).map(|()| bytes.len())
@@ -100,7 +100,7 @@ impl Write for Stage<'_> {
 mod tests {
     use super::*;
 
-    fn staged(writes: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
+    fn buffered(writes: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
         struct Chunks(Vec<u8>, Vec<usize>);
         impl Write for Chunks {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -113,9 +113,9 @@ mod tests {
             }
         }
         let mut out = Chunks(Vec::new(), Vec::new());
-        let mut stage = Stage::new(&mut out);
-        assert!(writes.iter().all(|bytes| stage.put(bytes)));
-        stage.finish(Ok::<_, Error>(()), "T", |error| error).unwrap();
+        let mut buffer = WriteBuffer::new(&mut out);
+        assert!(writes.iter().all(|bytes| buffer.put(bytes)));
+        buffer.finish(Ok::<_, Error>(()), "T", |error| error).unwrap();
         (out.0, out.1)
     }
 
@@ -123,12 +123,12 @@ mod tests {
     fn every_byte_arrives_in_order_whatever_the_sizes() {
         let sizes = [0, 1, 4095, 1, 4096, 3, 4097, 4090, 6, 100_000, 5];
         let writes: Vec<Vec<u8>> = (1..).zip(sizes).map(|(byte, size)| vec![byte; size]).collect();
-        assert_eq!(staged(&writes).0, writes.concat());
+        assert_eq!(buffered(&writes).0, writes.concat());
     }
 
     #[test]
     fn small_writes_are_gathered_and_long_ones_pass_through() {
-        assert_eq!(staged(&vec![vec![7; 8]; 1024]).1, [4096, 4096]);
-        assert_eq!(staged(&[vec![1; 10], vec![2; 50_000]]).1, [10, 50_000]);
+        assert_eq!(buffered(&vec![vec![7; 8]; 1024]).1, [4096, 4096]);
+        assert_eq!(buffered(&[vec![1; 10], vec![2; 50_000]]).1, [10, 50_000]);
     }
 }

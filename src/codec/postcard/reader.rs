@@ -10,9 +10,9 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-use super::{
+use crate::codec::{
     runs,
-    source::{Source, Unreadable},
+    verified_reader::{Unreadable, VerifiedReader},
 };
 
 /// Elements that take no bytes are believed up to here: a length that somebody made up must not be counted to its end.
@@ -20,10 +20,10 @@ const MOST_OF_NOTHING: usize = u32::MAX as usize;
 
 /// How many sequences, maps, options and enums a value may be within. Each level takes a few hundred bytes of the stack, in a
 /// debug build a kilobyte or two; the stack of a thread has 2 MiB.
-pub(super) const DEEPEST: u16 = 512;
+pub(super) const MAX_DEPTH: u16 = 512;
 
-pub(super) struct Reader<'scope, 'env> {
-    source: Source<'scope, 'env>,
+pub(super) struct PostcardReader<'scope, 'env> {
+    input: VerifiedReader<'scope, 'env>,
     depth: u16,
 }
 
@@ -34,19 +34,19 @@ fn unreadable(what: &str) -> Unreadable {
     Unreadable::custom(what)
 }
 
-impl<'scope, 'env> Reader<'scope, 'env> {
-    pub(super) fn new(source: Source<'scope, 'env>) -> Self {
-        Self { source, depth: 0 }
+impl<'scope, 'env> PostcardReader<'scope, 'env> {
+    pub(super) fn new(input: VerifiedReader<'scope, 'env>) -> Self {
+        Self { input, depth: 0 }
     }
 
     /// How many bytes were not read.
     pub(super) fn left_over(&self) -> usize {
-        self.source.remaining()
+        self.input.remaining()
     }
 
     #[inline]
     fn take(&mut self, count: usize) -> Result<&'scope [u8]> {
-        self.source.take(count).ok_or_else(|| unreadable("the bytes end too early"))
+        self.input.take(count).ok_or_else(|| unreadable("the bytes end too early"))
     }
 
     #[inline]
@@ -117,7 +117,7 @@ impl<'scope, 'env> Reader<'scope, 'env> {
     /// Reads what can be within itself.
     #[inline]
     fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.depth > DEEPEST {
+        if self.depth > MAX_DEPTH {
             return Err(unreadable("it is nested too deep"));
         }
         self.depth += 1;
@@ -126,11 +126,11 @@ impl<'scope, 'env> Reader<'scope, 'env> {
         read
     }
 
-    fn elements(&mut self, left: usize) -> Result<Elements<'_, 'scope, 'env>> {
-        if left > self.source.remaining().max(MOST_OF_NOTHING) {
+    fn elements(&mut self, left: usize) -> Result<PostcardElements<'_, 'scope, 'env>> {
+        if left > self.input.remaining().max(MOST_OF_NOTHING) {
             return Err(unreadable("a sequence or map is longer than its bytes"));
         }
-        Ok(Elements { reader: self, left })
+        Ok(PostcardElements { reader: self, left })
     }
 }
 
@@ -144,13 +144,13 @@ macro_rules! numbers {
     ($($method:ident, $visit:ident, $type:ty, $read:expr;)*) => {$(
         #[inline]
         fn $method<V: Visitor<'scope>>(self, visitor: V) -> Result<V::Value> {
-            let read: fn(&mut Reader<'scope, '_>) -> Result<$type> = $read;
+            let read: fn(&mut PostcardReader<'scope, '_>) -> Result<$type> = $read;
             visitor.$visit(read(self)?)
         }
     )*};
 }
 
-impl<'scope> Deserializer<'scope> for &mut Reader<'scope, '_> {
+impl<'scope> Deserializer<'scope> for &mut PostcardReader<'scope, '_> {
     type Error = Unreadable;
 
     numbers! {
@@ -201,7 +201,7 @@ impl<'scope> Deserializer<'scope> for &mut Reader<'scope, '_> {
     fn deserialize_bytes<V: Visitor<'scope>>(self, visitor: V) -> Result<V::Value> {
         if let Some(copy) = runs::packed::<V>() {
             let length = self.length()?;
-            return copy(&mut self.source, length);
+            return copy(&mut self.input, length);
         }
         visitor.visit_borrowed_bytes(self.bytes()?)
     }
@@ -239,14 +239,14 @@ impl<'scope> Deserializer<'scope> for &mut Reader<'scope, '_> {
     fn deserialize_seq<V: Visitor<'scope>>(self, visitor: V) -> Result<V::Value> {
         let length = self.length()?;
         if let Some(copy) = runs::vector::<V>() {
-            return copy(&mut self.source, length);
+            return copy(&mut self.input, length);
         }
         self.nested(|reader| visitor.visit_seq(reader.elements(length)?))
     }
 
     #[inline]
     fn deserialize_tuple<V: Visitor<'scope>>(self, length: usize, visitor: V) -> Result<V::Value> {
-        visitor.visit_seq(Elements { reader: self, left: length })
+        visitor.visit_seq(PostcardElements { reader: self, left: length })
     }
 
     #[inline]
@@ -304,12 +304,12 @@ impl<'scope> Deserializer<'scope> for &mut Reader<'scope, '_> {
 }
 
 /// The parts of a sequence, map, tuple or struct.
-struct Elements<'a, 'scope, 'env> {
-    reader: &'a mut Reader<'scope, 'env>,
+struct PostcardElements<'a, 'scope, 'env> {
+    reader: &'a mut PostcardReader<'scope, 'env>,
     left: usize,
 }
 
-impl Elements<'_, '_, '_> {
+impl PostcardElements<'_, '_, '_> {
     #[inline]
     fn is_over(&mut self) -> bool {
         match self.left.checked_sub(1) {
@@ -324,11 +324,11 @@ impl Elements<'_, '_, '_> {
     /// Not of elements that take no bytes: what is allocated for them must be there.
     #[inline]
     fn hint(&self) -> Option<usize> {
-        (self.left <= self.reader.source.remaining()).then_some(self.left)
+        (self.left <= self.reader.input.remaining()).then_some(self.left)
     }
 }
 
-impl<'scope> SeqAccess<'scope> for Elements<'_, 'scope, '_> {
+impl<'scope> SeqAccess<'scope> for PostcardElements<'_, 'scope, '_> {
     type Error = Unreadable;
 
     #[inline]
@@ -342,7 +342,7 @@ impl<'scope> SeqAccess<'scope> for Elements<'_, 'scope, '_> {
     }
 }
 
-impl<'scope> MapAccess<'scope> for Elements<'_, 'scope, '_> {
+impl<'scope> MapAccess<'scope> for PostcardElements<'_, 'scope, '_> {
     type Error = Unreadable;
 
     #[inline]
@@ -361,7 +361,7 @@ impl<'scope> MapAccess<'scope> for Elements<'_, 'scope, '_> {
     }
 }
 
-impl<'scope> EnumAccess<'scope> for &mut Reader<'scope, '_> {
+impl<'scope> EnumAccess<'scope> for &mut PostcardReader<'scope, '_> {
     type Error = Unreadable;
     type Variant = Self;
 
@@ -372,7 +372,7 @@ impl<'scope> EnumAccess<'scope> for &mut Reader<'scope, '_> {
     }
 }
 
-impl<'scope> VariantAccess<'scope> for &mut Reader<'scope, '_> {
+impl<'scope> VariantAccess<'scope> for &mut PostcardReader<'scope, '_> {
     type Error = Unreadable;
 
     #[inline]
