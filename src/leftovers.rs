@@ -73,7 +73,7 @@ pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
 }
 
 /// The removal of unused folders beside one that is in use.
-pub(crate) struct Sweep<'a> {
+pub(crate) struct FolderSweep<'a> {
     /// A folder of this user. Only folders with the same owner are removed.
     ours: &'a Path,
     /// The name of the marker in each folder.
@@ -82,7 +82,7 @@ pub(crate) struct Sweep<'a> {
     budget: usize,
 }
 
-impl<'a> Sweep<'a> {
+impl<'a> FolderSweep<'a> {
     pub(crate) fn beside(ours: &'a Path, marker: &'static str) -> Self {
         Self { ours, marker, budget: REMOVALS }
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn is_removed(ours: &Path, folder: &Path) -> bool {
-        Sweep::beside(ours, MARKER).remove(folder, |_| true);
+        FolderSweep::beside(ours, MARKER).remove(folder, |_| true);
         !folder.exists()
     }
 
@@ -220,7 +220,7 @@ mod tests {
         let inside = tempfile::tempdir().unwrap();
         let (ours, folder) = (inside.path().join("ours"), filled(inside.path(), "other"));
         make_private(&ours).unwrap();
-        Sweep::beside(&ours, MARKER).remove(&folder, |_| false);
+        FolderSweep::beside(&ours, MARKER).remove(&folder, |_| false);
         assert!(folder.exists());
         fs::remove_file(folder.join(MARKER)).unwrap();
         assert!(!is_removed(&ours, &folder));
@@ -232,7 +232,7 @@ mod tests {
         let inside = tempfile::tempdir().unwrap();
         let (ours, folder) = (inside.path().join("ours"), filled(inside.path(), "other"));
         make_private(&ours).unwrap();
-        let mut sweep = Sweep { budget: 1, ..Sweep::beside(&ours, MARKER) };
+        let mut sweep = FolderSweep { budget: 1, ..FolderSweep::beside(&ours, MARKER) };
         sweep.remove(&folder, |_| true);
         assert!(!sweep.is_complete() && folder.join(MARKER).exists());
         assert!(is_removed(&ours, &folder));

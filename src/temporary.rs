@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     error::{Error, Result},
-    leftovers::{self, Marker, Sweep},
+    leftovers::{self, FolderSweep, Marker},
 };
 
 /// How the name of each folder begins.
@@ -43,7 +43,7 @@ impl Temporary {
 
     fn remove_leftovers(&self) {
         let Some(inside) = self.path().parent() else { return };
-        let mut sweep = Sweep::beside(self.path(), MARKER);
+        let mut sweep = FolderSweep::beside(self.path(), MARKER);
         // One in use costs a look too, so each start begins at another place.
         let turn = u64::from(std::process::id());
         for folder in leftovers::some_in(inside, turn, |name| name.starts_with(PREFIX)) {

@@ -34,7 +34,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self.check()?;
         store.session().check_origin()?;
         // Code of the user, so before the lock.
-        let format = Format { id: self.codec.id().to_owned(), shape: self.shape()? };
+        let format = StoredFormat { id: self.codec.id().to_owned(), shape: self.shape()? };
         // Declared before the lock, and so dropped after it: it may be the last handle.
         let known;
         // One open at a time, so that two of one name are the same memo.
@@ -163,7 +163,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     }
 
     /// Whether everything that is set here is as the open memo has it.
-    fn agree(&self, open: &LiveMemo, format: &Format) -> Result<()>
+    fn agree(&self, open: &LiveMemo, format: &StoredFormat) -> Result<()>
     where
         V: 'static,
         C: Codec<V>,
@@ -182,16 +182,16 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             return Err(conflict("codec", "of the same id"));
         }
         if self.ttl.is_some() && self.ttl != ttl {
-            return Err(conflict("ttl", Told(ttl)));
+            return Err(conflict("ttl", OptionText(ttl)));
         }
         if self.max_entries.is_some() && self.max_entries != max_entries {
-            return Err(conflict("max_entries", Told(max_entries)));
+            return Err(conflict("max_entries", OptionText(max_entries)));
         }
         if self.max_bytes.is_some() && self.max_bytes != max_bytes {
-            return Err(conflict("max_bytes", Told(max_bytes)));
+            return Err(conflict("max_bytes", OptionText(max_bytes)));
         }
         if self.memory.is_some() && self.memory != open.memory {
-            return Err(conflict("memory", Told(open.memory)));
+            return Err(conflict("memory", OptionText(open.memory)));
         }
         if self.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
             return Err(conflict("cache_if", "a closure"));
@@ -205,13 +205,13 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
 }
 
 /// How a memo writes its values.
-struct Format {
+struct StoredFormat {
     /// That of the codec.
     id: String,
     shape: Shape,
 }
 
-impl Format {
+impl StoredFormat {
     fn generation(&self, name: &str, version: u64) -> Result<GenerationId> {
         GenerationId::of(name, version, &self.id, &self.shape)
     }
@@ -226,9 +226,9 @@ fn conflict(what: &str, has: impl fmt::Display) -> Error {
 }
 
 /// An option as it is told in a message.
-struct Told<T>(Option<T>);
+struct OptionText<T>(Option<T>);
 
-impl<T: fmt::Debug> fmt::Display for Told<T> {
+impl<T: fmt::Debug> fmt::Display for OptionText<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(set) => write!(f, "{set:?}"),

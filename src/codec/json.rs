@@ -60,7 +60,7 @@ impl FormatRules for OneNull {
 }
 
 impl Sampled for Json {
-    const FORMAT: shape::Format = shape::Format::SelfDescribing;
+    const FORMAT: shape::FormatKind = shape::FormatKind::SelfDescribing;
 }
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Json {

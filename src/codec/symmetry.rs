@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use super::{Codec, round_trip};
 use crate::{
     error::{Error, Kind, Result},
-    shape::{self, Format},
+    shape::{self, FormatKind},
 };
 
 /// Bounds the work for one sample.
@@ -42,7 +42,7 @@ pub(super) struct Samples {
 /// A codec whose samples can be looked at.
 pub(super) trait Sampled: Default {
     /// How it reads values.
-    const FORMAT: Format;
+    const FORMAT: FormatKind;
 
     /// Values that have less in them than the one with these bytes.
     fn lesser<V: DeserializeOwned>(_: &[u8]) -> impl Iterator<Item = V> {

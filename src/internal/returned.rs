@@ -6,7 +6,7 @@
 
 use std::{borrow::Borrow, marker::PhantomData, ops::Deref};
 
-use super::{Cells, Function, Opened, Unnamed};
+use super::{Cells, Function, OpenedMemo, Unnamed};
 use crate::{builder::MemoBuilder, codec::Codec, memo::Memo, store::Store};
 
 /// A `Result`, under whatever name.
@@ -88,7 +88,7 @@ impl<V: 'static> Whole<V> {
         cells: &'static Cells,
         function: &'static Function,
         plan: P,
-    ) -> &'static Opened<Unnamed, V>
+    ) -> &'static OpenedMemo<Unnamed, V>
     where
         V: Clone + Send + Sync,
         C: Codec<V>,
@@ -139,7 +139,7 @@ impl<T: 'static, E> Returned<Result<T, E>> {
         cells: &'static Cells,
         function: &'static Function,
         plan: P,
-    ) -> &'static Opened<Unnamed, T>
+    ) -> &'static OpenedMemo<Unnamed, T>
     where
         T: Clone + Send + Sync,
         C: Codec<T>,
@@ -191,13 +191,13 @@ impl<T: 'static, E> Returned<Result<T, E>> {
     }
 }
 
-/// In place of an [`Opened`] memo and of a [`Call`](super::Call), where there is an error already.
+/// In place of an [`OpenedMemo`] and of a [`Call`](super::Call), where there is an error already.
 #[derive(Debug)]
 #[must_use = "it stands for a call"]
 pub struct Refused<R>(PhantomData<fn() -> R>);
 
 impl<R> Refused<R> {
-    /// As that of [`Opened`].
+    /// As that of [`OpenedMemo`].
     pub const fn call<K: ?Sized>(self, _: &K) -> Self {
         self
     }

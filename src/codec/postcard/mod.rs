@@ -118,7 +118,7 @@ pub(super) fn examine<V: Serialize + DeserializeOwned>() -> Result<(Shape, Sampl
 }
 
 impl Sampled for Postcard {
-    const FORMAT: shape::Format = shape::Format::Positional;
+    const FORMAT: shape::FormatKind = shape::FormatKind::Positional;
 
     fn lesser<V: DeserializeOwned>(bytes: &[u8]) -> impl Iterator<Item = V> {
         symmetry::emptied(bytes).filter_map(|bytes| leading(&bytes))
