@@ -99,7 +99,7 @@ impl PoolInner {
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
         let Some(name) = name.filter(|_| !self.is_inherited()) else { return build().map(Arc::new) };
-        match self.look_valid(name, options.ttl, options.is_valid) {
+        match self.get_valid(name, options.ttl, options.is_valid) {
             Some(found) => Ok(found),
             None => self.build(name, options.ttl, build),
         }
@@ -115,8 +115,8 @@ impl PoolInner {
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
         match self.lead_or_wait(name, ttl) {
-            Lookup::Found(found) => Ok(found),
-            Lookup::Build(claim) => {
+            BuildStep::Found(found) => Ok(found),
+            BuildStep::Build(claim) => {
                 let resource = Arc::new(build()?);
                 if self.is_inherited() {
                     // The builder forked, and this is the child.
@@ -124,17 +124,13 @@ impl PoolInner {
                 }
                 Ok(self.keep(name, resource, ttl, claim))
             }
-            Lookup::BuildUnshared => build().map(Arc::new),
+            BuildStep::BuildUnshared => build().map(Arc::new),
         }
     }
 
     /// What is there. What is past its time leaves.
     #[inline]
-    pub(super) fn look<T: Send + Sync + 'static>(
-        &self,
-        name: &Name,
-        ttl: Option<Duration>,
-    ) -> Option<Arc<T>> {
+    pub(super) fn get<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Option<Arc<T>> {
         self.find(name, ttl, |slot| slot.resource.clone())?.into_object()
     }
 
@@ -152,13 +148,13 @@ impl PoolInner {
     /// What is there and passes. Later looks of the same call do not ask again: all that they can find was put in after
     /// this one.
     #[inline]
-    fn look_valid<T: Send + Sync + 'static>(
+    fn get_valid<T: Send + Sync + 'static>(
         &self,
         name: &Name,
         ttl: Option<Duration>,
         is_valid: Option<Validation<'_, T>>,
     ) -> Option<Arc<T>> {
-        let Some(is_valid) = is_valid else { return self.look(name, ttl) };
+        let Some(is_valid) = is_valid else { return self.get(name, ttl) };
         let found = self.find(name, ttl, Slot::clone)?;
         let object = found.resource.clone().into_object::<T>()?;
         let passed = self.failures.contain("the validation", type_name::<T>(), || Ok(is_valid(&object)));
@@ -178,22 +174,22 @@ impl PoolInner {
     }
 
     /// Claims the resource: the leader looks once more and builds, the others wait and look again.
-    fn lead_or_wait<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Lookup<'_, T> {
+    fn lead_or_wait<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> BuildStep<'_, T> {
         let flight_key = flight_key(&mut lock(&self.order), name);
         loop {
             let turn = flight().claim(flight_key, self.options.max_wait);
-            let found = self.look(name, ttl);
+            let found = self.get(name, ttl);
             match (turn, found) {
                 (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
                     claim.complete(Outcome::Found);
-                    return Lookup::Found(found);
+                    return BuildStep::Found(found);
                 }
-                (Turn::Recheck(_), Some(found)) => return Lookup::Found(found),
+                (Turn::Recheck(_), Some(found)) => return BuildStep::Found(found),
                 (Turn::Recheck(_), None) => {}
                 (Turn::Alone(_, AloneReason::Reentrant | AloneReason::Cycle), None) => {
-                    return Lookup::BuildUnshared;
+                    return BuildStep::BuildUnshared;
                 }
-                (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return Lookup::Build(claim),
+                (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return BuildStep::Build(claim),
             }
         }
     }
@@ -295,7 +291,7 @@ fn flight_key(order: &mut Order, name: &Name) -> FlightKey {
 }
 
 /// What a caller has to do after it missed.
-enum Lookup<'a, T> {
+enum BuildStep<'a, T> {
     Found(Arc<T>),
     Build(Claim<'a>),
     /// To wait would never end, and another builds the one that everybody gets.

@@ -250,7 +250,7 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> Option<Arc<T>> {
-        self.inner.look(self.inner.name::<T>(key, &mut Name::of::<T>())?, None)
+        self.inner.get(self.inner.name::<T>(key, &mut Name::of::<T>())?, None)
     }
 
     /// Lets go of the resource of type `T` and of `key`: it is [released](Self#release) unless somebody else holds it.
