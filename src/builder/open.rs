@@ -1,4 +1,4 @@
-//! The open itself: the checks of the options, and what a memo that is open already makes of them.
+//! Opens a memo: checks the options, and compares them with those of a memo that is already open.
 
 use std::{
     any::{Any, TypeId, type_name},
@@ -33,11 +33,11 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     {
         self.check()?;
         store.session().check_origin()?;
-        // Code of the user, so before the lock.
+        // User code runs before the lock is taken.
         let format = StoredFormat { id: self.codec.id().to_owned(), shape: self.shape()? };
-        // Declared before the lock, and so dropped after it: it may be the last handle.
+        // Declared before the lock, so dropped after it: it may be the last handle.
         let known;
-        // One open at a time, so that two of one name are the same memo.
+        // One open at a time, so that two opens of one name return the same memo.
         let mut live = lock(store.live());
         if let Some(open) = live.get(&self.name) {
             known = open.memo.upgrade();
@@ -55,7 +55,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Ok(memo)
     }
 
-    /// What stands for the function's code in the generation: the user's version, else the hash of the code.
+    /// The version of the function in the generation: the user's version, or else the hash of the code.
     fn identity(&self) -> Option<u64> {
         self.version.or(self.code)
     }
@@ -64,7 +64,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes }
     }
 
-    /// The memo of a generation, with everything that was set. It becomes known as open.
+    /// Makes the memo of a generation with all options, and registers it as open.
     pub(crate) fn open_on(
         self,
         generation: GenerationId,
@@ -132,10 +132,10 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             return wrong("the name is empty: give the memoized function one, like \"frames\"");
         }
         if self.name.len() > LONGEST_NAME {
-            return wrong("the name is longer than 512 bytes: what varies belongs into the key");
+            return wrong("the name is longer than 512 bytes: put the part that varies into the key");
         }
         if self.name.contains('\0') {
-            return wrong("the name holds a NUL: use printable characters");
+            return wrong("the name contains a NUL: use printable characters");
         }
         if self.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
             return wrong(
@@ -151,7 +151,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Ok(())
     }
 
-    /// A shape that cannot be traced is the user's word, if there is a version. A hash of the code is no such word.
+    /// With a version of the user, a shape that cannot be traced is accepted. A hash of the code is not enough.
     fn shape(&self) -> Result<Shape>
     where
         C: Codec<V>,
@@ -162,7 +162,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         })
     }
 
-    /// Whether everything that is set here is as the open memo has it.
+    /// Fails if an option is set here that the open memo has otherwise.
     fn agree(&self, open: &LiveMemo, format: &StoredFormat) -> Result<()>
     where
         V: 'static,
@@ -204,9 +204,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     }
 }
 
-/// How a memo writes its values.
+/// The stored form of a memo's values.
 struct StoredFormat {
-    /// That of the codec.
+    /// The id of the codec.
     id: String,
     shape: Shape,
 }
@@ -219,13 +219,13 @@ impl StoredFormat {
 
 fn conflict(what: &str, has: impl fmt::Display) -> Error {
     let message = format!(
-        "it is open already with another {what} ({has}): use that, leave the option out, or give this function a name of \
-         its own"
+        "the memo is already open with another {what} ({has}): use that one, leave the option out, or give this function a \
+         name of its own"
     );
     Error::new(Kind::Config, message)
 }
 
-/// An option as it is told in a message.
+/// The text of an option in a message.
 struct OptionText<T>(Option<T>);
 
 impl<T: fmt::Debug> fmt::Display for OptionText<T> {

@@ -1,4 +1,4 @@
-//! The flow of one call on a pool: look, validate, claim, build, keep.
+//! The flow of one call on a pool: look up, validate, claim, build, keep.
 
 use std::{
     any::type_name,
@@ -39,11 +39,11 @@ impl Default for PoolOptions {
 /// Tells whether a resource may still be used.
 pub(super) type Validation<'a, T> = Box<dyn FnOnce(&T) -> bool + 'a>;
 
-/// What a caller asks of the resource it gets.
+/// The options of one call.
 pub(super) struct CallOptions<'a, T> {
-    /// It is younger than this.
+    /// The resource must be younger than this.
     pub(super) ttl: Option<Duration>,
-    /// It passes this, if it was there before the call.
+    /// A resource that was there before the call must pass this.
     pub(super) is_valid: Option<Validation<'a, T>>,
 }
 
@@ -53,15 +53,15 @@ impl<T> Default for CallOptions<'_, T> {
     }
 }
 
-/// What all handles of one pool share.
+/// Shared by all handles of one pool.
 pub(super) struct PoolInner {
     pub(super) options: PoolOptions,
     pub(super) failures: PoolFailures,
     origin: Origin,
-    /// Since the pool was made: the time of its order.
+    /// Measures the time since the pool was made. All lifetimes are on this scale.
     age: Stopwatch,
     slots: Slots,
-    /// The lock of whoever changes what is held.
+    /// Locked for the whole of each change of `slots`.
     order: Mutex<Order>,
 }
 
@@ -72,14 +72,13 @@ impl PoolInner {
         Self { options, failures, origin, age, slots: Slots::new(), order: Mutex::default() }
     }
 
-    /// Whether this process was forked from the one that made the pool. Then nothing here may be locked.
+    /// Whether this process was forked from the process that made the pool. Then no lock here may be taken.
     #[inline]
     pub(super) fn is_inherited(&self) -> bool {
         self.origin.is_elsewhere()
     }
 
-    /// Writes the key into the name. `None` for a key that cannot be serialized: what is built for it cannot be found
-    /// again.
+    /// Writes the key into the name. `None` for a key that cannot be serialized: its resource is not kept.
     #[inline]
     pub(super) fn name<'n, T: 'static>(
         &self,
@@ -90,7 +89,7 @@ impl PoolInner {
         Some(name)
     }
 
-    /// The whole of a call.
+    /// Runs a whole call.
     #[inline]
     pub(super) fn obtain<T: Send + Sync + 'static, E>(
         &self,
@@ -105,7 +104,7 @@ impl PoolInner {
         }
     }
 
-    /// Apart from the hit, which is the shorter and the faster for it.
+    /// Not inlined, so that the code of a hit is short and fast.
     #[cold]
     #[inline(never)]
     fn build<T: Send + Sync + 'static, E>(
@@ -128,7 +127,7 @@ impl PoolInner {
         }
     }
 
-    /// What is there. What is past its time leaves.
+    /// The resource under the name. An expired one is removed.
     #[inline]
     pub(super) fn get<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Option<Arc<T>> {
         self.find(name, ttl, |slot| slot.resource.clone())?.into_object()
@@ -145,8 +144,8 @@ impl PoolInner {
         found.map_err(|ended| self.take_out(name, ended)).ok()
     }
 
-    /// What is there and passes. Later looks of the same call do not ask again: all that they can find was put in after
-    /// this one.
+    /// The resource under the name, if it is valid. Later lookups of the same call do not validate: they can only find
+    /// resources that were put in after this lookup.
     #[inline]
     fn get_valid<T: Send + Sync + 'static>(
         &self,
@@ -161,19 +160,19 @@ impl PoolInner {
         if passed == Some(true) {
             return Some(object);
         }
-        drop(object); // Not the last: `found` holds it too.
+        drop(object); // Not the last `Arc`: `found` has one too.
         self.take_out(name, found);
         None
     }
 
-    /// Takes this very resource out, unless another took its place, and lets go of it before a new one is built.
+    /// Takes this resource out, unless another one has replaced it, and drops it before a new one is built.
     #[cold]
     fn take_out(&self, name: &Name, slot: Slot) {
         let held = self.writer().take_at(name, slot.place);
         self.failures.drop_all(held.into_iter().chain([slot]).map(|slot| slot.resource));
     }
 
-    /// Claims the resource: the leader looks once more and builds, the others wait and look again.
+    /// Claims the resource. The leader looks it up once more and builds it; the waiters then look it up again.
     fn lead_or_wait<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> BuildStep<'_, T> {
         let flight_key = flight_key(&mut lock(&self.order), name);
         loop {
@@ -194,8 +193,8 @@ impl PoolInner {
         }
     }
 
-    /// Puts in what was built, unless the claim was revoked meanwhile. If another is there, built side by side with
-    /// this one, that one stays and is everybody's.
+    /// Puts in the built resource, unless its claim was revoked. If another one is there, built in parallel, that one stays
+    /// and is returned.
     fn keep<T: Send + Sync + 'static>(
         &self,
         name: &Name,
@@ -285,15 +284,15 @@ impl Drop for PoolInner {
     }
 }
 
-/// What there is one builder for.
+/// The key of the claim: at most one caller builds under it.
 fn flight_key(order: &mut Order, name: &Name) -> FlightKey {
     FlightKey { owner: order.owner(name.kind), digest: *name.key.digest().as_bytes() }
 }
 
-/// What a caller has to do after it missed.
+/// The next step of a caller after a miss.
 enum BuildStep<'a, T> {
     Found(Arc<T>),
     Build(Claim<'a>),
-    /// To wait would never end, and another builds the one that everybody gets.
+    /// A wait would never end. Another caller builds the resource that is shared.
     BuildUnshared,
 }

@@ -1,5 +1,5 @@
-//! Who is the oldest, who ends first, and so who leaves. No clock, and nothing is dropped in here: what leaves is
-//! returned, as its `Drop` is the user's code.
+//! The order of insertion and of expiry, and so of eviction. It has no clock, and drops no resource: removed resources are
+//! returned, because their `Drop` is user code.
 
 use std::{
     any::TypeId,
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::flight;
 
-/// What left. To be released outside the lock.
-#[must_use = "what left is to be released outside the lock"]
+/// Removed resources, to be dropped outside the lock.
+#[must_use = "removed resources must be dropped outside the lock"]
 pub(super) struct Removed(Vec<Slot>);
 
 impl Removed {
@@ -33,18 +33,18 @@ impl Removed {
 
 #[derive(Default)]
 pub(super) struct Order {
-    /// The name of each slot, by its place: the first is the oldest.
+    /// The name of each slot by its place. The first is the oldest.
     names: BTreeMap<u64, Name>,
-    /// End and place of each slot that has an end: the first ends first.
+    /// End and place of each slot that expires. The first expires first.
     ends: BTreeSet<(Duration, u64)>,
-    /// The place of the next.
+    /// The place of the next slot. Never given twice.
     next: u64,
     /// The owner of each type's keys in the flight of the process.
     owners: HashMap<TypeId, u64>,
 }
 
 impl Order {
-    /// How many have not ended. The time is only asked when it matters.
+    /// Number of slots that have not expired. `now` is called only if any slot expires.
     pub(super) fn len(&self, now: impl FnOnce() -> Duration) -> usize {
         if self.ends.is_empty() {
             return self.names.len();
@@ -87,15 +87,15 @@ impl Order {
     }
 }
 
-/// The right to change what is held: order and slots, which stay the same.
+/// A guard that changes order and slots together, so that both always hold the same resources.
 pub(super) struct OrderGuard<'a> {
     pub(super) order: MutexGuard<'a, Order>,
     pub(super) slots: &'a Slots,
 }
 
 impl OrderGuard<'_> {
-    /// Puts a resource in, as the newest. Who was there under its name leaves, and with it who has ended, and then the
-    /// oldest while there are more than `max_entries`.
+    /// Puts a resource in, as the newest. Removed are expired resources, the former resource of this name, and the oldest
+    /// resources while there are more than `max_entries`.
     pub(super) fn put(
         &mut self,
         name: Name,
@@ -121,7 +121,7 @@ impl OrderGuard<'_> {
         Some(slot)
     }
 
-    /// Takes the slot out only if it still is the one at this place.
+    /// Takes the slot out if its place is still `place`.
     pub(super) fn take_at(&mut self, name: &Name, place: u64) -> Option<Slot> {
         let is_there = self.slots.read(name, |slot| slot.place == place);
         if is_there == Some(true) { self.take(name) } else { None }

@@ -1,4 +1,4 @@
-//! What a pool holds, by name: all that a hit touches.
+//! The resources of a pool by name. A hit touches nothing else.
 
 use std::{
     array,
@@ -12,20 +12,20 @@ use super::{
     release::Resource,
 };
 
-/// So that hits on two resources seldom share a lock; hits on one resource share it without waiting. A power of two.
+/// Enough that hits on two resources seldom use one lock. Hits on one resource share a read lock. A power of two.
 const SHARDS: usize = 16;
 
-/// When a resource was put in and until when it may be handed out, since the pool was made.
+/// When a resource was put in and when it expires, both counted from when the pool was made.
 #[derive(Clone, Copy)]
 pub(super) struct ResourceLifetime {
     pub(super) since: Duration,
-    /// `None`: for ever.
+    /// `None` if the resource never expires.
     pub(super) until: Option<Duration>,
 }
 
 impl ResourceLifetime {
-    /// At the boundary itself it is over; for a caller with a `ttl` of its own maybe earlier. The time is only asked when
-    /// it matters.
+    /// Whether the resource has expired, or is older than the `ttl` of the call. It is expired from the exact end on. `now`
+    /// is called only if there is an end or a `ttl`.
     #[inline]
     pub(super) fn is_over(&self, ttl: Option<Duration>, now: impl FnOnce() -> Duration) -> bool {
         if self.until.is_none() && ttl.is_none() {
@@ -41,17 +41,17 @@ impl ResourceLifetime {
 pub(super) struct Slot {
     pub(super) resource: Resource,
     pub(super) lifetime: ResourceLifetime,
-    /// Its place in the order of insertion: never used twice, so it tells a resource from its successors.
+    /// Place in the order of insertion. Never used twice, so it tells a resource from a later one of the same name.
     pub(super) place: u64,
 }
 
-/// On a cache line of its own, so that neighbours do not slow each other down.
+/// Each has a cache line of its own, against false sharing.
 #[derive(Default)]
 #[repr(align(64))]
 struct PoolShard(RwLock<HashMap<Name, Slot, BuildNameHasher>>);
 
-/// Changed only by who holds the lock of the [`order`](super::order), which is what keeps the two the same; read by
-/// anybody.
+/// Read under the lock of a shard. Changed only under the lock of the [`order`](super::order), so that both always hold the
+/// same resources.
 pub(super) struct Slots([PoolShard; SHARDS]);
 
 impl Slots {
@@ -59,7 +59,7 @@ impl Slots {
         Self(array::from_fn(|_| PoolShard::default()))
     }
 
-    /// What `read` makes of the slot. It drops nothing and calls nobody: it runs under the lock of a shard.
+    /// Applies `read` to the slot. It runs under the lock of a shard, so it must not drop a resource or call user code.
     #[inline]
     pub(super) fn read<R>(&self, name: &Name, read: impl FnOnce(&Slot) -> R) -> Option<R> {
         let shard = self.shard(name).0.read().unwrap_or_else(PoisonError::into_inner);
