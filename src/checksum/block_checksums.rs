@@ -1,8 +1,8 @@
-//! What vouches for a payload: the checksum of each of its blocks, compared when the block is first needed.
+//! The checksums of the blocks of a payload. A block is verified when it is first needed.
 //!
-//! Large payloads are read while they are verified: a pass of its own over 320 MB costs 0.16 of a copy, and next to
-//! nothing when the block is copied right after, out of the cache, or when a second thread runs ahead. Whoever needs a
-//! block verifies it, without waiting for anybody: at worst two threads sum the same block.
+//! Large payloads are verified while they are read. A separate pass over 320 MB costs 0.16 of a copy. It costs almost
+//! nothing if the block is copied directly afterwards, out of the CPU cache, or if a second thread reads ahead. A reader
+//! verifies the blocks that it needs, and waits for no other thread: at worst two threads verify one block.
 
 use std::{
     ops::Range,
@@ -15,20 +15,21 @@ use std::{
 use super::{BLOCK, checksum};
 use crate::sync::thread::{self, Scope};
 
-/// Below this many blocks starting a second thread is not worth its while.
+/// With fewer blocks a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 4;
 
-/// The checksums of a payload, and which of its blocks verified. The bytes themselves are elsewhere and never change.
+/// The checksums of a payload, and which of its blocks are verified. The bytes are elsewhere, and never change.
 #[derive(Debug)]
 pub(crate) struct BlockChecksums {
+    /// In the order of the payload.
     blocks: Box<[Block]>,
-    /// Where a thread that runs ahead goes on. Blocks before it were begun with, or skipped.
+    /// The next block of the thread that reads ahead. The blocks before it are being verified, or are skipped.
     ahead: AtomicUsize,
-    /// Whether all blocks verified; saves looking at each.
+    /// Set when all blocks are verified. Saves a walk over the blocks.
     is_verified: AtomicBool,
-    /// Whether a block did not pass. Never taken back.
+    /// Set when a block is damaged, and never cleared.
     is_damaged: AtomicBool,
-    /// Whether the reader asked to have the rest verified after the call.
+    /// Set when the reader leaves the rest to be verified after the call.
     is_deferred: AtomicBool,
 }
 
@@ -39,7 +40,7 @@ struct Block {
 }
 
 impl BlockChecksums {
-    /// From a block table whose own checksum was right. `None` when it is not that of a payload of `length` bytes.
+    /// Reads a block table whose own checksum is verified. `None` if it does not fit a payload of `length` bytes.
     pub(crate) fn new(table: &[u8], length: usize) -> Option<Self> {
         let (sums, rest) = table.as_chunks::<8>();
         if !rest.is_empty() || sums.len() != length.div_ceil(BLOCK) {
@@ -51,17 +52,17 @@ impl BlockChecksums {
         Some(Self { blocks, ahead: AtomicUsize::new(0), is_verified, is_damaged, is_deferred })
     }
 
-    /// Whether a block was found not to be what was written.
+    /// Whether a damaged block was found.
     pub(crate) fn is_damaged(&self) -> bool {
         self.is_damaged.load(Relaxed)
     }
 
-    /// Whether every block verified.
+    /// Whether every block is verified.
     pub(crate) fn is_verified(&self) -> bool {
         self.is_verified.load(Relaxed)
     }
 
-    /// Lets what was not verified wait until after the call.
+    /// Leaves the blocks that are not verified until after the call.
     #[cfg(feature = "arrow")]
     pub(crate) fn defer(&self) {
         self.is_deferred.store(true, Relaxed);
@@ -71,7 +72,7 @@ impl BlockChecksums {
         self.is_deferred.load(Relaxed)
     }
 
-    /// Verifies the blocks that hold `range` of the payload, as far as they did not pass before.
+    /// Verifies the blocks of `range` that are not verified yet.
     pub(crate) fn verify(&self, payload: &[u8], range: Range<usize>) -> bool {
         if self.is_verified() || range.is_empty() {
             return true;
@@ -79,7 +80,7 @@ impl BlockChecksums {
         (range.start / BLOCK..range.end.div_ceil(BLOCK)).all(|number| self.verify_block(payload, number))
     }
 
-    /// Verifies what was not verified yet, on two threads when it is much.
+    /// Verifies all blocks that are not verified yet, on two threads if they are many.
     pub(crate) fn verify_all(&self, payload: &[u8]) -> bool {
         let is_done = || self.blocks.iter().all(|block| block.verified.load(Relaxed));
         let everything = || {
@@ -93,14 +94,14 @@ impl BlockChecksums {
         verified
     }
 
-    /// Where the blocks that verified, from that of `position` on, come to an end.
+    /// The end of the verified blocks that begin with the block of `position`.
     pub(crate) fn verified_until(&self, position: usize) -> usize {
         let first = position / BLOCK;
         let ahead = self.blocks.get(first..).unwrap_or_default();
         (first + ahead.iter().take_while(|block| block.verified.load(Relaxed)).count()) * BLOCK
     }
 
-    /// Runs `work`, which reads the payload from front to back and may have another thread run ahead of it.
+    /// Runs `work`, which reads the payload from front to back, and may start a thread that reads ahead.
     pub(crate) fn scope<'env, T>(
         &'env self,
         payload: &'env [u8],
@@ -122,7 +123,7 @@ impl BlockChecksums {
         if block.verified.load(Relaxed) {
             return true;
         }
-        // Whoever runs ahead goes on behind this one.
+        // The thread that reads ahead continues after this block.
         self.ahead.fetch_max(number + 1, Relaxed);
         let begin = number * BLOCK;
         let end = payload.len().min(begin + BLOCK);
@@ -135,32 +136,32 @@ impl BlockChecksums {
     }
 }
 
-/// A second thread that may be started once, and ends with the scope that it belongs to.
+/// Starts a second thread at most once. The thread ends with its scope.
 pub(crate) struct ReadAhead<'scope, 'env>(Option<(&'scope Scope<'scope, 'env>, ReadAheadTask<'env>)>);
 
 impl ReadAhead<'_, '_> {
-    /// For what can be trusted, or is too small.
+    /// For payloads that are verified already, or are too small.
     pub(crate) fn none() -> Self {
         Self(None)
     }
 
     pub(crate) fn start(&mut self) {
         let Some((scope, task)) = self.0.take() else { return };
-        // Without a thread to be had, whoever reads verifies.
+        // If no thread can be started, the reader verifies.
         let _ = thread::Builder::new().name("memolith-verify".into()).spawn_scoped(scope, move || task.run());
     }
 }
 
-/// What a thread that runs ahead works on.
+/// The work of the thread that reads ahead.
 struct ReadAheadTask<'env> {
     checksums: &'env BlockChecksums,
     payload: &'env [u8],
-    /// Nobody needs it any more.
+    /// Set when the reader has finished.
     done: Arc<AtomicBool>,
 }
 
 impl ReadAheadTask<'_> {
-    /// Verifies block after block, until all were begun with, one does not pass, or nobody needs it.
+    /// Verifies one block after the other, until none is left, one is damaged, or the reader has finished.
     fn run(&self) {
         loop {
             let number = self.checksums.ahead.fetch_add(1, Relaxed);
@@ -172,7 +173,7 @@ impl ReadAheadTask<'_> {
     }
 }
 
-/// Also when the work panics: the scope waits for the other thread.
+/// Sets the flag also if the work panics, because the scope waits for the other thread.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -181,7 +182,7 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
-/// Asked once: the answer is read from files of the system.
+/// The answer is cached, because the standard library reads files of the system for it.
 pub(crate) fn has_another_core() -> bool {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from)) > 1

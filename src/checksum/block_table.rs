@@ -1,14 +1,14 @@
-//! The block table of a payload that is being written.
+//! The block table of a payload during its write.
 
 use super::{BLOCK, RunningChecksum, checksum};
 
-/// Sums a payload block by block while it passes by, in pieces of any size.
+/// Computes the checksum of each block of a payload that comes in pieces of any size.
 pub(crate) struct BlockTable {
-    /// Of the blocks that are full.
+    /// The checksums of the full blocks.
     sums: Vec<u64>,
-    /// Of the block that is being filled.
+    /// The checksum of the last, incomplete block.
     running: RunningChecksum,
-    /// How much of it there is; less than [`BLOCK`].
+    /// Bytes in the incomplete block. Less than [`BLOCK`].
     filled: usize,
 }
 
@@ -34,7 +34,7 @@ impl BlockTable {
         self.filled = 0;
     }
 
-    /// The table as it stands in the file, and its own checksum.
+    /// The bytes of the table in the file, and their checksum.
     pub(crate) fn finish(mut self) -> (Vec<u8>, u64) {
         if self.filled > 0 {
             self.end_block();

@@ -1,4 +1,4 @@
-//! The duty to compute one value, and what becomes of it.
+//! The computation of one value.
 
 use super::inner::MemoInner;
 use crate::{
@@ -10,20 +10,20 @@ use crate::{
     store::Entry,
 };
 
-/// The duty to compute one value. Dropped without [`keep`](Self::keep), by an error or a panic of the closure, it hands
-/// over to whoever waits.
+/// A guard around the closure. If it is dropped without [`keep`](Self::keep), by an error or a panic of the closure, one of
+/// the waiters leads.
 pub(crate) struct Computation<'a, V: 'static> {
     memo: &'a MemoInner<V>,
-    /// `None` when there is nothing to store to, or by.
+    /// `None` if the value cannot be stored: the store is closed, or the key has no digest.
     claim: Option<(Digest, Claim<'static>)>,
     pub(super) span: Span,
     stopwatch: Stopwatch,
-    /// Whether the end was told.
+    /// Whether the end of the closure was reported.
     done: bool,
 }
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    /// Where there is nothing to look up or store by.
+    /// A computation whose value is not stored.
     pub(crate) fn compute_unstored(&self) -> Computation<'_, V> {
         self.compute(None, Reason::Absent)
     }
@@ -41,10 +41,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 }
 
 impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
-    /// Stores what the closure returned, for those who wait and those who come.
+    /// Stores the value of the closure, and wakes the waiters.
     pub(crate) fn keep(mut self, key_head: Vec<u8>, value: &V) {
         if self.memo.session().is_inherited() {
-            // The closure forked, and this is the child.
+            // The closure forked, and this is the child process.
             return;
         }
         let compute_time = self.stopwatch.elapsed();

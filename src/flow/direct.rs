@@ -1,4 +1,4 @@
-//! What has no closure to fall back on, and so returns what went wrong.
+//! The operations without a closure. They return their errors.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    /// The value of the key, if there is one; nobody is waited for.
+    /// The value of the key, if there is one. It waits for no computation.
     pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
         self.check_open()?;
         let look = if let Some(hit) = self.in_memory(digest) {

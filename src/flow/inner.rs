@@ -1,4 +1,4 @@
-//! All handles of one memo share this: its parts, and the way of a computed value to the disk.
+//! The state that all handles of one memo share, and the path of a computed value to the disk.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,27 +21,27 @@ use crate::{
     store::{Bounds, Draft, Entry, Finished, KeepInMemory, Partition, PendingValue, Refused, Session, Store},
 };
 
-/// Decides whether a computed value is worth keeping.
+/// Decides whether a computed value is stored.
 pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
 
-/// What all handles of one memo share.
+/// Shared by all handles of one memo.
 pub(crate) struct MemoInner<V: 'static> {
     pub(crate) partition: Partition,
     pub(crate) codec: Arc<dyn Codec<V>>,
-    /// Whether its values come back as they are.
+    /// Checks that values can be read back unchanged.
     pub(crate) round_trip: RoundTrip,
     pub(crate) bounds: Bounds,
-    /// This memo's part of the memory tier; zero turns it off.
+    /// This memo's share of the memory tier in bytes. Zero turns it off; `None` is all of it.
     pub(crate) memory: Option<u64>,
     pub(crate) cache_if: Option<CacheIf<V>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observers: Arc<Observers>,
     pub(crate) name: Arc<str>,
-    /// Name, key type and value type, for the front of every error.
+    /// Name, key type and value type, in front of the message of every error.
     pub(crate) place: Arc<str>,
-    /// Whether a value over `max_bytes` was told already.
+    /// Whether an event reported a value larger than `max_bytes`.
     pub(crate) reported_oversize: AtomicBool,
-    /// Last, so that everything above is let go before the store may close.
+    /// Last, so that the other fields are dropped before the store may close.
     pub(crate) store: Store,
 }
 
@@ -51,7 +51,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.notify(&Event::Miss { memo: &self.name, reason });
     }
 
-    /// Runs code of the user's types so that a panic in it is a failure of the cache, not of the call.
+    /// Runs user code. A panic in it is a failure of the cache, not of the call.
     pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let guarded = catch_unwind(AssertUnwindSafe(call));
         guarded
@@ -59,7 +59,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             .map_err(|error| error.with_context(&self.place))
     }
 
-    /// Counts, keeps and tells what went wrong.
+    /// Counts, keeps and reports a failure.
     pub(crate) fn record_failure(&self, error: &Error) {
         let error = error.clone().with_context(&self.place);
         self.counters.failed(&error);
@@ -68,7 +68,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
     }
 
-    /// Stores a computed value, and tells the waiters what came of it. With a disk that refuses it is kept in memory.
+    /// Stores a computed value, and completes its claim. If the disk fails, the value is kept in memory.
     pub(super) fn keep(&self, entry: Entry, value: &V, claim: Claim<'static>) {
         let digest = entry.digest;
         let (ttl, compute_time) = (entry.ttl, entry.compute_time);
@@ -103,7 +103,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
     }
 
-    /// Encodes on this thread, a large value straight into its file. A value that would not come back is refused.
+    /// Encodes on this thread, and a large value directly into its file. It fails for a value that cannot be read back
+    /// unchanged.
     pub(super) fn encode(
         &self,
         value: &V,
@@ -137,7 +138,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let draft = self.partition.draft(None, self.session().memory.largest(self.memory), &[]);
         let payload = match self.encode_into(draft, value, compute_time) {
             Ok(payload) => payload,
-            // That it is too large for the memory is no trouble.
+            // A value that is too large for memory is no failure.
             Err(error) if error.kind() == Kind::Oversize => return Outcome::Unstored,
             Err(error) => {
                 self.record_failure(&error);
@@ -151,7 +152,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 }
 
-/// Takes encoded values of a memo into the memory tier. A value in memory was decoded from its bytes, here as everywhere.
+/// Returns a function that puts encoded values of a memo into the memory tier. It decodes them: every value in memory was
+/// decoded from its bytes.
 pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
     session: &Arc<Session>,
     codec: &Arc<dyn Codec<V>>,

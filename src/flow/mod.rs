@@ -1,7 +1,7 @@
-//! The flow of one call: memory, flight, disk, and only then the closure.
+//! The flow of one call: memory, flight, disk, closure.
 //!
-//! Everything that can go wrong here ends in a computation: failures are counted, kept and told, never returned. The
-//! four methods that return a [`Result`] are those that have no closure to fall back on.
+//! A failure here is counted, kept and reported, and the call computes. Only the methods without a closure, in `direct`,
+//! return a [`Result`].
 
 mod computation;
 mod direct;
@@ -26,13 +26,13 @@ use crate::{
     store::{Found, Item},
 };
 
-/// What a look came to.
+/// The result of a lookup.
 pub(crate) enum Lookup<'a, V: 'static> {
     Hit(V),
     Compute(Computation<'a, V>),
 }
 
-/// A value, where it was, and what computing it took.
+/// A value that was found, and its tier and compute time.
 struct Hit<V> {
     value: V,
     tier: Tier,
@@ -42,7 +42,7 @@ struct Hit<V> {
 type HitOrMiss<V> = Result<Hit<V>, Reason>;
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    /// Finds the value, or leaves the caller with the duty to compute it.
+    /// Finds the value, or returns the computation that the caller has to run.
     pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<'_, V> {
         if self.partition.is_closed() {
             self.record_failure(&Error::new(Kind::Closed, "the store is closed: open it again"));
@@ -51,7 +51,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         match self.in_memory(digest) {
             Some(hit) => Lookup::Hit(self.record_hit(hit)),
             None if self.has_memory() => self.lead_or_wait(digest),
-            // Nothing would be promoted, so nobody waits for anybody's read.
+            // Without a memory tier, a read helps no other caller: it needs no claim.
             None => match self.peek_disk(digest) {
                 Some(hit) => Lookup::Hit(self.record_hit(hit)),
                 None => self.lead_or_wait(digest),
@@ -59,9 +59,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
     }
 
-    /// Claims the key: the leader looks once more and computes, the others wait and look again.
+    /// Claims the key. The leader looks the value up once more and computes it; the waiters then look it up again.
     fn lead_or_wait(&self, digest: &Digest) -> Lookup<'_, V> {
-        // Whoever waited for a computation missed, even if the value is there when it is woken.
+        // A caller that waited for a computation counts as a miss, although it finds the value.
         let mut waited = false;
         loop {
             match flight().claim(self.flight_key(digest), self.session().max_wait) {
@@ -85,8 +85,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
     }
 
-    /// After another caller finished. What it computed is on disk and not in memory: one of those who waited reads it for
-    /// all, unless nothing would be kept of that.
+    /// Looks the value up after another caller finished. A computed value is on disk and not in memory: with a memory tier,
+    /// one of the waiters claims the key again and reads the value for all.
     fn recheck(&self, digest: &Digest, outcome: Outcome) -> Option<Hit<V>> {
         if outcome == Outcome::Stored && self.has_memory() {
             return self.in_memory(digest);
@@ -121,12 +121,12 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let fresh = !cached.lifetime.is_over(self.session().clock.now(), self.bounds.ttl);
         let value = if fresh { self.copy_of(cached.value::<V>()) } else { None };
         let compute_time = cached.compute_time;
-        // It may have left the memory meanwhile.
+        // It may have been evicted in the meantime, so this may be the last `Arc`.
         self.session().release([cached]);
         Some(Hit { value: value?, tier: Tier::Memory, compute_time })
     }
 
-    /// What the memory tier holds after all hand-overs of this thread.
+    /// The value in the memory tier, once the queued values of this thread are written.
     fn cached(&self, digest: &Digest) -> Option<Arc<CachedValue>> {
         let cached = self.session().memory.get(self.partition.owner(), digest)?;
         if self.partition.is_settled() {
@@ -143,7 +143,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         })
     }
 
-    /// Reads from disk; what the disk fails by is counted and makes it a miss.
+    /// Reads from disk. An error is counted, and is a miss.
     fn on_disk(&self, digest: &Digest, claim: &Claim<'_>) -> HitOrMiss<V> {
         self.read(digest, claim).unwrap_or_else(|error| {
             self.record_failure(&error);
@@ -151,7 +151,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         })
     }
 
-    /// Reads from disk without a claim. What it fails by is not counted: the leader looks again.
+    /// Reads from disk without a claim. An error is not counted, because the leader reads again.
     fn peek_disk(&self, digest: &Digest) -> Option<Hit<V>> {
         let Found::Item(item) = self.partition.read(digest, self.bounds.ttl).ok()? else { return None };
         let value = self.decode(&item).ok()?;
@@ -178,7 +178,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         Ok(Ok(Hit { value, tier: Tier::Disk, compute_time: item.compute_time }))
     }
 
-    /// What the codec handed out without looking at it is verified after the call.
+    /// Has the bytes that the codec did not verify verified after the call.
     fn verify_later(&self, item: &Item) {
         if item.payload.is_verified() {
             return;
@@ -198,7 +198,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         Err(Reason::Damaged)
     }
 
-    /// A copy of a value that was decoded goes into memory, unless the claim it was read under was revoked.
+    /// Puts a copy of a decoded value into memory, unless its claim was revoked.
     fn promote(&self, digest: &Digest, item: &Item, value: &V, claim: &Claim<'_>) {
         let size = item.payload.size() as u64;
         if !self.has_memory() {
@@ -223,10 +223,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.session().memory.fits(0, self.memory)
     }
 
-    /// The value of an item, and nothing when its payload turned out to be damaged.
+    /// Decodes the value of an item. It is an error if the payload is damaged.
     fn decode(&self, item: &Item) -> Result<V> {
         let decoded = self.decode_payload(&item.payload);
-        // A codec that kept the bytes without a look hands them out only if they are whole.
+        // A codec may keep bytes that it did not read. Unless it deferred this, they are verified now.
         if decoded.is_ok() && !item.payload.is_deferred() {
             item.payload.verify_all();
         }

@@ -1,23 +1,23 @@
-//! One call between its look and its end.
+//! A call between its lookup and its end.
 
 use std::fmt;
 
 use super::Computation;
 
-/// A call that has looked for its value. Dropped before its end, it hands over to whoever waits.
+/// A call after its lookup. If it is dropped before its end, one of the waiters leads.
 pub(crate) enum PendingCall<'a, V: 'static> {
     Hit(V),
-    /// On the heap, because it waits there while the closure runs: a closure that calls again, and so on for thousands of
-    /// levels, has the stack for itself.
+    /// On the heap while the closure runs, so that recursion through thousands of memoized calls does not exhaust the
+    /// stack.
     Compute(Box<ComputingCall<'a, V>>),
-    /// This process was forked from the one that opened the store: it computes, and nothing is looked for, kept or told.
+    /// This process was forked from the process that opened the store. The call computes, and touches nothing else.
     Inherited,
 }
 
-/// What is left to do of a call that computes.
+/// The rest of a call that computes.
 pub(crate) struct ComputingCall<'a, V: 'static> {
     computation: Computation<'a, V>,
-    /// The head of the key.
+    /// The head of the key, stored beside the value.
     key_head: Vec<u8>,
 }
 
@@ -43,9 +43,9 @@ impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
 }
 
 impl<V: Clone + Send + Sync + 'static> ComputingCall<'_, V> {
-    /// Apart from the call of the closure, so that its frame is not there while that runs.
+    /// Not inlined, so that its frame is not on the stack while the closure runs.
     #[inline(never)]
-    #[expect(clippy::boxed_local, reason = "what is in the box is not to be in the frame of the caller")]
+    #[expect(clippy::boxed_local, reason = "the contents of the box must not be in the frame of the caller")]
     fn keep(self: Box<Self>, value: &V) {
         let Self { computation, key_head } = *self;
         computation.keep(key_head, value);

@@ -1,5 +1,5 @@
-//! The in-process tier: decoded values of all memos of a store, under one budget in bytes. Deleting it would change
-//! the speed, never an answer: who asks it checks the lifetime, and who removes tells it.
+//! The memory tier: decoded values of all memos of a store, under one budget in bytes. It affects the speed, never a
+//! result: a reader checks the lifetime, and a removal from disk also removes here.
 //!
 //! # Why not a ready-made one
 //!
@@ -45,52 +45,52 @@ mod sieve;
 #[cfg(test)]
 mod tests;
 
-/// What an entry takes beside its encoded bytes. Measured with an empty value: 290 to 380 B, by how full the tables
-/// happen to be; about a third each for the table of the shard, the row of the sieve and the header of [`CachedValue`].
+/// Bytes of an entry beside its encoded value. Measured with an empty value: 290 to 380 B, depending on the load of the
+/// tables; about a third each for the table of the shard, the row of the sieve and the header of [`CachedValue`].
 const OVERHEAD: u64 = 336;
 
-/// Enough that two threads seldom meet; a power of two.
+/// Enough that two threads seldom use one shard. A power of two.
 const SHARDS: usize = 64;
 
-/// So many candidates that were hit since the hand last met them are spared for one victim. Where all 1,000,000
-/// entries were hit, an admission takes 35 us with it and 392 ms without. Of Zipf-distributed keys (0.9, room for a
-/// tenth) 64.4 % hit with it, 64.7 % without, and 51.0 % in plain insertion order.
+/// Maximum number of candidates in a row that get a second chance because they were hit. If all 1,000,000 entries were
+/// hit, an admission takes 35 us with this bound, and 392 ms without. With Zipf-distributed keys (0.9, room for a tenth)
+/// 64.4 % of the lookups hit with it, 64.7 % without, and 51.0 % in plain insertion order.
 const MAX_SECOND_CHANCES: usize = 64;
 
-/// A value in memory, and what its record on disk says of it.
+/// A value in memory, with fields of its record on disk.
 pub(crate) struct CachedValue<V: ?Sized = dyn Any + Send + Sync> {
-    /// The memory does not judge it: who reads asks whether it is over.
+    /// Not checked in this room: the reader checks whether the value has expired.
     pub(crate) lifetime: Lifetime,
     pub(crate) compute_time: Duration,
-    /// Of the encoded value, in bytes.
+    /// Size of the encoded value in bytes.
     pub(crate) size: u64,
     /// Last, and possibly unsized, so that value and header are one allocation.
     value: V,
 }
 
-/// What became of a value that was offered.
+/// The result of an admission.
 #[derive(Debug)]
-#[must_use = "what was evicted is to be dropped outside every lock"]
+#[must_use = "evicted values must be dropped outside every lock"]
 pub(crate) enum Admission {
-    /// It is held. What left for it, and what it replaced: to be dropped outside every lock.
+    /// The value was admitted. The evicted values and the replaced one must be dropped outside every lock.
     Kept(Vec<Arc<CachedValue>>),
-    /// It does not fit even alone, in the budget or in its owner's part. Whatever was held under the key still is.
+    /// The value alone exceeds the budget or the share of its owner. An earlier value of the key stays.
     Oversize,
-    /// The claim it was read under has been revoked. Whatever was held under the key still is.
+    /// The claim of the value was revoked. An earlier value of the key stays.
     Stale,
 }
 
 /// Decoded values by owner and digest, bounded by one budget.
 pub(crate) struct Memory {
-    /// Never changed; see [`Memory::fits`].
+    /// In bytes. Never changes.
     budget: u64,
-    /// An entry is in the shard that its key says, with the stamp of its row in `sieve`.
+    /// Each entry is in the shard of its key, with the stamp of its row in `sieve`.
     shards: [Shard; SHARDS],
-    /// One row for each entry of the shards. Locked inside a shard's lock, or alone.
+    /// Has one row for each entry of the shards. Locked inside the lock of a shard, or alone.
     sieve: Mutex<Sieve<MemoryKey>>,
 }
 
-/// On a cache line of its own, so that neighbours do not slow each other down.
+/// Each has a cache line of its own, against false sharing.
 #[derive(Default)]
 #[repr(align(64))]
 struct Shard(Mutex<ShardEntries>);
@@ -100,21 +100,21 @@ type ShardEntries = HashMap<MemoryKey, ShardEntry, BuildHasherDefault<PrefixHash
 /// An entry of a shard.
 struct ShardEntry {
     value: Arc<CachedValue>,
-    /// Of the entry's row in the sieve.
+    /// Stamp of the entry's row in the sieve.
     stamp: u64,
-    /// Whether it was hit since the hand of the sieve last met it.
+    /// Whether the entry was hit since the hand of the sieve last passed it.
     hit: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MemoryKey {
-    /// Numbers the memos of the store: two of them may share a digest.
+    /// Number of the memo. Two memos may have equal digests.
     owner: u64,
     digest: Digest,
 }
 
 impl CachedValue {
-    /// `size` is that of the encoded value, in bytes.
+    /// `size` is the size of the encoded value in bytes.
     pub(crate) fn new<V>(value: V, lifetime: Lifetime, compute_time: Duration, size: u64) -> Arc<Self>
     where
         V: Send + Sync + 'static,
@@ -122,7 +122,7 @@ impl CachedValue {
         Arc::new(CachedValue { lifetime, compute_time, size, value })
     }
 
-    /// The value, if it is a `V`. To be cloned out of the `Arc`, when no lock is held any more.
+    /// The value, if it is a `V`. The caller clones it while it holds no lock.
     pub(crate) fn value<V: 'static>(&self) -> Option<&V> {
         self.value.downcast_ref()
     }
@@ -142,7 +142,7 @@ impl fmt::Debug for CachedValue {
 }
 
 impl Memory {
-    /// An empty tier. A budget of 0 never holds anything.
+    /// An empty tier. With a budget of 0 it stays empty.
     pub(crate) fn new(budget_bytes: u64) -> Self {
         Self {
             budget: budget_bytes,
@@ -151,8 +151,8 @@ impl Memory {
         }
     }
 
-    /// Whether a value of `size` encoded bytes could be held alone, of an owner whose part is `cap`. Asked before
-    /// decoding or cloning what would not be kept.
+    /// Whether a value of `size` encoded bytes fits, of an owner whose share is `cap`. Called first, so that no value is
+    /// decoded or cloned in vain.
     pub(crate) fn fits(&self, size: u64, cap: Option<u64>) -> bool {
         size.saturating_add(OVERHEAD) <= self.budget.min(cap.unwrap_or(u64::MAX))
     }
@@ -170,13 +170,12 @@ impl Memory {
         Some(Arc::clone(&entry.value))
     }
 
-    /// Holds a value, in place of what was held under its key, and evicts until the budget holds again and, given a
-    /// `cap`, the part of this owner: its own oldest entries leave for that one. An owner is always given the same
-    /// `cap`.
+    /// Admits a value in place of an earlier value of its key, and evicts until the budget is met. With a `cap`, it first
+    /// evicts the oldest entries of this owner until its share is met. An owner always has the same `cap`.
     ///
-    /// `is_current` tells whether the claim under which the value was read stands. It is asked under the lock of the
-    /// shard, right before the insertion: who revokes the claim first and removes from here then, wins. It takes no
-    /// lock itself.
+    /// `is_current` tells whether the claim of the value is current. It is called under the lock of the shard, directly
+    /// before the insertion. So a removal that first revokes the claim and then removes the key from this tier always
+    /// wins. `is_current` takes no lock.
     pub(crate) fn admit(
         &self,
         owner: u64,
@@ -202,8 +201,8 @@ impl Memory {
         Admission::Kept(victims)
     }
 
-    /// What was held under the key.
-    #[must_use = "what was removed is to be dropped outside every lock"]
+    /// Removes the value of the key, and returns it.
+    #[must_use = "removed values must be dropped outside every lock"]
     pub(crate) fn remove(&self, owner: u64, digest: &Digest) -> Option<Arc<CachedValue>> {
         let key = MemoryKey { owner, digest: *digest };
         let mut entries = lock(self.shard(&key));
@@ -212,22 +211,22 @@ impl Memory {
         Some(entry.value)
     }
 
-    /// Everything that was held for the owner. It looks through the shards and does not ask the sieve, as an
-    /// admission that is under way may have passed its check and not have a row yet.
-    #[must_use = "what was removed is to be dropped outside every lock"]
+    /// Removes the values of the owner, and returns them. It walks the shards instead of the sieve, because an admission in
+    /// progress may have passed its check and not have a row yet.
+    #[must_use = "removed values must be dropped outside every lock"]
     pub(crate) fn remove_owner(&self, owner: u64) -> Vec<Arc<CachedValue>> {
         self.drain(|entries| {
             entries.extract_if(|key, _| key.owner == owner).map(|(_, entry)| entry).collect()
         })
     }
 
-    /// Everything that was held.
-    #[must_use = "what was removed is to be dropped outside every lock"]
+    /// Removes all values, and returns them.
+    #[must_use = "removed values must be dropped outside every lock"]
     pub(crate) fn clear(&self) -> Vec<Arc<CachedValue>> {
         self.drain(|entries| mem::take(entries).into_values().collect())
     }
 
-    /// What all entries take of the budget.
+    /// Part of the budget that is in use.
     pub(crate) fn used(&self) -> u64 {
         lock(&self.sieve).used()
     }
@@ -237,7 +236,7 @@ impl Memory {
         lock(&self.sieve).len()
     }
 
-    /// The stamp of the new entry and what it replaced; `None` when the claim was revoked.
+    /// Returns the stamp of the new entry and the replaced value, or `None` if the claim was revoked.
     fn insert(
         &self,
         row: SieveRow<MemoryKey>,
@@ -274,7 +273,8 @@ impl Memory {
         }
     }
 
-    /// Takes the entry out, unless it left or was replaced in the meantime, or was hit and there is `second_chance` left.
+    /// Removes the candidate, unless it was removed or replaced in the meantime. With `second_chance`, an entry that was
+    /// hit stays.
     fn evict(
         &self,
         candidate: EvictionCandidate<MemoryKey>,
@@ -290,7 +290,7 @@ impl Memory {
         Some(entry.value)
     }
 
-    /// Takes out of each shard in turn what `take` takes out of its entries.
+    /// Removes from each shard in turn the entries that `take` takes out.
     fn drain(&self, take: impl Fn(&mut ShardEntries) -> Vec<ShardEntry>) -> Vec<Arc<CachedValue>> {
         let drain_shard = |Shard(shard): &Shard| {
             let mut entries = lock(shard);
@@ -301,7 +301,7 @@ impl Memory {
         self.shards.iter().flat_map(drain_shard).map(|entry| entry.value).collect()
     }
 
-    /// The rows of entries that have just left their shard, whose lock is still held.
+    /// Removes the rows of entries that were removed from their shard. The lock of the shard is still held.
     fn remove_rows<'a>(&self, entries: impl IntoIterator<Item = &'a ShardEntry>) {
         let mut sieve = lock(&self.sieve);
         for entry in entries {
@@ -310,7 +310,7 @@ impl Memory {
     }
 
     fn shard(&self, key: &MemoryKey) -> &Mutex<ShardEntries> {
-        // Neither the low bits nor the top seven: the shard's table sorts by those.
+        // The hash table of the shard uses the low bits and the top seven, so the shard is chosen by others.
         let place = (key.prefix() >> 40) as usize % SHARDS;
         let [first, ..] = &self.shards;
         &self.shards.get(place).unwrap_or(first).0
@@ -327,7 +327,7 @@ impl fmt::Debug for Memory {
 }
 
 impl MemoryKey {
-    /// Digests are uniform already: hashing them once more would only cost.
+    /// The hash. Digests are uniform, so another hash function would only cost time.
     fn prefix(&self) -> u64 {
         let prefix = self.digest.as_bytes().first_chunk().copied().map_or(0, u64::from_le_bytes);
         prefix ^ self.owner
@@ -340,7 +340,7 @@ impl Hash for MemoryKey {
     }
 }
 
-/// Hands on the one number that [`MemoryKey`] writes.
+/// Uses the number that a [`MemoryKey`] writes as the hash.
 #[derive(Default)]
 struct PrefixHasher(u64);
 
@@ -349,7 +349,7 @@ impl Hasher for PrefixHasher {
         self.0 = prefix;
     }
 
-    /// No key writes bytes; if one did, it would is_current be found again.
+    /// No key writes bytes. The result is still a valid hash.
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
