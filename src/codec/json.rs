@@ -1,4 +1,4 @@
-//! The codec for values that only a self-describing format can carry; the only file that names `serde_json`.
+//! The codec for values that need a self-describing format. Only this file names `serde_json`.
 
 use std::{
     any::type_name,
@@ -23,14 +23,14 @@ use crate::{
 /// A codec for values that [`Postcard`](super::Postcard) refuses: `serde_json::Value`, untagged and
 /// internally tagged enums, flattened structs, fields that are skipped while they are empty.
 ///
-/// Its bytes are larger and slower, and name their fields. What JSON would change is refused when it is
-/// encoded, and never stored: a float that is not finite and a `Some` of nothing (`Some(None)`, `Some(())`)
-/// would both be read back as `None`; maps need keys that can be written as a string; and what is nested more
-/// than 127 levels deep could not be read back.
+/// Its bytes are larger and slower to read, and contain the names of fields. Values that JSON would change are refused when
+/// they are encoded, and never stored: a float that is not finite, and a `Some` of nothing (`Some(None)`, `Some(())`),
+/// because both would be read back as `None`; a map whose keys cannot be written as strings; and a value nested deeper than
+/// 127 levels, because it could not be read back.
 ///
-/// An untagged enum reads back as the first variant that fits, as serde defines it. Where that shows (a number of another
-/// width, a character in place of a text) the value is not stored; two variants that hold the same type cannot be told
-/// apart: put the type with more to it first.
+/// An untagged enum is read back as the first variant that fits, as serde defines it. If the result differs visibly (a
+/// number of another width, a character in place of a text), the value is not stored. Two variants with the same type
+/// cannot be distinguished: put the variant with more fields first.
 ///
 /// # Examples
 ///
@@ -48,14 +48,14 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
-/// Where JSON must not go.
+/// The rules of JSON, which has one null.
 struct OneNull;
 
 impl FormatRules for OneNull {
     const POSITIONAL: bool = false;
     const NULL: bool = true;
     const REMEDY: &'static str = "use the codec `Postcard`";
-    /// The writer counts by itself, what the parser counts.
+    /// [`DepthLimited`] counts the levels, as the parser does.
     const MAX_DEPTH: u16 = u16::MAX;
 }
 
@@ -69,7 +69,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
     }
 
     fn shape(&self) -> Result<Shape> {
-        // Which of its values do not come back is found out one by one.
+        // Samples that cannot be read back are no error here: each value is checked before it is stored.
         let is_shown = symmetry::samples::<V, Self>().is_ok_and(|samples| samples.are_whole);
         let proof = if is_shown { Proof::Samples } else { Proof::Missing };
         Ok(Shape::self_describing::<V>().with::<Self>(proof))
@@ -82,7 +82,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
         buffer.finish(outcome, type_name::<V>(), unwritable::<V>)
     }
 
-    /// By what their `Serialize` tells, in the readable form and in the compact one.
+    /// Compares the output of `Serialize` in the readable and in the compact form.
     fn is_same(&self, value: &V, back: &V) -> Result<bool> {
         round_trip::same_prints(value, back, Form::Readable)
     }
@@ -105,15 +105,15 @@ fn unreadable<V>(payload: &Payload, cause: serde_json::Error) -> Error {
         .caused_by(cause)
 }
 
-/// Writes no deeper than the parser will read.
+/// Refuses values that are nested deeper than the parser reads.
 #[derive(Default)]
 struct DepthLimited {
-    /// How many arrays and objects are open.
+    /// Number of open arrays and objects.
     depth: usize,
 }
 
 impl DepthLimited {
-    /// The parser gives up at the 128th level.
+    /// The parser fails at the 128th level.
     const MAX_DEPTH: usize = 127;
 
     fn open<W: Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The bytes of a stored value, and what vouches for them.
+//! The bytes of a stored value, and their checksums.
 
 use std::{
     fmt,
@@ -10,13 +10,13 @@ use crate::checksum::{BlockChecksums, ReadAhead};
 
 /// The bytes of one stored value.
 ///
-/// It owns them (on disk a large payload is a mapped file), and clones share them: a codec may keep a clone
-/// within the value and hand out views instead of copies. They never change, and are freed with the last
-/// clone. Their address is not aligned to anything, except that a mapped file's is a multiple of 64.
+/// The payload owns its bytes (a large one is a memory-mapped file), and clones share them. A codec may keep a clone in the
+/// value, and return views instead of copies. The bytes never change, and are freed with the last clone. They have no
+/// alignment, except that the address of a mapped file is a multiple of 64.
 ///
-/// The bytes of a file are compared with their checksums when they are first looked at: all of them, at the
-/// speed of memory, on two threads when they are many. Of a file that was damaged there is nothing to see but
-/// an empty slice, and whatever the codec makes of that, the memo counts the entry as damaged and computes.
+/// At the first access, all bytes of a file are compared with their checksums, at the speed of memory, and on two threads
+/// if there are many. If the file is damaged, the payload is an empty slice. Whatever the codec returns for it, the memo
+/// counts the entry as damaged and computes.
 ///
 /// # Examples
 ///
@@ -29,22 +29,22 @@ use crate::checksum::{BlockChecksums, ReadAhead};
 /// ```
 #[derive(Clone)]
 pub struct Payload {
-    /// Keeps the bytes alive; one allocation, shared by the clones.
+    /// Keeps the bytes alive. One allocation, shared by the clones.
     owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
-    /// Where the payload lies in the owner's bytes. Reading outside of them gives nothing.
+    /// Place of the payload in the owner's bytes, never outside of them.
     range: Range<usize>,
-    /// The checksums of bytes that were not verified when they were fetched; without one they are to be trusted.
+    /// `None` if the bytes are verified already.
     checksums: Option<Arc<BlockChecksums>>,
 }
 
 impl Payload {
-    /// Of bytes that can be trusted. A range that leaves the owner's bytes is cut to them.
+    /// A payload of verified bytes. A range beyond the owner's bytes is cut to them.
     pub(crate) fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static, range: Range<usize>) -> Self {
         let end = range.end.min(owner.as_ref().len());
         Self { range: range.start.min(end)..end, owner: Arc::new(owner), checksums: None }
     }
 
-    /// Of bytes that nobody has verified yet.
+    /// A payload of bytes that are verified at the first access.
     pub(crate) fn with_checksums(
         owner: impl AsRef<[u8]> + Send + Sync + 'static,
         range: Range<usize>,
@@ -53,48 +53,48 @@ impl Payload {
         Self { checksums: Some(checksums), ..Self::new(owner, range) }
     }
 
-    /// How many bytes there are, without looking at them.
+    /// Number of bytes. It verifies nothing.
     pub(crate) fn size(&self) -> usize {
         self.range.len()
     }
 
-    /// The bytes as they are. Whoever reads them has the checksums verify them first, and makes nothing of them otherwise.
+    /// The bytes, unverified. The caller verifies the bytes that it uses first.
     pub(crate) fn unverified(&self) -> &[u8] {
         (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
     }
 
-    /// What the bytes are to be verified by; nothing when they can be trusted.
+    /// The checksums, if the bytes were not verified when they were read.
     pub(crate) fn checksums(&self) -> Option<&Arc<BlockChecksums>> {
         self.checksums.as_ref()
     }
 
-    /// Whether bytes were found that are not those that were written.
+    /// Whether damaged bytes were found.
     pub(crate) fn is_damaged(&self) -> bool {
         self.checksums.as_ref().is_some_and(|checksums| checksums.is_damaged())
     }
 
-    /// Whether the codec asked to have the rest verified after the call.
+    /// Whether the codec leaves the rest to be verified after the call.
     pub(crate) fn is_deferred(&self) -> bool {
         self.checksums.as_ref().is_some_and(|checksums| checksums.is_deferred())
     }
 
-    /// Whether nothing is left to be verified.
+    /// Whether all bytes are verified.
     pub(crate) fn is_verified(&self) -> bool {
         self.checksums.as_ref().is_none_or(|checksums| checksums.is_verified())
     }
 
-    /// Verifies a part. `false` when it is not what was written.
+    /// Verifies a part. `false` if it is damaged.
     pub(crate) fn verify(&self, part: Range<usize>) -> bool {
         self.checksums.as_ref().is_none_or(|checksums| checksums.verify(self.unverified(), part))
     }
 
-    /// Where the verified part that holds `position`, if there is one, comes to an end.
+    /// The end of the verified part around `position`.
     pub(crate) fn verified_until(&self, position: usize) -> usize {
         let size = self.size();
         self.checksums.as_ref().map_or(size, |checksums| checksums.verified_until(position).min(size))
     }
 
-    /// Runs `work`, which reads from front to back and may have another thread verify what comes next.
+    /// Runs `work`, which reads from front to back, and may start a thread that verifies ahead of it.
     pub(crate) fn scope<'env, T>(
         &'env self,
         work: impl for<'scope> FnOnce(ReadAhead<'scope, 'env>) -> T,
@@ -105,7 +105,7 @@ impl Payload {
         }
     }
 
-    /// Verifies everything.
+    /// Verifies all bytes.
     pub(crate) fn verify_all(&self) -> bool {
         self.checksums.as_ref().is_none_or(|checksums| checksums.verify_all(self.unverified()))
     }

@@ -1,14 +1,13 @@
-//! Whether a value comes back as it went in: looked at before it is stored, for a value that was not shown to come back
-//! must not be handed out later.
+//! Checks before a value is stored that it can be read back unchanged.
 //!
-//! The two halves that serde knows of a type need not agree, and no samples show that of every type. So the bytes of a
-//! value are decoded as a later call would decode them, and what comes of it is compared with the value. Up to
-//! [`ALWAYS_CHECKED`] bytes that is done with every value: it costs a hundredth of storing it. Of larger ones a check of each would
-//! cost as much as storing them. There it is done
+//! The `Serialize` and the `Deserialize` of a type may disagree, and samples do not show this for every type. So the bytes
+//! of a value are decoded as a later call would decode them, and the result is compared with the value. Up to
+//! [`ALWAYS_CHECKED`] bytes every value is checked: a check costs a hundredth of the write. For a larger value a check costs
+//! as much as the write. A large value is checked
 //!
-//! - always, where nothing was shown by samples when the memo was opened;
-//! - with long runs of numbers cut short, where these make the value large: the runs themselves are copied as they are;
-//! - else now and then: the first ones, and ever rarer; and whenever computing the value took much longer than the check.
+//! - always, if samples showed nothing when the memo was opened;
+//! - with only the beginning of long runs of numbers, if these make the value large: the runs are copied byte by byte;
+//! - otherwise only the first ones, and then ever more rarely, and also if the computation took much longer than a check.
 
 use std::{
     any::type_name,
@@ -27,52 +26,51 @@ use crate::{
     shape::Proof,
 };
 
-/// Of so many bytes every value is looked at.
+/// Every value up to this size in bytes is checked.
 const ALWAYS_CHECKED: usize = 64 << 10;
 
-/// A value that is large by its runs of numbers has no more bytes than this without them.
+/// Maximum size in bytes of a value with its runs of numbers abridged.
 const MAX_ABRIDGED: usize = 32 << 10;
 
-/// More than this is not held in memory a second time for a check that could be left out.
+/// A larger value is not kept in memory a second time for a check that is optional.
 const MAX_CHECKED: u64 = 64 << 20;
 
-/// What a check of a byte of a large value costs at most, in nanoseconds.
+/// Maximum cost of a check for each byte of a large value, in nanoseconds.
 const NANOS_PER_BYTE: u64 = 8;
 
-/// A check may take this part of the time that computing the value took.
+/// A check may take one part in this many of the compute time.
 const TIME_SHARE: u64 = 8;
 
-/// How often bytes are decoded in another order, before the order is taken for one that means something.
+/// Number of decodings with equal order after which the order of elements counts as significant.
 const ORDERS: usize = 16;
 
-/// What a memo knows about whether its values come back.
+/// The knowledge of a memo whether its values can be read back.
 #[derive(Debug)]
 pub(crate) struct RoundTrip {
     proof: Proof,
-    /// Large values that could have been looked at, or not.
+    /// Number of large values whose check was optional.
     large: AtomicU64,
-    /// A value did not come back: from then on every one is looked at.
+    /// Set when a value failed the check. From then on every value is checked.
     suspect: AtomicBool,
 }
 
 impl RoundTrip {
-    /// Of values that the codec `C` stores.
+    /// For values that the codec `C` stores.
     pub(crate) fn new<C: 'static>(shape: &Shape) -> Self {
         Self { proof: shape.proof::<C>(), large: AtomicU64::new(0), suspect: AtomicBool::new(false) }
     }
 
-    /// Keeps what is needed of the bytes that go by on their way to `out`.
+    /// A writer to `out` that keeps the bytes that the check needs.
     pub(crate) fn tee<'a>(&self, out: &'a mut dyn Write) -> Tee<'a> {
         let room = if self.proof == Proof::Format { 0 } else { ALWAYS_CHECKED };
         Tee { out, room, bytes: Vec::new(), length: 0 }
     }
 
-    /// Refuses a value that would not come back as it is. `seen` is what [`tee`](Self::tee) kept of its bytes, and
-    /// computing it took `compute_time`.
+    /// Refuses a value that cannot be read back unchanged. `prefix` comes from [`tee`](Self::tee).
     ///
     /// # Errors
     ///
-    /// Of the kind `Encode`. A panic of the value's own code unwinds: the caller has the fence.
+    /// Of the kind `Encode`. A panic of user code unwinds, and the caller contains it.
     pub(crate) fn check<V: 'static>(
         &self,
         codec: &dyn Codec<V>,
@@ -112,7 +110,7 @@ impl RoundTrip {
         came_back(codec, value, &whole.into())
     }
 
-    /// Whether it is the turn of a large value of which nothing bad is known.
+    /// Whether a large value is checked although its type is trusted.
     fn is_due(&self, length: u64, compute_time: Duration) -> bool {
         if length > MAX_CHECKED {
             return false;
@@ -123,18 +121,18 @@ impl RoundTrip {
     }
 }
 
-/// What was kept of the bytes of a value.
+/// The first bytes of an encoded value.
 pub(crate) struct EncodedPrefix {
-    /// The first of them, or all.
+    /// All bytes, or the first of them.
     bytes: Vec<u8>,
-    /// How many there are.
+    /// Number of all bytes.
     length: u64,
 }
 
-/// A writer that keeps the first bytes that go through it.
+/// A writer that keeps a prefix of the written bytes.
 pub(crate) struct Tee<'a> {
     out: &'a mut dyn Write,
-    /// As many bytes are kept at most.
+    /// Maximum length of `bytes`.
     room: usize,
     bytes: Vec<u8>,
     length: u64,
@@ -160,7 +158,7 @@ impl Write for Tee<'_> {
     }
 }
 
-/// Decodes the bytes of a value, and compares.
+/// Decodes the bytes of a value, and compares the result with it.
 pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: &Payload) -> Result<()> {
     let is_same = decoded(codec, payload, |back| {
         Ok(codec.is_same(value, back)? || is_in_any_order(codec, payload, back)?)
@@ -168,7 +166,7 @@ pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: 
     if is_same? { Ok(()) } else { Err(Error::other("it comes back as another value")) }
 }
 
-/// Looks at a value that was decoded for that alone. That its `Drop` panics is no reason not to store the other one.
+/// Decodes a value, inspects it and drops it. A panic of its `Drop` is no reason not to store the original.
 fn decoded<V, T, C: Codec<V> + ?Sized>(
     codec: &C,
     payload: &Payload,
@@ -182,14 +180,14 @@ fn decoded<V, T, C: Codec<V> + ?Sized>(
     seen.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Whether a value that is small but for its runs of numbers comes back without most of these. No answer is `false`.
+/// Whether a value with abridged runs of numbers can be read back. `false` if that cannot be tested.
 fn abridged_came_back<V: 'static>(codec: &dyn Codec<V>, value: &V) -> bool {
     let abridged = |value: &V| {
         let mut bytes = LimitedWriter { bytes: Vec::new(), room: MAX_ABRIDGED };
         codec.encode_abridged(value, &mut bytes).is_ok_and(|is_able| is_able).then_some(bytes.bytes)
     };
     let Some(there) = abridged(value) else { return false };
-    // A type may well insist on all of its numbers.
+    // A type may refuse a value without all of its numbers.
     let payload = there.clone().into();
     let inspect = || decoded(codec, &payload, |back| Ok(abridged(back).is_some_and(|again| again == there)));
     match catch_unwind(AssertUnwindSafe(inspect)) {
@@ -201,10 +199,10 @@ fn abridged_came_back<V: 'static>(codec: &dyn Codec<V>, value: &V) -> bool {
     }
 }
 
-/// A writer that is full at some point.
+/// A writer with a maximum size.
 struct LimitedWriter {
     bytes: Vec<u8>,
-    /// Never less than there are bytes.
+    /// Maximum length of `bytes`.
     room: usize,
 }
 
@@ -222,8 +220,8 @@ impl Write for LimitedWriter {
     }
 }
 
-/// What has an order of its own in each instance, such as a hash map, comes back in another one, and in yet another one
-/// when it is decoded again. What is turned round or sorted comes back alike each time.
+/// Whether the values differ only in the order of elements that each instance chooses anew, such as that of a hash map: each
+/// decoding then has another order. A list that is reversed or sorted has the same order in each decoding.
 fn is_in_any_order<V, C: Codec<V> + ?Sized>(codec: &C, payload: &Payload, back: &V) -> Result<bool> {
     let mut sorted = payload.to_vec();
     sorted.sort_unstable();
@@ -251,27 +249,27 @@ fn bytes<V, C: Codec<V> + ?Sized>(codec: &C, value: &V) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether both say the same of themselves, in either form that serde knows.
+/// Whether the output of `Serialize` is equal in both forms of serde.
 ///
 /// # Errors
 ///
-/// When a value cannot be written in the form that its codec asks for.
+/// If a value cannot be serialized in the form of its codec.
 pub(super) fn same_prints<V: Serialize>(value: &V, back: &V, own: Form) -> Result<bool> {
     let other = if own == Form::Compact { Form::Readable } else { Form::Compact };
     let there = print(value, own).ok_or_else(|| Error::other("it cannot be written twice"))?;
     if print(back, own) != Some(there) {
         return Ok(false);
     }
-    // A type may have no other form, or fail in it.
+    // A type may have only one form, or fail in the other.
     Ok(!there.has_forms || print(value, other).is_none_or(|there| print(back, other) == Some(there)))
 }
 
 #[cold]
 fn unstorable<V>(how: Error) -> Error {
     let message = format!(
-        "a value of type `{}` would not come back as it is ({how}): its `Serialize` and `Deserialize`, or the two halves of \
-         the codec, disagree, so it is not stored; make them agree (`serde(skip)` on a variant and one-sided attributes are \
-         the usual cause), or use the codec `Auto` or `Json` (feature `json`)",
+        "a value of type `{}` would not come back as it is ({how}): its `Serialize` and `Deserialize`, or `encode` and \
+         `decode` of the codec, disagree, so it is not stored; make them agree (`serde(skip)` on a variant and one-sided \
+         attributes are the usual cause), or use the codec `Auto` or `Json` (feature `json`)",
         type_name::<V>()
     );
     Error::new(Kind::Encode, message).caused_by(how)

@@ -1,4 +1,4 @@
-//! Whether two values have the same bytes, which are not kept for that.
+//! Compares the encodings of two values without keeping them.
 
 use std::io::{self, Write};
 

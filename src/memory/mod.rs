@@ -1,28 +1,28 @@
 //! The memory tier: decoded values of all memos of a store, under one budget in bytes. It affects the speed, never a
 //! result: a reader checks the lifetime, and a removal from disk also removes here.
 //!
-//! # Why not a ready-made one
+//! # Why not an existing crate
 //!
 //! The contract is *one* budget, and one value may take nearly all of it. `quick_cache` 0.7 splits its weight over
-//! shards and refuses what does not fit in one: measured, with 256 MiB on two cores and room for 10,000 entries (8
-//! shards), the largest value it keeps is 31.0 MiB. With a single shard it is 256.0 MiB, behind a single lock, and
-//! is_current without the check under the lock that promise 6 needs, and without parts of the budget for single memos.
+//! shards and refuses a value that does not fit into one. Measured with 256 MiB on two cores and room for 10,000 entries
+//! (8 shards), the largest value that it keeps is 31.0 MiB. With a single shard it is 256.0 MiB, behind a single lock. It
+//! has no check under the lock, which promise 6 needs, and no shares of the budget for single memos.
 //!
 //! # Locking
 //!
-//! A hit takes the lock of one shard of 64 and no other. Admissions and removals take the lock of the sieve (the
-//! order of eviction, [`sieve`]) too, always inside that of the shard, never the other way round, and never two
-//! shards at once. So shard and sieve agree whenever the shard's lock is free. One order for all shards, because
-//! few large values are the case that matters: with an order a shard, five values of 50 MiB would leave by the
-//! accident of their digests. The price is paid by admissions, and each of those has just read or written the disk.
+//! A hit takes the lock of one of 64 shards and no other lock. Admissions and removals also take the lock of the order of
+//! eviction, [`sieve`], always inside the lock of the shard. No thread holds the locks of two shards. So shard and sieve
+//! agree whenever the lock of the shard is free. All shards share one order, because few large values are the important
+//! case: with an order for each shard, the digests would decide which of five values of 50 MiB is evicted. Only admissions
+//! and removals pay for the shared lock, and each of them comes with a read or write of the disk.
 //!
-//! No value is dropped in here: what leaves is returned, as its `Drop` is the user's code, and may call back.
+//! No value is dropped here. Removed values are returned, because their `Drop` is user code and may call the cache.
 //!
 //! # Performance
 //!
-//! Measured on two busy cores with 10,000 entries of 100 B: a hit with the clone of the value 30 ns, 60 ns with two
-//! threads at once; an admission that evicts 0.3 us, 0.6 to 1.0 us with two threads at once. One value that takes the
-//! place of 100,000 entries: 40 ms.
+//! Measured on two busy cores with 10,000 entries of 100 B: a hit with the clone of the value takes 30 ns, and 60 ns with
+//! two threads; an admission with an eviction 0.3 us, and 0.6 to 1.0 us with two threads. One value that replaces 100,000
+//! entries takes 40 ms.
 
 use std::{
     any::Any,

@@ -1,10 +1,10 @@
-//! A serializer in front of another one: it forwards everything, and refuses what the format behind it would
-//! change without any error.
+//! A serializer in front of another one. It forwards values, and refuses those that the format would change without an
+//! error.
 //!
-//! A cache may lose a value; it must not hand out another one. Formats do change values silently: one that
-//! tells fields apart by their position reads on at the wrong place when a field was skipped, and one with a
-//! single word for "nothing" cannot tell `Some(None)` from `None`. The checks that a format does not need are
-//! constants and vanish at compile time: a million floats through it cost what they cost without it.
+//! A cache may lose a value, but must not return another one. Formats do change values silently: a positional format reads
+//! the wrong fields after a skipped one, and a format with a single null cannot distinguish `Some(None)` from `None`. The
+//! checks that a format does not need are constants, and are removed at compile time: a million floats cost the same with
+//! and without this serializer.
 
 mod context;
 mod parts;
@@ -20,7 +20,7 @@ use self::{
 };
 use super::runs;
 
-/// To be cut to, in bytes: whole numbers of every width.
+/// Length in bytes of an abridged run: a multiple of every number's size.
 const SHORT: usize = 256;
 
 /// Serializes `value` into `format`, strictly by the rules of `F`.
@@ -32,7 +32,7 @@ where
     serialize_by::<F, T, S>(value, format, &SerializationState::new(usize::MAX))
 }
 
-/// The same, with all but the beginning of long runs of numbers and bytes left out.
+/// The same, with only the beginning of long runs of numbers and bytes.
 pub(super) fn serialize_abridged<F: FormatRules, T, S>(
     value: &T,
     format: S,
@@ -80,12 +80,12 @@ impl<T: Serialize + ?Sized, F: FormatRules> Serialize for Nested<'_, '_, T, F> {
 
 /// The serializer in front of `S`.
 struct Strict<'a, S, F> {
-    /// The format itself.
+    /// The serializer of the format.
     inner: S,
     context: Context<'a, F>,
 }
 
-/// Methods that have nothing to check.
+/// Methods without a check.
 macro_rules! forward {
     ($($method:ident($type:ty)),* $(,)?) => {$(
         #[inline]
@@ -169,7 +169,7 @@ impl<'a, S: Serializer, F: FormatRules> Serializer for Strict<'a, S, F> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, Self::Error> {
-        // A newtype leaves no trace in the bytes: a `Some` around it is around what it holds.
+        // A newtype has no bytes of its own, so a `Some` around it is directly around its contents.
         self.inner
             .serialize_newtype_struct(name, &Nested { value, context: self.context })
             .map_err(StrictError::Format)
@@ -194,7 +194,7 @@ impl<'a, S: Serializer, F: FormatRules> Serializer for Strict<'a, S, F> {
         Ok(self.context.compound(inner, "a sequence", "", len))
     }
 
-    /// As serde does it, and a run of numbers at once where the format writes each as it lies in memory.
+    /// Like serde's method, but writes a run of numbers at once if the format writes them as they are in memory.
     fn collect_seq<I>(self, sequence: I) -> Result<S::Ok, Self::Error>
     where
         I: IntoIterator<Item: Serialize>,

@@ -1,4 +1,4 @@
-//! Values with parts: each part goes through the same checks as the whole.
+//! Values with parts. Each part has the same checks as the whole value.
 
 use serde::ser::{
     Error, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -7,16 +7,16 @@ use serde::ser::{
 
 use super::context::{Context, FormatRules, StrictError, refuse};
 
-/// A value with parts, on its way.
+/// A value with parts during its serialization.
 pub(super) struct Compound<'a, C, F> {
-    /// The format's own state.
+    /// The state of the format.
     pub(super) inner: C,
     pub(super) context: Context<'a, F>,
     /// The name of the type, for messages.
     pub(super) of: &'static str,
     /// The name of the variant, or empty.
     pub(super) variant: &'static str,
-    /// How many elements a sequence or map still owes; wraps below zero, which is as wrong as any other rest.
+    /// Number of announced elements of a sequence or map that are missing. It wraps below zero, which is an error too.
     pub(super) left: usize,
 }
 
@@ -42,7 +42,7 @@ impl<C, F: FormatRules> Compound<'_, C, F> {
     #[inline]
     fn counted<E: Error>(&self) -> Result<(), StrictError<E>> {
         if F::POSITIONAL && self.left != 0 {
-            return Err(refuse::<F, _>(&format!("{} has not the length that it announced", self.of)));
+            return Err(refuse::<F, _>(&format!("{} does not have the length that it announced", self.of)));
         }
         Ok(())
     }
@@ -52,7 +52,7 @@ impl<C, F: FormatRules> Compound<'_, C, F> {
         let separator = if self.variant.is_empty() { "" } else { "::" };
         let why = format!(
             "the field `{field}` of `{}{separator}{}` is skipped by `skip_serializing_if`, \
-             and the fields behind it would be read in its place: take the attribute away",
+             and the fields behind it would be read in its place: remove the attribute",
             self.of, self.variant
         );
         refuse::<F, _>(&why)
@@ -70,7 +70,7 @@ impl<C: SerializeSeq, F: FormatRules> Compound<'_, C, F> {
     }
 }
 
-/// The traits of values with parts that carry no names.
+/// The traits of values whose parts have no names.
 macro_rules! forward_parts {
     ($($trait:ident::$method:ident),* $(,)?) => {$(
         impl<C: $trait, F: FormatRules> $trait for Compound<'_, C, F> {
