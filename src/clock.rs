@@ -1,7 +1,7 @@
-//! Timestamps, expiry and waiting: the only file that asks the time.
+//! Timestamps, expiry and timeouts. Only this file reads a clock.
 //!
-//! Entries carry wall-clock time, because they outlive the process; waits and stopwatches are monotonic. A manual
-//! clock (feature `testing`) takes the place of both, so that no test sleeps.
+//! Entries have wall-clock times, because they outlive the process. Timeouts and stopwatches are monotonic. A manual
+//! clock (feature `testing`) replaces both, so that no test sleeps.
 
 use std::{
     fmt,
@@ -19,23 +19,23 @@ use crate::testing::ManualClock;
 pub(crate) struct Timestamp(pub(crate) u64);
 
 impl Timestamp {
-    /// The expiry of what does not expire.
+    /// The expiry of an entry that never expires.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
-    /// Clocks differ by this much without one having been set back.
+    /// Clocks may differ by this much although none was set back.
     const SKEW: Duration = Duration::from_secs(60);
 
-    /// A point so far in the future that a `Duration` leaves the scale counts as never.
+    /// `NEVER` if the sum is out of range.
     pub(crate) fn after(self, wait: Duration) -> Self {
         u64::try_from(wait.as_millis()).ok().and_then(|ms| self.0.checked_add(ms)).map_or(Self::NEVER, Self)
     }
 
-    /// Whether an entry of this stamp was written before the clock was set back to `now`.
+    /// Whether an entry with this timestamp was written before the clock was set back to `now`.
     pub(crate) fn is_ahead_of(self, now: Self) -> bool {
         self > now.after(Self::SKEW)
     }
 
-    /// Zero when `earlier` is the later one.
+    /// Zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -50,7 +50,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// When an entry was made, and until when it may be read.
+/// When an entry was created, and when it expires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     pub(crate) created: Timestamp,
@@ -62,22 +62,22 @@ impl Lifetime {
         Self { created, expires: ttl.map_or(Timestamp::NEVER, |ttl| created.after(ttl)) }
     }
 
-    /// With the tighter of the stored expiry and today's `ttl`.
+    /// The same with the earlier of the stored expiry and that of the current `ttl`.
     pub(crate) fn under(self, ttl: Option<Duration>) -> Self {
         let today = ttl.map_or(Timestamp::NEVER, |ttl| self.created.after(ttl));
         Self { expires: self.expires.min(today), ..self }
     }
 
-    /// Whether the entry may not be read any more: at the boundary itself it is gone.
+    /// Whether the entry has expired, which it has from the exact expiry on, or is dated in the future.
     pub(crate) fn is_over(&self, now: Timestamp, ttl: Option<Duration>) -> bool {
         now >= self.under(ttl).expires || self.created.is_ahead_of(now)
     }
 }
 
-/// Where a store gets its time from. Cheap to clone.
+/// The clock of a store. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clock {
-    /// Only ever set by tests.
+    /// `Some` in tests only.
     manual: Option<ManualClock>,
 }
 
@@ -91,12 +91,12 @@ impl Clock {
         if let Some(manual) = &self.manual {
             return Timestamp(manual.millis());
         }
-        // A clock before 1970 counts as 1970: such an entry is old, never from the future.
+        // A time before 1970 counts as 1970, so that the entry is old and not dated in the future.
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         Timestamp(since_1970.map_or(0, |since| since.as_millis() as u64))
     }
 
-    /// Measures a computation: monotonic under the system clock, by hand under a manual one.
+    /// Measures a time span: monotonic, or by the manual clock.
     pub(crate) fn stopwatch(&self) -> Stopwatch {
         match &self.manual {
             Some(manual) => Stopwatch::Manual(manual.clone(), Timestamp(manual.millis())),
@@ -105,18 +105,18 @@ impl Clock {
     }
 }
 
-/// Whether the clock of the system stands before 1970.
+/// Whether the system clock is before 1970.
 pub(crate) fn is_before_1970() -> bool {
     SystemTime::now() < UNIX_EPOCH
 }
 
-/// How long ago a file was dated; zero for a date to come.
+/// Time since the modification date of a file. Zero for a date in the future.
 pub(crate) fn age(file: &File) -> Option<Duration> {
     let dated = file.metadata().and_then(|found| found.modified()).ok()?;
     Some(SystemTime::now().duration_since(dated).unwrap_or_default())
 }
 
-/// Dates a file to this moment.
+/// Sets the modification date of a file to now.
 pub(crate) fn date(file: &File) -> io::Result<()> {
     file.set_modified(SystemTime::now())
 }
@@ -126,7 +126,7 @@ pub(crate) fn day() -> u64 {
     Clock::default().now().0 / (24 * 3600 * 1000)
 }
 
-/// A point of the monotonic clock, for what is shown to a person and stored nowhere.
+/// A point in time of the monotonic clock, for output on a terminal.
 #[cfg(feature = "spinner")]
 pub(crate) fn moment() -> Instant {
     Instant::now()

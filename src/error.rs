@@ -1,7 +1,7 @@
-//! One opaque error for the whole crate: what went wrong, where, and what to do about it.
+//! One opaque error for the whole crate. Its message names the cause, the place and the remedy.
 //!
-//! Conversions from the errors of dependencies are deliberately not `From` impls: they would make those
-//! dependencies part of the public interface. The cause is kept behind [`source`](std::error::Error::source).
+//! The errors of dependencies have no `From` impls, because those would make the dependencies part of the public
+//! interface. The cause is available as [`source`](std::error::Error::source).
 
 use std::{
     any::Any,
@@ -11,16 +11,16 @@ use std::{
     sync::Arc,
 };
 
-/// The result of an operation that may report trouble with the cache.
+/// The result of an operation that may report a failure of the cache.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Trouble with the cache, never with a memoized function.
+/// A failure of the cache, never of a memoized function.
 ///
-/// Methods that take a closure do not return it: there the value is computed and returned, and the trouble is
-/// kept for [`Memo::last_failure`](crate::Memo::last_failure). It is cheap to clone.
+/// Methods that take a closure do not return this error. They return the computed value, and keep the failure for
+/// [`Memo::last_failure`](crate::Memo::last_failure). Cloning is cheap.
 ///
-/// Every error has a kind. The documentation of a method names the kinds that it returns, by their predicate here, or,
-/// where there is none, by their counter in [`Failures`](crate::stats::Failures): `key`, `encode`, `decode`, `engine`,
+/// Every error has a kind. The documentation of a method names the kinds that it returns: by a predicate of this type, or,
+/// if there is none, by a counter of [`Failures`](crate::stats::Failures): `key`, `encode`, `decode`, `engine`,
 /// `oversize`, `closed`, `panic`.
 ///
 /// # Examples
@@ -37,40 +37,40 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone)]
 pub struct Error {
     kind: Kind,
-    place: Place,
+    context: ErrorContext,
     /// Shared by the clones.
-    trouble: Arc<Trouble>,
+    inner: Arc<ErrorInner>,
 }
 
-/// What went wrong and the remedy, in words, and what it goes back to.
+/// The message, which names the remedy, and the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-struct Trouble {
+struct ErrorInner {
     message: Box<str>,
     #[source]
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of trouble: the predicates of [`Error`] and the counters of `Stats` are drawn from it.
+/// The kind of an error. The predicates of [`Error`] and the counters of `Stats` derive from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Another process, or another store of this one, holds the directory.
     InUse,
-    /// A value type that could be written but never read back.
+    /// A value type that can be written but not read back.
     Unsupported,
-    /// A value type whose shape cannot be traced; `version(n)` may vouch for it.
+    /// A value type whose shape cannot be traced. The user can replace the shape by `version(n)`.
     Untraceable,
-    /// An option, a name or a path that cannot be.
+    /// An invalid option, name or path.
     Config,
-    /// Bytes on disk that are not what was written.
+    /// Bytes on disk differ from the bytes that were written.
     Corrupt,
-    /// The operating system refused.
+    /// The operating system reported an error.
     Io,
     /// A key that cannot be serialized.
     Key,
     /// A value that cannot be encoded.
     Encode,
-    /// Whole bytes that the codec cannot turn into a value.
+    /// Undamaged bytes that the codec cannot decode.
     Decode,
     /// The storage engine panicked, or did not answer in time.
     Engine,
@@ -82,11 +82,11 @@ pub(crate) enum Kind {
     Panic,
 }
 
-/// Which memo, with which types, an error is about; empty until the memo is known.
+/// The memo and the types that an error is about. `None` until the memo is known.
 #[derive(Clone, Default)]
-struct Place(Option<Arc<str>>);
+struct ErrorContext(Option<Arc<str>>);
 
-impl fmt::Display for Place {
+impl fmt::Display for ErrorContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |place| write!(f, "{place}: "))
     }
@@ -98,16 +98,16 @@ impl Error {
     }
 
     fn caused(kind: Kind, message: &str, cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
-        let trouble = Trouble { message: message.into(), cause };
-        Self { kind, place: Place::default(), trouble: Arc::new(trouble) }
+        let inner = ErrorInner { message: message.into(), cause };
+        Self { kind, context: ErrorContext::default(), inner: Arc::new(inner) }
     }
 
-    /// The trouble of the operating system at `what`, with its own words kept as the source.
+    /// An error of the operating system at `what`. `cause` becomes the source.
     pub(crate) fn io(what: impl fmt::Display, cause: io::Error) -> Self {
         Self::caused(Kind::Io, &format!("{what}: {cause}"), Some(cause.into()))
     }
 
-    /// What a codec reports about a value or its bytes, for implementors of [`Codec`](crate::codec::Codec).
+    /// An error about a value or its bytes, for implementors of [`Codec`](crate::codec::Codec).
     ///
     /// ```
     /// let error = memolith::Error::other("the picture has no pixels");
@@ -118,27 +118,27 @@ impl Error {
         Self::caused(Kind::Encode, &cause.to_string(), Some(cause))
     }
 
-    /// Code of the user, other than the memoized closure, panicked: `who`, and its words.
+    /// A panic of user code other than the memoized closure. `who` names that code.
     pub(crate) fn panicked(who: &str, panic: Box<dyn Any + Send>) -> Self {
         let words =
             panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
         let error = Self::new(Kind::Panic, format!("{who} panicked: {}", words.unwrap_or("without a word")));
-        // What was thrown is code of somebody else too, and may throw again when it is dropped.
+        // The payload of a panic is foreign code too, and its `Drop` may panic.
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
             mem::forget(again);
         }
         error
     }
 
-    /// The same trouble with what it goes back to.
+    /// The same error with a cause.
     pub(crate) fn caused_by(self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { place: self.place, ..Self::caused(self.kind, &self.trouble.message, Some(cause.into())) }
+        Self { context: self.context, ..Self::caused(self.kind, &self.inner.message, Some(cause.into())) }
     }
 
-    /// Names the memo, its key type and its value type in front of the message, unless that was done already.
-    pub(crate) fn at(mut self, place: &Arc<str>) -> Self {
-        if self.place.0.is_none() {
-            self.place = Place(Some(Arc::clone(place)));
+    /// Puts the memo, its key type and its value type in front of the message, unless the error has a context.
+    pub(crate) fn with_context(mut self, context: &Arc<str>) -> Self {
+        if self.context.0.is_none() {
+            self.context = ErrorContext(Some(Arc::clone(context)));
         }
         self
     }
@@ -152,38 +152,38 @@ impl Error {
         self.kind
     }
 
-    /// The store's directory is held by another process, or by a store of this process that is still closing.
+    /// Another process, or a store of this process that is still closing, uses the directory.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
         self.kind == Kind::InUse
     }
 
-    /// The value type could be written but not read back, or its shape cannot be told from its `Deserialize`.
+    /// The value type can be written but not read back, or its shape cannot be traced from its `Deserialize`.
     #[must_use]
     pub fn is_unsupported_type(&self) -> bool {
         matches!(self.kind, Kind::Unsupported | Kind::Untraceable)
     }
 
-    /// An option, a name or a path was wrong, or contradicts the store or the memo that is already open.
+    /// An option, a name or a path is invalid, or contradicts the store or the memo that is already open.
     #[must_use]
     pub fn is_config(&self) -> bool {
         self.kind == Kind::Config
     }
 
-    /// Bytes on disk were not what had been written.
+    /// Bytes on disk differ from the bytes that were written.
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
         self.kind == Kind::Corrupt
     }
 
-    /// The operating system refused: no space, no permission, no descriptor, no such file.
+    /// The operating system reported an error: no space, no permission, no descriptor, no such file.
     #[must_use]
     pub fn is_io(&self) -> bool {
         self.kind == Kind::Io
     }
 }
 
-/// So that a [`Codec`](crate::codec::Codec) can use `?` on what it writes to.
+/// Lets a [`Codec`](crate::codec::Codec) use `?` on its writer.
 impl From<io::Error> for Error {
     fn from(cause: io::Error) -> Self {
         Self::caused(Kind::Io, &cause.to_string(), Some(cause.into()))
@@ -192,13 +192,13 @@ impl From<io::Error> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.place, self.trouble)
+        write!(f, "{}{}", self.context, self.inner)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.trouble.source()
+        self.inner.source()
     }
 }
 
@@ -206,8 +206,8 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.kind)
-            .field("place", &self.place.0)
-            .field("trouble", &self.trouble)
+            .field("context", &self.context.0)
+            .field("error", &self.inner)
             .finish_non_exhaustive()
     }
 }
@@ -220,7 +220,7 @@ mod tests {
     fn the_message_names_the_place_once_and_keeps_the_cause() {
         let cause = io::Error::other("no space left");
         let place: Arc<str> = "memo `frames`".into();
-        let error = Error::io("writing blobs/x", cause).at(&place).at(&"another".into());
+        let error = Error::io("writing blobs/x", cause).with_context(&place).with_context(&"another".into());
         assert_eq!(error.to_string(), "memo `frames`: writing blobs/x: no space left");
         assert!(error.is_io() && !error.is_corrupt());
         assert!(StdError::source(&error).is_some_and(<dyn StdError>::is::<io::Error>));

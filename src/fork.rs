@@ -1,41 +1,41 @@
-//! fork: a child process has copies of every lock and of every file, and none of the threads.
+//! fork: a child process has copies of all locks and open files, but no other threads.
 //!
-//! A lock that another thread held at that moment is never released in the child, and the threads that a call would wait
-//! for are not there. So every object keeps its [`Origin`], and a call on one that another process made touches no lock:
-//! it computes. LOCK and the log of the index are closed in the child: they are locked by the open file, which the copy
-//! would keep locked after the end of the parent.
+//! A lock that another thread held at the fork is never released in the child, and the threads that a call would wait for
+//! do not exist there. So every object keeps its [`Origin`]. A call on an object of another process takes no lock, and
+//! computes. LOCK and the log of the index are closed in the child: their locks belong to the open files, so the copies
+//! would keep them locked after the end of the parent.
 //!
-//! The storage engine starts its threads once a process. A process that was forked from one that had opened a store can
-//! therefore open no store with a directory. A process that was forked before that can.
+//! The storage engine starts its threads once in a process. So a child of a process that has opened a store with a
+//! directory cannot open one. A child that was forked before that can.
 //!
-//! It concerns a child that goes on as itself. [`Command`](std::process::Command) starts another program.
+//! All this is about a child that runs on without `exec`. [`Command`](std::process::Command) starts another program.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-/// How often this process and its ancestors were forked since one of them used this crate.
+/// Number of forks in the line of this process since an ancestor first used this crate.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// Whether a store with a directory was opened, here or in an ancestor.
+/// Whether this process or an ancestor opened a store with a directory.
 static OPENED: AtomicBool = AtomicBool::new(false);
 
-/// Whether an ancestor had opened one before it was forked.
+/// Whether an ancestor opened a store with a directory before the fork.
 static BARRED: AtomicBool = AtomicBool::new(false);
 
-/// Files that a child closes; −1 where there is none. A store has two, and two more while its index is copied.
+/// Descriptors that a child closes. −1 marks a free place. A store has two, and two more while its index is copied.
 static DESCRIPTORS: [AtomicI32; 256] = [const { AtomicI32::new(-1) }; 256];
 
-/// The process that made something.
+/// The process that made an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin(u32);
 
 impl Origin {
-    /// This process, which notices from now on when it is forked.
+    /// This process. From now on its forks are noticed.
     pub(crate) fn here() -> Self {
         watch();
         Self(generation())
     }
 
-    /// Whether this is another process than that: a child of it.
+    /// Whether the object was made by an ancestor of this process.
     pub(crate) fn is_elsewhere(self) -> bool {
         self.0 != generation()
     }
@@ -45,23 +45,23 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Whether the storage engine must not be used in this process, because an ancestor has used it.
+/// Whether this process must not use the storage engine, because an ancestor has used it.
 pub(crate) fn is_barred() -> bool {
     BARRED.load(Ordering::Relaxed)
 }
 
-/// This process uses the storage engine from now on.
+/// Records that this process uses the storage engine.
 pub(crate) fn engine_is_used() {
     watch();
     OPENED.store(true, Ordering::Relaxed);
 }
 
-/// An open file that no child keeps open. Dropped before the file is closed.
+/// A registration of an open file that a child closes. It is dropped before the file is closed.
 #[derive(Debug)]
 pub(crate) struct Private(Option<&'static AtomicI32>);
 
 impl Private {
-    /// Files beyond the 256th of a process are kept open by its children.
+    /// A process has 256 places. Children keep further files open.
     #[cfg(unix)]
     pub(crate) fn new(descriptor: std::os::fd::RawFd) -> Self {
         let takes = |place: &&AtomicI32| {
@@ -70,7 +70,7 @@ impl Private {
         Self(DESCRIPTORS.iter().find(takes))
     }
 
-    /// Where no process is forked.
+    /// For systems without fork.
     #[cfg(not(unix))]
     pub(crate) fn none() -> Self {
         Self(None)
@@ -89,7 +89,7 @@ impl Drop for Private {
 fn watch() {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if !WATCHED.load(Ordering::Relaxed) && !WATCHED.swap(true, Ordering::Relaxed) {
-        // It fails for want of memory only. Then a child is not noticed.
+        // It fails only without memory. Then forks are not noticed.
         pthread_atfork(None, None, Some(in_child));
     }
 }
@@ -97,7 +97,7 @@ fn watch() {
 #[cfg(not(unix))]
 fn watch() {}
 
-/// Runs in every child before fork returns there. Atomics and `close` are all that is allowed.
+/// Runs in every child before `fork` returns there. Only atomics and `close` are allowed.
 #[cfg(unix)]
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
@@ -110,8 +110,8 @@ extern "C" fn in_child() {
     }
 }
 
-// SAFETY: the signatures are those of POSIX. `pthread_atfork` may be called at any time. `close` is called with
-// descriptors only whose owners are threads, or are kept by threads, that the child does not have.
+// SAFETY: the signatures are those of POSIX. `pthread_atfork` may be called at any time. `close` gets only descriptors
+// whose owners are threads, or belong to threads, that the child does not have.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "std has no hook for fork")]
 unsafe extern "C" {

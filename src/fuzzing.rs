@@ -1,5 +1,5 @@
-//! The readers of what lies on disk, for fuzz targets: each gives back what it accepted, written again. Not part of the
-//! public promise.
+//! The readers of files and records, for fuzz targets. Each returns the encoding of the parts that it read. No part of the
+//! public interface.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::{
     store::{CatalogRow, Head, Manifest, Number, OrderRow},
 };
 
-/// What a forger would put behind the bytes.
+/// The checksum that belongs after the bytes.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u64 {
     crate::checksum::checksum(bytes)
@@ -23,7 +23,7 @@ pub fn record(bytes: &[u8]) -> Option<Vec<u8>> {
     Record::decode(bytes, &digest).map(|record| record.encode(&digest))
 }
 
-/// The head of a payload file, without what follows it.
+/// The head of a payload file, without the payload.
 #[must_use]
 pub fn blob_head(bytes: &[u8]) -> Option<Vec<u8>> {
     Head::decode(bytes).map(|(head, _)| head.encode())
@@ -48,11 +48,11 @@ pub fn manifest(text: &str) -> Option<String> {
     Manifest::decode(text).ok()?.map(|manifest| manifest.encode())
 }
 
-/// The whole of what the digest of a key is taken from.
+/// The whole canonical encoding of a key.
 ///
 /// # Errors
 ///
-/// When the key cannot be serialized.
+/// If the key cannot be serialized.
 pub fn key<K: Serialize + ?Sized>(key: &K) -> Result<Vec<u8>> {
     key::encoding(key)
 }

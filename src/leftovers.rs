@@ -1,10 +1,10 @@
-//! Folders whose users are gone: how a folder is known to be in use, and how it is removed when it is not.
+//! Detects and removes folders that no process uses.
 //!
-//! Each such folder holds a marker file. Every process that uses the folder keeps the marker locked; the system takes the
-//! lock back at the end of the process, also after `kill -9`. A folder whose marker can be locked is unused.
+//! Each such folder contains a marker file. Every process that uses the folder keeps the marker locked. The system releases
+//! the lock at the end of the process, also after `kill -9`. A folder whose marker can be locked is unused.
 //!
-//! The marker is removed last: a removal that was cut short is finished by a later one. Links are never followed, and
-//! folders that other users own, or may write to, are left alone.
+//! The marker is removed last, so that a later sweep finishes an interrupted removal. Links are never followed. Folders
+//! that other users own or may write to are never removed.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -12,22 +12,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How many folders one sweep looks at.
+/// Maximum number of folders that one sweep checks.
 pub(crate) const LOOKS: usize = 256;
 
-/// How many files and folders one sweep removes.
+/// Maximum number of files and folders that one sweep removes.
 const REMOVALS: usize = 2_000;
 
-/// The lock of a folder in use. Dropped, it says that the folder is unused.
+/// The lock of a folder in use. Dropping it marks the folder as unused by this process.
 #[derive(Debug)]
 pub(crate) struct Marker {
-    /// Locked for as long as it is open.
+    /// Locked as long as it is open.
     pub(crate) file: File,
 }
 
 impl Marker {
-    /// Marks a folder that has no marker yet as used by this process alone. No moment passes in which the marker is there and
-    /// not locked.
+    /// Marks a folder without a marker as used by this process alone. The marker is locked before it gets its name.
     pub(crate) fn alone(folder: &Path, name: &str) -> io::Result<Self> {
         let unnamed = folder.join(format!("{name}.new"));
         let file = options().create_new(true).open(&unnamed)?;
@@ -36,14 +35,14 @@ impl Marker {
         Ok(Self { file })
     }
 
-    /// Marks a folder as used by this process too. The marker is made when there is none.
+    /// Marks a folder as used by this process too. Creates the marker if there is none.
     pub(crate) fn shared(folder: &Path, name: &str) -> io::Result<Self> {
         let file = options().create(true).truncate(false).open(folder.join(name))?;
         file.try_lock_shared()?;
         Ok(Self { file })
     }
 
-    /// The marker of a folder that nobody uses.
+    /// The marker of a folder that no process uses.
     fn of_unused(folder: &Path, name: &str) -> Option<Self> {
         let path = folder.join(name);
         if !fs::symlink_metadata(&path).ok()?.is_file() {
@@ -63,7 +62,7 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Makes a folder for this user alone, and those above it.
+/// Creates a folder, and its missing parents, for this user alone.
 pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -72,27 +71,27 @@ pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// The removal of unused folders beside one that is in use.
-pub(crate) struct Sweep<'a> {
+/// Removes unused folders beside one that is in use.
+pub(crate) struct FolderSweep<'a> {
     /// A folder of this user. Only folders with the same owner are removed.
     ours: &'a Path,
     /// The name of the marker in each folder.
     marker: &'static str,
-    /// How many files and folders may still be removed.
+    /// Number of files and folders that may still be removed.
     budget: usize,
 }
 
-impl<'a> Sweep<'a> {
+impl<'a> FolderSweep<'a> {
     pub(crate) fn beside(ours: &'a Path, marker: &'static str) -> Self {
         Self { ours, marker, budget: REMOVALS }
     }
 
-    /// Whether nothing was left for want of budget.
+    /// Whether no folder was left because of the budget.
     pub(crate) fn is_complete(&self) -> bool {
         self.budget > 0
     }
 
-    /// Removes a folder that nobody uses, if `agrees` says so while its marker is locked.
+    /// Removes an unused folder, if `agrees` returns `true` while its marker is locked.
     pub(crate) fn remove(&mut self, folder: &Path, agrees: impl FnOnce(&File) -> bool) {
         if folder == self.ours || !self.is_ours_alone(folder) {
             return;
@@ -103,17 +102,17 @@ impl<'a> Sweep<'a> {
         }
         let removed = self.empty(folder, Some(self.marker)).and_then(|()| {
             let path = folder.join(self.marker);
-            // Where a file that is open cannot be removed, the lock goes first.
+            // On systems that cannot remove an open file, the lock is released first.
             #[cfg(not(unix))]
             drop(marker);
             fs::remove_file(path)?;
             fs::remove_dir(folder)
         });
-        // What could not be removed is tried again by the next sweep.
+        // The next sweep tries again after an error.
         drop(removed);
     }
 
-    /// A folder and not a link to one, of the same owner, that no other user may write to.
+    /// Whether this is a folder, not a link, of the same owner, that no other user may write to.
     fn is_ours_alone(&self, folder: &Path) -> bool {
         let (Ok(found), Ok(ours)) = (fs::symlink_metadata(folder), fs::symlink_metadata(self.ours)) else {
             return false;
@@ -127,7 +126,7 @@ impl<'a> Sweep<'a> {
             if but.is_some_and(|kept| entry.file_name() == kept) {
                 continue;
             }
-            // Of a link itself, not of its target.
+            // The type of a link itself, not of its target.
             if entry.file_type()?.is_dir() {
                 self.empty(&entry.path(), None)?;
                 fs::remove_dir(entry.path())?;
@@ -150,15 +149,15 @@ fn has_owner_of(found: &fs::Metadata, ours: &fs::Metadata) -> bool {
     found.uid() == ours.uid() && found.mode() & WRITABLE_BY_OTHERS == 0
 }
 
-/// Elsewhere the folder for temporary files and the cache folder belong to one user.
+/// On other systems the folder for temporary files and the cache folder belong to one user.
 #[cfg(not(unix))]
 fn has_owner_of(_: &fs::Metadata, _: &fs::Metadata) -> bool {
     true
 }
 
-/// The paths in a folder, as many as a sweep looks at, from a place in their order that moves on with `turn`.
+/// Up to [`LOOKS`] paths in a folder. Different values of `turn` begin at different places of the sorted paths.
 pub(crate) fn some_in(folder: &Path, turn: u64, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    /// A folder with more names than these is not read to its end.
+    /// Maximum number of names that are read.
     const NAMES: usize = 16_384;
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let named = entries.take(NAMES).flatten().filter(|entry| entry.file_name().to_str().is_some_and(&wanted));
@@ -185,7 +184,7 @@ mod tests {
     }
 
     fn is_removed(ours: &Path, folder: &Path) -> bool {
-        Sweep::beside(ours, MARKER).remove(folder, |_| true);
+        FolderSweep::beside(ours, MARKER).remove(folder, |_| true);
         !folder.exists()
     }
 
@@ -220,7 +219,7 @@ mod tests {
         let inside = tempfile::tempdir().unwrap();
         let (ours, folder) = (inside.path().join("ours"), filled(inside.path(), "other"));
         make_private(&ours).unwrap();
-        Sweep::beside(&ours, MARKER).remove(&folder, |_| false);
+        FolderSweep::beside(&ours, MARKER).remove(&folder, |_| false);
         assert!(folder.exists());
         fs::remove_file(folder.join(MARKER)).unwrap();
         assert!(!is_removed(&ours, &folder));
@@ -232,7 +231,7 @@ mod tests {
         let inside = tempfile::tempdir().unwrap();
         let (ours, folder) = (inside.path().join("ours"), filled(inside.path(), "other"));
         make_private(&ours).unwrap();
-        let mut sweep = Sweep { budget: 1, ..Sweep::beside(&ours, MARKER) };
+        let mut sweep = FolderSweep { budget: 1, ..FolderSweep::beside(&ours, MARKER) };
         sweep.remove(&folder, |_| true);
         assert!(!sweep.is_complete() && folder.join(MARKER).exists());
         assert!(is_removed(&ours, &folder));

@@ -1,5 +1,5 @@
-//! memolith remembers the results of slow functions on disk: closure in, value out, and the next call, even after a
-//! restart, is a read instead of a computation.
+//! memolith stores the results of slow functions on disk: closure in, value out. The next call with the same key, even
+//! after a restart, reads the value instead of computing it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -37,40 +37,40 @@
 //!
 //! # From the top
 //!
-//! A [`Store`] is a directory. A [`Memo`] in it remembers one function: a name, a key type, a value type.
-//! [`Memo::get_or_insert_with`] is the whole of the daily work, [`Memo::get_or_try_insert_with`] the same for functions
-//! that may fail. What cannot be written down, like a connection, is shared by a [`ResourcePool`].
-//! [`#[memo]`](macro@memo) and [`#[resource]`](macro@resource) are both in one line above a function. [`FileStamp`] makes
-//! a key of a file, [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] says what the
-//! cache did, [`observe`] tells it while it happens, and [`codec`] is how values become bytes.
+//! A [`Store`] is a directory. A [`Memo`] in it caches one function, and has a name, a key type and a value type.
+//! [`Memo::get_or_insert_with`] covers daily use, and [`Memo::get_or_try_insert_with`] does the same for functions that
+//! may fail. A [`ResourcePool`] shares objects that cannot be serialized, such as connections. [`#[memo]`](macro@memo)
+//! and [`#[resource]`](macro@resource) do the same in one line above a function. [`FileStamp`] makes a key of a file,
+//! [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] counts events, [`observe`]
+//! reports them while they happen, and [`codec`] turns values into bytes.
 //!
 //! # What you can rely on
 //!
 //! 1. **Transparent.** A memoized call fails only as its own closure fails. Full disk, damaged file, lost lock, a panic
-//!    inside the engine, an engine that does not answer: the value is computed and returned all the same. The trouble is
-//!    counted by kind in [`Memo::stats`], kept in [`Memo::last_failure`], and told to the observer.
+//!    inside the engine, an engine that does not answer: the value is computed and returned all the same. The failure is
+//!    counted by kind in [`Memo::stats`], kept in [`Memo::last_failure`], and reported to the observers.
 //! 2. **Never wrong.** A returned value was computed for exactly this key, by this version of the function, with this
-//!    shape of `V`, and was read back whole. Anything else is a miss. A value that was not shown to come back as it is
-//!    is not stored: [`codec`] says what is checked.
-//! 3. **Once.** Callers of one key at the same time cause one computation. A failed or panicking computation hands over
-//!    to one of the waiters. Nothing is poisoned, and memos that ask for each other never deadlock.
+//!    shape of `V`, and was read back whole. Anything else is a miss. A value is stored only after a check that it can be
+//!    read back unchanged: see [`codec`].
+//! 3. **Once.** Concurrent callers of one key cause one computation. After a computation that fails or panics, one of the
+//!    waiters computes. Nothing is poisoned, and memos that call each other never deadlock.
 //! 4. **Bounded.** `ttl`, `max_entries` and `max_bytes` hold on disk and across restarts.
 //! 5. **It survives.** Restart, an exit without destructors, `kill -9`, truncated or flipped files, no space left: the
-//!    next open works, and what was damaged is a miss.
+//!    next open works, and damaged entries are misses.
 //! 6. **Ordered.** A call that starts after `clear`, `remove` or `insert` returned never gets a value whose computation
 //!    began before it.
 //!
-//! A computed value is handed over to a thread of the store, which writes it; the call does not wait for that unless its
-//! closure ran for over 15 ms. Every later call finds the value, and [`Store::flush`] waits until all of them are
-//! written. Values that are computed faster than the disk takes them wait for room, for a second at most; a value without
-//! room is in memory only, and counted in [`Stats::overflowed`]. A read from disk lasts as long as the disk does.
+//! A thread of the store writes computed values. A call waits for the write only if its closure ran for over 15 ms. Every
+//! later call finds the value, and [`Store::flush`] waits until all values are written. If values are computed faster than
+//! the disk takes them, a call waits up to one second for room in the queue. A value without room stays in memory only,
+//! and is counted in [`Stats::overflowed`]. A read from disk has no timeout.
 //!
 //! # What to use when
 //!
 //! | the slow thing | key | value | note |
 //! |---|---|---|---|
 //! | reading a file into a frame | [`FileStamp`] | `Frame` | an edit of the file is a miss |
-//! | a transform, a statistic | the inputs | the output | put everything that it depends on into the key |
+//! | a transform, a statistic | the inputs | the output | put everything that the result depends on into the key |
 //! | a query, a call of an API | the request | the answer | with a [`ttl`](MemoBuilder::ttl); [`get_or_try_insert_with`](Memo::get_or_try_insert_with), errors are not stored |
 //! | a model that many threads read | its name | `Arc<Model>` | hits share one value, no copy |
 //! | a large frame of numbers | its source | a struct of `Vec<f64>` ([`packed`] for integers), or record batches with the [`codec`] `Arrow` | a copy in half the time of a clone, or none |
@@ -80,29 +80,29 @@
 //!
 //! # What survives what
 //!
-//! | event | what was stored before is |
+//! | event | stored values |
 //! |---|---|
-//! | restart, `exit`, end of `main`, a panic in `main` | there: open stores are closed at the end of the program, in a `static` too |
-//! | `kill -9`, `abort` | there, but for values that were computed in the last 200 ms, took up to 15 ms and were not flushed; what `insert` stored is there, and what `remove` and `clear` took away stays away |
-//! | a flipped bit, a cut or missing file | there, but for what was damaged; damage to the index costs the values up to 4 KiB |
-//! | another version of the program, another shape of `V` | a miss, and there again for the old program, for a day |
-//! | an unclean end *and* damage; a loss of power | not promised |
+//! | restart, `exit`, end of `main`, a panic in `main` | survive: open stores are closed at the end of the program, also in a `static` |
+//! | `kill -9`, `abort` | survive, except values that were computed in the last 200 ms, took up to 15 ms and were not flushed; `insert`, `remove` and `clear` survive once they returned |
+//! | a flipped bit, a truncated or missing file | survive, except the damaged ones; damage to the index loses the values up to 4 KiB |
+//! | another version of the program, another shape of `V` | are misses; the old program finds its own for a day |
+//! | an unclean end *and* damage; a loss of power | no promise |
 //!
 //! # When not to use it
 //!
 //! * For functions quicker than a hit: about 0.3 us from memory, one microsecond and more from disk.
-//! * For one directory and several processes at once: the second gets [`is_in_use`](Error::is_in_use).
-//! * In async code, other than from a blocking thread: a call may wait for another's computation.
-//! * With `panic = "abort"` the panics of the storage engine on damaged files cannot be contained, and end the program.
+//! * For one directory and several processes at once: the second process gets [`is_in_use`](Error::is_in_use).
+//! * In async code, other than on a blocking thread: a call may wait for the computation of another caller.
+//! * With `panic = "abort"`: a panic of the storage engine on damaged files ends the program.
 //! * On network file systems.
-//! * Where the results are secrets: what is stored is not encrypted. Folders and files that are made are for the owner
-//!   alone (0700, 0600).
-//! * Another program that cuts a payload file while it is being read can end this one by SIGBUS: large payloads are
-//!   mapped.
+//! * For secret results: stored values are not encrypted. New folders and files are accessible to their owner only (0700,
+//!   0600).
+//! * Where another program truncates payload files: large payloads are memory-mapped, so a truncation during a read can end
+//!   the program by SIGBUS.
 //!
 //! # How to notice that caching does not work
 //!
-//! A cache that cannot store is slow, not broken, and so easily goes unseen. In a test:
+//! A cache that cannot store values is slow, not broken, and easily goes unnoticed. A test can assert that it works:
 //!
 //! ```
 //! # use memolith::{Memo, Store};
@@ -120,8 +120,8 @@
 //!   [`#[code]`](macro@code).
 //! * `arrow`: the codec `Arrow`, for record batches that are read without a copy.
 //! * `json`: the codec `Json`, for values that postcard cannot read back; [`Auto`](codec::Auto) chooses between the two.
-//! * `spinner`: a line on the terminal while something slow computes, `Spinner` in [`observe`].
-//! * `tracing`: what an observer is told, as `tracing` events, and a span around each computation.
+//! * `spinner`: a line on the terminal during a slow computation, `Spinner` in [`observe`].
+//! * `tracing`: the events of observers as `tracing` events, and a span around each computation.
 
 mod builder;
 mod checksum;

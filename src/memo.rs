@@ -1,4 +1,4 @@
-//! Memo: the results of one function, by key.
+//! `Memo`: the results of one function, by key.
 
 use std::{
     convert::Infallible,
@@ -12,49 +12,50 @@ use serde::Serialize;
 
 use crate::{
     error::{Error, Result},
-    flow::{Begun, Inner, Lookup},
+    flow::{Lookup, MemoInner, PendingCall},
     key::{self, Digest},
     stats::Stats,
 };
 
-/// Remembers the results of one function on disk: `K` is what the result depends on, `V` the result.
+/// Stores the results of one function on disk. `K` is the type of its inputs, `V` the type of its result.
 ///
 /// # Keys and values
 ///
-/// A key is anything that serializes; it is digested by value, so `"a"` and `String::from("a")` are the same key, and so
-/// are a `HashMap` and a `BTreeMap` of the same content, and two `HashSet`s of equal elements (for sets that memolith
-/// cannot see there is [`unordered`](crate::unordered)). Whatever the result depends on must be in the key: a file by its
-/// [`FileStamp`](crate::FileStamp), a helper function by [`version`](crate::MemoBuilder::version).
+/// Every type that serializes can be a key. A key is digested by value, so `"a"` and `String::from("a")` are the same key,
+/// and so are a `HashMap` and a `BTreeMap` of the same content, and two `HashSet`s of equal elements (for sets that
+/// memolith does not recognize there is [`unordered`](crate::unordered)). The key must contain everything that the result
+/// depends on: a file as its [`FileStamp`](crate::FileStamp), a helper function as a
+/// [`version`](crate::MemoBuilder::version).
 ///
-/// With `V = Frame` every hit is the caller's own copy, and changing it changes nothing for others. With
-/// `V = Arc<Frame>` hits share one immutable value and cost the same at any size.
+/// With `V = Frame` every hit returns a copy that belongs to the caller. With `V = Arc<Frame>` hits share one immutable
+/// value and cost the same at any size.
 ///
-/// The first call returns the value of the closure; every hit was decoded from its encoded bytes.
+/// The first call returns the value of the closure. Every hit returns a value that was decoded from its encoded bytes.
 ///
-/// A computed value is encoded by its call, from 4 KiB on into a file of its own, and handed over to a thread of the store,
-/// which enters it into the index. Every later call finds it, before it is entered too. A call whose closure ran for up to
-/// 15 ms does not wait for that; a longer one returns when its value survives the end of the process. A read from disk
-/// lasts as long as the disk does.
+/// The call encodes the computed value, from 4 KiB on into a file of its own, and hands it to a thread of the store, which
+/// writes it to the index. Later calls find the value before it is written, too. If the closure ran for up to 15 ms, the
+/// call does not wait for the write. Otherwise it returns when the value survives the end of the process. A read from disk
+/// has no timeout.
 ///
 /// # The four fates of a closure
 ///
-/// * It *returns* a value: the value is stored and returned, to the waiters too.
-/// * It *returns an error* (in [`get_or_try_insert_with`](Self::get_or_try_insert_with)): the error is passed on
-///   untouched, nothing is stored, and one of the waiters computes.
-/// * It *panics*: the panic unwinds to its own caller, nothing is stored, one of the waiters computes. Nothing is
+/// * It *returns* a value: the value is stored, and returned to this caller and to the waiters.
+/// * It *returns an error* (in [`get_or_try_insert_with`](Self::get_or_try_insert_with)): the error is returned
+///   unchanged, nothing is stored, and one of the waiters computes.
+/// * It *panics*: the panic unwinds to its own caller, nothing is stored, and one of the waiters computes. Nothing is
 ///   poisoned.
-/// * It *re-enters*, by asking for the same key on the same thread, or by a cycle of keys: the inner call computes
+/// * It *re-enters*, by a call with the same key on the same thread, or by a cycle of keys: the inner call computes
 ///   directly, as the plain function would. It never deadlocks.
 ///
 /// # Cloning
 ///
 /// A memo is cheap to clone, and clones are one memo. It is `Send` and `Sync`, and keeps its store open. In async code
-/// call it from a blocking thread.
+/// call it on a blocking thread.
 ///
 /// # When caching does not work
 ///
-/// A memoized call fails only as its closure fails. So a cache that cannot work (a full disk, a value that cannot be
-/// encoded) is slow, not broken; a test finds out by [`last_failure`](Self::last_failure):
+/// A memoized call fails only as its closure fails. So a cache that cannot store values (a full disk, a value that cannot
+/// be encoded) is slow, not broken. A test can check [`last_failure`](Self::last_failure):
 ///
 /// ```
 /// # use memolith::{Memo, Store};
@@ -66,18 +67,18 @@ use crate::{
 /// # Ok::<(), memolith::Error>(())
 /// ```
 pub struct Memo<K: ?Sized, V: 'static> {
-    inner: Arc<Inner<V>>,
-    /// Covariant in `K`, and `Send` and `Sync` whatever `K` is: a memo in a static with `'static` keys is called with
-    /// short borrows, which `fn(&K)` would not allow.
+    inner: Arc<MemoInner<V>>,
+    /// Covariant in `K`, and always `Send` and `Sync`. A memo in a static has `'static` keys and is called with short
+    /// borrows, which `fn(&K)` would not allow.
     key: PhantomData<fn() -> Box<K>>,
 }
 
 impl<K: ?Sized, V> Memo<K, V> {
-    pub(crate) fn new(inner: Arc<Inner<V>>) -> Self {
+    pub(crate) fn new(inner: Arc<MemoInner<V>>) -> Self {
         Self { inner, key: PhantomData }
     }
 
-    /// The same memo, asked with keys of another type.
+    /// The same memo, with another key type.
     pub(crate) fn of_keys<Q: ?Sized>(self) -> Memo<Q, V> {
         Memo::new(self.inner)
     }
@@ -98,19 +99,19 @@ impl<K: ?Sized, V> Memo<K, V> {
 }
 
 impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
-    /// The value of `key`: remembered, or computed by `compute` and remembered from now on.
+    /// Returns the stored value of `key`, or computes it by `compute` and stores it.
     ///
     /// The cache never makes this call fail. If the value cannot be stored, it is returned all the same, and the
-    /// trouble is in [`last_failure`](Self::last_failure).
+    /// failure is in [`last_failure`](Self::last_failure).
     ///
     /// # The four fates of `compute`
     ///
-    /// Returns: stored and returned. Panics: the panic unwinds to this caller, nothing is stored, one of the waiters
-    /// computes. Re-enters (the same key on the same thread, or a cycle of keys): the inner call computes
-    /// directly. For a function that may fail there is [`get_or_try_insert_with`](Self::get_or_try_insert_with).
+    /// Returns: the value is stored and returned. Panics: the panic unwinds to this caller, nothing is stored, and one of
+    /// the waiters computes. Re-enters (the same key on the same thread, or a cycle of keys): the inner call computes
+    /// directly. For functions that may fail there is [`get_or_try_insert_with`](Self::get_or_try_insert_with).
     ///
-    /// Callers of one key at the same time wait for the first of them; after
-    /// [`max_wait`](crate::StoreBuilder::max_wait) one of them computes too.
+    /// Concurrent callers of one key wait for the first of them. After [`max_wait`](crate::StoreBuilder::max_wait) one of
+    /// them computes too.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -126,17 +127,17 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         }
     }
 
-    /// The value of `key`: remembered, or computed by `compute` and remembered from now on, unless that fails.
+    /// Returns the stored value of `key`, or computes it by `compute` and stores it, unless `compute` fails.
     ///
     /// # Errors
     ///
-    /// Those of `compute`, untouched, and no others.
+    /// The errors of `compute`, unchanged, and no others.
     ///
     /// # The four fates of `compute`
     ///
-    /// Returns: stored and returned. Errors: passed on, nothing stored, one of the waiters computes; after a second
-    /// failure in a row the rest compute side by side. Panics: the same, and the panic unwinds to this caller. Re-enters:
-    /// the inner call computes directly.
+    /// Returns: the value is stored and returned. Errors: the error is returned, nothing is stored, and one of the waiters
+    /// computes; after a second failure in a row the remaining waiters compute in parallel. Panics: the same, and the panic
+    /// unwinds to this caller. Re-enters: the inner call computes directly.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -151,13 +152,13 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.begin(key).finish(compute)
     }
 
-    /// The value of `key`, if it is remembered. It waits for no computation, and computes nothing.
+    /// Returns the stored value of `key`, if there is one. It computes nothing, and waits for no computation.
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` when the key cannot be serialized; [`is_io`](Error::is_io),
-    /// [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk or the index cannot be read; of the kind
-    /// `closed` when the store is closed. A damaged or expired entry is no error: it is `None`.
+    /// Of the kind `key` or `panic` if the key cannot be serialized; [`is_io`](Error::is_io),
+    /// [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if the disk or the index cannot be read; of the kind
+    /// `closed` if the store is closed. A damaged or expired entry is no error: it is `None`.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -172,21 +173,21 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.get(&self.digest(key)?)
     }
 
-    /// Remembers `value` for `key`, in place of the value that was remembered. When this returns, it survives the end of the
-    /// process, and entries that had to leave for it are gone.
+    /// Stores `value` for `key`, and replaces an earlier value. When this returns, the value survives the end of the
+    /// process, and entries that were evicted for it are gone.
     ///
-    /// It becomes the newest entry. It wins over a computation of the key that is under way: that one hands its value to
-    /// its own caller and stores nothing.
+    /// The value becomes the newest entry. It takes precedence over a computation of the key that is in progress: that
+    /// value goes to its own caller and is not stored.
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` when the key cannot be serialized, `encode` or `panic` when the value cannot be
-    /// encoded or would not come back as it is, `oversize` when it is larger than `max_bytes` by itself, `closed` when
-    /// the store is closed or has no directory; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind
-    /// `engine` when the disk refuses. Then the value from before may still be remembered.
+    /// Of the kind `key` or `panic` if the key cannot be serialized, `encode` or `panic` if the value cannot be encoded or
+    /// could not be read back unchanged, `oversize` if the value alone is larger than `max_bytes`, `closed` if the store is
+    /// closed or has no directory; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if
+    /// the write fails. An earlier value may then still be stored.
     ///
-    /// The kind `engine` is also that of a storage engine that did nothing for 5 s: the value may then be put in later.
-    /// Calls that follow while it still does nothing fail at once and change nothing.
+    /// If the storage engine makes no progress for 5 s, the error is of the kind `engine`, and the value may still be
+    /// stored later. Until the engine makes progress, further calls fail at once and change nothing.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -200,16 +201,17 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.insert(&self.digest(key)?, head(key), value)
     }
 
-    /// Forgets the value of `key`, for good: it does not come back after a crash either. Whether there was one.
+    /// Removes the value of `key` for good, also after a crash. Returns whether there was a value.
     ///
-    /// A call that starts after this returned computes anew; a computation that is under way hands its value to its own
-    /// caller and stores nothing.
+    /// A call that starts after this returned computes the value again. The value of a computation in progress goes to its
+    /// own caller and is not stored.
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` when the key cannot be serialized, `closed` when the store is closed;
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: then the
-    /// value is out of memory, and may be on disk still. For an engine that does not answer see [`insert`](Self::insert).
+    /// Of the kind `key` or `panic` if the key cannot be serialized, `closed` if the store is closed;
+    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if the write fails: then the
+    /// value is removed from memory, and may still be on disk. For an engine that does not answer see
+    /// [`insert`](Self::insert).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -224,7 +226,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.remove(&self.digest(key)?)
     }
 
-    /// Whether a fresh value of `key` is remembered. Changes nothing: neither the order of eviction nor the memory tier.
+    /// Whether a fresh value of `key` is stored. This changes neither the order of eviction nor the memory tier.
     ///
     /// # Errors
     ///
@@ -241,14 +243,14 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.contains(&self.digest(key)?)
     }
 
-    /// Forgets everything that this memo remembers, for good, at any size in about the same time. Other memos, and other
-    /// versions of this one, keep theirs.
+    /// Removes all values of this memo for good, in about the same time at any size. Values of other memos, and of other
+    /// versions of this memo, stay.
     ///
     /// # Errors
     ///
-    /// Of the kind `closed` when the store is closed; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of
-    /// the kind `engine` when the disk refuses: then the memory is cleared, and values may be on disk still. For an
-    /// engine that does not answer see [`insert`](Self::insert).
+    /// Of the kind `closed` if the store is closed; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of
+    /// the kind `engine` if the write fails: then the memory is cleared, and values may still be on disk. For an engine
+    /// that does not answer see [`insert`](Self::insert).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -263,8 +265,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.clear()
     }
 
-    /// How many fresh entries are on disk; 0 when that cannot be told. Everything that was handed over before is written and
-    /// counted. Expired entries are skipped, which takes a look at each of them: see [`Store::sweep`](crate::Store::sweep).
+    /// Number of fresh entries on disk; 0 if they cannot be counted. Queued values are written and counted first. Expired
+    /// entries do not count, and each of them costs a read: see [`Store::sweep`](crate::Store::sweep).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -308,11 +310,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.inner.partition.flush().map_err(|error| error.at(&self.inner.place))
+        self.inner.partition.flush().map_err(|error| error.with_context(&self.inner.place))
     }
 
-    /// The counters of this memo since it was opened first by this process. Everything that was handed over before is
-    /// written and counted; entries and bytes are 0 when they cannot be told.
+    /// The counters of this memo since this process first opened it. Queued values are written and counted first. Entries
+    /// and bytes are 0 if they cannot be counted.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -327,8 +329,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.stats()
     }
 
-    /// The last trouble that was kept away from the callers of this memo, or of its store as a whole. It waits until
-    /// everything that was handed over before is written, at most 5 s without progress.
+    /// The last failure of this memo, or else of its store, that no call returned. It waits until all queued values are
+    /// written, at most 5 s without progress.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -349,41 +351,42 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
 }
 
 impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
-    /// The first half of a call, after which the key is done with: a closure that changes it through a cell does not change
-    /// where this goes, and one may take what the key was made from. Any key that serializes as a `K` does will do.
+    /// The first half of a call. After it the key is no longer needed, so the closure may consume the parts of the key, and
+    /// a closure that changes the key through a cell does not change where the value is stored. Any key that serializes as
+    /// a `K` does is accepted.
     #[inline(never)]
-    pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> Begun<'_, V> {
+    pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> PendingCall<'_, V> {
         if self.inner.session().is_inherited() {
-            return Begun::Inherited;
+            return PendingCall::Inherited;
         }
         let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
             Ok(digest) => digest,
             Err(error) => return self.refuse(&error),
         };
         match self.inner.look_up(&digest) {
-            Lookup::Hit(value) => Begun::Hit(value),
-            Lookup::Compute(computation) => Begun::compute(computation, head(key)),
+            Lookup::Hit(value) => PendingCall::Hit(value),
+            Lookup::Compute(computation) => PendingCall::compute(computation, head(key)),
         }
     }
 
-    /// A call that computes because of `error`, and tells it.
-    pub(crate) fn refuse(&self, error: &Error) -> Begun<'_, V> {
+    /// A call that reports `error` and computes without the cache.
+    pub(crate) fn refuse(&self, error: &Error) -> PendingCall<'_, V> {
         if self.inner.session().is_inherited() {
-            return Begun::Inherited;
+            return PendingCall::Inherited;
         }
-        self.inner.failed(error);
-        Begun::compute(self.inner.compute_alone(), Vec::new())
+        self.inner.record_failure(error);
+        PendingCall::compute(self.inner.compute_unstored(), Vec::new())
     }
 
-    /// A key that cannot be serialized is a failure of the cache: counted, kept and told.
+    /// A key that cannot be serialized is a failure of the cache: it is counted, kept and reported.
     fn digest<Q: Serialize + ?Sized>(&self, key: &Q) -> Result<Digest> {
-        self.inner.session().check_origin().map_err(|error| error.at(&self.inner.place))?;
+        self.inner.session().check_origin().map_err(|error| error.with_context(&self.inner.place))?;
         let digest = self.inner.guarded("Serialize", || key::digest(key));
-        digest.inspect_err(|error| self.inner.failed(error))
+        digest.inspect_err(|error| self.inner.record_failure(error))
     }
 }
 
-/// Kept beside the value for inspection; a key whose `Serialize` gives up halfway has none.
+/// The head of the key, stored beside the value for inspection. Empty if the `Serialize` of the key panics.
 fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
     let head = catch_unwind(AssertUnwindSafe(|| key::head(key)));
     head.map_err(|panic| Error::panicked("the `Serialize` of a key", panic)).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The on-disk envelope of one entry: bytes to fields and back, by hand, byte by byte.
+//! The record of one entry on disk, and its encoding.
 //!
 //! ```text
 //! offset  size
@@ -47,7 +47,7 @@ impl fmt::Display for BlobId {
     }
 }
 
-/// What stands in the index for one digest.
+/// The value of the index for one digest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     pub(crate) sequence: u64,
@@ -83,8 +83,7 @@ impl<'a> Record<'a> {
         bytes
     }
 
-    /// `None` for anything but bytes that `encode` wrote for this digest: wrong magic, format or flag, wrong length, wrong
-    /// checksum.
+    /// Returns `None` unless `encode` wrote the bytes for this digest: for a wrong magic, format, flag, length or checksum.
     pub(crate) fn decode(bytes: &'a [u8], digest: &Digest) -> Option<Self> {
         let (content, sum) = bytes.split_last_chunk::<CHECKSUM>()?;
         if checksum(content) ^ folded(digest) != u64::from_le_bytes(*sum) {
@@ -108,12 +107,12 @@ impl<'a> Record<'a> {
         Some(Self { sequence, lifetime, compute_time, key_head, body })
     }
 
-    /// The length of a record whose payload or blob id has the length `tail`.
+    /// Length in bytes of a record whose payload or blob id takes `tail` bytes.
     pub(crate) fn weight(key_head: &[u8], tail: usize) -> u64 {
         (FIXED + key_head.len() + tail + CHECKSUM) as u64
     }
 
-    /// Where an inline payload lies in the record's bytes.
+    /// The place of an inline payload in the bytes of the record.
     pub(crate) fn inline_range(&self, record_length: usize) -> Range<usize> {
         FIXED + self.key_head.len()..record_length.saturating_sub(CHECKSUM)
     }
@@ -132,7 +131,7 @@ pub(crate) fn put_lifetime(bytes: &mut Vec<u8>, lifetime: Lifetime, compute_time
     bytes.extend_from_slice(&nanos.to_le_bytes());
 }
 
-/// Bytes that are read field by field; each read is `None` past the end.
+/// Reads bytes field by field. A read past the end is `None`.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {

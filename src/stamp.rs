@@ -1,4 +1,4 @@
-//! A file as a key: which one, how long, when last written and changed.
+//! A file as a key: its path, its length, and the times of its last write and change.
 
 use std::{
     fs,
@@ -10,38 +10,39 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::error::{Error, Kind, Result};
 
-/// A key for what is computed from a file: its canonical path, its length, its modification time, and where the system
-/// has them its inode and the time of its last change. An edited file has another stamp, and so is a miss.
+/// A key for results that are computed from a file. It contains the canonical path, the length and the modification time,
+/// and, if the system has them, the inode and the time of the last change. An edited file has another stamp, so it is a
+/// miss.
 ///
-/// Take the stamp *before* the file is read. An edit between the two is then seen by the computation, and the
-/// next stamp differs.
+/// Take the stamp *before* the file is read. If the file is edited in between, the computation reads the new contents, and
+/// the next stamp differs.
 ///
-/// # What it sees, and what it does not
+/// # Detected changes
 ///
-/// A stamp never reads the file, and costs the microseconds of a look at each folder above it. On Unix it differs after:
+/// A stamp never reads the file. It costs a few microseconds for the lookup of each parent folder. On Unix it differs after:
 ///
-/// - A write, of the same length too, and with the modification time put back (`touch -r`, `cp -p` over it, unpacking an
-///   archive): the system sets the time of the last change (`ctime`), and no call sets it back.
-/// - A rename of another file over it, also one of equal length and modification time: the inode differs.
+/// - A write, also of the same length, and also if the modification time is set back (`touch -r`, `cp -p` over it, an
+///   unpacked archive): the system sets the time of the last change (`ctime`), and no call can set it back.
+/// - A rename of another file over it, also of a file with equal length and modification time, because the inode differs.
 ///
-/// Elsewhere the inode and `ctime` are not to be had. There the time at which the file was created stands for both, and a write
-/// that keeps the length and puts the modification time back is not seen.
+/// On other systems the inode and `ctime` are not available. The creation time of the file replaces both, and a write that
+/// keeps the length and sets the modification time back is not detected.
 ///
-/// No system shows these edits:
+/// # Changes that are not detected
 ///
-/// - The file was written twice within one tick of the file system's clock, and stamped in between: up to 10
-///   ms on the usual ones, up to 2 s on FAT. Since Linux 6.13 most local file systems tell such writes apart.
-/// - The system's clock was set back before an edit, to the very tick of the last one.
-/// - A write through a shared memory map is dated at some time until it reaches the disk, and not when it is made.
-/// - What the file names (an include, a link in it) was edited: stamp those files too.
+/// - Two writes within one tick of the file system's clock, with a stamp in between: up to 10 ms on common file systems, up
+///   to 2 s on FAT. Since Linux 6.13 most local file systems distinguish such writes.
+/// - An edit after the system's clock was set back, at exactly the tick of the last edit.
+/// - A write through a shared memory map. The system dates it at some time before it reaches the disk.
+/// - An edit of a file that this file refers to, such as an include or a link: stamp those files too.
 ///
-/// Where that matters, make a digest of the contents the key.
+/// If such changes matter, use a digest of the contents as the key.
 ///
-/// A stamp also differs when nothing was edited, and costs a computation then: after `chmod`, a new hard link or a rename of the
-/// file, after a copy or a checkout put an equal file in its place, and on file systems that give a file another inode after
-/// each mount (many of those in user space, FAT).
+/// A stamp also differs, and causes a computation, in some cases without an edit: after `chmod`, a new hard link or a rename
+/// of the file, after a copy or a checkout replaced it by an equal file, and on file systems that give a file another inode
+/// after each mount (many in user space, FAT).
 ///
-/// A file reached through a symbolic link has the stamp of the file itself.
+/// The stamp of a symbolic link is the stamp of its target.
 ///
 /// # Examples
 ///
@@ -63,23 +64,23 @@ use crate::error::{Error, Kind, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FileStamp {
-    /// Absolute, without links and dots: one file has one.
+    /// Canonical: absolute, without links and dots.
     path: PathBuf,
     /// In bytes.
     len: u64,
-    /// As the file system tells it; may lie before 1970.
+    /// By the file system. May be before 1970.
     modified: SystemTime,
-    /// What an edit cannot put back.
+    /// Cannot be set back by an edit.
     change: Change,
 }
 
-/// What tells two files apart that have one path, one length and one modification time.
+/// Distinguishes files with equal path, length and modification time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Change {
-    /// `None` where the standard library does not tell.
+    /// `None` if the standard library does not have it.
     inode: Option<u64>,
-    /// In nanoseconds since 1970: when the inode was last changed, elsewhere than on Unix when the file was created. `None`
-    /// where the file system does not know.
+    /// In nanoseconds since 1970: the last change of the inode, or, on other systems than Unix, the creation of the file.
+    /// `None` if the file system does not have it.
     time: Option<i128>,
 }
 
@@ -102,9 +103,8 @@ impl FileStamp {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), naming the path, when there is no such file or it may not be looked at; and
-    /// [`is_config`](Error::is_config) for what is no regular file: the length and time of a directory say
-    /// nothing about the files in it.
+    /// [`is_io`](Error::is_io) with the path, if there is no such file or no permission. [`is_config`](Error::is_config) if
+    /// it is no regular file: the length and time of a directory say nothing about the files in it.
     ///
     /// ```
     /// use memolith::FileStamp;
@@ -115,7 +115,7 @@ impl FileStamp {
     pub fn of(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let refused = |cause| Error::io(format_args!("stamping `{}`", path.display()), cause);
-        // The metadata of the canonical path: a link that is turned in between cannot mix two files.
+        // The metadata of the canonical path, so that a link that changes in between cannot mix two files.
         let canonical = fs::canonicalize(path).map_err(refused)?;
         let metadata = fs::metadata(&canonical).map_err(refused)?;
         if !metadata.is_file() {
@@ -163,7 +163,7 @@ impl FileStamp {
         self.len == 0
     }
 
-    /// When the file was last written, as finely as its file system tells.
+    /// The time of the last write, with the resolution of the file system.
     ///
     /// ```
     /// # let file = tempfile::NamedTempFile::new()?;
@@ -181,14 +181,16 @@ impl FileStamp {
 fn no_file(path: &Path, metadata: &fs::Metadata) -> Error {
     let path = path.display();
     let message = if metadata.is_dir() {
-        format!("`{path}` is a directory, whose stamp would not see an edit within: stamp the files in it")
+        format!(
+            "`{path}` is a directory, and its stamp would not detect an edit in it: stamp the files in it"
+        )
     } else {
-        format!("`{path}` is not a regular file, and its length and time do not tell what it will yield")
+        format!("`{path}` is not a regular file, and its length and time do not determine its contents")
     };
     Error::new(Kind::Config, message)
 }
 
-/// Injective for every path: the bytes of the operating system, not text.
+/// Injective for every path, because it writes the bytes of the operating system instead of text.
 impl Serialize for FileStamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut stamp = serializer.serialize_struct("FileStamp", 5)?;
@@ -201,7 +203,7 @@ impl Serialize for FileStamp {
     }
 }
 
-/// In nanoseconds, negative before 1970. The whole range of a `SystemTime` fits.
+/// Nanoseconds since 1970, negative before. The whole range of a `SystemTime` fits.
 fn since_epoch(time: SystemTime) -> i128 {
     let signed = |nanoseconds: u128| i128::try_from(nanoseconds).unwrap_or(i128::MAX);
     match time.duration_since(UNIX_EPOCH) {
@@ -210,8 +212,8 @@ fn since_epoch(time: SystemTime) -> i128 {
     }
 }
 
-/// On Unix the very bytes of the path. Elsewhere an encoding that may change with the standard library: such
-/// a change would be a miss, never a wrong hit.
+/// On Unix the bytes of the path. On other systems an encoding that may change with the standard library: after such a
+/// change a lookup is a miss, never a wrong hit.
 struct PathBytes<'a>(&'a Path);
 
 impl Serialize for PathBytes<'_> {

@@ -1,4 +1,4 @@
-//! Counters: what a memo did, by reason. Counted with relaxed atomics; a hit costs two additions.
+//! Counters of hits, misses and failures. They are relaxed atomics; a hit costs two additions.
 
 use std::{
     fmt,
@@ -14,10 +14,10 @@ use crate::{
     sync::lock,
 };
 
-/// What a memo, or all memos of a store, did since they were opened.
+/// Counters of a memo, or of all memos of a store, since they were opened.
 ///
-/// Every call is counted once. A call that waited for another caller's computation counts as a miss; what `clear` and
-/// `remove` take away is no eviction.
+/// Every call counts once. A call that waited for the computation of another caller counts as a miss. Removals by `clear`
+/// and `remove` are no evictions.
 ///
 /// # Examples
 ///
@@ -38,74 +38,74 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Calls that were answered without computing.
+    /// Calls that found a value.
     pub hits: Hits,
-    /// Calls that were not.
+    /// Calls that found no value.
     pub misses: Misses,
-    /// Values that were stored by `insert`, and computed values that were handed over to be stored.
+    /// Values that `insert` stored, and computed values that were queued to be stored.
     pub inserts: u64,
-    /// Entries that left because of a bound, fresh or expired.
+    /// Entries that were removed because of a bound, fresh or expired.
     pub evictions: u64,
-    /// Trouble that was kept away from the callers.
+    /// Failures of the cache. The calls did not fail.
     pub failures: Failures,
-    /// Values that were larger than the memory tier and are read from disk at each hit.
+    /// Values larger than the memory tier. Each hit on them reads from disk.
     pub too_large_for_memory: u64,
-    /// Computed values that were not stored, because more were waiting to be written than the queue holds, for a second
-    /// or more. They are kept in memory only, as far as they fit in there. This is no failure, and not told to observers.
+    /// Computed values that were not stored, because the queue to the disk had no room for a second. They stay in memory
+    /// only, if they fit there. This is no failure, and no event for observers.
     pub overflowed: u64,
-    /// Fresh entries on disk now; 0 when that cannot be told.
+    /// Fresh entries on disk now. 0 if they cannot be counted.
     pub entries: u64,
-    /// Their size in bytes: payload, key head and header.
+    /// Size of these entries in bytes: payload, key head and header.
     pub bytes: u64,
-    /// What the computations behind the hits took when they ran.
+    /// Sum of the compute times of the values that hits returned.
     pub time_saved: Duration,
 }
 
-/// Hits by where the value was.
+/// Hits by tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hits {
     /// In the memory tier.
     pub memory: u64,
-    /// On disk, or handed over and not written yet.
+    /// On disk, or queued and not written yet.
     pub disk: u64,
 }
 
-/// Misses by their reason.
+/// Misses by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Misses {
-    /// Never stored, or gone.
+    /// Never stored, or removed.
     pub absent: u64,
-    /// Stored longer ago than its time to live, or stamped in the future.
+    /// Older than its time to live, or dated in the future.
     pub expired: u64,
     /// Stored by another version of the function, shape of the value or codec.
     pub outdated: u64,
-    /// Stored, but not read back whole.
+    /// Stored, but damaged.
     pub damaged: u64,
 }
 
-/// Failures by what failed.
+/// Failures by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failures {
     /// A key could not be serialized.
     pub key: u64,
-    /// A value could not be encoded, or would not have come back as it was.
+    /// A value could not be encoded, or could not be read back unchanged.
     pub encode: u64,
-    /// Whole bytes could not be decoded.
+    /// Undamaged bytes could not be decoded.
     pub decode: u64,
     /// Bytes on disk were damaged.
     pub corrupt: u64,
-    /// The operating system refused.
+    /// The operating system reported an error.
     pub io: u64,
-    /// The storage engine panicked, was deleted under the program, or did not answer in time.
+    /// The storage engine panicked, did not answer in time, or its files were deleted.
     pub engine: u64,
-    /// A value was larger than `max_bytes` by itself.
+    /// A single value was larger than `max_bytes`.
     pub oversize: u64,
     /// The store was closed, or has no directory.
     pub closed: u64,
-    /// Code of the user other than the closure panicked: a `Serialize`, a `Clone`, an observer.
+    /// User code other than the closure panicked: a `Serialize`, a `Clone`, an observer.
     pub panic: u64,
 }
 
@@ -176,13 +176,13 @@ impl fmt::Display for Stats {
     }
 }
 
-/// Where a value was found.
+/// The tier in which a value was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Tier {
     /// In the memory tier.
     Memory,
-    /// On disk, or handed over and not written yet.
+    /// On disk, or queued and not written yet.
     Disk,
 }
 
@@ -190,13 +190,13 @@ pub enum Tier {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Never stored, or gone.
+    /// Never stored, or removed.
     Absent,
-    /// Stored longer ago than its time to live, or stamped in the future.
+    /// Older than its time to live, or dated in the future.
     Expired,
     /// Stored by another version of the function, shape of the value or codec.
     Outdated,
-    /// Stored, but not read back whole.
+    /// Stored, but damaged.
     Damaged,
 }
 
@@ -237,7 +237,7 @@ impl Counters {
         misses.fetch_add(1, Relaxed);
     }
 
-    /// A value found no room in the queue to the disk.
+    /// Counts a value that had no room in the queue to the disk.
     pub(crate) fn overflowed(&self) {
         self.overflowed.fetch_add(1, Relaxed);
     }
@@ -250,7 +250,7 @@ impl Counters {
         self.evictions.fetch_add(entries, Relaxed);
     }
 
-    /// Whether this is the first: then it is told.
+    /// Returns whether this is the first such value, so that only one event is reported.
     pub(crate) fn too_large(&self) -> bool {
         self.too_large.fetch_add(1, Relaxed) == 0
     }
@@ -277,7 +277,7 @@ impl Counters {
         lock(&self.failures).1.clone()
     }
 
-    /// Everything but what only the disk knows: entries and bytes.
+    /// All counters. Entries and bytes are 0, because only the disk knows them.
     pub(crate) fn snapshot(&self) -> Stats {
         let [absent, expired, outdated, damaged] = self.misses.each_ref().map(|count| count.load(Relaxed));
         Stats {
@@ -296,7 +296,7 @@ impl Counters {
 }
 
 impl Stats {
-    /// Adds what another memo counted.
+    /// Adds the counters of another memo.
     pub(crate) fn add(&mut self, other: &Self) {
         self.hits.memory += other.hits.memory;
         self.hits.disk += other.hits.disk;

@@ -1,18 +1,18 @@
-//! The one door to locks, threads and their parking, so that a schedule explorer can take their place: the
-//! shuttle tests mount the flight beside a module of this name that re-exports shuttle's.
+//! All locks, threads and parking of the crate come from here, so that a schedule explorer can replace them: the shuttle
+//! tests mount source files beside a module of this name that re-exports the types of shuttle.
 
 pub(crate) use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread, thread_local,
 };
 
-/// Takes the lock. A panic under it poisons nothing here: every critical section leaves its data whole at each
-/// step, and what panics under a lock is only ever the engine, which is fenced by itself.
+/// Takes the lock, also a poisoned one. Every critical section leaves its data valid at each step, and only the engine can
+/// panic under a lock; its panics are contained.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs a test of threads: here once, on real ones; under the schedule explorer over many schedules.
+/// Runs a test with threads: here once with real threads, under the schedule explorer with many schedules.
 #[cfg(test)]
 pub(crate) fn explore(test: impl Fn() + Send + Sync + 'static) {
     test();

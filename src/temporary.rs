@@ -1,4 +1,4 @@
-//! Folders of temporary stores: made, removed at the end, and removed by a later process when their own was killed.
+//! Folders of temporary stores. They are removed at the end of the process, or by a later process if theirs was killed.
 
 use std::{io, path::Path, sync::Once};
 
@@ -6,25 +6,25 @@ use tempfile::TempDir;
 
 use crate::{
     error::{Error, Result},
-    leftovers::{self, Marker, Sweep},
+    leftovers::{self, FolderSweep, Marker},
 };
 
-/// How the name of each folder begins.
+/// The prefix of the name of each folder.
 const PREFIX: &str = "memolith-";
 
-/// Tells the folder of a temporary store from a store that a user put among the temporary files.
+/// The marker of a temporary store. A store that a user put among the temporary files has none.
 const MARKER: &str = "TEMPORARY";
 
-/// A folder of its own for a store, removed when this is dropped.
+/// The folder of one temporary store. It is removed on drop.
 #[derive(Debug)]
 pub(crate) struct Temporary {
-    /// Locked until the folder is about to be removed: it is let go first.
+    /// Locked until directly before the folder is removed: it is dropped first.
     _marker: Marker,
     folder: TempDir,
 }
 
 impl Temporary {
-    /// The first call of a process removes what killed processes left behind.
+    /// The first call of a process also removes the folders of killed processes.
     pub(crate) fn new() -> Result<Self> {
         static LEFTOVERS: Once = Once::new();
         let made = Self::made().map_err(|cause| Error::io("making a temporary directory", cause))?;
@@ -43,8 +43,8 @@ impl Temporary {
 
     fn remove_leftovers(&self) {
         let Some(inside) = self.path().parent() else { return };
-        let mut sweep = Sweep::beside(self.path(), MARKER);
-        // One in use costs a look too, so each start begins at another place.
+        let mut sweep = FolderSweep::beside(self.path(), MARKER);
+        // A folder in use takes a share of the sweep too, so each process begins at another place.
         let turn = u64::from(std::process::id());
         for folder in leftovers::some_in(inside, turn, |name| name.starts_with(PREFIX)) {
             sweep.remove(&folder, |_| true);

@@ -1,5 +1,4 @@
-//! The seams of this crate's own tests: a clock driven by hand, and an engine that fails on demand. Not part of
-//! the public promise.
+//! For this crate's own tests: a manual clock, and injected faults. No part of the public interface.
 
 use std::{
     io,
@@ -12,7 +11,7 @@ use std::{
 
 use crate::error::{Error, Kind, Result};
 
-/// A wall clock that moves only when told to, in either direction.
+/// A wall clock that a test moves in either direction.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicU64>);
 
@@ -44,7 +43,7 @@ impl Default for ManualClock {
     }
 }
 
-/// What the storage engine or the file system is asked to do.
+/// An operation of the storage engine or of the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -64,7 +63,7 @@ pub enum Operation {
     BlobWrite,
     /// Reading a payload file.
     BlobRead,
-    /// Copying the index, when all of it is copied.
+    /// Copying the index, after all of it is copied.
     Compact,
     /// Making the files of a closed index hold still.
     Settle,
@@ -74,9 +73,9 @@ pub enum Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// As on a full disk.
+    /// The error of a full disk.
     NoSpace,
-    /// As on bytes that are not what was written.
+    /// The error of damaged bytes.
     Corrupt,
     /// The engine panics.
     Panic,
@@ -84,18 +83,18 @@ pub enum Fault {
     Hang,
 }
 
-/// Faults that a test plants into one store. Cheap to clone; the clones share what is planted.
+/// Faults that a test plants into one store. Cheap to clone; clones share the planted faults.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Planted>);
 
 #[derive(Debug, Default)]
 struct Planted {
-    /// Whether `faults` holds anything: one load is all that a program without faults pays.
+    /// Whether `faults` is not empty, so that a program without faults pays one load.
     any: AtomicBool,
     faults: Mutex<Vec<(Operation, Fault)>>,
-    /// How often somebody began to hang.
+    /// Number of operations that began to hang.
     hangs: AtomicU64,
-    /// Faults were taken away, or somebody began to hang.
+    /// Notified when faults are removed, and when an operation begins to hang.
     changed: Condvar,
 }
 
@@ -112,20 +111,20 @@ impl Faults {
         self.0.any.store(true, Ordering::SeqCst);
     }
 
-    /// Takes the faults of `operation` away.
+    /// Removes the faults of `operation`.
     pub fn clear(&self, operation: Operation) {
         self.planted().retain(|(planted, _)| *planted != operation);
         self.0.changed.notify_all();
     }
 
-    /// Takes all faults away and lets hanging operations go on.
+    /// Removes all faults, and lets hanging operations continue.
     pub fn heal(&self) {
         self.planted().clear();
         self.0.any.store(false, Ordering::SeqCst);
         self.0.changed.notify_all();
     }
 
-    /// Waits until somebody hangs, for the first time since these faults were made.
+    /// Waits until any operation has hung since these faults were made.
     pub fn await_hang(&self) {
         let mut planted = self.planted();
         while self.0.hangs.load(Ordering::SeqCst) == 0 {
@@ -133,8 +132,8 @@ impl Faults {
         }
     }
 
-    /// The error that the operating system or the engine would give, or nothing.
-    pub(crate) fn strike(&self, operation: Operation) -> Option<Fault> {
+    /// The fault of an operation, if one is planted. It waits while the operation hangs.
+    pub(crate) fn inject(&self, operation: Operation) -> Option<Fault> {
         if !self.0.any.load(Ordering::Relaxed) {
             return None;
         }
@@ -155,7 +154,7 @@ impl Faults {
 
     /// The failure that a test planted, as an error.
     pub(crate) fn check(&self, operation: Operation) -> Result<()> {
-        match self.strike(operation) {
+        match self.inject(operation) {
             None => Ok(()),
             Some(Fault::Corrupt | Fault::Panic) => Err(Error::new(Kind::Corrupt, "a planted fault")),
             Some(Fault::NoSpace | Fault::Hang) => {

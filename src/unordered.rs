@@ -1,16 +1,16 @@
 //! Sets as keys: `#[serde(with = "memolith::unordered")]`, and [`Unordered`] for a whole key.
 //!
-//! A key that holds a `HashSet` needs neither: by itself, in a tuple or in a struct with a derived `Serialize`, the order of its
-//! elements is left out of the key. memolith sees that by the type, and so it does not see it in these, where equal keys are
-//! never a hit unless this module is used:
+//! A key that contains a `HashSet` mostly needs neither. By itself, in a tuple or in a struct with a derived `Serialize`, the
+//! order of its elements is not part of the key. memolith recognizes the type. It does not recognize it in these cases, and
+//! without this module equal keys then miss:
 //!
 //! - a field of a `#[serde(transparent)]` or `#[serde(untagged)]` type,
 //! - a `Serialize` written by hand that lists a set,
 //! - a set of a crate that memolith does not know (known are std, hashbrown, ahash, dashmap, im and imbl),
-//! - a list whose order means nothing to the memoized function.
+//! - a list whose order is irrelevant for the memoized function.
 //!
-//! Equal elements all count: `[1, 1, 2]` is another key than `[1, 2]`. In a value nothing changes: the elements are stored in the
-//! order in which they come.
+//! Equal elements all count: `[1, 1, 2]` is another key than `[1, 2]`. In a value the module has no effect: the elements are
+//! stored in their order.
 //!
 //! ```
 //! use memolith::{Memo, Store, unordered::Unordered};
@@ -41,7 +41,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 use crate::key::UNORDERED;
 
-/// A collection as a key in which the order of the elements does not count.
+/// A collection as a key, without regard to the order of its elements.
 ///
 /// ```
 /// use memolith::{Memo, Store, unordered::Unordered};
@@ -67,20 +67,20 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unordered<T> {
     }
 }
 
-/// Writes a field. Named by serde's derive.
+/// Writes a field. Serde's derive calls it.
 ///
 /// # Errors
 ///
-/// Those of the serializer.
+/// The errors of the serializer.
 pub fn serialize<T: Serialize + ?Sized, S: Serializer>(field: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_newtype_struct(UNORDERED, field)
 }
 
-/// Reads a field back. Named by serde's derive.
+/// Reads a field back. Serde's derive calls it.
 ///
 /// # Errors
 ///
-/// Those of the deserializer.
+/// The errors of the deserializer.
 pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     struct Inside<T>(PhantomData<T>);
 

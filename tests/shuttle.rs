@@ -187,11 +187,11 @@ mod races {
     };
 
     use crate::{
-        flight::{Claim, Flight, Outcome, Seat, Turn},
+        flight::{Claim, Flight, FlightKey, Outcome, Turn},
         sync::{Mutex, explore, lock, thread},
     };
 
-    const SEAT: Seat = Seat { owner: 1, digest: [5; 32] };
+    const KEY: FlightKey = FlightKey { owner: 1, digest: [5; 32] };
     pub(crate) const FOREVER: Duration = Duration::MAX;
     const A_WHILE: Duration = Duration::from_secs(1);
 
@@ -229,16 +229,16 @@ mod races {
 
         fn get_with(&self, closure: impl FnOnce()) -> Option<u64> {
             loop {
-                let claim = match self.flight.claim(SEAT, self.max_wait) {
+                let claim = match self.flight.claim(KEY, self.max_wait) {
                     Turn::Lead(claim) => claim,
                     Turn::Alone(claim, _) => return self.compute(claim, closure),
-                    Turn::Look(_) => match self.read() {
+                    Turn::Recheck(_) => match self.read() {
                         None => continue,
                         found => return found,
                     },
                 };
                 let Some(value) = self.read() else { return self.compute(claim, closure) };
-                claim.settle(Outcome::Found);
+                claim.complete(Outcome::Found);
                 return Some(value);
             }
         }
@@ -255,7 +255,7 @@ mod races {
                 return None;
             }
             let outcome = self.store(began, &claim);
-            claim.settle(outcome);
+            claim.complete(outcome);
             Some(began)
         }
 
@@ -265,7 +265,7 @@ mod races {
                 return Outcome::Revoked;
             }
             *record = Some(value);
-            self.flight.revoke(&SEAT, Some(claim));
+            self.flight.revoke(&KEY, Some(claim));
             Outcome::Stored
         }
 
@@ -274,7 +274,7 @@ mod races {
             let mut record = lock(&self.record);
             let now = self.now();
             *record = with(now);
-            self.flight.revoke(&SEAT, None);
+            self.flight.revoke(&KEY, None);
             now
         }
 
@@ -348,13 +348,13 @@ mod races {
     fn a_ring_of_keys_that_need_each_other_never_deadlocks() {
         explore(|| {
             let flight = Flight::new();
-            let seat = |number: u64| Seat { owner: number % 3, digest: [5; 32] };
+            let flight_key = |number: u64| FlightKey { owner: number % 3, digest: [5; 32] };
             let compute = |number: u64| {
-                let outer = flight.claim(seat(number), FOREVER);
-                let inner = flight.claim(seat(number + 1), FOREVER);
+                let outer = flight.claim(flight_key(number), FOREVER);
+                let inner = flight.claim(flight_key(number + 1), FOREVER);
                 for turn in [inner, outer] {
                     if let Turn::Lead(claim) | Turn::Alone(claim, _) = turn {
-                        claim.settle(Outcome::Stored);
+                        claim.complete(Outcome::Stored);
                     }
                 }
             };

@@ -9,11 +9,11 @@ use syn::{
     punctuated::Punctuated,
 };
 
-use crate::function::Function;
+use crate::function::AnnotatedFunction;
 
 /// A companion is where the function is, and names the same types under the same lints. One that is never called is no
 /// reason for a warning, so an expectation becomes a permission.
-pub(crate) fn of_companion(function: &Function) -> TokenStream {
+pub(crate) fn of_companion(function: &AnnotatedFunction) -> TokenStream {
     let kept = |meta: &Meta| {
         let path = meta.path();
         if path.is_ident("expect") {
@@ -30,17 +30,17 @@ pub(crate) fn of_companion(function: &Function) -> TokenStream {
 }
 
 /// Those of what no user calls: the companion that holds the code.
-pub(crate) fn of_hidden_companion(function: &Function) -> TokenStream {
+pub(crate) fn of_hidden_companion(function: &AnnotatedFunction) -> TokenStream {
     conditions(function)
 }
 
 /// Under which `#[cfg(..)]` the function is there at all.
-pub(crate) fn conditions(function: &Function) -> TokenStream {
+pub(crate) fn conditions(function: &AnnotatedFunction) -> TokenStream {
     filtered(&function.attributes, &|meta| meta.path().is_ident("cfg").then(|| meta.to_token_stream()))
 }
 
 /// A parameter whose name has an underscore is left out of the key; the body may use it all the same.
-pub(crate) fn of_underscores(function: &Function) -> Option<TokenStream> {
+pub(crate) fn of_underscores(function: &AnnotatedFunction) -> Option<TokenStream> {
     let is_used = |input: &FnArg| match input {
         FnArg::Typed(PatType { pat, .. }) => matches!(
             &**pat,
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn function(attributes: &str) -> Function {
+    fn function(attributes: &str) -> AnnotatedFunction {
         parse_str(&format!("{attributes} fn load(_db: u8, _other: u8) {{ f(_db) }}")).unwrap()
     }
 
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn only_an_underscore_that_the_body_uses_needs_a_permission() {
         assert!(of_underscores(&function("")).is_some());
-        let unused: Function = parse_str("fn load(_db: u8) { other(_db2) }").unwrap();
+        let unused: AnnotatedFunction = parse_str("fn load(_db: u8) { other(_db2) }").unwrap();
         assert!(of_underscores(&unused).is_none());
     }
 }

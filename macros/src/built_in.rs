@@ -16,12 +16,12 @@ use syn::{
     visit::{self, Visit},
 };
 
-use crate::function::Function;
+use crate::function::AnnotatedFunction;
 
 /// The elements of `memolith::internal::Code::built_in`.
-pub(crate) fn elements(krate: &Path, function: &Function) -> Vec<TokenStream> {
+pub(crate) fn elements(krate: &Path, function: &AnnotatedFunction) -> Vec<TokenStream> {
     let body = function.body.to_token_stream();
-    let mut finder = Finder::new(krate);
+    let mut finder = BuiltInFinder::new(krate);
     finder.tokens(function.signature.to_token_stream());
     finder.tokens(body.clone());
     if finder.flags == 0 || finder.files == 0 {
@@ -29,13 +29,13 @@ pub(crate) fn elements(krate: &Path, function: &Function) -> Vec<TokenStream> {
     }
     // What a `#[cfg(..)]` is about takes a parser to see, and matters to files alone.
     let Ok(block) = syn::parse2::<Block>(body) else { return finder.found };
-    let mut finder = Finder::new(krate);
+    let mut finder = BuiltInFinder::new(krate);
     finder.tokens(function.signature.to_token_stream());
     finder.visit_block(&block);
     finder.found
 }
 
-struct Finder<'a> {
+struct BuiltInFinder<'a> {
     krate: &'a Path,
     /// The predicates of every `#[cfg(..)]` around the place that is looked at.
     conditions: Vec<TokenStream>,
@@ -46,7 +46,7 @@ struct Finder<'a> {
     files: usize,
 }
 
-impl<'a> Finder<'a> {
+impl<'a> BuiltInFinder<'a> {
     fn new(krate: &'a Path) -> Self {
         Self { krate, conditions: Vec::new(), found: Vec::new(), flags: 0, files: 0 }
     }
@@ -171,7 +171,7 @@ impl<'a> Finder<'a> {
     }
 }
 
-impl<'ast> Visit<'ast> for Finder<'_> {
+impl<'ast> Visit<'ast> for BuiltInFinder<'_> {
     fn visit_macro(&mut self, called: &'ast Macro) {
         let name = called.path.segments.last().map(|last| last.ident.to_string());
         self.call(&name.unwrap_or_default(), &called.tokens);
@@ -257,7 +257,7 @@ mod tests {
     /// Without blanks, and without what stands before the name of each kind.
     #[track_caller]
     fn found(body: &str) -> Vec<String> {
-        let function: Function = parse_str(&format!("fn f() {{ {body} }}")).unwrap();
+        let function: AnnotatedFunction = parse_str(&format!("fn f() {{ {body} }}")).unwrap();
         let told = elements(&parse_quote!(m), &function).into_iter().map(|element| {
             element.to_string().replace(' ', "").replace("m::internal::BuiltIn::", "").replace("::core::", "")
         });

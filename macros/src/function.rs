@@ -10,7 +10,7 @@ use syn::{
 };
 
 /// One function, free or associated.
-pub(crate) struct Function {
+pub(crate) struct AnnotatedFunction {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
     pub(crate) signature: Signature,
@@ -18,7 +18,7 @@ pub(crate) struct Function {
     pub(crate) body: Group,
 }
 
-impl Parse for Function {
+impl Parse for AnnotatedFunction {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
@@ -35,7 +35,7 @@ impl Parse for Function {
     }
 }
 
-impl Function {
+impl AnnotatedFunction {
     /// What the function returns, as written; `()` when nothing is.
     pub(crate) fn returned(&self) -> TokenStream {
         match &self.signature.output {
@@ -79,13 +79,13 @@ impl Function {
 
 /// The first `impl Trait` within a type.
 pub(crate) fn unnamed(within: &Type) -> Option<&syn::TypeImplTrait> {
-    struct Finder<'a>(Option<&'a syn::TypeImplTrait>);
-    impl<'a> Visit<'a> for Finder<'a> {
+    struct ImplTraitFinder<'a>(Option<&'a syn::TypeImplTrait>);
+    impl<'a> Visit<'a> for ImplTraitFinder<'a> {
         fn visit_type_impl_trait(&mut self, found: &'a syn::TypeImplTrait) {
             self.0.get_or_insert(found);
         }
     }
-    let mut finder = Finder(None);
+    let mut finder = ImplTraitFinder(None);
     finder.visit_type(within);
     finder.0
 }

@@ -10,7 +10,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-use crate::{function::Function, lifetimes::forever, options::Key};
+use crate::{function::AnnotatedFunction, lifetimes::to_static, options::KeyOption};
 
 /// serde knows tuples up to this length.
 const LONGEST_TUPLE: usize = 16;
@@ -18,7 +18,7 @@ const LONGEST_TUPLE: usize = 16;
 /// What the options say about the key.
 pub(crate) struct Chosen<'a> {
     pub(crate) krate: &'a Path,
-    pub(crate) key: Option<&'a Key>,
+    pub(crate) key: Option<&'a KeyOption>,
     /// Parameters to leave out.
     pub(crate) skip: &'a [Ident],
     /// Parameters that are paths, of which the stamp of the file counts.
@@ -26,7 +26,7 @@ pub(crate) struct Chosen<'a> {
 }
 
 /// How a function is asked for a result.
-pub(crate) struct AskedBy {
+pub(crate) struct KeySpec {
     /// An expression that borrows the key.
     pub(crate) value: TokenStream,
     /// The key type of the handle; `None` where no type is known.
@@ -34,17 +34,17 @@ pub(crate) struct AskedBy {
 }
 
 /// One parameter that belongs to the key.
-struct Part {
+struct KeyPart {
     value: TokenStream,
     /// With `'static` for every lifetime.
     kind: Type,
 }
 
-impl AskedBy {
-    pub(crate) fn new(function: &Function, chosen: &Chosen<'_>) -> Result<Self> {
+impl KeySpec {
+    pub(crate) fn new(function: &AnnotatedFunction, chosen: &Chosen<'_>) -> Result<Self> {
         chosen.check(function)?;
         let krate = chosen.krate;
-        let Some(Key { kind, value }) = chosen.key else { return Self::parts(chosen.parts(function)?) };
+        let Some(KeyOption { kind, value }) = chosen.key else { return Self::parts(chosen.parts(function)?) };
         let Some(kind) = kind else {
             return Ok(Self {
                 value: quote_spanned!(value.span()=> #krate::internal::part(&(#value))),
@@ -54,18 +54,18 @@ impl AskedBy {
         let name = Ident::new("key", Span::mixed_site());
         let value =
             quote_spanned!(value.span()=> #krate::internal::part(&{ let #name: #kind = #value; #name }));
-        Ok(Self { value, kind: Some(target(forever(kind))) })
+        Ok(Self { value, kind: Some(target(to_static(kind))) })
     }
 
     /// Of one parameter the value itself, of several a tuple.
-    fn parts(parts: Vec<Part>) -> Result<Self> {
+    fn parts(parts: Vec<KeyPart>) -> Result<Self> {
         if let Some(extra) = parts.get(LONGEST_TUPLE) {
             return Err(Error::new(
                 extra.kind.span(),
                 "more than 16 parameters are too many for a key: put them into a struct, or leave some out by `skip(..)`",
             ));
         }
-        if let [Part { value, kind }] = parts.as_slice() {
+        if let [KeyPart { value, kind }] = parts.as_slice() {
             return Ok(Self { value: value.clone(), kind: Some(target(kind.clone())) });
         }
         let (values, kinds): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.value, part.kind)).unzip();
@@ -75,7 +75,7 @@ impl AskedBy {
 
 impl Chosen<'_> {
     /// A name that is no parameter is a slip of the pen.
-    fn check(&self, function: &Function) -> Result<()> {
+    fn check(&self, function: &AnnotatedFunction) -> Result<()> {
         let known = |name: &Ident| {
             function.signature.inputs.iter().any(|input| match input {
                 FnArg::Receiver(_) => name == "self",
@@ -99,7 +99,7 @@ impl Chosen<'_> {
         }
     }
 
-    fn parts(&self, function: &Function) -> Result<Vec<Part>> {
+    fn parts(&self, function: &AnnotatedFunction) -> Result<Vec<KeyPart>> {
         let parts = function.signature.inputs.iter().filter_map(|input| match input {
             FnArg::Receiver(receiver) => self.receiver(receiver).transpose(),
             FnArg::Typed(input) => self.parameter(input).transpose(),
@@ -107,7 +107,7 @@ impl Chosen<'_> {
         parts.collect()
     }
 
-    fn receiver(&self, receiver: &Receiver) -> Result<Option<Part>> {
+    fn receiver(&self, receiver: &Receiver) -> Result<Option<KeyPart>> {
         if self.skip.iter().any(|name| name == "self") {
             return Ok(None);
         }
@@ -119,16 +119,16 @@ impl Chosen<'_> {
             ));
         }
         let kind: Type = match (&receiver.colon_token, &receiver.reference) {
-            (Some(_), _) => forever(&receiver.ty),
+            (Some(_), _) => to_static(&receiver.ty),
             (None, Some(_)) => parse_quote!(&'static Self),
             (None, None) => parse_quote!(Self),
         };
         let krate = self.krate;
         let name = receiver.self_token;
-        Ok(Some(Part { value: quote_spanned!(name.span=> #krate::internal::part(&#name)), kind }))
+        Ok(Some(KeyPart { value: quote_spanned!(name.span=> #krate::internal::part(&#name)), kind }))
     }
 
-    fn parameter(&self, input: &PatType) -> Result<Option<Part>> {
+    fn parameter(&self, input: &PatType) -> Result<Option<KeyPart>> {
         let name = match &*input.pat {
             Pat::Wild(_) => return Ok(None),
             Pat::Ident(pattern) if pattern.by_ref.is_none() => &pattern.ident,
@@ -145,11 +145,11 @@ impl Chosen<'_> {
         let krate = self.krate;
         if listed(self.files, name) {
             let value = quote_spanned!(input.ty.span()=> &#krate::internal::stamp(&#name));
-            return Ok(Some(Part { value, kind: parse_quote!(#krate::internal::FileStamp) }));
+            return Ok(Some(KeyPart { value, kind: parse_quote!(#krate::internal::FileStamp) }));
         }
         refuse_mutable(&input.ty, name)?;
         let value = quote_spanned!(input.ty.span()=> #krate::internal::part(&#name));
-        Ok(Some(Part { value, kind: forever(&input.ty) }))
+        Ok(Some(KeyPart { value, kind: to_static(&input.ty) }))
     }
 }
 
@@ -173,8 +173,8 @@ fn refuse_mutable(kind: &Type, name: &Ident) -> Result<()> {
 
 /// The first `&mut` within a type: serde writes what it refers to, also in a tuple or an `Option`.
 fn mutable(within: &Type) -> Option<Span> {
-    struct Finder(Option<Span>);
-    impl<'a> Visit<'a> for Finder {
+    struct MutableFinder(Option<Span>);
+    impl<'a> Visit<'a> for MutableFinder {
         fn visit_type_reference(&mut self, found: &'a syn::TypeReference) {
             if found.mutability.is_some() {
                 self.0.get_or_insert(found.and_token.span);
@@ -187,7 +187,7 @@ fn mutable(within: &Type) -> Option<Span> {
 
         fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}
     }
-    let mut finder = Finder(None);
+    let mut finder = MutableFinder(None);
     finder.visit_type(within);
     finder.0
 }

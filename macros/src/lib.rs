@@ -22,37 +22,37 @@ use syn::{
     parse_macro_input,
 };
 
-use crate::{function::Function, options::Options};
+use crate::{function::AnnotatedFunction, options::AttributeOptions};
 
 #[doc = include_str!("../docs/memo.md")]
 #[proc_macro_attribute]
 pub fn memo(options: TokenStream, item: TokenStream) -> TokenStream {
-    expand(options, item, Options::memo, expand::memo)
+    expand(options, item, AttributeOptions::memo, expand::memo)
 }
 
 #[doc = include_str!("../docs/resource.md")]
 #[proc_macro_attribute]
 pub fn resource(options: TokenStream, item: TokenStream) -> TokenStream {
-    expand(options, item, Options::resource, expand::resource)
+    expand(options, item, AttributeOptions::resource, expand::resource)
 }
 
 #[doc = include_str!("../docs/code.md")]
 #[proc_macro_attribute]
 pub fn code(options: TokenStream, item: TokenStream) -> TokenStream {
-    expand(options, item, Options::code, expand::code)
+    expand(options, item, AttributeOptions::code, expand::code)
 }
 
 /// An error leaves the function as it was, so that it is the only one.
 fn expand(
     options: TokenStream,
     item: TokenStream,
-    read: impl FnOnce(ParseStream<'_>) -> Result<Options>,
-    write: impl FnOnce(&Options, &Function) -> Result<proc_macro2::TokenStream>,
+    read: impl FnOnce(ParseStream<'_>) -> Result<AttributeOptions>,
+    write: impl FnOnce(&AttributeOptions, &AnnotatedFunction) -> Result<proc_macro2::TokenStream>,
 ) -> TokenStream {
     let plain = item.clone();
     let [options, item] = [options, item].map(|stream| groups::opened(stream.into()));
     let item = TokenStream::from(item);
-    let function = parse_macro_input!(item as Function);
+    let function = parse_macro_input!(item as AnnotatedFunction);
     let written = read.parse2(options).and_then(|options| write(&options, &function));
     written.map_or_else(
         |error| {

@@ -11,14 +11,14 @@ use syn::{
 };
 
 /// The type with `'static` for the lifetimes that are elided or named, but for those of a `for<'a>`.
-pub(crate) fn forever(kind: &Type) -> Type {
+pub(crate) fn to_static(kind: &Type) -> Type {
     let mut kind = kind.clone();
-    Forever.visit_type_mut(&mut kind);
+    ToStatic.visit_type_mut(&mut kind);
     kind
 }
 
 /// The generics without lifetimes, and every type for ever.
-pub(crate) fn forever_generics(generics: &Generics) -> Generics {
+pub(crate) fn generics_to_static(generics: &Generics) -> Generics {
     let mut generics = generics.clone();
     let kept =
         generics.params.into_iter().filter(|parameter| !matches!(parameter, GenericParam::Lifetime(_)));
@@ -28,7 +28,7 @@ pub(crate) fn forever_generics(generics: &Generics) -> Generics {
         bounds.predicates =
             predicates.filter(|predicate| !matches!(predicate, WherePredicate::Lifetime(_))).collect();
     }
-    Forever.visit_generics_mut(&mut generics);
+    ToStatic.visit_generics_mut(&mut generics);
     let Generics { params, where_clause, .. } = &mut generics;
     for parameter in params.iter_mut() {
         let GenericParam::Type(parameter) = parameter else { continue };
@@ -53,9 +53,9 @@ fn bounds_elsewhere<'a>(
     })
 }
 
-struct Forever;
+struct ToStatic;
 
-impl VisitMut for Forever {
+impl VisitMut for ToStatic {
     fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
         *lifetime = Lifetime::new("'static", lifetime.span());
     }

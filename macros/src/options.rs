@@ -40,13 +40,13 @@ const OF_RESOURCE: &[&str] = &["ttl", "validate", "skip", "key", "files", "crate
 const OF_CODE: &[&str] = &["depends", "crate"];
 
 /// `key = expression` or `key: Type = expression`.
-pub(crate) struct Key {
+pub(crate) struct KeyOption {
     pub(crate) kind: Option<Type>,
     pub(crate) value: Expr,
 }
 
 /// What becomes of the companion function.
-pub(crate) enum Handle {
+pub(crate) enum HandleOption {
     Usual,
     Named(Ident),
     Without,
@@ -60,7 +60,7 @@ pub(crate) enum CodecOption {
 }
 
 /// All options of all three attributes; each takes those of its list.
-pub(crate) struct Options {
+pub(crate) struct AttributeOptions {
     /// Methods of the builder, as they are called: `.max_entries(1000)`.
     pub(crate) builder: Vec<TokenStream>,
     pub(crate) ttl: Option<TokenStream>,
@@ -74,22 +74,22 @@ pub(crate) struct Options {
     pub(crate) name: Option<LitStr>,
     pub(crate) skip: Vec<Ident>,
     pub(crate) files: Vec<Ident>,
-    pub(crate) key: Option<Key>,
+    pub(crate) key: Option<KeyOption>,
     pub(crate) depends: Vec<Path>,
-    pub(crate) handle: Handle,
+    pub(crate) handle: HandleOption,
     /// Where memolith is found.
     pub(crate) krate: Path,
     /// Those that were there, to see one that comes twice.
     seen: Vec<Ident>,
 }
 
-impl Options {
+impl AttributeOptions {
     /// What says which key the function is asked by: with it another result may be remembered under the same key.
     pub(crate) fn about_key(&self) -> TokenStream {
         let Self { skip, files, .. } = self;
         let skip = (!skip.is_empty()).then(|| quote!(skip(#(#skip)*)));
         let files = (!files.is_empty()).then(|| quote!(files(#(#files)*)));
-        let key = self.key.as_ref().map(|Key { kind, value }| quote!(key(#kind = #value)));
+        let key = self.key.as_ref().map(|KeyOption { kind, value }| quote!(key(#kind = #value)));
         quote!(#skip #files #key)
     }
 
@@ -163,7 +163,7 @@ impl Options {
     }
 }
 
-impl Default for Options {
+impl Default for AttributeOptions {
     fn default() -> Self {
         Self {
             builder: Vec::new(),
@@ -180,14 +180,14 @@ impl Default for Options {
             files: Vec::new(),
             key: None,
             depends: Vec::new(),
-            handle: Handle::Usual,
+            handle: HandleOption::Usual,
             krate: parse_quote!(::memolith),
             seen: Vec::new(),
         }
     }
 }
 
-impl Parse for Key {
+impl Parse for KeyOption {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let kind = if input.parse::<Option<Token![:]>>()?.is_some() { Some(input.parse()?) } else { None };
         input.parse::<Token![=]>()?;
@@ -235,8 +235,8 @@ fn named(input: ParseStream<'_>) -> Result<LitStr> {
     Ok(name)
 }
 
-fn handle(name: &Ident) -> Handle {
-    if name == "none" { Handle::Without } else { Handle::Named(name.clone()) }
+fn handle(name: &Ident) -> HandleOption {
+    if name == "none" { HandleOption::Without } else { HandleOption::Named(name.clone()) }
 }
 
 /// A text is read here; anything else is an expression of type `Duration`.

@@ -13,12 +13,12 @@ use syn::{
 
 use crate::{
     attributes::written_at,
-    function::{Function, unnamed},
-    lifetimes::forever,
-    options::{CodecOption, Options},
+    function::{AnnotatedFunction, unnamed},
+    lifetimes::to_static,
+    options::{AttributeOptions, CodecOption},
 };
 
-impl Function {
+impl AnnotatedFunction {
     /// The arguments of the return type, when it is called `Result`.
     pub(crate) fn result(&self) -> Option<Vec<&Type>> {
         let ReturnType::Type(_, returned) = &self.signature.output else { return None };
@@ -56,7 +56,7 @@ impl Function {
     }
 
     /// Refuses a result that cannot be remembered on disk.
-    pub(crate) fn check_remembered(&self, options: &Options) -> Result<()> {
+    pub(crate) fn check_remembered(&self, options: &AttributeOptions) -> Result<()> {
         let what = "what is remembered";
         self.check_owned(what)?;
         let Some(value) = self.value() else { return Ok(()) };
@@ -98,7 +98,7 @@ impl Function {
 }
 
 /// The value type as the compiler finds it out.
-pub(crate) fn value(krate: &Path, function: &Function) -> Type {
+pub(crate) fn value(krate: &Path, function: &AnnotatedFunction) -> Type {
     let returned = function.returned();
     let place = written_at(returned.span());
     if function.result().is_some() {
@@ -109,27 +109,27 @@ pub(crate) fn value(krate: &Path, function: &Function) -> Type {
 }
 
 /// The value type as the handle names it: what stands in `Result<..>`, or what an alias without arguments hides.
-pub(crate) fn handle_value(krate: &Path, function: &Function) -> TokenStream {
+pub(crate) fn handle_value(krate: &Path, function: &AnnotatedFunction) -> TokenStream {
     match (function.result(), function.value()) {
         (Some(_), None) => {
-            let returned = forever_returned(function);
+            let returned = returned_to_static(function);
             let place = written_at(returned.span());
             quote_spanned!(place=> <#returned as #krate::internal::Fallible>::Value)
         }
-        (_, Some(value)) => forever(value).to_token_stream(),
+        (_, Some(value)) => to_static(value).to_token_stream(),
         (None, None) => quote!(()),
     }
 }
 
-pub(crate) fn forever_returned(function: &Function) -> TokenStream {
+pub(crate) fn returned_to_static(function: &AnnotatedFunction) -> TokenStream {
     match &function.signature.output {
         ReturnType::Default => quote!(()),
-        ReturnType::Type(_, returned) => forever(returned).to_token_stream(),
+        ReturnType::Type(_, returned) => to_static(returned).to_token_stream(),
     }
 }
 
 /// What opens the memo: a method of the return type, of which there is one for a `Result` and one for any other type.
-pub(crate) fn opener(krate: &Path, function: &Function) -> TokenStream {
+pub(crate) fn opener(krate: &Path, function: &AnnotatedFunction) -> TokenStream {
     let returned = function.returned();
     let place = written_at(returned.span());
     let method = Ident::new(if function.result().is_some() { "fallible" } else { "memo" }, place);
@@ -138,12 +138,12 @@ pub(crate) fn opener(krate: &Path, function: &Function) -> TokenStream {
 
 /// Statements by which the compiler refuses a `Result` among the parts of the value type, unless the user says which values
 /// are stored.
-pub(crate) fn checks_within(options: &Options, function: &Function) -> TokenStream {
+pub(crate) fn checks_within(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
     let krate = &options.krate;
     let Some(value) = function.value().filter(|_| options.cache_if.is_none()) else {
         return TokenStream::new();
     };
-    let mut parts = Parts(Vec::new());
+    let mut parts = TypeParts(Vec::new());
     if function.result().is_some() {
         parts.visit_type(value);
     } else {
@@ -158,9 +158,9 @@ pub(crate) fn checks_within(options: &Options, function: &Function) -> TokenStre
 }
 
 /// Every part of a type that could be a `Result`, under whatever name.
-struct Parts<'a>(Vec<&'a Type>);
+struct TypeParts<'a>(Vec<&'a Type>);
 
-impl<'a> Visit<'a> for Parts<'a> {
+impl<'a> Visit<'a> for TypeParts<'a> {
     fn visit_type(&mut self, part: &'a Type) {
         if let Type::Path(_) = part {
             self.0.push(part);
@@ -188,12 +188,12 @@ fn bare(kind: &Type) -> &Type {
 struct Borrows {
     found: Option<Span>,
     /// References for ever are looked for, and nothing else.
-    forever: bool,
+    is_static: bool,
 }
 
 impl Borrows {
-    fn first(within: &Type, forever: bool) -> Option<Span> {
-        let mut borrows = Self { found: None, forever };
+    fn first(within: &Type, is_static: bool) -> Option<Span> {
+        let mut borrows = Self { found: None, is_static };
         borrows.visit_type(within);
         borrows.found
     }
@@ -201,15 +201,15 @@ impl Borrows {
 
 impl<'a> Visit<'a> for Borrows {
     fn visit_type_reference(&mut self, reference: &'a syn::TypeReference) {
-        let is_forever = reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static");
-        if is_forever == self.forever {
+        let is_static = reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static");
+        if is_static == self.is_static {
             self.found.get_or_insert(reference.and_token.span);
         }
         visit::visit_type_reference(self, reference);
     }
 
     fn visit_lifetime(&mut self, lifetime: &'a syn::Lifetime) {
-        if !self.forever && lifetime.ident != "static" {
+        if !self.is_static && lifetime.ident != "static" {
             self.found.get_or_insert(lifetime.span());
         }
     }

@@ -40,7 +40,7 @@ pub(crate) fn hash(signature: &Signature, body: &Group, about_key: TokenStream) 
         bounds.predicates.pop_punct();
     }
     let inputs = Group::new(Delimiter::Parenthesis, trimmed(inputs.to_token_stream()));
-    let mut hasher = Hasher::new();
+    let mut hasher = TokenHasher::new();
     hasher.stream(quote!(#unsafety #abi #generics));
     hasher.stream(quote!(#inputs #output #bounds));
     hasher.stream(body.to_token_stream());
@@ -57,9 +57,9 @@ fn trimmed(stream: TokenStream) -> TokenStream {
     trees.into_iter().collect()
 }
 
-struct Hasher(u64);
+struct TokenHasher(u64);
 
-impl Hasher {
+impl TokenHasher {
     fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
@@ -185,11 +185,11 @@ mod tests {
     use syn::parse_str;
 
     use super::*;
-    use crate::function::Function;
+    use crate::function::AnnotatedFunction;
 
     #[track_caller]
     fn hashed(code: &str) -> u64 {
-        let function: Function = parse_str(code).unwrap();
+        let function: AnnotatedFunction = parse_str(code).unwrap();
         hash(&function.signature, &function.body, TokenStream::new())
     }
 

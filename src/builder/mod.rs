@@ -26,7 +26,7 @@ use crate::{
 ///
 /// let store = Store::temporary()?;
 /// let pages: Memo<str, String> = Memo::builder("pages")
-///     .ttl(Duration::from_secs(3600)) // an hour after it was stored, a page is fetched anew
+///     .ttl(Duration::from_secs(3600)) // an hour after it was stored, a page is fetched again
 ///     .max_entries(1_000) // the oldest insertion leaves first
 ///     .max_bytes(64 << 20)
 ///     .version(2) // entries of version 1 are never read again
@@ -41,21 +41,21 @@ pub struct MemoBuilder<K: ?Sized, V, C = Postcard> {
     max_entries: Option<u64>,
     max_bytes: Option<u64>,
     version: Option<u64>,
-    /// The hash of the code of a function under an attribute. It stands in for a version that is not set, and vouches for
-    /// no value type: it stays equal when the type changes.
+    /// The hash of the code of a function under an attribute. It replaces a version that is not set, but not a shape that
+    /// cannot be traced, because it does not change with the value type.
     code: Option<u64>,
     memory: Option<u64>,
-    /// With the type of the closure, by which two opens of one name are compared.
+    /// With the type of the closure. Two opens of one name must have equal types.
     cache_if: Option<(CacheIf<V>, TypeId)>,
-    /// The same for these.
+    /// In order of registration, each with the type of its closure.
     observers: Vec<(Arc<Observe>, TypeId)>,
     codec: C,
     key: PhantomData<fn() -> Box<K>>,
 }
 
 impl<K: ?Sized, V> Memo<K, V> {
-    /// The options of the memo called `name`, which is the identity of the memoized function: within one store, one name
-    /// is one function.
+    /// The options of the memo called `name`. The name identifies the memoized function: within one store, each function
+    /// has a name of its own.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -93,28 +93,27 @@ impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
 }
 
 impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
-    /// How long an entry lives, counted from when it was stored, by the wall clock and across restarts; for ever unless
-    /// set.
+    /// How long an entry lives after it was stored, by the wall clock and across restarts. Without a ttl entries never
+    /// expire.
     ///
-    /// Entries that are stored already live by the tighter of this and what was set when they were stored. Reading never
-    /// extends a life. At the boundary itself an entry is gone. An expired entry takes space until a bound or
-    /// [`Store::sweep`](crate::Store::sweep) takes it away.
+    /// An entry that is already stored lives for the shorter of this ttl and the ttl when it was stored. Reads never
+    /// extend a lifetime. An entry is expired from the exact end of its lifetime on. An expired entry takes space until it
+    /// is removed because of a bound or by [`Store::sweep`](crate::Store::sweep).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// How many entries there may be on disk, of all versions of this memo together; no bound unless set.
+    /// Maximum number of entries on disk, of all versions of this memo together. Default: no bound.
     ///
-    /// Expired entries leave first, then those of other versions, then the oldest insertion; being read does not keep an
-    /// entry. An overwrite evicts no other entry and becomes the newest. A bound that was lowered is obeyed when the memo is
-    /// opened.
+    /// Expired entries are evicted first, then entries of other versions, then the oldest insertion. Reads do not protect
+    /// an entry. An overwrite evicts no other entry and becomes the newest entry. A lower bound takes effect when the memo
+    /// is opened.
     ///
-    /// A computed value is handed over to a thread of the store, and an entry leaves when that thread writes the new one,
-    /// shortly after the call returned. The thread that handed over last waits for this at its next hit, so a program of one
-    /// thread never finds an entry that had to leave; other threads may find one for a moment longer.
-    /// [`flush`](Memo::flush), [`len`](Memo::len) and [`stats`](Memo::stats) wait until everything is written that was
-    /// handed over before, and so does [`insert`](Memo::insert).
+    /// A thread of the store writes computed values, and evicts when it writes, shortly after the call returned. The
+    /// thread that computed a value waits for this write at its next hit. So a program with one thread never finds an
+    /// evicted entry; other threads may find one for a moment longer. [`flush`](Memo::flush), [`len`](Memo::len),
+    /// [`stats`](Memo::stats) and [`insert`](Memo::insert) wait until all values that were queued before are written.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -132,52 +131,53 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
-    /// How much the entries may weigh on disk, in bytes of payload, key head and header; no bound unless set.
+    /// Maximum size of the entries on disk, in bytes of payload, key head and header. Default: no bound.
     ///
-    /// The order, and the moment at which an entry leaves, are those of [`max_entries`](Self::max_entries). A value that
-    /// is larger by itself is returned and not stored, counted in
-    /// [`Failures::oversize`](crate::stats::Failures::oversize), and told once. The files of small values take 3 to 12
-    /// times more: see [`Store::size_on_disk`](crate::Store::size_on_disk).
+    /// The order and the time of eviction are those of [`max_entries`](Self::max_entries). A value that alone is larger
+    /// than the bound is returned and not stored, and counted in
+    /// [`Failures::oversize`](crate::stats::Failures::oversize); observers get one event for the first such value. The
+    /// files of small values take 3 to 12 times more space: see [`Store::size_on_disk`](crate::Store::size_on_disk).
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// The version of the memoized function; 0 unless set. Bump it when the function, or something that it depends on
-    /// besides the key, changed: entries of other versions are never read.
+    /// The version of the memoized function. Default: 0. Raise it when the function, or anything that it depends on besides
+    /// the key, changed. Entries of other versions are never read.
     ///
-    /// A changed value type is noticed without it, but for a changed function by which a field is read, such as one under
-    /// `#[serde(with = "..")]`: [`Shape`](crate::codec::Shape) lists which of these changes are seen.
+    /// A change of the value type is detected without a new version, except some changes of a function that reads a field,
+    /// such as one under `#[serde(with = "..")]`: [`Shape`](crate::codec::Shape) lists the changes that are detected.
     ///
-    /// They stay for a day after they were last of use, so that two programs of two versions do not wipe each other at
-    /// every start. It also vouches for a value type whose shape cannot be traced; that its values come back as they are
-    /// is checked before they are stored all the same.
+    /// Entries of other versions stay for a day after their last use, so that two programs with different versions do not
+    /// delete the entries of each other at every start. With a version, a value type whose shape cannot be traced is
+    /// accepted. Its values are still checked before they are stored.
     pub fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
     }
 
-    /// The hash of the function's code, for a memo whose user set no version.
+    /// The hash of the function's code, used if no version is set.
     pub(crate) fn code(mut self, code: u64) -> Self {
         self.code = Some(code);
         self
     }
 
-    /// Whether the user said by `cache_if` which values are stored.
+    /// Whether `cache_if` is set.
     pub(crate) fn chooses_values(&self) -> bool {
         self.cache_if.is_some()
     }
 
-    /// This memo's part of the store's [`memory`](crate::StoreBuilder::memory), in bytes of encoded values; all of it
-    /// unless set. Zero turns the memory tier off for this memo: every hit is read from disk.
+    /// This memo's share of the store's [`memory`](crate::StoreBuilder::memory), in bytes of encoded values. Default: all
+    /// of it. Zero turns the memory tier off for this memo: every hit is read from disk.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
     }
 
-    /// Stores a computed value only if `wanted` says so; the others are returned only. Without it every value is stored.
+    /// Stores a computed value only if `wanted` returns `true` for it. Other values are only returned. Default: every value
+    /// is stored.
     ///
-    /// If it panics, the value is returned and not stored.
+    /// If `wanted` panics, the value is returned and not stored.
     pub fn cache_if<F>(self, wanted: F) -> Self
     where
         F: Fn(&V) -> bool + Send + Sync + 'static,
@@ -185,7 +185,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self.cache_if_of(wanted, TypeId::of::<F>())
     }
 
-    /// The same, with what stands for the closure when two opens of one name are compared.
+    /// The same, with the type by which the closures of two opens of one name are compared.
     pub(crate) fn cache_if_of<F>(mut self, wanted: F, kind: TypeId) -> Self
     where
         F: Fn(&V) -> bool + Send + Sync + 'static,
@@ -194,17 +194,17 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
-    /// Calls `observe` with everything that happens to this memo: hits, misses, computations, entries that left, failures.
+    /// Calls `observe` with every event of this memo: hits, misses, computations, evictions, expirations, failures.
     ///
-    /// It is told before the [`observer`](crate::StoreBuilder::observer) of the store, on the thread of the call that
-    /// caused it. Events of values that were handed over (entries that left, failures) are told on the thread of a later
-    /// call, or on a thread of the store. It never runs under a lock, and may use the cache itself: events that it causes
-    /// are not told. If it panics, the panic is contained. Set more than once, all are called, in their order. It is
-    /// dropped with the last handle of the memo: one that owns such a handle itself keeps memo and store open until the
-    /// end of the program.
+    /// It is called before the [`observer`](crate::StoreBuilder::observer) of the store, on the thread of the call that
+    /// caused the event. Events of queued values (evictions, failures) come on the thread of a later call, or on a thread
+    /// of the store. An observer never runs under a lock, and may use the cache; events that it causes itself are not
+    /// reported. A panic in it is contained. Several observers of a memo are called in their order. An observer is dropped
+    /// with the last handle of the memo. One that owns such a handle keeps memo and store open until the end of the
+    /// program.
     ///
-    /// A memo that is open already has the observers it was opened with: when it is opened again with one, that must be
-    /// a closure of the same type, from the same place in the program, and is not called.
+    /// A memo that is already open keeps its observers. If it is opened again with an observer, that must be a closure of
+    /// the same type, from the same place in the program, and it is not called.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -233,7 +233,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self.observer_of(observe, TypeId::of::<F>())
     }
 
-    /// The same, with what stands for the closure when two opens of one name are compared.
+    /// The same, with the type by which the closures of two opens of one name are compared.
     pub(crate) fn observer_of<F>(mut self, observe: F, kind: TypeId) -> Self
     where
         F: Fn(&Event<'_>) + Send + Sync + 'static,
@@ -242,11 +242,11 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
-    /// How values become bytes; [`Postcard`] unless set. See [`codec`](crate::codec), also for what is checked before a
-    /// value is stored.
+    /// The codec that turns values into bytes. Default: [`Postcard`]. See [`codec`](crate::codec), also for the check before
+    /// a value is stored.
     ///
-    /// [`Auto`](crate::codec::Auto) takes `Json` for the types that [`Postcard`] cannot keep. Values of another codec are
-    /// never read: a memo that changes its codec computes anew.
+    /// [`Auto`](crate::codec::Auto) uses `Json` for the types that [`Postcard`] cannot store. Values of another codec are
+    /// never read: after a change of the codec the values are computed again.
     pub fn codec<D>(self, codec: D) -> MemoBuilder<K, V, D> {
         let Self {
             name,
@@ -278,17 +278,17 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
 
     /// Opens the memo in `store`.
     ///
-    /// If a memo of that name is open already, this is another handle on it; options that are not set are then
-    /// those it has.
+    /// If a memo of that name is already open, this returns another handle on it. It has the options of the open memo where
+    /// none are set here.
     ///
     /// # Errors
     ///
-    /// [`is_config`](crate::Error::is_config) for a name that is empty, longer than 512 bytes or holds a NUL, for a bound
-    /// or a ttl of zero, and when a memo of that name is open with another value type, version or codec, or with another
-    /// value of an option that is set here. [`is_unsupported_type`](crate::Error::is_unsupported_type) for a value type
-    /// that could be written but never read back, or whose shape cannot be told. The message names the remedy. Trouble
-    /// with the disk is no error here, nor is a storage engine that does not answer for 5 s: the memo works in memory
-    /// until the disk does, and the trouble is in [`Memo::last_failure`].
+    /// [`is_config`](crate::Error::is_config) for a name that is empty, longer than 512 bytes or contains a NUL, for a
+    /// bound or a ttl of zero, and if a memo of that name is open with another value type, version or codec, or with
+    /// another value of an option that is set here. [`is_unsupported_type`](crate::Error::is_unsupported_type) for a value
+    /// type that can be written but not read back, or whose shape cannot be traced. The message names the remedy. A failing
+    /// disk, or a storage engine that does not answer for 5 s, is no error here: the memo works in memory until the disk
+    /// works, and the failure is in [`Memo::last_failure`].
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -304,7 +304,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         let place = self.place();
-        self.open_at(store, &place).map_err(|error| error.at(&place))
+        self.open_at(store, &place).map_err(|error| error.with_context(&place))
     }
 }
 

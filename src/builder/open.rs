@@ -1,4 +1,4 @@
-//! The open itself: the checks of the options, and what a memo that is open already makes of them.
+//! Opens a memo: checks the options, and compares them with those of a memo that is already open.
 
 use std::{
     any::{Any, TypeId, type_name},
@@ -12,7 +12,7 @@ use crate::{
     codec::{Codec, RoundTrip, Shape},
     error::{Error, Kind, Result},
     flight::fresh_owner,
-    flow::{Inner, keeper},
+    flow::{MemoInner, memory_writer},
     memo::Memo,
     store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store},
     sync::lock,
@@ -33,17 +33,17 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     {
         self.check()?;
         store.session().check_origin()?;
-        // Code of the user, so before the lock.
-        let format = Format { id: self.codec.id().to_owned(), shape: self.shape()? };
-        // Declared before the lock, and so dropped after it: it may be the last handle.
+        // User code runs before the lock is taken.
+        let format = StoredFormat { id: self.codec.id().to_owned(), shape: self.shape()? };
+        // Declared before the lock, so dropped after it: it may be the last handle.
         let known;
-        // One open at a time, so that two of one name are the same memo.
+        // One open at a time, so that two opens of one name return the same memo.
         let mut live = lock(store.live());
         if let Some(open) = live.get(&self.name) {
             known = open.memo.upgrade();
             if let Some(memo) = &known {
                 self.agree(open, &format)?;
-                let inner = Arc::clone(memo).downcast::<Inner<V>>();
+                let inner = Arc::clone(memo).downcast::<MemoInner<V>>();
                 return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
             }
         }
@@ -55,7 +55,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Ok(memo)
     }
 
-    /// What stands for the function's code in the generation: the user's version, else the hash of the code.
+    /// The version of the function in the generation: the user's version, or else the hash of the code.
     fn identity(&self) -> Option<u64> {
         self.version.or(self.code)
     }
@@ -64,7 +64,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes }
     }
 
-    /// The memo of a generation, with everything that was set. It becomes known as open.
+    /// Makes the memo of a generation with all options, and registers it as open.
     pub(crate) fn open_on(
         self,
         generation: GenerationId,
@@ -83,7 +83,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let (session, name): (_, Arc<str>) = (store.session(), self.name.as_str().into());
         let (owner, counters) = (fresh_owner(), session.counters_of(&self.name));
         let codec: Arc<dyn Codec<V>> = Arc::new(self.codec);
-        let keep = keeper(session, &codec, self.memory, owner);
+        let keep = memory_writer(session, &codec, self.memory, owner);
         let (named, placed, counted) = (Arc::clone(&name), Arc::clone(place), Arc::clone(&counters));
         let is_bounded = self.max_entries.is_some() || self.max_bytes.is_some();
         let registration = Registration::new(named, placed, generation, owner, counted, keep, is_bounded);
@@ -94,7 +94,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             ttl_millis: bounds.ttl_millis(),
             ..CatalogRow::default()
         };
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(MemoInner {
             partition: store.partition(registration, row, bounds),
             codec,
             round_trip,
@@ -102,10 +102,10 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             memory: self.memory,
             cache_if,
             counters,
-            observers: session.audience.welcome(&name, observers.into_iter().collect()),
+            observers: session.audience.register(&name, observers.into_iter().collect()),
             name,
             place: Arc::clone(place),
-            told_oversize: AtomicBool::new(false),
+            reported_oversize: AtomicBool::new(false),
             store: store.clone(),
         });
         let memo = Arc::downgrade(&inner) as std::sync::Weak<dyn Any + Send + Sync>;
@@ -132,10 +132,10 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             return wrong("the name is empty: give the memoized function one, like \"frames\"");
         }
         if self.name.len() > LONGEST_NAME {
-            return wrong("the name is longer than 512 bytes: what varies belongs into the key");
+            return wrong("the name is longer than 512 bytes: put the part that varies into the key");
         }
         if self.name.contains('\0') {
-            return wrong("the name holds a NUL: use printable characters");
+            return wrong("the name contains a NUL: use printable characters");
         }
         if self.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
             return wrong(
@@ -151,7 +151,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         Ok(())
     }
 
-    /// A shape that cannot be traced is the user's word, if there is a version. A hash of the code is no such word.
+    /// With a version of the user, a shape that cannot be traced is accepted. A hash of the code is not enough.
     fn shape(&self) -> Result<Shape>
     where
         C: Codec<V>,
@@ -162,8 +162,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         })
     }
 
-    /// Whether everything that is set here is as the open memo has it.
-    fn agree(&self, open: &LiveMemo, format: &Format) -> Result<()>
+    /// Fails if an option is set here that the open memo has otherwise.
+    fn agree(&self, open: &LiveMemo, format: &StoredFormat) -> Result<()>
     where
         V: 'static,
         C: Codec<V>,
@@ -182,16 +182,16 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             return Err(conflict("codec", "of the same id"));
         }
         if self.ttl.is_some() && self.ttl != ttl {
-            return Err(conflict("ttl", Told(ttl)));
+            return Err(conflict("ttl", OptionText(ttl)));
         }
         if self.max_entries.is_some() && self.max_entries != max_entries {
-            return Err(conflict("max_entries", Told(max_entries)));
+            return Err(conflict("max_entries", OptionText(max_entries)));
         }
         if self.max_bytes.is_some() && self.max_bytes != max_bytes {
-            return Err(conflict("max_bytes", Told(max_bytes)));
+            return Err(conflict("max_bytes", OptionText(max_bytes)));
         }
         if self.memory.is_some() && self.memory != open.memory {
-            return Err(conflict("memory", Told(open.memory)));
+            return Err(conflict("memory", OptionText(open.memory)));
         }
         if self.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
             return Err(conflict("cache_if", "a closure"));
@@ -204,14 +204,14 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     }
 }
 
-/// How a memo writes its values.
-struct Format {
-    /// That of the codec.
+/// The stored form of a memo's values.
+struct StoredFormat {
+    /// The id of the codec.
     id: String,
     shape: Shape,
 }
 
-impl Format {
+impl StoredFormat {
     fn generation(&self, name: &str, version: u64) -> Result<GenerationId> {
         GenerationId::of(name, version, &self.id, &self.shape)
     }
@@ -219,16 +219,16 @@ impl Format {
 
 fn conflict(what: &str, has: impl fmt::Display) -> Error {
     let message = format!(
-        "it is open already with another {what} ({has}): use that, leave the option out, or give this function a name of \
-         its own"
+        "the memo is already open with another {what} ({has}): use that one, leave the option out, or give this function a \
+         name of its own"
     );
     Error::new(Kind::Config, message)
 }
 
-/// An option as it is told in a message.
-struct Told<T>(Option<T>);
+/// The text of an option in a message.
+struct OptionText<T>(Option<T>);
 
-impl<T: fmt::Debug> fmt::Display for Told<T> {
+impl<T: fmt::Debug> fmt::Display for OptionText<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(set) => write!(f, "{set:?}"),

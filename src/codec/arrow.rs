@@ -1,4 +1,4 @@
-//! The codec for record batches that are read without a copy; the only file that names Arrow.
+//! The codec for record batches that are read without a copy. Only this file names Arrow.
 
 use std::{
     any::type_name,
@@ -17,32 +17,32 @@ use crate::{
     shape::Proof,
 };
 
-/// A codec for `RecordBatch` and `Vec<RecordBatch>` that hands out views of the mapped file instead of copies: a hit
-/// takes well under a millisecond at any size, after a restart too (feature `arrow`).
+/// A codec for `RecordBatch` and `Vec<RecordBatch>` that returns views of the mapped file instead of copies (feature
+/// `arrow`). A hit takes well under a millisecond at any size, also after a restart.
 ///
-/// The bytes are an Arrow IPC stream. Columns point into the file, which stays readable while a batch of it lives, also
-/// when its entry is removed, evicted or overwritten meanwhile. A page is read from disk when it is first touched. As
-/// nobody can write to a shared map, the columns are immutable, as Arrow's always are.
+/// The bytes are an Arrow IPC stream. Columns point into the file. The file stays readable while any batch of it lives, also
+/// after its entry is removed, evicted or overwritten. A page is read from disk at its first access. The columns are
+/// immutable, as columns of Arrow always are.
 ///
-/// # What is verified when
+/// # Verification
 ///
-/// | | before it is handed over | afterwards |
+/// | payload | verified before the call returns | verified afterwards |
 /// |---|---|---|
 /// | up to 8 MiB | every byte | |
-/// | larger, `Arrow` | the head of the file, its block table, the schema and all that says where a column lies | the rest, by the store's own thread, once a process and file |
+/// | larger, `Arrow` | the head of the file, its block table, the schema and the layout of the columns | the rest, by a thread of the store, once for each process and file |
 /// | larger, [`Arrow.verified()`](Self::verified) | every byte, at each read from disk: about 30 ms for 320 MB | |
 ///
-/// So with `Arrow` alone, a number in a large file that was damaged on disk may be seen by the first callers of a
-/// process. The damage is found in the background soon after, kept in [`last_failure`](crate::Memo::last_failure) and
-/// counted, and from then on the entry is a miss. Where no wrong number may be seen for a moment, take `verified()`.
+/// So with `Arrow` alone, the first callers of a process may get damaged numbers of a large file. The damage is found in the
+/// background soon after. It is then counted and kept in [`last_failure`](crate::Memo::last_failure), and the entry is a
+/// miss from then on. Use `verified()` if no caller may ever get a damaged number.
 ///
-/// Texts, lists and dictionaries are looked through by Arrow itself at each hit, so that nothing but valid text is
-/// handed out: that takes time in proportion to them. Columns of numbers take none.
+/// Arrow itself validates texts, lists and dictionaries at each hit, so that all texts are valid. This takes time in
+/// proportion to their size. Columns of numbers need no validation.
 ///
 /// # Errors
 ///
-/// Batches of one value share one schema; the message names the first that does not. A column type that Arrow's own
-/// writer refuses is an error of the encoder. Either is handed over and not stored.
+/// All batches of one value must have the same schema; the message names the first batch with another one. A column type
+/// that Arrow's writer refuses is an error of `encode`. In both cases the value is returned and not stored.
 ///
 /// # Examples
 ///
@@ -62,13 +62,13 @@ use crate::{
 ///
 /// # Polars
 ///
-/// A `DataFrame` of polars needs no codec of its own: with polars' feature `serde` (tried with 0.51) it works under
-/// [`Postcard`](super::Postcard), which copies it: `Memo<str, DataFrame>`, opened like any other.
+/// A `DataFrame` of polars needs no codec of its own. With polars' feature `serde` (tested with 0.51) it works under
+/// [`Postcard`](super::Postcard), which copies it: open a `Memo<str, DataFrame>` like any other memo.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Arrow;
 
 impl Arrow {
-    /// The same, with every byte verified before it is handed over.
+    /// The same codec, with every byte verified before a call returns.
     ///
     /// ```
     /// use arrow_array::RecordBatch;
@@ -85,16 +85,16 @@ impl Arrow {
     }
 }
 
-/// [`Arrow`] with every byte verified before it is handed over: see [`Arrow::verified`].
+/// [`Arrow`] with every byte verified before a call returns: see [`Arrow::verified`].
 #[derive(Clone, Copy, Debug)]
 pub struct VerifiedArrow(());
 
-/// Verifying so much takes well under a millisecond.
+/// Payloads up to this size are verified at once, which takes well under a millisecond.
 const VERIFIED_AT_ONCE: usize = 8 << 20;
 
 const ID: &str = "arrow-ipc/1";
 
-/// What can be made of batches, and back.
+/// Types that convert to record batches and back.
 trait Batches: Sized {
     const SHAPE: &'static str;
     fn as_batches(&self) -> &[RecordBatch];
@@ -136,7 +136,7 @@ macro_rules! codecs {
                 Ok(Shape::named(<$value>::SHAPE).with::<Self>(Proof::Format))
             }
 
-            /// Writes columns from where they lie: no copy of them is made.
+            /// Writes the columns without a copy.
             fn encode(&self, value: &$value, out: &mut dyn Write) -> Result<()> {
                 write(value.as_batches(), out).map_err(unwritable::<$value>)
             }
@@ -172,17 +172,17 @@ fn write(batches: &[RecordBatch], out: &mut dyn Write) -> Result<(), ArrowError>
     writer.finish()
 }
 
-/// A payload as Arrow takes it: the bytes as they are, verified or to be verified.
-struct Unverified(Payload);
+/// A payload as the owner of a buffer of Arrow. Its bytes may be unverified.
+struct PayloadBytes(Payload);
 
-impl AsRef<[u8]> for Unverified {
+impl AsRef<[u8]> for PayloadBytes {
     fn as_ref(&self) -> &[u8] {
         self.0.unverified()
     }
 }
 
 fn read(payload: &Payload) -> Result<Vec<RecordBatch>, ArrowError> {
-    let mut buffer = Buffer::from(bytes::Bytes::from_owner(Unverified(payload.clone())));
+    let mut buffer = Buffer::from(bytes::Bytes::from_owner(PayloadBytes(payload.clone())));
     let mut decoder = StreamDecoder::new();
     let mut batches = Vec::new();
     while let Some(batch) = decoder.decode(&mut buffer)? {
@@ -192,7 +192,7 @@ fn read(payload: &Payload) -> Result<Vec<RecordBatch>, ArrowError> {
     Ok(batches)
 }
 
-/// Arrow's reader panics on some bytes that it would not have written, such as a column that lies behind the end.
+/// Arrow's reader panics on some invalid bytes, such as a column beyond the end.
 fn guarded(payload: &Payload) -> Result<Vec<RecordBatch>, Box<dyn std::error::Error + Send + Sync>> {
     match catch_unwind(AssertUnwindSafe(|| read(payload))) {
         Ok(batches) => batches.map_err(Into::into),
@@ -200,13 +200,13 @@ fn guarded(payload: &Payload) -> Result<Vec<RecordBatch>, Box<dyn std::error::Er
     }
 }
 
-/// Verifies what says where the columns lie, and of a small payload everything.
+/// Verifies the layout of the columns, and all bytes of a small payload.
 fn verify_layout(payload: &Payload) -> bool {
     if payload.size() <= VERIFIED_AT_ONCE {
         return payload.verify_all();
     }
-    if let Some(seal) = payload.seal() {
-        seal.let_wait();
+    if let Some(checksums) = payload.checksums() {
+        checksums.defer();
     }
     let mut at = Some(0);
     while let Some(begin) = at.filter(|begin| *begin < payload.size()) {
@@ -216,9 +216,9 @@ fn verify_layout(payload: &Payload) -> bool {
     true
 }
 
-/// Where the message that begins at `begin` ends; everything of it but its columns is verified.
+/// The end of the message that begins at `begin`. Verifies the message except its columns.
 fn behind_message(payload: &Payload, begin: usize) -> Option<usize> {
-    /// A mark, and the length of what describes the message.
+    /// A mark, and the length of the metadata.
     const PREFIX: usize = 8;
     let verified = |begin: usize, length: usize| {
         let end = begin.checked_add(length)?;
@@ -259,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        checksum::{Seal, Table},
+        checksum::{BlockChecksums, BlockTable},
         codec::testing::{encoded, round_trip},
     };
 
@@ -279,16 +279,16 @@ mod tests {
         RecordBatch::try_from_iter(columns).unwrap()
     }
 
-    fn sealed(encoded: &[u8], flip: Option<usize>) -> Payload {
-        let mut table = Table::new();
+    fn with_checksums(encoded: &[u8], flip: Option<usize>) -> Payload {
+        let mut table = BlockTable::new();
         table.update(encoded);
-        let seal = Seal::new(&table.finish().0, encoded.len()).unwrap();
+        let checksums = BlockChecksums::new(&table.finish().0, encoded.len()).unwrap();
         let mut bytes = encoded.to_vec();
         if let Some(byte) = flip.and_then(|at| bytes.get_mut(at)) {
             *byte ^= 1;
         }
         let length = bytes.len();
-        Payload::sealed(bytes, 0..length, Arc::new(seal))
+        Payload::with_checksums(bytes, 0..length, Arc::new(checksums))
     }
 
     #[test]
@@ -364,15 +364,15 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..3_000_000));
         let large = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
         let bytes = encoded(&Arrow, &large).unwrap();
-        let whole = sealed(&bytes, None);
+        let whole = with_checksums(&bytes, None);
         assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &whole).unwrap(), large);
-        assert!(!whole.is_whole() && !whole.is_broken());
+        assert!(!whole.is_verified() && !whole.is_damaged());
         assert!(whole.verify_all());
         for (at, lazily) in [(9, false), (bytes.len() / 2, true), (bytes.len() - 1, false)] {
-            let flipped = sealed(&bytes, Some(at));
+            let flipped = with_checksums(&bytes, Some(at));
             assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_ok(), lazily, "byte {at}");
             assert!(Codec::<RecordBatch>::decode(&Arrow.verified(), &flipped).is_err(), "byte {at}");
-            assert!(flipped.is_broken());
+            assert!(flipped.is_damaged());
         }
     }
 
@@ -380,9 +380,9 @@ mod tests {
     fn of_a_small_payload_everything_is_verified() {
         let bytes = encoded(&Arrow, &batch(2000)).unwrap();
         for at in (0..bytes.len()).step_by(997) {
-            let flipped = sealed(&bytes, Some(at));
+            let flipped = with_checksums(&bytes, Some(at));
             assert!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_err(), "byte {at}");
-            assert!(flipped.is_broken());
+            assert!(flipped.is_damaged());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The codec that chooses: by position where a type can be kept so, by a format that describes itself where it cannot.
+//! The codec that chooses between `Postcard` and `Json` by the type.
 
 use std::io::Write;
 #[cfg(feature = "json")]
@@ -17,13 +17,13 @@ use super::{Codec, Payload, Postcard, Shape};
 use crate::error::Kind;
 use crate::{error::Result, shape::Proof};
 
-/// [`Postcard`] for every type that it can keep, and `Json` for the others, if the feature `json` is on.
+/// [`Postcard`] for every type that it can store, and `Json` for the others, if the feature `json` is on.
 ///
-/// `Json` is taken for a type that [`Postcard`] refuses when a memo is opened (`serde_json::Value`, untagged, tagged and
-/// flattened types, skipped variants), and for one of which it would refuse some values (`skip_serializing_if`). It is
-/// decided by samples, once a type and process, always alike; [`id`](Codec::id) is that of the codec that was chosen, so
-/// what one wrote is never read by the other. A type whose shape cannot be traced stays with [`Postcard`], which asks for
-/// a [`version`](crate::MemoBuilder::version). Without the feature it is [`Postcard`] for all.
+/// `Json` is used for a type that [`Postcard`] refuses when a memo is opened (`serde_json::Value`, untagged, tagged and
+/// flattened types, skipped variants), and for a type of which it would refuse some values (`skip_serializing_if`). Samples
+/// of the type decide, once for each type and process, and always with the same result. [`id`](Codec::id) is the id of the
+/// chosen codec, so neither codec reads bytes of the other. A type whose shape cannot be traced stays with [`Postcard`],
+/// and needs a [`version`](crate::MemoBuilder::version). Without the feature, `Auto` is [`Postcard`] for all types.
 ///
 /// # Examples
 ///
@@ -74,7 +74,7 @@ impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for Auto {
     }
 }
 
-/// What the chosen codec knows about its values.
+/// The knowledge of the chosen codec about its values.
 #[cfg(feature = "json")]
 fn of_chosen<V: Serialize + DeserializeOwned + 'static>(shape: &Shape) -> Proof {
     if is_kept_by_position::<V>() { shape.proof::<Postcard>() } else { shape.proof::<super::Json>() }
@@ -97,7 +97,7 @@ fn chosen<V: Serialize + DeserializeOwned + 'static>() -> &'static dyn Codec<V> 
     &Postcard
 }
 
-/// Asked at each call, answered once a type: by samples of it. Two threads that ask first come to the same.
+/// Called at each call, and decided once for each type, by samples. Two threads that decide at once get the same result.
 #[cfg(feature = "json")]
 fn is_kept_by_position<V: Serialize + DeserializeOwned + 'static>() -> bool {
     static KNOWN: RwLock<Option<HashMap<TypeId, bool>>> = RwLock::new(None);

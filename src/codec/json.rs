@@ -1,4 +1,4 @@
-//! The codec for values that only a self-describing format can carry; the only file that names `serde_json`.
+//! The codec for values that need a self-describing format. Only this file names `serde_json`.
 
 use std::{
     any::type_name,
@@ -10,9 +10,9 @@ use serde_json::{Serializer, ser::Formatter};
 
 use super::{
     Codec, Payload, Shape, round_trip,
-    stage::Stage,
-    strict::{self, Format, Refusal},
+    strict::{self, FormatRules, StrictError},
     symmetry::{self, Sampled},
+    write_buffer::WriteBuffer,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -23,14 +23,14 @@ use crate::{
 /// A codec for values that [`Postcard`](super::Postcard) refuses: `serde_json::Value`, untagged and
 /// internally tagged enums, flattened structs, fields that are skipped while they are empty.
 ///
-/// Its bytes are larger and slower, and name their fields. What JSON would change is refused when it is
-/// encoded, and never stored: a float that is not finite and a `Some` of nothing (`Some(None)`, `Some(())`)
-/// would both be read back as `None`; maps need keys that can be written as a string; and what is nested more
-/// than 127 levels deep could not be read back.
+/// Its bytes are larger and slower to read, and contain the names of fields. Values that JSON would change are refused when
+/// they are encoded, and never stored: a float that is not finite, and a `Some` of nothing (`Some(None)`, `Some(())`),
+/// because both would be read back as `None`; a map whose keys cannot be written as strings; and a value nested deeper than
+/// 127 levels, because it could not be read back.
 ///
-/// An untagged enum reads back as the first variant that fits, as serde defines it. Where that shows (a number of another
-/// width, a character in place of a text) the value is not stored; two variants that hold the same type cannot be told
-/// apart: put the type with more to it first.
+/// An untagged enum is read back as the first variant that fits, as serde defines it. If the result differs visibly (a
+/// number of another width, a character in place of a text), the value is not stored. Two variants with the same type
+/// cannot be distinguished: put the variant with more fields first.
 ///
 /// # Examples
 ///
@@ -48,19 +48,19 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
-/// Where JSON must not go.
+/// The rules of JSON, which has one null.
 struct OneNull;
 
-impl Format for OneNull {
+impl FormatRules for OneNull {
     const POSITIONAL: bool = false;
     const NULL: bool = true;
     const REMEDY: &'static str = "use the codec `Postcard`";
-    /// The writer counts by itself, what the parser counts.
-    const DEEPEST: u16 = u16::MAX;
+    /// [`DepthLimited`] counts the levels, as the parser does.
+    const MAX_DEPTH: u16 = u16::MAX;
 }
 
 impl Sampled for Json {
-    const FORMAT: shape::Format = shape::Format::SelfDescribing;
+    const FORMAT: shape::FormatKind = shape::FormatKind::SelfDescribing;
 }
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
@@ -69,20 +69,20 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
     }
 
     fn shape(&self) -> Result<Shape> {
-        // Which of its values do not come back is found out one by one.
+        // Samples that cannot be read back are no error here: each value is checked before it is stored.
         let is_shown = symmetry::samples::<V, Self>().is_ok_and(|samples| samples.are_whole);
         let proof = if is_shown { Proof::Samples } else { Proof::Missing };
         Ok(Shape::self_describing::<V>().with::<Self>(proof))
     }
 
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
-        let mut stage = Stage::new(out);
-        let mut serializer = Serializer::with_formatter(&mut stage, Bounded::default());
+        let mut buffer = WriteBuffer::new(out);
+        let mut serializer = Serializer::with_formatter(&mut buffer, DepthLimited::default());
         let outcome = strict::serialize::<OneNull, _, _>(value, &mut serializer);
-        stage.finish(outcome, type_name::<V>(), unwritable::<V>)
+        buffer.finish(outcome, type_name::<V>(), unwritable::<V>)
     }
 
-    /// By what their `Serialize` tells, in the readable form and in the compact one.
+    /// Compares the output of `Serialize` in the readable and in the compact form.
     fn is_same(&self, value: &V, back: &V) -> Result<bool> {
         round_trip::same_prints(value, back, Form::Readable)
     }
@@ -93,7 +93,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
 }
 
 #[cold]
-fn unwritable<V>(refusal: Refusal<serde_json::Error>) -> Error {
+fn unwritable<V>(refusal: StrictError<serde_json::Error>) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {refusal}", type_name::<V>());
     Error::new(Kind::Encode, message).caused_by(refusal)
 }
@@ -105,20 +105,20 @@ fn unreadable<V>(payload: &Payload, cause: serde_json::Error) -> Error {
         .caused_by(cause)
 }
 
-/// Writes no deeper than the parser will read.
+/// Refuses values that are nested deeper than the parser reads.
 #[derive(Default)]
-struct Bounded {
-    /// How many arrays and objects are open.
+struct DepthLimited {
+    /// Number of open arrays and objects.
     depth: usize,
 }
 
-impl Bounded {
-    /// The parser gives up at the 128th level.
-    const DEEPEST: usize = 127;
+impl DepthLimited {
+    /// The parser fails at the 128th level.
+    const MAX_DEPTH: usize = 127;
 
     fn open<W: Write + ?Sized>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth += 1;
-        if self.depth > Self::DEEPEST {
+        if self.depth > Self::MAX_DEPTH {
             return Err(io::Error::other(
                 "nested too deep to be read back (127 levels); use the codec `Postcard`",
             ));
@@ -132,7 +132,7 @@ impl Bounded {
     }
 }
 
-impl Formatter for Bounded {
+impl Formatter for DepthLimited {
     fn begin_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
         self.open(writer, b"[")
     }
@@ -210,7 +210,7 @@ mod tests {
             match encoded(&Json, &value) {
                 Ok(_) => prop_assert_eq!(round_trip(&Json, &value).unwrap(), value),
                 Err(error) => {
-                    prop_assert!(depth > Bounded::DEEPEST);
+                    prop_assert!(depth > DepthLimited::MAX_DEPTH);
                     prop_assert!(error.to_string().contains("nested too deep"));
                 }
             }
@@ -220,12 +220,14 @@ mod tests {
     #[test]
     fn the_deepest_value_that_can_be_read_is_written() {
         let nested = |depth| (0..depth).fold(json!(1), |value, _| json!([value]));
-        assert!(round_trip(&Json, &nested(Bounded::DEEPEST)).is_ok());
+        assert!(round_trip(&Json, &nested(DepthLimited::MAX_DEPTH)).is_ok());
         assert!(
-            serde_json::from_slice::<Value>(&serde_json::to_vec(&nested(Bounded::DEEPEST + 1)).unwrap())
-                .is_err()
+            serde_json::from_slice::<Value>(
+                &serde_json::to_vec(&nested(DepthLimited::MAX_DEPTH + 1)).unwrap()
+            )
+            .is_err()
         );
-        refused(&nested(Bounded::DEEPEST + 1));
+        refused(&nested(DepthLimited::MAX_DEPTH + 1));
     }
 
     #[test]

@@ -1,26 +1,26 @@
-//! How a value becomes bytes and comes back.
+//! Codecs turn values into bytes and back.
 //!
-//! A memo encodes with [`Postcard`] unless [`MemoBuilder::codec`](crate::MemoBuilder::codec) says otherwise.
-//! Take [`Auto`] or `Json` (feature `json`) for values that postcard cannot carry, and write a [`Codec`] of your own for
-//! values that have a format already, or that should be read without a copy.
+//! A memo uses [`Postcard`] unless [`MemoBuilder::codec`](crate::MemoBuilder::codec) sets another codec. Use [`Auto`] or
+//! `Json` (feature `json`) for values that postcard cannot store. Write a [`Codec`] of your own for values that already
+//! have a format, or that should be read without a copy.
 //!
-//! # What is checked
+//! # The check before a value is stored
 //!
-//! A value is stored only if it was shown to come back. Before it is stored, its bytes are decoded, and what comes of
-//! them is compared with it by [`Codec::is_same`]; a value that came back as another one, or not at all, is handed over
-//! and not stored: counted as [`encode`](crate::stats::Failures::encode), and the reason is in
-//! [`last_failure`](crate::Memo::last_failure). [`insert`](crate::Memo::insert) returns it.
+//! A value is stored only if it can be read back unchanged. The check decodes its bytes, and compares the result with the
+//! value by [`Codec::is_same`]. A value that fails the check is returned and not stored. The failure counts as
+//! [`encode`](crate::stats::Failures::encode), and is in [`last_failure`](crate::Memo::last_failure);
+//! [`insert`](crate::Memo::insert) returns it.
 //!
-//! - Up to 64 KiB of encoded bytes that is done with every value.
-//! - Above that, with every value of a type of which no samples could be made when the memo was opened, and with every
-//!   value under a codec of your own. While that is done the value is in memory twice, and its bytes once.
-//! - Of a type whose samples came back: long runs of numbers (`Vec<f64>` and the like) are copied as they are, and are
-//!   left out but for their beginning. A value that is large by something else is looked at when it is the 1st, 2nd, 4th,
-//!   8th... of its memo, and when computing it took long enough; over 64 MiB it is not.
-//! - Under `Arrow` nothing is: it is the format of its values.
+//! - Up to 64 KiB of encoded bytes, every value is checked.
+//! - Above that, every value is checked if no samples of its type could be made when the memo was opened, or if the codec
+//!   is one of your own. During the check the value is in memory twice, and its bytes once.
+//! - If the samples of the type were read back, the check leaves out long runs of numbers (`Vec<f64>` and the like) except
+//!   their beginning. A value that is still large without them is checked if it is the 1st, 2nd, 4th, 8th... of its memo,
+//!   or if its computation took long enough. Over 64 MiB it is not checked.
+//! - Under `Arrow` no value is checked, because Arrow is the format of its values.
 //!
-//! What is compared is what the `Serialize` of a value shows. What that leaves out, be it a field under `serde(skip)` or
-//! the digits that a conversion rounds away, is not part of the value for any codec.
+//! The check compares the output of the `Serialize` of both values. Anything that `Serialize` leaves out, such as a field
+//! under `serde(skip)` or digits that a conversion rounds away, is not part of the value for any codec.
 
 #[cfg(feature = "arrow")]
 mod arrow;
@@ -29,16 +29,15 @@ mod auto;
 mod json;
 mod payload;
 mod postcard;
-mod reader;
 mod round_trip;
 pub(crate) mod runs;
 mod same_bytes;
-mod source;
-mod stage;
 mod strict;
 mod symmetry;
 #[cfg(test)]
 mod testing;
+mod verified_reader;
+mod write_buffer;
 
 use std::io::Write;
 
@@ -52,14 +51,14 @@ pub(crate) use self::round_trip::RoundTrip;
 pub use self::{auto::Auto, payload::Payload, postcard::Postcard};
 pub use crate::shape::Shape;
 
-/// How values of type `V` become bytes and come back.
+/// Turns values of type `V` into bytes and back.
 ///
-/// What is decoded must be what was encoded: a value that would not come back as it was is an error of
-/// [`encode`](Self::encode), and bytes that are not whole are an error of [`decode`](Self::decode), never a
-/// panic and never another value. The memo turns both into a computation, counts them, and keeps them for
-/// [`Memo::last_failure`](crate::Memo::last_failure); it names itself and its types in front of the message.
+/// `decode` must return the value that was encoded. A value that could not be read back unchanged is an error of
+/// [`encode`](Self::encode). Damaged bytes are an error of [`decode`](Self::decode), never a panic and never another
+/// value. After either error the memo computes, counts the failure, and keeps it for
+/// [`Memo::last_failure`](crate::Memo::last_failure), with its name and types in front of the message.
 ///
-/// Both are called from any thread, several at a time.
+/// Both methods are called from any thread, and by several threads at once.
 ///
 /// # Examples
 ///
@@ -111,45 +110,45 @@ pub use crate::shape::Shape;
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Codec<V>: Send + Sync + 'static {
-    /// The name and version of the format. Entries of another `id` are never decoded: change it with the
-    /// bytes.
+    /// The name and version of the format. Entries of another `id` are never decoded, so change it whenever the bytes
+    /// change.
     fn id(&self) -> &str;
 
-    /// What a stored value must look like to be read back. Entries of another shape are never decoded, so a
-    /// changed type is a clean miss. Asked once, when the memo is opened.
+    /// The shape of stored values. Entries of another shape are never decoded, so after a change of the type they are
+    /// misses. Called once, when the memo is opened.
     ///
     /// # Errors
     ///
-    /// When values of `V` could be encoded and never be decoded, or when that cannot be told: opening the
-    /// memo fails with it.
+    /// If values of `V` can be encoded but not decoded, or if that is not known. The open of the memo then fails with this
+    /// error.
     fn shape(&self) -> Result<Shape>;
 
     /// Writes `value` to `out`, in as many pieces as it likes.
     ///
     /// # Errors
     ///
-    /// Those of `out`, passed on with `?`, and [`Error::other`](crate::Error::other) for a value that would
-    /// not come back as it is. What was written until then is dropped.
+    /// Errors of `out`, returned with `?`, and [`Error::other`](crate::Error::other) for a value that could not be read
+    /// back unchanged. The bytes written so far are discarded.
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()>;
 
-    /// Reads a value back from all the bytes that `encode` wrote for it. What can be seen of them passed a
-    /// checksum; yet a codec does not trust them with an allocation or a panic.
+    /// Decodes a value from all the bytes that `encode` wrote. Visible bytes have passed a checksum. A codec must still not
+    /// panic, or allocate an unbounded size, for any bytes.
     ///
     /// # Errors
     ///
-    /// When the bytes are not exactly one value.
+    /// If the bytes are not exactly one value.
     fn decode(&self, payload: &Payload) -> Result<V>;
 
-    /// Whether `back`, which was decoded from the bytes of `value`, is the same value. Asked before a value is stored;
-    /// when it is not, the value is handed over and not stored.
+    /// Whether `back`, which was decoded from the bytes of `value`, equals it. Called before a value is stored. If it
+    /// returns `false`, the value is returned and not stored.
     ///
-    /// Unless it is overwritten, it encodes both and compares the bytes. Overwrite it with a comparison by `==` where equal
-    /// values may have other bytes, as those of a compressor that notes the time; a hash map, whose order differs, is
-    /// dealt with. [`Postcard`] and `Json` compare by what the `Serialize` of the two values tells.
+    /// The default encodes both values and compares the bytes. Implement it with `==` if equal values may have different
+    /// bytes, such as those of a compressor that writes the time. The different orders of equal hash maps are recognized
+    /// without that. [`Postcard`] and `Json` compare the output of the `Serialize` of both values.
     ///
     /// # Errors
     ///
-    /// When it cannot be told, which counts as `false`.
+    /// If the values cannot be compared. An error counts as `false`.
     ///
     /// # Examples
     ///
@@ -176,7 +175,8 @@ pub trait Codec<V>: Send + Sync + 'static {
         same_bytes::same_bytes(value, back, |value, out| self.encode(value, out))
     }
 
-    /// Writes a value with long runs of numbers cut short, for a look at the rest of it. `false` when the codec cannot.
+    /// Writes a value with only the beginning of long runs of numbers, to check the rest of it. `false` if the codec has no
+    /// such form.
     #[doc(hidden)]
     fn encode_abridged(&self, value: &V, out: &mut dyn Write) -> Result<bool> {
         let _ = (value, out);

@@ -1,4 +1,4 @@
-//! The bytes of a stored value, and what vouches for them.
+//! The bytes of a stored value, and their checksums.
 
 use std::{
     fmt,
@@ -6,17 +6,17 @@ use std::{
     sync::Arc,
 };
 
-use crate::checksum::{Ahead, Seal};
+use crate::checksum::{BlockChecksums, ReadAhead};
 
 /// The bytes of one stored value.
 ///
-/// It owns them (on disk a large payload is a mapped file), and clones share them: a codec may keep a clone
-/// within the value and hand out views instead of copies. They never change, and are freed with the last
-/// clone. Their address is not aligned to anything, except that a mapped file's is a multiple of 64.
+/// The payload owns its bytes (a large one is a memory-mapped file), and clones share them. A codec may keep a clone in the
+/// value, and return views instead of copies. The bytes never change, and are freed with the last clone. They have no
+/// alignment, except that the address of a mapped file is a multiple of 64.
 ///
-/// The bytes of a file are compared with their checksums when they are first looked at: all of them, at the
-/// speed of memory, on two threads when they are many. Of a file that was damaged there is nothing to see but
-/// an empty slice, and whatever the codec makes of that, the memo counts the entry as damaged and computes.
+/// At the first access, all bytes of a file are compared with their checksums, at the speed of memory, and on two threads
+/// if there are many. If the file is damaged, the payload is an empty slice. Whatever the codec returns for it, the memo
+/// counts the entry as damaged and computes.
 ///
 /// # Examples
 ///
@@ -29,82 +29,85 @@ use crate::checksum::{Ahead, Seal};
 /// ```
 #[derive(Clone)]
 pub struct Payload {
-    /// Keeps the bytes alive; one allocation, shared by the clones.
+    /// Keeps the bytes alive. One allocation, shared by the clones.
     owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
-    /// Where the payload lies in the owner's bytes. Reading outside of them gives nothing.
+    /// Place of the payload in the owner's bytes, never outside of them.
     range: Range<usize>,
-    /// The checksums of bytes that were not verified when they were fetched; without one they are to be trusted.
-    seal: Option<Arc<Seal>>,
+    /// `None` if the bytes are verified already.
+    checksums: Option<Arc<BlockChecksums>>,
 }
 
 impl Payload {
-    /// Of bytes that can be trusted. A range that leaves the owner's bytes is cut to them.
+    /// A payload of verified bytes. A range beyond the owner's bytes is cut to them.
     pub(crate) fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static, range: Range<usize>) -> Self {
         let end = range.end.min(owner.as_ref().len());
-        Self { range: range.start.min(end)..end, owner: Arc::new(owner), seal: None }
+        Self { range: range.start.min(end)..end, owner: Arc::new(owner), checksums: None }
     }
 
-    /// Of bytes that nobody has verified yet.
-    pub(crate) fn sealed(
+    /// A payload of bytes that are verified at the first access.
+    pub(crate) fn with_checksums(
         owner: impl AsRef<[u8]> + Send + Sync + 'static,
         range: Range<usize>,
-        seal: Arc<Seal>,
+        checksums: Arc<BlockChecksums>,
     ) -> Self {
-        Self { seal: Some(seal), ..Self::new(owner, range) }
+        Self { checksums: Some(checksums), ..Self::new(owner, range) }
     }
 
-    /// How many bytes there are, without looking at them.
+    /// Number of bytes. It verifies nothing.
     pub(crate) fn size(&self) -> usize {
         self.range.len()
     }
 
-    /// The bytes as they are. Whoever reads them has the seal verify them first, and makes nothing of them otherwise.
+    /// The bytes, unverified. The caller verifies the bytes that it uses first.
     pub(crate) fn unverified(&self) -> &[u8] {
         (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
     }
 
-    /// What the bytes are to be verified by; nothing when they can be trusted.
-    pub(crate) fn seal(&self) -> Option<&Arc<Seal>> {
-        self.seal.as_ref()
+    /// The checksums, if the bytes were not verified when they were read.
+    pub(crate) fn checksums(&self) -> Option<&Arc<BlockChecksums>> {
+        self.checksums.as_ref()
     }
 
-    /// Whether bytes were found that are not those that were written.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.seal.as_ref().is_some_and(|seal| seal.is_broken())
+    /// Whether damaged bytes were found.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.checksums.as_ref().is_some_and(|checksums| checksums.is_damaged())
     }
 
-    /// Whether the codec asked to have the rest verified after the call.
-    pub(crate) fn may_wait(&self) -> bool {
-        self.seal.as_ref().is_some_and(|seal| seal.may_wait())
+    /// Whether the codec leaves the rest to be verified after the call.
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.checksums.as_ref().is_some_and(|checksums| checksums.is_deferred())
     }
 
-    /// Whether nothing is left to be verified.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.seal.as_ref().is_none_or(|seal| seal.is_whole())
+    /// Whether all bytes are verified.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.checksums.as_ref().is_none_or(|checksums| checksums.is_verified())
     }
 
-    /// Verifies a part. `false` when it is not what was written.
+    /// Verifies a part. `false` if it is damaged.
     pub(crate) fn verify(&self, part: Range<usize>) -> bool {
-        self.seal.as_ref().is_none_or(|seal| seal.verify(self.unverified(), part))
+        self.checksums.as_ref().is_none_or(|checksums| checksums.verify(self.unverified(), part))
     }
 
-    /// Where the verified part that holds `position`, if there is one, comes to an end.
-    pub(crate) fn passed_from(&self, position: usize) -> usize {
+    /// The end of the verified part around `position`.
+    pub(crate) fn verified_until(&self, position: usize) -> usize {
         let size = self.size();
-        self.seal.as_ref().map_or(size, |seal| seal.passed_from(position).min(size))
+        self.checksums.as_ref().map_or(size, |checksums| checksums.verified_until(position).min(size))
     }
 
-    /// Runs `work`, which reads from front to back and may have another thread verify what comes next.
-    pub(crate) fn scope<'env, T>(&'env self, work: impl for<'scope> FnOnce(Ahead<'scope, 'env>) -> T) -> T {
-        match &self.seal {
-            Some(seal) => seal.scope(self.unverified(), work),
-            None => work(Ahead::nobody()),
+    /// Runs `work`, which reads from front to back, and may start a thread that verifies ahead of it.
+    pub(crate) fn scope<'env, T>(
+        &'env self,
+        work: impl for<'scope> FnOnce(ReadAhead<'scope, 'env>) -> T,
+    ) -> T {
+        match &self.checksums {
+            Some(checksums) => checksums.scope(self.unverified(), work),
+            None => work(ReadAhead::none()),
         }
     }
 
-    /// Verifies everything.
+    /// Verifies all bytes.
     pub(crate) fn verify_all(&self) -> bool {
-        self.seal.as_ref().is_none_or(|seal| seal.verify_all(self.unverified()))
+        self.checksums.as_ref().is_none_or(|checksums| checksums.verify_all(self.unverified()))
     }
 }
 
@@ -141,7 +144,7 @@ impl fmt::Debug for Payload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checksum::Table;
+    use crate::checksum::BlockTable;
 
     #[test]
     fn a_payload_is_its_range_of_the_owner() {
@@ -169,17 +172,17 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_those_that_were_sealed_are_never_seen() {
-        let seal = || Arc::new(Seal::new(&table_of(b"bytes"), 5).unwrap());
-        let whole = Payload::sealed(b"bytes".to_vec(), 0..5, seal());
-        assert!(!whole.is_whole(), "not before somebody looks");
-        assert!(&whole[..] == b"bytes" && whole.is_whole() && !whole.is_broken());
-        let flipped = Payload::sealed(b"bytez".to_vec(), 0..5, seal());
+        let checksums = || Arc::new(BlockChecksums::new(&table_of(b"bytes"), 5).unwrap());
+        let whole = Payload::with_checksums(b"bytes".to_vec(), 0..5, checksums());
+        assert!(!whole.is_verified(), "not before somebody looks");
+        assert!(&whole[..] == b"bytes" && whole.is_verified() && !whole.is_damaged());
+        let flipped = Payload::with_checksums(b"bytez".to_vec(), 0..5, checksums());
         let view = flipped.clone();
-        assert!(flipped.is_empty() && flipped.is_broken() && view.is_broken() && view.is_empty());
+        assert!(flipped.is_empty() && flipped.is_damaged() && view.is_damaged() && view.is_empty());
     }
 
     fn table_of(bytes: &[u8]) -> Vec<u8> {
-        let mut table = Table::new();
+        let mut table = BlockTable::new();
         table.update(bytes);
         table.finish().0
     }

@@ -1,14 +1,13 @@
-//! Whether a value comes back as it went in: looked at before it is stored, for a value that was not shown to come back
-//! must not be handed out later.
+//! Checks before a value is stored that it can be read back unchanged.
 //!
-//! The two halves that serde knows of a type need not agree, and no samples show that of every type. So the bytes of a
-//! value are decoded as a later call would decode them, and what comes of it is compared with the value. Up to
-//! [`SMALL`] bytes that is done with every value: it costs a hundredth of storing it. Of larger ones a look at each would
-//! cost as much as storing them. There it is done
+//! The `Serialize` and the `Deserialize` of a type may disagree, and samples do not show this for every type. So the bytes
+//! of a value are decoded as a later call would decode them, and the result is compared with the value. Up to
+//! [`ALWAYS_CHECKED`] bytes every value is checked: a check costs a hundredth of the write. For a larger value a check costs
+//! as much as the write. A large value is checked
 //!
-//! - always, where nothing was shown by samples when the memo was opened;
-//! - with long runs of numbers cut short, where these make the value large: the runs themselves are copied as they are;
-//! - else now and then: the first ones, and ever rarer; and whenever computing the value took much longer than the look.
+//! - always, if samples showed nothing when the memo was opened;
+//! - with only the beginning of long runs of numbers, if these make the value large: the runs are copied byte by byte;
+//! - otherwise only the first ones, and then ever more rarely, and also if the computation took much longer than a check.
 
 use std::{
     any::type_name,
@@ -27,63 +26,62 @@ use crate::{
     shape::Proof,
 };
 
-/// Of so many bytes every value is looked at.
-const SMALL: usize = 64 << 10;
+/// Every value up to this size in bytes is checked.
+const ALWAYS_CHECKED: usize = 64 << 10;
 
-/// A value that is large by its runs of numbers has no more bytes than this without them.
-const ABRIDGED: usize = 32 << 10;
+/// Maximum size in bytes of a value with its runs of numbers abridged.
+const MAX_ABRIDGED: usize = 32 << 10;
 
-/// More than this is not held in memory a second time for a look that could be left out.
-const LARGEST: u64 = 64 << 20;
+/// A larger value is not kept in memory a second time for a check that is optional.
+const MAX_CHECKED: u64 = 64 << 20;
 
-/// What a look at a byte of a large value costs at most, in nanoseconds.
-const COST: u64 = 8;
+/// Maximum cost of a check for each byte of a large value, in nanoseconds.
+const NANOS_PER_BYTE: u64 = 8;
 
-/// A look may take this part of the time that computing the value took.
-const SHARE: u64 = 8;
+/// A check may take one part in this many of the compute time.
+const TIME_SHARE: u64 = 8;
 
-/// How often bytes are decoded in another order, before the order is taken for one that means something.
+/// Number of decodings with equal order after which the order of elements counts as significant.
 const ORDERS: usize = 16;
 
-/// What a memo knows about whether its values come back.
+/// The knowledge of a memo whether its values can be read back.
 #[derive(Debug)]
 pub(crate) struct RoundTrip {
     proof: Proof,
-    /// Large values that could have been looked at, or not.
+    /// Number of large values whose check was optional.
     large: AtomicU64,
-    /// A value did not come back: from then on every one is looked at.
+    /// Set when a value failed the check. From then on every value is checked.
     suspect: AtomicBool,
 }
 
 impl RoundTrip {
-    /// Of values that the codec `C` stores.
+    /// For values that the codec `C` stores.
     pub(crate) fn new<C: 'static>(shape: &Shape) -> Self {
         Self { proof: shape.proof::<C>(), large: AtomicU64::new(0), suspect: AtomicBool::new(false) }
     }
 
-    /// Keeps what is needed of the bytes that go by on their way to `out`.
-    pub(crate) fn copy<'a>(&self, out: &'a mut dyn Write) -> Tee<'a> {
-        let room = if self.proof == Proof::Format { 0 } else { SMALL };
+    /// A writer to `out` that keeps the bytes that the check needs.
+    pub(crate) fn tee<'a>(&self, out: &'a mut dyn Write) -> Tee<'a> {
+        let room = if self.proof == Proof::Format { 0 } else { ALWAYS_CHECKED };
         Tee { out, room, bytes: Vec::new(), length: 0 }
     }
 
-    /// Refuses a value that would not come back as it is. `seen` is what [`copy`](Self::copy) kept of its bytes, and
-    /// computing it took `compute_time`.
+    /// Refuses a value that cannot be read back unchanged. `prefix` comes from [`tee`](Self::tee).
     ///
     /// # Errors
     ///
-    /// Of the kind `Encode`. A panic of the value's own code unwinds: the caller has the fence.
+    /// Of the kind `Encode`. A panic of user code unwinds, and the caller contains it.
     pub(crate) fn check<V: 'static>(
         &self,
         codec: &dyn Codec<V>,
         value: &V,
-        seen: Seen,
+        prefix: EncodedPrefix,
         compute_time: Duration,
     ) -> Result<()> {
         if self.proof == Proof::Format {
             return Ok(());
         }
-        let Seen { bytes, length } = seen;
+        let EncodedPrefix { bytes, length } = prefix;
         let checked = if bytes.len() as u64 == length {
             came_back(codec, value, &bytes.into())
         } else {
@@ -112,37 +110,37 @@ impl RoundTrip {
         came_back(codec, value, &whole.into())
     }
 
-    /// Whether it is the turn of a large value of which nothing bad is known.
+    /// Whether a large value is checked although its type is trusted.
     fn is_due(&self, length: u64, compute_time: Duration) -> bool {
-        if length > LARGEST {
+        if length > MAX_CHECKED {
             return false;
         }
         let before = self.large.fetch_add(1, Relaxed);
-        let cost = Duration::from_nanos(length.saturating_mul(COST * SHARE));
+        let cost = Duration::from_nanos(length.saturating_mul(NANOS_PER_BYTE * TIME_SHARE));
         (before + 1).is_power_of_two() || cost <= compute_time
     }
 }
 
-/// What was kept of the bytes of a value.
-pub(crate) struct Seen {
-    /// The first of them, or all.
+/// The first bytes of an encoded value.
+pub(crate) struct EncodedPrefix {
+    /// All bytes, or the first of them.
     bytes: Vec<u8>,
-    /// How many there are.
+    /// Number of all bytes.
     length: u64,
 }
 
-/// A writer that keeps the first bytes that go through it.
+/// A writer that keeps a prefix of the written bytes.
 pub(crate) struct Tee<'a> {
     out: &'a mut dyn Write,
-    /// As many bytes are kept at most.
+    /// Maximum length of `bytes`.
     room: usize,
     bytes: Vec<u8>,
     length: u64,
 }
 
 impl Tee<'_> {
-    pub(crate) fn seen(self) -> Seen {
-        Seen { bytes: self.bytes, length: self.length }
+    pub(crate) fn into_prefix(self) -> EncodedPrefix {
+        EncodedPrefix { bytes: self.bytes, length: self.length }
     }
 }
 
@@ -160,7 +158,7 @@ impl Write for Tee<'_> {
     }
 }
 
-/// Decodes the bytes of a value, and compares.
+/// Decodes the bytes of a value, and compares the result with it.
 pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: &Payload) -> Result<()> {
     let is_same = decoded(codec, payload, |back| {
         Ok(codec.is_same(value, back)? || is_in_any_order(codec, payload, back)?)
@@ -168,31 +166,31 @@ pub(super) fn came_back<V, C: Codec<V> + ?Sized>(codec: &C, value: &V, payload: 
     if is_same? { Ok(()) } else { Err(Error::other("it comes back as another value")) }
 }
 
-/// Looks at a value that was decoded for that alone. That its `Drop` panics is no reason not to store the other one.
+/// Decodes a value, inspects it and drops it. A panic of its `Drop` is no reason not to store the original.
 fn decoded<V, T, C: Codec<V> + ?Sized>(
     codec: &C,
     payload: &Payload,
-    look: impl FnOnce(&V) -> Result<T>,
+    inspect: impl FnOnce(&V) -> Result<T>,
 ) -> Result<T> {
     let back = codec.decode(payload)?;
-    let seen = catch_unwind(AssertUnwindSafe(|| look(&back)));
+    let seen = catch_unwind(AssertUnwindSafe(|| inspect(&back)));
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(back))) {
         drop(Error::panicked("the `Drop` of a value", panic));
     }
     seen.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Whether a value that is small but for its runs of numbers comes back without most of these. No answer is `false`.
+/// Whether a value with abridged runs of numbers can be read back. `false` if that cannot be tested.
 fn abridged_came_back<V: 'static>(codec: &dyn Codec<V>, value: &V) -> bool {
     let abridged = |value: &V| {
-        let mut bytes = Bounded { bytes: Vec::new(), room: ABRIDGED };
+        let mut bytes = LimitedWriter { bytes: Vec::new(), room: MAX_ABRIDGED };
         codec.encode_abridged(value, &mut bytes).is_ok_and(|is_able| is_able).then_some(bytes.bytes)
     };
     let Some(there) = abridged(value) else { return false };
-    // A type may well insist on all of its numbers.
+    // A type may refuse a value without all of its numbers.
     let payload = there.clone().into();
-    let look = || decoded(codec, &payload, |back| Ok(abridged(back).is_some_and(|again| again == there)));
-    match catch_unwind(AssertUnwindSafe(look)) {
+    let inspect = || decoded(codec, &payload, |back| Ok(abridged(back).is_some_and(|again| again == there)));
+    match catch_unwind(AssertUnwindSafe(inspect)) {
         Ok(seen) => seen.unwrap_or(false),
         Err(panic) => {
             drop(Error::panicked("the `Deserialize` of a value", panic));
@@ -201,14 +199,14 @@ fn abridged_came_back<V: 'static>(codec: &dyn Codec<V>, value: &V) -> bool {
     }
 }
 
-/// A writer that is full at some point.
-struct Bounded {
+/// A writer with a maximum size.
+struct LimitedWriter {
     bytes: Vec<u8>,
-    /// Never less than there are bytes.
+    /// Maximum length of `bytes`.
     room: usize,
 }
 
-impl Write for Bounded {
+impl Write for LimitedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() > self.room - self.bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
@@ -222,8 +220,8 @@ impl Write for Bounded {
     }
 }
 
-/// What has an order of its own in each instance, such as a hash map, comes back in another one, and in yet another one
-/// when it is decoded again. What is turned round or sorted comes back alike each time.
+/// Whether the values differ only in the order of elements that each instance chooses anew, such as that of a hash map: each
+/// decoding then has another order. A list that is reversed or sorted has the same order in each decoding.
 fn is_in_any_order<V, C: Codec<V> + ?Sized>(codec: &C, payload: &Payload, back: &V) -> Result<bool> {
     let mut sorted = payload.to_vec();
     sorted.sort_unstable();
@@ -251,27 +249,27 @@ fn bytes<V, C: Codec<V> + ?Sized>(codec: &C, value: &V) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether both say the same of themselves, in either form that serde knows.
+/// Whether the output of `Serialize` is equal in both forms of serde.
 ///
 /// # Errors
 ///
-/// When a value cannot be written in the form that its codec asks for.
+/// If a value cannot be serialized in the form of its codec.
 pub(super) fn same_prints<V: Serialize>(value: &V, back: &V, own: Form) -> Result<bool> {
     let other = if own == Form::Compact { Form::Readable } else { Form::Compact };
     let there = print(value, own).ok_or_else(|| Error::other("it cannot be written twice"))?;
     if print(back, own) != Some(there) {
         return Ok(false);
     }
-    // A type may have no other form, or fail in it.
+    // A type may have only one form, or fail in the other.
     Ok(!there.has_forms || print(value, other).is_none_or(|there| print(back, other) == Some(there)))
 }
 
 #[cold]
 fn unstorable<V>(how: Error) -> Error {
     let message = format!(
-        "a value of type `{}` would not come back as it is ({how}): its `Serialize` and `Deserialize`, or the two halves of \
-         the codec, disagree, so it is not stored; make them agree (`serde(skip)` on a variant and one-sided attributes are \
-         the usual cause), or use the codec `Auto` or `Json` (feature `json`)",
+        "a value of type `{}` would not come back as it is ({how}): its `Serialize` and `Deserialize`, or `encode` and \
+         `decode` of the codec, disagree, so it is not stored; make them agree (`serde(skip)` on a variant and one-sided \
+         attributes are the usual cause), or use the codec `Auto` or `Json` (feature `json`)",
         type_name::<V>()
     );
     Error::new(Kind::Encode, message).caused_by(how)
@@ -311,15 +309,15 @@ mod tests {
     }
 
     /// Which of these values are decoded.
-    fn looked_at(round_trip: &RoundTrip, counts: &[usize], compute_time: Duration) -> Vec<usize> {
+    fn checked_values(round_trip: &RoundTrip, counts: &[usize], compute_time: Duration) -> Vec<usize> {
         let decoded: &'static AtomicUsize = Box::leak(Box::default());
         let codec: &dyn Codec<usize> = &Zeros(decoded);
         let is_looked_at = |count: &&usize| {
             let before = decoded.load(Relaxed);
             let mut nowhere = io::sink();
-            let mut copy = round_trip.copy(&mut nowhere);
-            codec.encode(count, &mut copy).unwrap();
-            let checked = round_trip.check(codec, count, copy.seen(), compute_time);
+            let mut tee = round_trip.tee(&mut nowhere);
+            codec.encode(count, &mut tee).unwrap();
+            let checked = round_trip.check(codec, count, tee.into_prefix(), compute_time);
             let is_decoded = decoded.load(Relaxed) > before;
             assert_eq!(checked.is_err(), is_decoded && count.is_multiple_of(1_000));
             is_decoded
@@ -334,41 +332,47 @@ mod tests {
     #[test]
     fn every_small_value_is_looked_at() {
         for proof in [Proof::Missing, Proof::Samples] {
-            assert_eq!(looked_at(&knowing(proof), &from(SMALL - 8), Duration::ZERO), from(SMALL - 8));
+            assert_eq!(
+                checked_values(&knowing(proof), &from(ALWAYS_CHECKED - 8), Duration::ZERO),
+                from(ALWAYS_CHECKED - 8)
+            );
         }
     }
 
     #[test]
     fn large_values_are_looked_at_ever_more_rarely_where_samples_came_back_and_always_elsewhere() {
-        let large = from(SMALL + 1);
-        assert_eq!(looked_at(&knowing(Proof::Missing), &large, Duration::ZERO), large);
-        let due = [1, 2, 4, 8].map(|nth| SMALL + nth);
-        assert_eq!(looked_at(&knowing(Proof::Samples), &large, Duration::ZERO), due);
+        let large = from(ALWAYS_CHECKED + 1);
+        assert_eq!(checked_values(&knowing(Proof::Missing), &large, Duration::ZERO), large);
+        let due = [1, 2, 4, 8].map(|nth| ALWAYS_CHECKED + nth);
+        assert_eq!(checked_values(&knowing(Proof::Samples), &large, Duration::ZERO), due);
     }
 
     #[test]
     fn a_value_that_took_long_is_looked_at() {
-        let large = from(SMALL + 1);
-        assert_eq!(looked_at(&knowing(Proof::Samples), &large, Duration::from_millis(5)), large);
+        let large = from(ALWAYS_CHECKED + 1);
+        assert_eq!(checked_values(&knowing(Proof::Samples), &large, Duration::from_millis(5)), large);
     }
 
     #[test]
     fn after_one_that_did_not_come_back_each_is_looked_at() {
         let round_trip = knowing(Proof::Samples);
-        assert_eq!(looked_at(&round_trip, &[1_000], Duration::ZERO), [1_000]);
-        let large = from(SMALL + 1);
-        assert_eq!(looked_at(&round_trip, &large, Duration::ZERO), large);
+        assert_eq!(checked_values(&round_trip, &[1_000], Duration::ZERO), [1_000]);
+        let large = from(ALWAYS_CHECKED + 1);
+        assert_eq!(checked_values(&round_trip, &large, Duration::ZERO), large);
     }
 
     #[test]
     fn a_very_large_one_is_not_held_a_second_time() {
         let round_trip = knowing(Proof::Samples);
-        assert!(round_trip.is_due(LARGEST, Duration::ZERO) && !round_trip.is_due(LARGEST + 1, Duration::MAX));
+        assert!(
+            round_trip.is_due(MAX_CHECKED, Duration::ZERO)
+                && !round_trip.is_due(MAX_CHECKED + 1, Duration::MAX)
+        );
     }
 
     #[test]
     fn the_format_of_its_values_is_trusted() {
-        assert!(looked_at(&knowing(Proof::Format), &[1, 1_000, 100_000], Duration::MAX).is_empty());
+        assert!(checked_values(&knowing(Proof::Format), &[1, 1_000, 100_000], Duration::MAX).is_empty());
     }
 
     #[test]
@@ -382,7 +386,7 @@ mod tests {
                 Ok(Shape::named("growing"))
             }
             fn encode(&self, (): &(), out: &mut dyn Write) -> Result<()> {
-                Ok(out.write_all(&vec![0; SMALL + self.0.fetch_add(1, Relaxed)])?)
+                Ok(out.write_all(&vec![0; ALWAYS_CHECKED + self.0.fetch_add(1, Relaxed)])?)
             }
             fn decode(&self, _: &Payload) -> Result<()> {
                 Ok(())
@@ -393,9 +397,9 @@ mod tests {
         }
         let (round_trip, codec) = (knowing(Proof::Missing), Growing(AtomicUsize::new(1)));
         let mut nowhere = io::sink();
-        let mut copy = round_trip.copy(&mut nowhere);
-        codec.encode(&(), &mut copy).unwrap();
-        let error = round_trip.check(&codec, &(), copy.seen(), Duration::ZERO).unwrap_err();
+        let mut tee = round_trip.tee(&mut nowhere);
+        codec.encode(&(), &mut tee).unwrap();
+        let error = round_trip.check(&codec, &(), tee.into_prefix(), Duration::ZERO).unwrap_err();
         assert!(
             error.kind() == Kind::Encode && error.to_string().contains("differently each time"),
             "{error}"

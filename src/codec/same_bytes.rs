@@ -1,8 +1,8 @@
-//! Whether two values have the same bytes, which are not kept for that.
+//! Compares the encodings of two values without keeping them.
 
 use std::io::{self, Write};
 
-use crate::{checksum::Running, error::Result};
+use crate::{checksum::RunningChecksum, error::Result};
 
 /// Whether `encode` writes the same bytes for both.
 pub(super) fn same_bytes<V>(
@@ -11,7 +11,7 @@ pub(super) fn same_bytes<V>(
     encode: impl Fn(&V, &mut dyn Write) -> Result<()>,
 ) -> Result<bool> {
     let sum = |value: &V| -> Result<(u64, u64)> {
-        let mut sum = Sum { length: 0, running: Running::new() };
+        let mut sum = Sum { length: 0, running: RunningChecksum::new() };
         encode(value, &mut sum)?;
         Ok((sum.length, sum.running.take()))
     };
@@ -21,7 +21,7 @@ pub(super) fn same_bytes<V>(
 /// The length and the checksum of bytes.
 struct Sum {
     length: u64,
-    running: Running,
+    running: RunningChecksum,
 }
 
 impl Write for Sum {

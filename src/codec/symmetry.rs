@@ -1,10 +1,10 @@
-//! Whether the two halves that serde derives for a type agree with each other.
+//! Checks that the `Serialize` and the `Deserialize` of a type agree.
 //!
-//! They need not. Of `enum { A, #[serde(skip)] B, C, D }` the one half writes `C` as number 2 and the other
-//! one reads `D` under that number: postcard hands out another value without any error. The same goes for
-//! `skip_serializing` on a field, `skip_deserializing`, and any skip in a tuple struct; no serializer is told
-//! of these. So the samples by which [`Shape`] traces a type, which reach every variant and every field, are
-//! sent there and back when a memo is opened. Encoding is not slowed down by it.
+//! They may disagree. For `enum { A, #[serde(skip)] B, C, D }` serde writes `C` as number 2, and reads number 2 as `D`:
+//! postcard returns another value without an error. `skip_serializing` and `skip_deserializing` on a field, and any skip
+//! in a tuple struct, have the same effect, and serializers do not see them. So when a memo is opened, the samples by
+//! which [`Shape`] traces a type, which reach every variant and every field, are encoded and decoded. This does not slow
+//! down the encoding of values.
 
 use std::{any::type_name, cell::Cell, marker::PhantomData};
 
@@ -13,25 +13,25 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use super::{Codec, round_trip};
 use crate::{
     error::{Error, Kind, Result},
-    shape::{self, Format},
+    shape::{self, FormatKind},
 };
 
-/// Bounds the work for one sample.
+/// Maximum number of emptier samples made from one sample.
 const LESSER: usize = 64;
 
 thread_local! {
-    /// How a sample came back wrongly; a `Deserialize` has no other place to leave it.
+    /// Why a sample could not be read back. A `Deserialize` can return this no other way.
     static DISAGREEMENT: Cell<Option<String>> = const { Cell::new(None) };
     /// Whether the codec refused to encode a sample.
     static REFUSED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What the samples of a type showed.
+/// The results of the samples of a type.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Samples {
-    /// Every part of the type was made, and came back.
+    /// Samples with every part of the type were made and read back.
     pub(super) are_whole: bool,
-    /// The codec refused a sample when it was to be encoded: it will refuse values.
+    /// The codec refused to encode a sample, so it will refuse values.
     #[cfg_attr(
         not(feature = "json"),
         expect(dead_code, reason = "only `Auto` asks, where there is a choice")
@@ -39,18 +39,18 @@ pub(super) struct Samples {
     pub(super) was_refused: bool,
 }
 
-/// A codec whose samples can be looked at.
+/// A codec whose types can be tested by samples.
 pub(super) trait Sampled: Default {
-    /// How it reads values.
-    const FORMAT: Format;
+    /// Kind of its format.
+    const FORMAT: FormatKind;
 
-    /// Values that have less in them than the one with these bytes.
+    /// Emptier values than the value of these bytes.
     fn lesser<V: DeserializeOwned>(_: &[u8]) -> impl Iterator<Item = V> {
         std::iter::empty()
     }
 }
 
-/// Refuses a type of which a sample does not come back as it was.
+/// Refuses a type if a sample of it cannot be read back unchanged.
 pub(super) fn check<V, C>() -> Result<Samples>
 where
     V: Serialize + DeserializeOwned,
@@ -59,8 +59,8 @@ where
     samples::<V, C>().map_err(|how| unsupported::<V>(&how))
 }
 
-/// What the samples of `V` showed, or how one of them came back wrongly. What else may end them, such as a `Serialize`
-/// that panics on one, is no disagreement.
+/// The results of the samples of `V`, or why one of them could not be read back. Other failures, such as a `Serialize` that
+/// panics on a sample, are no disagreement.
 pub(super) fn samples<V, C>() -> Result<Samples, String>
 where
     V: Serialize + DeserializeOwned,
@@ -73,7 +73,7 @@ where
     DISAGREEMENT.take().map_or(Ok(Samples { are_whole, was_refused: REFUSED.take() }), Err)
 }
 
-/// Reads a `V`, and looks whether it comes back.
+/// Deserializes a `V`, and checks that it can be encoded and decoded.
 struct Sample<V, C>(PhantomData<(V, C)>);
 
 impl<'de, V, C> Deserialize<'de> for Sample<V, C>
@@ -90,7 +90,7 @@ where
     }
 }
 
-/// How a sample, or one with less in it, comes back wrongly.
+/// Why a sample, or an emptier one, cannot be read back.
 fn disagreement<V, C>(codec: &C, sample: &V) -> Option<String>
 where
     V: Serialize + DeserializeOwned,
@@ -100,14 +100,14 @@ where
     lost(codec, sample).or_else(|| C::lesser(&there).find_map(|lesser| lost(codec, &lesser)))
 }
 
-/// A value that is refused when it is encoded is never stored, so it need not come back.
+/// A value that the codec refuses to encode is never stored, so it need not be read back.
 fn lost<V, C: Codec<V>>(codec: &C, value: &V) -> Option<String> {
     let there = bytes(codec, value)?;
     round_trip::came_back(codec, value, &there.into()).err().map(|error| error.to_string())
 }
 
-/// Of bytes in which every value follows the last one without a name. A one may stand for a `Some`, or for a single element: makes nothing of it, here and there. Samples are full, and what
-/// is skipped is skipped when it is empty, or zero.
+/// Makes bytes of emptier samples in a positional format. Samples are full, but fields are usually skipped when they are
+/// empty or zero. A byte 1 may be a `Some` or the length of a single element: each is set to zero in turn. So is each `1.0`.
 pub(super) fn emptied(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let float = 1.0_f64.to_le_bytes();
     let ones = bytes.iter().enumerate().filter(|(_, byte)| **byte == 1).map(|(place, _)| place..place + 1);
@@ -130,7 +130,7 @@ fn unsupported<V>(how: &str) -> Error {
     let value_type = type_name::<V>();
     let message = format!(
         "a sample of `{value_type}` could not be read back as it was written ({how}): its `Serialize` and `Deserialize` \
-         disagree, as they do when a variant, or one direction of a field, is skipped; take the attribute away, or use \
+         disagree, for example because a variant, or one direction of a field, is skipped; remove the attribute, or use \
          the codec `Json` or `Auto` (feature `json`)"
     );
     Error::new(Kind::Unsupported, message)

@@ -1,4 +1,4 @@
-//! What the tests of the codecs share: a rich type, and a round trip.
+//! Shared by the tests of the codecs: a type with many parts, and a round trip.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Codec;
 use crate::error::Result;
 
-/// A bit of everything that serde has a word for, and that compares equal to itself.
+/// Has values of every type of serde's data model that are equal to themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rich {
     numbers: (u8, i16, u32, i64, u128, i128, f32, f64),

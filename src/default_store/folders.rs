@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     clock,
-    leftovers::{self, Marker, Sweep},
+    leftovers::{self, FolderSweep, Marker},
 };
 
 /// Holds the path of the program, is locked by every process of it, and is dated to its last start.
@@ -74,7 +74,7 @@ pub(super) fn sweep(ours: &Path) {
 
 /// Whether all that was looked at and is of no use is gone.
 fn sweep_now(ours: &Path, inside: &Path) -> bool {
-    let mut sweep = Sweep::beside(ours, MARKER);
+    let mut sweep = FolderSweep::beside(ours, MARKER);
     for folder in leftovers::some_in(inside, clock::day(), |_| true) {
         sweep.remove(&folder, is_forsaken);
         if !sweep.is_complete() {

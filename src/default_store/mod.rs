@@ -108,8 +108,8 @@ pub fn set_default_store(store: Store) -> Result<()> {
 fn open() -> Store {
     let executable = || env::current_exe().and_then(|path| program::canonical(&path));
     let names: Vec<OsString> = env::vars_os().map(|(name, _)| name).collect();
-    let place = place(env::var_os(VARIABLE), names.iter().map(OsString::as_os_str), caches, executable);
-    place.and_then(Place::open).unwrap_or_else(|why| Store::builder().instead(&why))
+    let location = location(env::var_os(VARIABLE), names.iter().map(OsString::as_os_str), caches, executable);
+    location.and_then(StoreLocation::open).unwrap_or_else(|why| Store::builder().instead(&why))
 }
 
 /// The folder in which each program has a folder.
@@ -120,7 +120,7 @@ fn caches() -> Option<PathBuf> {
 
 /// Where the default store is.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum StoreLocation {
     /// The directory of a user's choice.
     Chosen(PathBuf),
     /// A folder of the program's own, and the program.
@@ -129,7 +129,7 @@ enum Place {
     OfTest,
 }
 
-impl Place {
+impl StoreLocation {
     fn open(self) -> Result<Store> {
         match self {
             Self::Chosen(directory) => Ok(Store::open_or_temporary(directory)),
@@ -148,18 +148,18 @@ impl Place {
 }
 
 /// An empty variable is none, as with other variables of this kind.
-fn place<'a>(
+fn location<'a>(
     asked: Option<OsString>,
     variables: impl Iterator<Item = &'a OsStr>,
     caches: impl FnOnce() -> Option<PathBuf>,
     executable: impl FnOnce() -> io::Result<PathBuf>,
-) -> Result<Place> {
+) -> Result<StoreLocation> {
     if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
-        return Ok(Place::Chosen(asked.into()));
+        return Ok(StoreLocation::Chosen(asked.into()));
     }
     let program = executable().map_err(|cause| unknown_program(&cause))?;
     if program::is_test(&program, variables) {
-        return Ok(Place::OfTest);
+        return Ok(StoreLocation::OfTest);
     }
     let folder = caches().and_then(|caches| Some(caches.join(program::folder_name(&program)?)));
     let folder = folder.ok_or_else(|| {
@@ -167,7 +167,7 @@ fn place<'a>(
             format!("no folder for the default store: there is no home of the user; set {VARIABLE}");
         Error::new(Kind::Config, message)
     })?;
-    Ok(Place::OfProgram(folder, program))
+    Ok(StoreLocation::OfProgram(folder, program))
 }
 
 #[cold]
@@ -185,8 +185,8 @@ mod tests {
 
     use super::*;
 
-    fn of(asked: Option<&str>, cache: Option<&str>, program: io::Result<&str>) -> Result<Place> {
-        place(
+    fn of(asked: Option<&str>, cache: Option<&str>, program: io::Result<&str>) -> Result<StoreLocation> {
+        location(
             asked.map(OsString::from),
             [].into_iter(),
             || cache.map(PathBuf::from),
@@ -196,18 +196,18 @@ mod tests {
 
     #[test]
     fn the_variable_comes_before_the_cache_folder_and_before_a_test() {
-        let chosen = Place::Chosen("/a".into());
+        let chosen = StoreLocation::Chosen("/a".into());
         assert_eq!(of(Some("/a"), Some("/c"), Ok("/bin/rides")).unwrap(), chosen);
         assert_eq!(of(Some("/a"), None, Err(io::ErrorKind::NotFound.into())).unwrap(), chosen);
         let test = "/target/debug/deps/rides-0123456789abcdef";
         assert_eq!(of(Some("/a"), Some("/c"), Ok(test)).unwrap(), chosen);
-        assert_eq!(of(Some(""), Some("/c"), Ok(test)).unwrap(), Place::OfTest);
+        assert_eq!(of(Some(""), Some("/c"), Ok(test)).unwrap(), StoreLocation::OfTest);
     }
 
     #[test]
     fn each_program_has_a_folder_of_its_own() {
         let folder = |program| match of(None, Some("/c"), Ok(program)).unwrap() {
-            Place::OfProgram(folder, known) if known == Path::new(program) => folder,
+            StoreLocation::OfProgram(folder, known) if known == Path::new(program) => folder,
             other => panic!("{other:?}"),
         };
         assert!(folder("/a/demo").starts_with("/c"));

@@ -1,4 +1,4 @@
-//! The wait graph: which caller waits for which seat.
+//! The wait graph: which caller waits for which key.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,20 +7,20 @@ use std::{
 };
 
 use super::{
-    seat::Seat,
+    key::FlightKey,
     verdict::{Outcome, Verdict},
 };
 
-/// Who calls: a thread, or whatever else waits for one seat at a time.
+/// A thread, or another context that waits for at most one key at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Caller(pub(super) u64);
 
-/// Waiters to wake after the unlock.
+/// Wakers to call once the table is unlocked.
 #[must_use]
 #[derive(Default)]
-pub(super) struct Wakes(Vec<Waker>);
+pub(super) struct Wakers(Vec<Waker>);
 
-impl Wakes {
+impl Wakers {
     pub(super) fn wake(self) {
         self.0.into_iter().for_each(Waker::wake);
     }
@@ -36,22 +36,22 @@ impl Wakes {
     }
 }
 
-/// What a waiter finds when it looks.
-pub(super) enum News {
-    Called(Verdict),
-    /// Another leads now: the wait counts anew.
-    Successor,
-    Nothing,
+/// The state that a waiter polls.
+pub(super) enum WaitState {
+    Ready(Verdict),
+    /// The key has a new leader, so the timeout starts again.
+    LeaderChanged,
+    Pending,
 }
 
 enum Wait {
-    /// In the line of the seat's leader. `anew`: the leader changed since the waiter last looked.
-    Waiting { seat: Seat, waker: Waker, anew: bool },
-    /// Out of the line, and not aware of it yet.
-    Called(Verdict),
+    /// In the queue of the key's leader. `leader_changed` is set between a change of the leader and the next poll.
+    Queued { key: FlightKey, waker: Waker, leader_changed: bool },
+    /// Out of the queue, and not polled since.
+    Ready(Verdict),
 }
 
-/// The edges of the graph. Who was called waits no more, whether it is awake or not.
+/// The edges of the graph, by waiter. A waiter with a verdict is no edge, even before it wakes.
 pub(super) struct Waits(BTreeMap<Caller, Wait>);
 
 impl Waits {
@@ -59,65 +59,65 @@ impl Waits {
         Self(BTreeMap::new())
     }
 
-    pub(super) fn enter(&mut self, caller: Caller, seat: Seat, waker: Waker) {
-        self.0.insert(caller, Wait::Waiting { seat, waker, anew: false });
+    pub(super) fn enqueue(&mut self, caller: Caller, key: FlightKey, waker: Waker) {
+        self.0.insert(caller, Wait::Queued { key, waker, leader_changed: false });
     }
 
-    /// The seat that is no longer waited for.
-    pub(super) fn leave(&mut self, caller: Caller) -> Option<Seat> {
+    /// The key that the caller waited for.
+    pub(super) fn dequeue(&mut self, caller: Caller) -> Option<FlightKey> {
         match self.0.remove(&caller)? {
-            Wait::Waiting { seat, .. } => Some(seat),
-            Wait::Called(_) => None,
+            Wait::Queued { key, .. } => Some(key),
+            Wait::Ready(_) => None,
         }
     }
 
-    pub(super) fn seat_of(&self, caller: Caller) -> Option<&Seat> {
+    pub(super) fn key_of(&self, caller: Caller) -> Option<&FlightKey> {
         match self.0.get(&caller)? {
-            Wait::Waiting { seat, .. } => Some(seat),
-            Wait::Called(_) => None,
+            Wait::Queued { key, .. } => Some(key),
+            Wait::Ready(_) => None,
         }
     }
 
-    pub(super) fn look(&mut self, caller: Caller) -> News {
-        if let Some(Wait::Waiting { anew, .. }) = self.0.get_mut(&caller) {
-            return if mem::take(anew) { News::Successor } else { News::Nothing };
+    pub(super) fn poll(&mut self, caller: Caller) -> WaitState {
+        if let Some(Wait::Queued { leader_changed, .. }) = self.0.get_mut(&caller) {
+            return if mem::take(leader_changed) { WaitState::LeaderChanged } else { WaitState::Pending };
         }
-        News::Called(match self.0.remove(&caller) {
-            Some(Wait::Called(verdict)) => verdict.unless_revoked(),
-            // Never entered. To look again is always right.
-            _ => Verdict::Look(Outcome::Revoked),
+        WaitState::Ready(match self.0.remove(&caller) {
+            Some(Wait::Ready(verdict)) => verdict.unless_revoked(),
+            // The caller was never queued. A second lookup is always correct.
+            _ => Verdict::Recheck(Outcome::Revoked),
         })
     }
 
-    pub(super) fn call(&mut self, waiter: Caller, verdict: Verdict) -> Wakes {
-        Wakes(self.summon(waiter, verdict).into_iter().collect())
+    pub(super) fn make_ready(&mut self, waiter: Caller, verdict: Verdict) -> Wakers {
+        Wakers(self.set_ready(waiter, verdict).into_iter().collect())
     }
 
-    pub(super) fn call_all(
+    pub(super) fn make_all_ready(
         &mut self,
         waiters: VecDeque<Caller>,
         mut verdict: impl FnMut() -> Verdict,
-    ) -> Wakes {
-        Wakes(waiters.into_iter().filter_map(|waiter| self.summon(waiter, verdict())).collect())
+    ) -> Wakers {
+        Wakers(waiters.into_iter().filter_map(|waiter| self.set_ready(waiter, verdict())).collect())
     }
 
-    fn summon(&mut self, waiter: Caller, verdict: Verdict) -> Option<Waker> {
-        match self.0.insert(waiter, Wait::Called(verdict))? {
-            Wait::Waiting { waker, .. } => Some(waker),
-            Wait::Called(_) => None,
+    fn set_ready(&mut self, waiter: Caller, verdict: Verdict) -> Option<Waker> {
+        match self.0.insert(waiter, Wait::Ready(verdict))? {
+            Wait::Queued { waker, .. } => Some(waker),
+            Wait::Ready(_) => None,
         }
     }
 
-    /// Wakes the rest of a line, so that each counts its wait for the new leader from now.
-    pub(super) fn announce(&mut self, waiters: &VecDeque<Caller>) -> Wakes {
-        let mut wakes = Wakes::default();
+    /// Tells queued waiters about a new leader, so that their timeouts start again.
+    pub(super) fn announce_leader(&mut self, waiters: &VecDeque<Caller>) -> Wakers {
+        let mut wakers = Wakers::default();
         for waiter in waiters {
-            if let Some(Wait::Waiting { waker, anew, .. }) = self.0.get_mut(waiter) {
-                *anew = true;
-                wakes.0.push(waker.clone());
+            if let Some(Wait::Queued { waker, leader_changed, .. }) = self.0.get_mut(waiter) {
+                *leader_changed = true;
+                wakers.0.push(waker.clone());
             }
         }
-        wakes
+        wakers
     }
 
     #[cfg(test)]

@@ -1,28 +1,28 @@
-//! Single flight: who computes, never what.
+//! Single flight: one leader computes each key, and concurrent callers wait for it.
 //!
-//! One table serves every memo and pool of the process, because a cycle of waits may run through any of them.
-//! Whoever misses claims the [`Seat`] of its key. The first becomes the leader: it looks once more, computes and
-//! [settles](Claim::settle); the others wait, and look again when they are called. A leader that fails drops its
-//! claim, and one waiter leads on; a leader that would have to wait for itself is told to compute [alone](Reason).
+//! One table serves every memo and pool of the process, because a cycle of waits may run through any of them. A caller
+//! that misses claims its [`FlightKey`]. The first claim leads: its caller looks the value up once more, computes it and
+//! [completes](Claim::complete) the claim. The other callers wait, and then look the value up again. If the leader
+//! fails, it drops its claim, and one waiter becomes the leader. A caller that would deadlock computes
+//! [alone](AloneReason).
 //!
-//! Every claim, also of those who lead nobody, stays in the table until it is dropped, so that a
-//! [`revoke`](Flight::revoke) reaches whatever was read or begun before a record changed. The table holds nothing else:
-//! without claims it is empty.
+//! A claim stays in the table until it is dropped, whether it leads or not. So [`revoke`](Flight::revoke) reaches
+//! every read and computation that began before a record changed. A table without claims is empty.
 //!
 //! # Rooms
 //!
-//! `table` decides, over `graph` (who waits for what), and neither locks nor waits; `park` waits and decides
-//! nothing; this file puts the lock between them. Nothing of the user runs under that lock, and wakers are called
-//! after it. It is a leaf: no other lock is taken under it.
+//! `table` has the policy, on top of the wait graph in `graph`; it takes no lock and never waits. `park` waits, and has no
+//! policy. This file holds the lock. No code of the user runs under that lock, no other lock is taken under it, and
+//! wakers are called after it is released.
 //!
 //! # Figures
 //!
-//! Every hit from disk claims and settles: 84 ns for both on an idle table, 17 of them for the one allocation, which is
-//! the flag that a holder asks without the lock.
+//! A hit from disk makes one claim and completes it: 84 ns on an idle table. 17 ns of them are the one allocation: the
+//! flag that the holder of a claim reads without the lock.
 
 mod graph;
+mod key;
 mod park;
-mod seat;
 mod table;
 mod verdict;
 
@@ -32,20 +32,20 @@ mod tests;
 use std::time::Duration;
 
 pub(crate) use self::{
-    seat::{Seat, fresh_owner},
-    verdict::{Outcome, Reason},
+    key::{FlightKey, fresh_owner},
+    verdict::{AloneReason, Outcome},
 };
 use self::{
     table::Table,
-    verdict::{Ticket, Verdict},
+    verdict::{ClaimState, Verdict},
 };
 use crate::{
     fork,
     sync::{Mutex, lock},
 };
 
-/// The table of the process. A process that was forked has another one than its parent: the lock of that table may be held by
-/// a thread that the child does not have. The eighth of a line of descendants, and all behind it, have the same one.
+/// The table of the process. A forked child has a table of its own, because the lock of its parent's table may be held by
+/// a thread that does not exist in the child. From the seventh generation of children on, all share one table.
 pub(crate) fn flight() -> &'static Flight {
     static FIRST: Flight = Flight::of(0);
     static OTHERS: [Flight; 7] = [
@@ -67,11 +67,11 @@ fn generation() -> u32 {
     fork::generation().min(7)
 }
 
-/// Who computes which key, and who waits for it.
+/// All claims and waits of a process.
 pub(crate) struct Flight {
-    /// Of the process that it belongs to.
+    /// The fork generation of its process.
     generation: u32,
-    /// Held for table steps only, never while computing, waiting or waking.
+    /// Locked for one step of the table at a time, never during a computation, a wait or a wake.
     table: Mutex<Table>,
 }
 
@@ -85,47 +85,47 @@ impl Flight {
         Self::of(0)
     }
 
-    /// Waits while another leads the seat, but for one leader never longer than `max_wait`: then the caller takes
-    /// the leadership over, and the rest wait for the new leader, each up to its own `max_wait` again.
-    pub(crate) fn claim(&self, seat: Seat, max_wait: Duration) -> Turn<'_> {
+    /// Claims the key, and waits while another caller leads it. After `max_wait` for one leader the caller takes over
+    /// the lead. The other waiters then wait for the new leader, each up to its own `max_wait` again.
+    pub(crate) fn claim(&self, key: FlightKey, max_wait: Duration) -> Turn<'_> {
         let caller = park::caller();
-        let verdict = lock(&self.table).claim(seat, caller, park::unparker);
-        match verdict.unwrap_or_else(|| park::until_called(&self.table, caller, max_wait)) {
-            Verdict::Lead(ticket) => Turn::Lead(self.hold(seat, ticket)),
-            Verdict::Look(outcome) => Turn::Look(outcome),
-            Verdict::Alone(ticket, reason) => Turn::Alone(self.hold(seat, ticket), reason),
+        let verdict = lock(&self.table).claim(key, caller, park::unparker);
+        match verdict.unwrap_or_else(|| park::wait_for_verdict(&self.table, caller, max_wait)) {
+            Verdict::Lead(state) => Turn::Lead(self.hold(key, state)),
+            Verdict::Recheck(outcome) => Turn::Recheck(outcome),
+            Verdict::Alone(state, reason) => Turn::Alone(self.hold(key, state), reason),
         }
     }
 
-    /// Registers a reader or a computation that neither leads nor waits, so that it can be revoked.
-    pub(crate) fn attend(&self, seat: Seat) -> Claim<'_> {
-        let ticket = lock(&self.table).attend(seat);
-        self.hold(seat, ticket)
+    /// Registers a reader that neither leads nor waits, so that it can be revoked.
+    pub(crate) fn register_reader(&self, key: FlightKey) -> Claim<'_> {
+        let state = lock(&self.table).register(key);
+        self.hold(key, state)
     }
 
-    /// Ends every claim on the seat but one: what they read or computed may not be published any more. Waiters of
-    /// a revoked leader wake, and the next caller leads at once.
+    /// Ends every claim on the key except one: their values may no longer be published. Waiters of a revoked leader
+    /// wake, and the next caller leads at once.
     ///
-    /// To be called by the store's worker, after the record changed or went.
-    pub(crate) fn revoke(&self, seat: &Seat, but: Option<&Claim<'_>>) {
-        let wakes = lock(&self.table).revoke(*seat, but.map(|claim| &claim.ticket));
-        wakes.wake();
+    /// The store's worker calls it after a record changed or was removed.
+    pub(crate) fn revoke(&self, key: &FlightKey, but: Option<&Claim<'_>>) {
+        let wakers = lock(&self.table).revoke(*key, but.map(|claim| &claim.state));
+        wakers.wake();
     }
 
-    /// [`revoke`](Self::revoke) for every seat of an owner that was cleared.
+    /// [`revoke`](Self::revoke) for every key of an owner.
     pub(crate) fn revoke_owner(&self, owner: u64) {
-        let wakes = lock(&self.table).revoke_owner(owner);
-        wakes.wake();
+        let wakers = lock(&self.table).revoke_owner(owner);
+        wakers.wake();
     }
 
-    fn hold(&self, seat: Seat, ticket: Ticket) -> Claim<'_> {
-        Claim { flight: self, seat, ticket, outcome: None }
+    fn hold(&self, key: FlightKey, state: ClaimState) -> Claim<'_> {
+        Claim { flight: self, key, state, outcome: None }
     }
 
-    /// How many callers wait at the seat and were not called yet.
+    /// Number of callers in the queue of the key.
     #[cfg(test)]
-    pub(crate) fn waiting(&self, seat: Seat) -> usize {
-        lock(&self.table).waiting(&seat)
+    pub(crate) fn waiting(&self, key: FlightKey) -> usize {
+        lock(&self.table).waiting(&key)
     }
 
     #[cfg(test)]
@@ -134,59 +134,60 @@ impl Flight {
     }
 }
 
-/// What a caller has to do next.
+/// The next step of a caller.
 #[must_use]
 pub(crate) enum Turn<'a> {
-    /// Look once more, then compute: everybody else waits.
+    /// Look the value up once more, then compute it: other callers wait.
     Lead(Claim<'a>),
-    /// Somebody finished: look again, and claim again if there is nothing.
-    Look(Outcome),
-    /// Compute without anybody waiting for it.
-    Alone(Claim<'a>, Reason),
+    /// The leader finished: look the value up again, and claim again if it is missing.
+    Recheck(Outcome),
+    /// Compute without waiters.
+    Alone(Claim<'a>, AloneReason),
 }
 
-/// The right to publish what is read or computed from here on, until it is revoked.
+/// A guard: permission to publish a value that is read or computed while the claim is not revoked.
 ///
-/// Dropped without [`settle`](Self::settle), by an error or a panic, a leader's claim hands over to a waiter;
-/// any other claim just leaves.
+/// If a leader's claim is dropped without [`complete`](Self::complete), by an error or a panic, a waiter becomes the
+/// leader. Any other claim is only removed.
 #[must_use]
 pub(crate) struct Claim<'a> {
     flight: &'a Flight,
-    seat: Seat,
-    /// Registered under the seat from before this claim exists until it is dropped or revoked.
-    ticket: Ticket,
-    /// Empty until settled.
+    key: FlightKey,
+    /// Registered under the key before this claim exists, and until it is dropped or revoked.
+    state: ClaimState,
+    /// `None` until the claim is completed.
     outcome: Option<Outcome>,
 }
 
 impl Claim<'_> {
-    /// Whether what was read or computed under this claim may still be published. Once false, always false. Only
-    /// the store's worker revokes, so its own question is answered for good.
+    /// Whether values under this claim may still be published. Once false, it stays false. Only the store's worker
+    /// revokes claims, so a claim that the worker finds current stays so until the worker revokes it.
     pub(crate) fn is_current(&self) -> bool {
-        self.ticket.is_current()
+        self.state.is_current()
     }
 
-    /// By which others see whether this claim stands.
+    /// A handle by which others can ask whether this claim is current.
     pub(crate) fn token(&self) -> Token {
-        Token(self.ticket.clone())
+        Token(self.state.clone())
     }
 
-    /// Tells the waiters that the value is where they find it, and stays registered: a change of the key that comes before
-    /// the value is on disk still revokes this claim.
+    /// Wakes the waiters, which find the value now. The claim stays registered: a change of the key before the value is
+    /// on disk still revokes it.
     pub(crate) fn detach(self) -> Self {
-        let wakes = lock(&self.flight.table).detach(self.seat, &self.ticket);
-        wakes.wake();
+        let wakers = lock(&self.flight.table).detach(self.key, &self.state);
+        wakers.wake();
         self
     }
 
-    /// Tells the waiters what came of it. Who kept a value, leader or not, calls all of them.
-    pub(crate) fn settle(mut self, outcome: Outcome) {
+    /// Ends the claim with an outcome, and wakes the waiters of a leader. A claim that found or stored a value wakes
+    /// them whether it leads or not.
+    pub(crate) fn complete(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
     }
 }
 
-/// Whether a claim stands, for those that do not hold it.
-pub(crate) struct Token(Ticket);
+/// Tells whether a claim is current, without holding it.
+pub(crate) struct Token(ClaimState);
 
 impl Token {
     /// As [`Claim::is_current`].
@@ -198,10 +199,10 @@ impl Token {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if self.flight.generation != generation() {
-            // The closure forked, and this is the child: the claim is that of the parent.
+            // The closure forked, and this is the child. The claim belongs to the parent.
             return;
         }
-        let wakes = lock(&self.flight.table).release(self.seat, &self.ticket, self.outcome);
-        wakes.wake();
+        let wakers = lock(&self.flight.table).end(self.key, &self.state, self.outcome);
+        wakers.wake();
     }
 }

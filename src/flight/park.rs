@@ -1,4 +1,4 @@
-//! How a thread waits for its verdict: parked, until the table's waker unparks it.
+//! A thread waits for its verdict parked, until the table's waker unparks it.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    graph::{Caller, News},
+    graph::{Caller, WaitState},
     table::Table,
     verdict::Verdict,
 };
@@ -23,8 +23,8 @@ thread_local! {
     static CALLER: Caller = fresh();
 }
 
-/// The identity of this thread. During the teardown of its locals each call is a stranger: it computes like anybody
-/// else, only its re-entry is not seen.
+/// The identity of this thread. While its thread-locals are destroyed, each call gets a new identity, so a re-entrant
+/// call is not recognized as such.
 pub(crate) fn caller() -> Caller {
     CALLER.try_with(|caller| *caller).unwrap_or_else(|_| fresh())
 }
@@ -42,26 +42,26 @@ impl Wake for Unparker {
     }
 }
 
-/// Wakes this thread. A wake that comes late is an unpark out of nowhere to whatever the thread parks for next, which
-/// every user of `park` has to expect.
+/// A waker of this thread. A late wake is a spurious unpark for the next user of `park` on this thread, and every user of
+/// `park` has to expect those.
 pub(super) fn unparker() -> Waker {
     Arc::new(Unparker(thread::current())).into()
 }
 
-/// Parks the enlisted caller until the table has a verdict, or until it has waited for one leader for `max_wait`.
+/// Parks the queued caller until the table has a verdict, or until it has waited for one leader for `max_wait`.
 ///
-/// The verdict is looked for under the lock it is written under, and written before the waker is called: a wake is
-/// never lost, and one for another reason only looks once more.
-pub(super) fn until_called(table: &Mutex<Table>, caller: Caller, max_wait: Duration) -> Verdict {
+/// The verdict is written before the waker is called, and read under the same lock. So no wake is lost, and a spurious
+/// wake only polls once more.
+pub(super) fn wait_for_verdict(table: &Mutex<Table>, caller: Caller, max_wait: Duration) -> Verdict {
     let mut deadline = Deadline::after(max_wait);
     loop {
         let left = deadline.remaining();
-        let (news, wakes) = lock(table).look(caller, left.is_none());
-        wakes.wake();
-        match news {
-            News::Called(verdict) => return verdict,
-            News::Successor => deadline = Deadline::after(max_wait),
-            News::Nothing => thread::park_timeout(left.unwrap_or_default()),
+        let (state, wakers) = lock(table).poll(caller, left.is_none());
+        wakers.wake();
+        match state {
+            WaitState::Ready(verdict) => return verdict,
+            WaitState::LeaderChanged => deadline = Deadline::after(max_wait),
+            WaitState::Pending => thread::park_timeout(left.unwrap_or_default()),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The policy of a flight: who leads, who waits for whom, what becomes of a failure. No locks, no threads, no time.
+//! The policy of a flight: leaders, waiters, failures. It has no locks, no threads and no time.
 //!
-//! Steps that call waiters return their [`Wakes`], to be woken once the table is unlocked. What a waiter was called
-//! for lies ready in the table before that, with its claim registered, so that a revocation in between finds it.
+//! A step that ends waits returns [`Wakers`], which the caller wakes after it unlocks the table. The verdict of each
+//! waiter is in the table before that, and its claim is registered, so a revocation in between reaches it.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -10,244 +10,250 @@ use std::{
 };
 
 use super::{
-    graph::{Caller, News, Waits, Wakes},
-    seat::{Seat, SeatHasher},
-    verdict::{Outcome, Reason, Ticket, Verdict},
+    graph::{Caller, WaitState, Waits, Wakers},
+    key::{BuildKeyHasher, FlightKey},
+    verdict::{AloneReason, ClaimState, Outcome, Verdict},
 };
 
 #[cfg(test)]
 mod tests;
 
-/// Leaders in a row that may fail before the waiters stop queueing behind the next.
-const TRIES: u32 = 2;
+/// After this many failed leaders in a row the waiters compute in parallel.
+const MAX_FAILURES: u32 = 2;
 
 /// All claims of one key.
 #[derive(Default)]
 struct Claims {
-    /// Who computes for the waiters; nobody waits without one.
-    lead: Option<Lead>,
-    /// The other claims: readers, those who compute alone, leaders that were taken over.
-    others: Vec<Ticket>,
+    /// Computes for the waiters. Without a leader there are no waiters.
+    leader: Option<Leader>,
+    /// Claims that do not lead: readers, callers that compute alone, detached leaders, leaders that timed out.
+    others: Vec<ClaimState>,
 }
 
 impl Claims {
-    fn attend(&mut self) -> Ticket {
-        let ticket = Ticket::new();
-        self.others.push(ticket.clone());
-        ticket
+    fn register(&mut self) -> ClaimState {
+        let claim = ClaimState::new();
+        self.others.push(claim.clone());
+        claim
     }
 
-    fn is_led_by(&self, ticket: &Ticket) -> bool {
-        self.lead.as_ref().is_some_and(|lead| lead.ticket == *ticket)
+    fn is_led_by(&self, claim: &ClaimState) -> bool {
+        self.leader.as_ref().is_some_and(|leader| leader.claim == *claim)
     }
 
-    /// Whether it was there.
-    fn dismiss(&mut self, ticket: &Ticket) -> bool {
-        let place = self.others.iter().position(|other| other == ticket);
+    /// Returns whether the claim was registered here.
+    fn remove(&mut self, claim: &ClaimState) -> bool {
+        let place = self.others.iter().position(|other| other == claim);
         place.map(|place| self.others.swap_remove(place)).is_some()
     }
 
-    fn is_vacant(&self) -> bool {
-        self.lead.is_none() && self.others.is_empty()
+    fn is_empty(&self) -> bool {
+        self.leader.is_none() && self.others.is_empty()
     }
 }
 
-struct Lead {
-    ticket: Ticket,
+struct Leader {
+    claim: ClaimState,
     caller: Caller,
-    /// Leaders in a row that failed before this one; less than [`TRIES`].
+    /// Number of leaders in a row that failed before this one. Less than [`MAX_FAILURES`].
     failures: u32,
-    /// In order of arrival; each waits for this seat in [`Waits`].
+    /// In order of arrival; each waits for this key in [`Waits`].
     waiters: VecDeque<Caller>,
 }
 
-impl Lead {
+impl Leader {
     fn new(caller: Caller) -> Self {
-        Self { ticket: Ticket::new(), caller, failures: 0, waiters: VecDeque::new() }
+        Self { claim: ClaimState::new(), caller, failures: 0, waiters: VecDeque::new() }
     }
 
-    /// Returns the claim that led until now.
-    fn pass_to(&mut self, heir: Caller) -> Ticket {
-        self.caller = heir;
-        self.waiters.retain(|waiter| *waiter != heir);
-        mem::replace(&mut self.ticket, Ticket::new())
+    /// Returns the claim of the former leader.
+    fn hand_to(&mut self, successor: Caller) -> ClaimState {
+        self.caller = successor;
+        self.waiters.retain(|waiter| *waiter != successor);
+        mem::replace(&mut self.claim, ClaimState::new())
     }
 }
 
 pub(super) struct Table {
-    /// Exactly the seats that somebody has a claim on.
-    seats: HashMap<Seat, Claims, SeatHasher>,
-    /// Without a cycle: a caller that would close one never enters, and who comes to lead waits for nobody.
+    /// No key is here without a claim.
+    claims: HashMap<FlightKey, Claims, BuildKeyHasher>,
+    /// Has no cycle: a caller that would close a cycle is never queued, and a new leader leaves its queue first.
     waits: Waits,
 }
 
 impl Table {
     pub(super) const fn new() -> Self {
-        Self { seats: HashMap::with_hasher(SeatHasher::new()), waits: Waits::new() }
+        Self { claims: HashMap::with_hasher(BuildKeyHasher::new()), waits: Waits::new() }
     }
 
-    /// Enlists the caller, when there is no verdict yet.
+    /// Returns a verdict, or queues the caller and returns `None`.
     pub(super) fn claim(
         &mut self,
-        seat: Seat,
+        key: FlightKey,
         caller: Caller,
         waker: impl FnOnce() -> Waker,
     ) -> Option<Verdict> {
-        let claims = self.seats.entry(seat).or_default();
-        let Some(leader) = claims.lead.as_ref().map(|lead| lead.caller) else {
-            let lead = claims.lead.insert(Lead::new(caller));
-            return Some(Verdict::Lead(lead.ticket.clone()));
+        let claims = self.claims.entry(key).or_default();
+        let Some(leader) = claims.leader.as_ref().map(|leader| leader.caller) else {
+            let leader = claims.leader.insert(Leader::new(caller));
+            return Some(Verdict::Lead(leader.claim.clone()));
         };
-        if let Some(reason) = self.hindrance(caller, leader) {
-            return Some(Verdict::Alone(self.attend(seat), reason));
+        if let Some(reason) = self.would_deadlock(caller, leader) {
+            return Some(Verdict::Alone(self.register(key), reason));
         }
-        self.enlist(seat, caller, waker());
+        self.enqueue(key, caller, waker());
         None
     }
 
-    pub(super) fn attend(&mut self, seat: Seat) -> Ticket {
-        self.seats.entry(seat).or_default().attend()
+    pub(super) fn register(&mut self, key: FlightKey) -> ClaimState {
+        self.claims.entry(key).or_default().register()
     }
 
-    /// Why the caller must not wait for this leader. The walk ends, because the waits have no cycle.
-    fn hindrance(&self, caller: Caller, leader: Caller) -> Option<Reason> {
+    /// Returns why the caller must not wait for this leader. The walk ends, because the graph has no cycle.
+    fn would_deadlock(&self, caller: Caller, leader: Caller) -> Option<AloneReason> {
         if leader == caller {
-            return Some(Reason::Reentrant);
+            return Some(AloneReason::Reentrant);
         }
-        let mut awaited = iter::successors(self.awaited_by(leader), |leader| self.awaited_by(*leader));
-        awaited.any(|leader| leader == caller).then_some(Reason::Cycle)
+        let mut awaited =
+            iter::successors(self.leader_awaited_by(leader), |leader| self.leader_awaited_by(*leader));
+        awaited.any(|leader| leader == caller).then_some(AloneReason::Cycle)
     }
 
-    fn awaited_by(&self, caller: Caller) -> Option<Caller> {
-        let claims = self.seats.get(self.waits.seat_of(caller)?)?;
-        claims.lead.as_ref().map(|lead| lead.caller)
+    fn leader_awaited_by(&self, caller: Caller) -> Option<Caller> {
+        let claims = self.claims.get(self.waits.key_of(caller)?)?;
+        claims.leader.as_ref().map(|leader| leader.caller)
     }
 
-    fn enlist(&mut self, seat: Seat, caller: Caller, waker: Waker) {
-        if let Some(lead) = self.seats.get_mut(&seat).and_then(|claims| claims.lead.as_mut()) {
-            lead.waiters.push_back(caller);
-            self.waits.enter(caller, seat, waker);
+    fn enqueue(&mut self, key: FlightKey, caller: Caller, waker: Waker) {
+        if let Some(leader) = self.claims.get_mut(&key).and_then(|claims| claims.leader.as_mut()) {
+            leader.waiters.push_back(caller);
+            self.waits.enqueue(caller, key, waker);
         }
     }
 
-    /// What an enlisted caller finds; when it has waited long enough for this leader, it takes over.
-    pub(super) fn look(&mut self, caller: Caller, overdue: bool) -> (News, Wakes) {
-        match self.waits.look(caller) {
-            News::Nothing if overdue => {
-                let (verdict, wakes) = self.take_over(caller);
-                (News::Called(verdict), wakes)
+    /// The state of a queued caller. A caller that `is_overdue` becomes the leader.
+    pub(super) fn poll(&mut self, caller: Caller, is_overdue: bool) -> (WaitState, Wakers) {
+        match self.waits.poll(caller) {
+            WaitState::Pending if is_overdue => {
+                let (verdict, wakers) = self.take_over(caller);
+                (WaitState::Ready(verdict), wakers)
             }
-            news => (news, Wakes::default()),
+            state => (state, Wakers::default()),
         }
     }
 
-    /// The former leader may still publish: if it is the first, everybody looks.
-    fn take_over(&mut self, heir: Caller) -> (Verdict, Wakes) {
-        let claims = self.waits.leave(heir).and_then(|seat| self.seats.get_mut(&seat));
-        let Some(Claims { lead: Some(lead), others }) = claims else {
-            return (Verdict::Look(Outcome::Revoked), Wakes::default());
+    /// The former leader may still publish. The first of the two that publishes ends all waits.
+    fn take_over(&mut self, successor: Caller) -> (Verdict, Wakers) {
+        let claims = self.waits.dequeue(successor).and_then(|key| self.claims.get_mut(&key));
+        let Some(Claims { leader: Some(leader), others }) = claims else {
+            return (Verdict::Recheck(Outcome::Revoked), Wakers::default());
         };
-        others.push(lead.pass_to(heir));
-        (Verdict::Lead(lead.ticket.clone()), self.waits.announce(&lead.waiters))
+        others.push(leader.hand_to(successor));
+        (Verdict::Lead(leader.claim.clone()), self.waits.announce_leader(&leader.waiters))
     }
 
-    /// Takes a claim back, settled or (without an outcome) failed. One that was revoked is gone already, and touches
-    /// nobody.
-    pub(super) fn release(&mut self, seat: Seat, ticket: &Ticket, outcome: Option<Outcome>) -> Wakes {
-        self.at(seat, |claims, waits| match outcome {
-            _ if !claims.is_led_by(ticket) => leave(claims, waits, ticket, outcome),
-            Some(outcome) => conclude(claims, waits, outcome),
-            None => hand_over(claims, waits),
+    /// Removes a claim. Without an outcome it failed. A revoked claim is no longer registered, and changes nothing.
+    pub(super) fn end(&mut self, key: FlightKey, claim: &ClaimState, outcome: Option<Outcome>) -> Wakers {
+        self.update(key, |claims, waits| match outcome {
+            _ if !claims.is_led_by(claim) => end_non_leading(claims, waits, claim, outcome),
+            Some(outcome) => finish(claims, waits, outcome),
+            None => hand_off(claims, waits),
         })
     }
 
-    /// The value of a claim is where the others find it: they look. The claim stays registered, as one that leads nobody.
-    pub(super) fn detach(&mut self, seat: Seat, ticket: &Ticket) -> Wakes {
-        self.at(seat, |claims, waits| {
-            let Some(lead) = claims.lead.take_if(|_| ticket.is_current()) else { return Wakes::default() };
-            claims.others.push(lead.ticket);
-            waits.call_all(lead.waiters, || Verdict::Look(Outcome::Stored))
-        })
-    }
-
-    /// Ends every claim on the seat but one.
-    pub(super) fn revoke(&mut self, seat: Seat, but: Option<&Ticket>) -> Wakes {
-        self.at(seat, |claims, waits| {
-            let spared = |ticket: &Ticket| Some(ticket) == but;
-            claims.others.iter().filter(|ticket| !spared(ticket)).for_each(Ticket::revoke);
-            claims.others.retain(spared);
-            let Some(lead) = claims.lead.take_if(|lead| !spared(&lead.ticket)) else {
-                return Wakes::default();
+    /// Ends the waits for a leader whose value can be found now. Its claim stays registered, without leading.
+    pub(super) fn detach(&mut self, key: FlightKey, claim: &ClaimState) -> Wakers {
+        self.update(key, |claims, waits| {
+            let Some(leader) = claims.leader.take_if(|_| claim.is_current()) else {
+                return Wakers::default();
             };
-            lead.ticket.revoke();
-            waits.call_all(lead.waiters, || Verdict::Look(Outcome::Revoked))
+            claims.others.push(leader.claim);
+            waits.make_all_ready(leader.waiters, || Verdict::Recheck(Outcome::Stored))
         })
     }
 
-    /// Walks over the whole table, which holds no more than the calls under way.
-    pub(super) fn revoke_owner(&mut self, owner: u64) -> Wakes {
-        let seats: Vec<Seat> = self.seats.keys().filter(|seat| seat.owner == owner).copied().collect();
-        seats.into_iter().fold(Wakes::default(), |wakes, seat| wakes.and(self.revoke(seat, None)))
+    /// Ends every claim on the key except one.
+    pub(super) fn revoke(&mut self, key: FlightKey, but: Option<&ClaimState>) -> Wakers {
+        self.update(key, |claims, waits| {
+            let spared = |claim: &ClaimState| Some(claim) == but;
+            claims.others.iter().filter(|claim| !spared(claim)).for_each(ClaimState::revoke);
+            claims.others.retain(spared);
+            let Some(leader) = claims.leader.take_if(|leader| !spared(&leader.claim)) else {
+                return Wakers::default();
+            };
+            leader.claim.revoke();
+            waits.make_all_ready(leader.waiters, || Verdict::Recheck(Outcome::Revoked))
+        })
     }
 
-    /// Every way out of a seat leads through here: a key without claims goes.
-    fn at(&mut self, seat: Seat, step: impl FnOnce(&mut Claims, &mut Waits) -> Wakes) -> Wakes {
-        let Entry::Occupied(mut entry) = self.seats.entry(seat) else { return Wakes::default() };
-        let wakes = step(entry.get_mut(), &mut self.waits);
-        if entry.get().is_vacant() {
+    /// Walks the whole table, which holds only the calls in progress.
+    pub(super) fn revoke_owner(&mut self, owner: u64) -> Wakers {
+        let keys: Vec<FlightKey> = self.claims.keys().filter(|key| key.owner == owner).copied().collect();
+        keys.into_iter().fold(Wakers::default(), |wakers, key| wakers.and(self.revoke(key, None)))
+    }
+
+    /// Every step that may remove a claim runs here, so that a key without claims is removed.
+    fn update(&mut self, key: FlightKey, step: impl FnOnce(&mut Claims, &mut Waits) -> Wakers) -> Wakers {
+        let Entry::Occupied(mut entry) = self.claims.entry(key) else { return Wakers::default() };
+        let wakers = step(entry.get_mut(), &mut self.waits);
+        if entry.get().is_empty() {
             entry.remove();
         }
-        wakes
+        wakers
     }
 
     #[cfg(test)]
-    pub(super) fn waiting(&self, seat: &Seat) -> usize {
-        self.seats.get(seat).and_then(|claims| claims.lead.as_ref()).map_or(0, |lead| lead.waiters.len())
+    pub(super) fn waiting(&self, key: &FlightKey) -> usize {
+        self.claims
+            .get(key)
+            .and_then(|claims| claims.leader.as_ref())
+            .map_or(0, |leader| leader.waiters.len())
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.seats.is_empty() && self.waits.is_empty()
+        self.claims.is_empty() && self.waits.is_empty()
     }
 }
 
-/// The leader failed: the next in line leads, unless that was tried before.
-fn hand_over(claims: &mut Claims, waits: &mut Waits) -> Wakes {
-    let Some(mut lead) = claims.lead.take() else { return Wakes::default() };
-    lead.failures += 1;
-    if lead.failures == TRIES {
-        return waits.call_all(lead.waiters, || Verdict::Alone(claims.attend(), Reason::Failures));
+/// The leader failed: the first waiter leads, up to [`MAX_FAILURES`] in a row.
+fn hand_off(claims: &mut Claims, waits: &mut Waits) -> Wakers {
+    let Some(mut leader) = claims.leader.take() else { return Wakers::default() };
+    leader.failures += 1;
+    if leader.failures == MAX_FAILURES {
+        return waits
+            .make_all_ready(leader.waiters, || Verdict::Alone(claims.register(), AloneReason::Failures));
     }
-    let Some(&heir) = lead.waiters.front() else { return Wakes::default() };
-    crown(claims, waits, lead, heir).1
+    let Some(&successor) = leader.waiters.front() else { return Wakers::default() };
+    leader.hand_to(successor);
+    let promoted = waits.make_ready(successor, Verdict::Lead(leader.claim.clone()));
+    let rest = waits.announce_leader(&leader.waiters);
+    claims.leader = Some(leader);
+    promoted.and(rest)
 }
 
-/// Has one of the waiters lead on. Returns the claim that led until now.
-fn crown(claims: &mut Claims, waits: &mut Waits, mut lead: Lead, heir: Caller) -> (Ticket, Wakes) {
-    let former = lead.pass_to(heir);
-    let heir = waits.call(heir, Verdict::Lead(lead.ticket.clone()));
-    let rest = waits.announce(&lead.waiters);
-    claims.lead = Some(lead);
-    (former, heir.and(rest))
-}
-
-/// The leader finished.
-fn conclude(claims: &mut Claims, waits: &mut Waits, outcome: Outcome) -> Wakes {
-    let waiters = claims.lead.take().map(|lead| lead.waiters).unwrap_or_default();
-    waits.call_all(waiters, || match outcome {
-        Outcome::Unstored => Verdict::Alone(claims.attend(), Reason::Unstored),
-        outcome => Verdict::Look(outcome),
+/// The leader finished with an outcome.
+fn finish(claims: &mut Claims, waits: &mut Waits, outcome: Outcome) -> Wakers {
+    let waiters = claims.leader.take().map(|leader| leader.waiters).unwrap_or_default();
+    waits.make_all_ready(waiters, || match outcome {
+        Outcome::Unstored => Verdict::Alone(claims.register(), AloneReason::Unstored),
+        outcome => Verdict::Recheck(outcome),
     })
 }
 
-/// One who leads nobody goes. If it has kept a value, there is nothing to wait for any more: who waits for the leader
-/// looks, and the leader goes on as one of the others.
-fn leave(claims: &mut Claims, waits: &mut Waits, ticket: &Ticket, outcome: Option<Outcome>) -> Wakes {
-    if !claims.dismiss(ticket) {
-        return Wakes::default();
+/// Removes a claim that does not lead. If it stored a value, the waiters of the leader recheck, and the leader goes on
+/// as an ordinary claim.
+fn end_non_leading(
+    claims: &mut Claims,
+    waits: &mut Waits,
+    claim: &ClaimState,
+    outcome: Option<Outcome>,
+) -> Wakers {
+    if !claims.remove(claim) {
+        return Wakers::default();
     }
-    let Some(outcome @ (Outcome::Found | Outcome::Stored)) = outcome else { return Wakes::default() };
-    let Some(lead) = claims.lead.take() else { return Wakes::default() };
-    claims.others.push(lead.ticket);
-    waits.call_all(lead.waiters, || Verdict::Look(outcome))
+    let Some(outcome @ (Outcome::Found | Outcome::Stored)) = outcome else { return Wakers::default() };
+    let Some(leader) = claims.leader.take() else { return Wakers::default() };
+    claims.others.push(leader.claim);
+    waits.make_all_ready(leader.waiters, || Verdict::Recheck(outcome))
 }

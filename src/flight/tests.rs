@@ -6,57 +6,57 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::*;
 use crate::sync::{explore, thread};
 
-const SEAT: Seat = seat(1);
+const KEY: FlightKey = key(1);
 const FOREVER: Duration = Duration::MAX;
 
-const fn seat(owner: u64) -> Seat {
-    Seat { owner, digest: [3; 32] }
+const fn key(owner: u64) -> FlightKey {
+    FlightKey { owner, digest: [3; 32] }
 }
 
 impl Flight {
     #[track_caller]
-    fn lead(&self, seat: Seat) -> Claim<'_> {
-        match self.claim(seat, FOREVER) {
+    fn lead(&self, key: FlightKey) -> Claim<'_> {
+        match self.claim(key, FOREVER) {
             Turn::Lead(claim) => claim,
-            Turn::Look(_) | Turn::Alone(..) => panic!("somebody else leads"),
+            Turn::Recheck(_) | Turn::Alone(..) => panic!("another caller leads"),
         }
     }
 
     /// Gives way until so many callers wait.
-    fn until_waiting(&self, seat: Seat, count: usize) {
-        while self.waiting(seat) < count {
+    fn until_waiting(&self, key: FlightKey, count: usize) {
+        while self.waiting(key) < count {
             thread::yield_now();
         }
     }
 }
 
-/// What became of a caller, without its claim: `settle` for who computes.
+/// What became of a caller, without its claim: `complete` for who computes.
 #[derive(Debug, PartialEq)]
 enum Fate {
     Led,
     Looked(Outcome),
-    Alone(Reason),
+    Alone(AloneReason),
 }
 
-fn call(flight: &Flight, settle: Option<Outcome>) -> Fate {
-    let (claim, fate) = match flight.claim(SEAT, FOREVER) {
-        Turn::Look(outcome) => return Fate::Looked(outcome),
+fn call(flight: &Flight, complete: Option<Outcome>) -> Fate {
+    let (claim, fate) = match flight.claim(KEY, FOREVER) {
+        Turn::Recheck(outcome) => return Fate::Looked(outcome),
         Turn::Lead(claim) => (claim, Fate::Led),
         Turn::Alone(claim, reason) => (claim, Fate::Alone(reason)),
     };
-    if let Some(outcome) = settle {
-        claim.settle(outcome);
+    if let Some(outcome) = complete {
+        claim.complete(outcome);
     }
     fate
 }
 
 /// The fates of `count` callers who wait for a leader until `end` is done with its claim.
-fn fates(count: usize, settle: Option<Outcome>, end: impl FnOnce(&Flight, Claim<'_>)) -> Vec<Fate> {
+fn fates(count: usize, complete: Option<Outcome>, end: impl FnOnce(&Flight, Claim<'_>)) -> Vec<Fate> {
     let flight = Flight::new();
-    let leader = flight.lead(SEAT);
+    let leader = flight.lead(KEY);
     let fates = thread::scope(|scope| {
-        let waiters: Vec<_> = (0..count).map(|_| scope.spawn(|| call(&flight, settle))).collect();
-        flight.until_waiting(SEAT, count);
+        let waiters: Vec<_> = (0..count).map(|_| scope.spawn(|| call(&flight, complete))).collect();
+        flight.until_waiting(KEY, count);
         end(&flight, leader);
         waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect()
     });
@@ -71,7 +71,7 @@ fn number(fates: &[Fate], fate: &Fate) -> usize {
 #[test]
 fn every_waiter_wakes_for_a_stored_value() {
     explore(|| {
-        let fates = fates(3, None, |_, leader| leader.settle(Outcome::Stored));
+        let fates = fates(3, None, |_, leader| leader.complete(Outcome::Stored));
         assert_eq!(number(&fates, &Fate::Looked(Outcome::Stored)), 3);
     });
 }
@@ -79,8 +79,8 @@ fn every_waiter_wakes_for_a_stored_value() {
 #[test]
 fn every_waiter_wakes_when_the_value_could_not_be_kept() {
     explore(|| {
-        let fates = fates(3, Some(Outcome::Unstored), |_, leader| leader.settle(Outcome::Unstored));
-        assert_eq!(number(&fates, &Fate::Alone(Reason::Unstored)), 3);
+        let fates = fates(3, Some(Outcome::Unstored), |_, leader| leader.complete(Outcome::Unstored));
+        assert_eq!(number(&fates, &Fate::Alone(AloneReason::Unstored)), 3);
     });
 }
 
@@ -104,7 +104,7 @@ fn the_rest_compute_side_by_side_after_a_second_failure() {
     explore(|| {
         let fates = fates(3, None, |_, leader| drop(leader));
         assert_eq!(number(&fates, &Fate::Led), 1);
-        assert_eq!(number(&fates, &Fate::Alone(Reason::Failures)), 2);
+        assert_eq!(number(&fates, &Fate::Alone(AloneReason::Failures)), 2);
     });
 }
 
@@ -112,7 +112,7 @@ fn the_rest_compute_side_by_side_after_a_second_failure() {
 fn every_waiter_wakes_when_the_leader_is_revoked() {
     explore(|| {
         let fates = fates(2, None, |flight, leader| {
-            flight.revoke(&SEAT, None);
+            flight.revoke(&KEY, None);
             assert!(!leader.is_current());
         });
         assert_eq!(number(&fates, &Fate::Looked(Outcome::Revoked)), 2);
@@ -122,7 +122,7 @@ fn every_waiter_wakes_when_the_leader_is_revoked() {
 #[test]
 fn every_waiter_wakes_when_the_owner_is_cleared() {
     explore(|| {
-        let fates = fates(2, None, |flight, _leader| flight.revoke_owner(SEAT.owner));
+        let fates = fates(2, None, |flight, _leader| flight.revoke_owner(KEY.owner));
         assert_eq!(number(&fates, &Fate::Looked(Outcome::Revoked)), 2);
     });
 }
@@ -131,14 +131,14 @@ fn every_waiter_wakes_when_the_owner_is_cleared() {
 fn an_unpark_out_of_nowhere_ends_no_wait() {
     explore(|| {
         let flight = Flight::new();
-        let leader = flight.lead(SEAT);
+        let leader = flight.lead(KEY);
         thread::scope(|scope| {
             let waiter = scope.spawn(|| call(&flight, None));
-            flight.until_waiting(SEAT, 1);
+            flight.until_waiting(KEY, 1);
             waiter.thread().unpark();
             waiter.thread().unpark();
-            assert_eq!(flight.waiting(SEAT), 1);
-            leader.settle(Outcome::Stored);
+            assert_eq!(flight.waiting(KEY), 1);
+            leader.complete(Outcome::Stored);
             assert_eq!(waiter.join().unwrap(), Fate::Looked(Outcome::Stored));
         });
     });
@@ -148,17 +148,17 @@ fn an_unpark_out_of_nowhere_ends_no_wait() {
 fn two_threads_that_need_each_others_key_both_finish() {
     explore(|| {
         let flight = Flight::new();
-        let compute_both = |mine: Seat, other: Seat| {
+        let compute_both = |mine: FlightKey, other: FlightKey| {
             let outer = flight.claim(mine, FOREVER);
             let inner = flight.claim(other, FOREVER);
             [inner, outer].map(|turn| match turn {
-                Turn::Lead(claim) | Turn::Alone(claim, _) => claim.settle(Outcome::Stored),
-                Turn::Look(outcome) => assert_eq!(outcome, Outcome::Stored),
+                Turn::Lead(claim) | Turn::Alone(claim, _) => claim.complete(Outcome::Stored),
+                Turn::Recheck(outcome) => assert_eq!(outcome, Outcome::Stored),
             })
         };
         thread::scope(|scope| {
-            scope.spawn(|| compute_both(seat(1), seat(2)));
-            compute_both(seat(2), seat(1));
+            scope.spawn(|| compute_both(key(1), key(2)));
+            compute_both(key(2), key(1));
         });
         assert!(flight.is_empty());
     });
@@ -168,15 +168,15 @@ fn two_threads_that_need_each_others_key_both_finish() {
 fn a_hung_leader_is_taken_over_and_its_late_value_is_told() {
     explore(|| {
         let flight = Flight::new();
-        let hung = flight.lead(SEAT);
+        let hung = flight.lead(KEY);
         thread::scope(|scope| {
-            let overdue = scope.spawn(|| flight.claim(SEAT, Duration::from_millis(1)));
-            let Ok(Turn::Lead(heir)) = overdue.join() else { panic!("the hung leader still leads") };
+            let overdue = scope.spawn(|| flight.claim(KEY, Duration::from_millis(1)));
+            let Ok(Turn::Lead(successor)) = overdue.join() else { panic!("the hung leader still leads") };
             let waiter = scope.spawn(|| call(&flight, None));
-            flight.until_waiting(SEAT, 1);
-            hung.settle(Outcome::Stored);
+            flight.until_waiting(KEY, 1);
+            hung.complete(Outcome::Stored);
             assert_eq!(waiter.join().unwrap(), Fate::Looked(Outcome::Stored));
-            assert!(heir.is_current());
+            assert!(successor.is_current());
         });
         assert!(flight.is_empty());
     });

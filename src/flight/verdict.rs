@@ -1,41 +1,42 @@
-//! What the table says to a caller, and the caller to the table.
+//! What passes between the table and a caller: claims, verdicts and outcomes.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-/// What came of a claim.
+/// The outcome of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
-    /// Nothing had to be computed: the value was in memory or on disk.
+    /// The value was in memory or on disk.
     Found,
-    /// Computed, and kept where the others can find it.
+    /// The value was computed, and other callers can find it.
     Stored,
-    /// Computed, but it could not be kept: there is nothing to find.
+    /// The value was computed, and other callers cannot find it.
     Unstored,
-    /// The record changed or went meanwhile.
+    /// The record changed or was removed in the meantime.
     Revoked,
 }
 
-/// Why a caller computes without leading.
+/// Why a caller computes although it does not lead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Reason {
-    /// It leads this very seat.
+pub(crate) enum AloneReason {
+    /// The caller itself leads this key.
     Reentrant,
-    /// The leader waits, directly or through others, for a seat that the caller leads.
+    /// The leader waits, directly or through other leaders, for a key that the caller leads.
     Cycle,
     /// Two leaders in a row failed.
     Failures,
-    /// The leader could not keep its value, so the next one could hardly either.
+    /// The leader could not store its value, so the next leader probably could not either.
     Unstored,
 }
 
-/// One claim: equal only to its own clones, and shared with its holder, who asks it without the lock.
+/// Whether one claim is current. The table and the holder share it, and the holder reads it without the lock. A state is
+/// equal only to its own clones.
 #[derive(Clone)]
-pub(super) struct Ticket(Arc<AtomicBool>);
+pub(super) struct ClaimState(Arc<AtomicBool>);
 
-impl Ticket {
+impl ClaimState {
     pub(super) fn new() -> Self {
         Self(Arc::new(AtomicBool::new(true)))
     }
@@ -49,25 +50,25 @@ impl Ticket {
     }
 }
 
-impl PartialEq for Ticket {
+impl PartialEq for ClaimState {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-/// What the table decided about a caller; the claim of a ticket is registered already.
+/// The decision of the table about a caller. A claim in it is already registered.
 pub(super) enum Verdict {
-    Lead(Ticket),
-    Look(Outcome),
-    Alone(Ticket, Reason),
+    Lead(ClaimState),
+    Recheck(Outcome),
+    Alone(ClaimState, AloneReason),
 }
 
 impl Verdict {
-    /// A claim that was revoked before its holder woke has begun nothing yet: it is better given up.
+    /// If the claim was revoked before its holder woke, the holder has begun nothing, so it looks the value up again.
     pub(super) fn unless_revoked(self) -> Self {
         match self {
-            Self::Lead(ticket) | Self::Alone(ticket, _) if !ticket.is_current() => {
-                Self::Look(Outcome::Revoked)
+            Self::Lead(claim) | Self::Alone(claim, _) if !claim.is_current() => {
+                Self::Recheck(Outcome::Revoked)
             }
             verdict => verdict,
         }

@@ -1,8 +1,8 @@
-//! What has no closure to fall back on, and so returns what went wrong.
+//! The operations without a closure. They return their errors.
 
 use std::time::Duration;
 
-use super::Inner;
+use super::MemoInner;
 use crate::{
     error::{Error, Kind, Result},
     flight::flight,
@@ -11,20 +11,20 @@ use crate::{
     store::Entry,
 };
 
-impl<V: Clone + Send + Sync + 'static> Inner<V> {
-    /// The value of the key, if there is one; nobody is waited for.
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
+    /// The value of the key, if there is one. It waits for no computation.
     pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
         self.check_open()?;
-        let look = if let Some(seen) = self.in_memory(digest) {
-            Ok(seen)
+        let look = if let Some(hit) = self.in_memory(digest) {
+            Ok(hit)
         } else {
-            let claim = flight().attend(self.seat(digest));
-            self.read(digest, &claim).map_err(|error| error.at(&self.place))?
+            let claim = flight().register_reader(self.flight_key(digest));
+            self.read(digest, &claim).map_err(|error| error.with_context(&self.place))?
         };
         match look {
-            Ok(seen) => Ok(Some(self.hit(seen))),
+            Ok(hit) => Ok(Some(self.record_hit(hit))),
             Err(reason) => {
-                self.missed(reason);
+                self.record_miss(reason);
                 Ok(None)
             }
         }
@@ -33,10 +33,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     pub(crate) fn insert(&self, digest: &Digest, key_head: Vec<u8>, value: &V) -> Result<()> {
         self.check_open()?;
         let limit = self.partition.limit(&self.bounds);
-        let payload =
-            self.encode(value, limit, &key_head, Duration::ZERO).map_err(|error| error.at(&self.place))?;
+        let payload = self
+            .encode(value, limit, &key_head, Duration::ZERO)
+            .map_err(|error| error.with_context(&self.place))?;
         let entry = Entry { digest: *digest, key_head, ttl: self.bounds.ttl, compute_time: Duration::ZERO };
-        self.partition.insert(entry, payload, limit).map_err(|error| error.at(&self.place))?;
+        self.partition.insert(entry, payload, limit).map_err(|error| error.with_context(&self.place))?;
         self.counters.inserted();
         Ok(())
     }
@@ -45,7 +46,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         self.check_open()?;
         let is_in_memory = self.is_in_memory(digest);
         let was_on_disk = self.partition.remove(digest, self.bounds.ttl);
-        was_on_disk.map(|was_on_disk| was_on_disk || is_in_memory).map_err(|error| error.at(&self.place))
+        was_on_disk
+            .map(|was_on_disk| was_on_disk || is_in_memory)
+            .map_err(|error| error.with_context(&self.place))
     }
 
     pub(crate) fn contains(&self, digest: &Digest) -> Result<bool> {
@@ -53,25 +56,27 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if self.is_in_memory(digest) {
             return Ok(true);
         }
-        self.partition.contains(digest, self.bounds.ttl).map_err(|error| error.at(&self.place))
+        self.partition.contains(digest, self.bounds.ttl).map_err(|error| error.with_context(&self.place))
     }
 
     fn is_in_memory(&self, digest: &Digest) -> bool {
-        let held = self.held(digest);
-        let lifetime = held.as_ref().map(|held| held.lifetime);
-        self.session().release(held);
+        let cached = self.cached(digest);
+        let lifetime = cached.as_ref().map(|cached| cached.lifetime);
+        self.session().release(cached);
         lifetime.is_some_and(|lifetime| !lifetime.is_over(self.session().clock.now(), self.bounds.ttl))
     }
 
     pub(crate) fn clear(&self) -> Result<()> {
         self.check_open()?;
-        self.partition.clear().map_err(|error| error.at(&self.place))
+        self.partition.clear().map_err(|error| error.with_context(&self.place))
     }
 
     fn check_open(&self) -> Result<()> {
-        self.session().check_origin().map_err(|error| error.at(&self.place))?;
+        self.session().check_origin().map_err(|error| error.with_context(&self.place))?;
         if self.partition.is_closed() {
-            return Err(Error::new(Kind::Closed, "the store is closed: open it again").at(&self.place));
+            return Err(
+                Error::new(Kind::Closed, "the store is closed: open it again").with_context(&self.place)
+            );
         }
         Ok(())
     }
@@ -80,11 +85,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if self.session().is_inherited() {
             return Stats::default();
         }
-        let held = self.partition.count().unwrap_or_default();
-        Stats { entries: held.entries, bytes: held.bytes, ..self.counters.snapshot() }
+        let usage = self.partition.count().unwrap_or_default();
+        Stats { entries: usage.entries, bytes: usage.bytes, ..self.counters.snapshot() }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.partition.count().map_or(0, |held| usize::try_from(held.entries).unwrap_or(usize::MAX))
+        self.partition.count().map_or(0, |usage| usize::try_from(usage.entries).unwrap_or(usize::MAX))
     }
 }

@@ -1,4 +1,4 @@
-//! All handles of one memo share this: its parts, and the way of a computed value to the disk.
+//! The state that all handles of one memo share, and the path of a computed value to the disk.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,74 +15,74 @@ use crate::{
     error::{Error, Kind, Result},
     flight::{Claim, Outcome},
     key::Digest,
-    memory::Held,
+    memory::CachedValue,
     observe::{Event, Observers},
     stats::{Counters, Reason},
     store::{Bounds, Draft, Entry, Finished, KeepInMemory, Partition, PendingValue, Refused, Session, Store},
 };
 
-/// Decides whether a computed value is worth keeping.
+/// Decides whether a computed value is stored.
 pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
 
-/// What all handles of one memo share.
-pub(crate) struct Inner<V: 'static> {
+/// Shared by all handles of one memo.
+pub(crate) struct MemoInner<V: 'static> {
     pub(crate) partition: Partition,
     pub(crate) codec: Arc<dyn Codec<V>>,
-    /// Whether its values come back as they are.
+    /// Checks that values can be read back unchanged.
     pub(crate) round_trip: RoundTrip,
     pub(crate) bounds: Bounds,
-    /// This memo's part of the memory tier; zero turns it off.
+    /// This memo's share of the memory tier in bytes. Zero turns it off; `None` is all of it.
     pub(crate) memory: Option<u64>,
     pub(crate) cache_if: Option<CacheIf<V>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observers: Arc<Observers>,
     pub(crate) name: Arc<str>,
-    /// Name, key type and value type, for the front of every error.
+    /// Name, key type and value type, in front of the message of every error.
     pub(crate) place: Arc<str>,
-    /// Whether a value over `max_bytes` was told already.
-    pub(crate) told_oversize: AtomicBool,
-    /// Last, so that everything above is let go before the store may close.
+    /// Whether an event reported a value larger than `max_bytes`.
+    pub(crate) reported_oversize: AtomicBool,
+    /// Last, so that the other fields are dropped before the store may close.
     pub(crate) store: Store,
 }
 
-impl<V: Clone + Send + Sync + 'static> Inner<V> {
-    pub(super) fn missed(&self, reason: Reason) {
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
+    pub(super) fn record_miss(&self, reason: Reason) {
         self.counters.miss(reason);
-        self.tell(&Event::Miss { memo: &self.name, reason });
+        self.notify(&Event::Miss { memo: &self.name, reason });
     }
 
-    /// Runs code of the user's types so that a panic in it is a failure of the cache, not of the call.
+    /// Runs user code. A panic in it is a failure of the cache, not of the call.
     pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let guarded = catch_unwind(AssertUnwindSafe(call));
         guarded
             .unwrap_or_else(|panic| Err(Error::panicked(&format!("the `{what}` of a key or value"), panic)))
-            .map_err(|error| error.at(&self.place))
+            .map_err(|error| error.with_context(&self.place))
     }
 
-    /// Counts, keeps and tells what went wrong.
-    pub(crate) fn failed(&self, error: &Error) {
-        let error = error.clone().at(&self.place);
+    /// Counts, keeps and reports a failure.
+    pub(crate) fn record_failure(&self, error: &Error) {
+        let error = error.clone().with_context(&self.place);
         self.counters.failed(&error);
-        if error.kind() != Kind::Oversize || !self.told_oversize.swap(true, Relaxed) {
-            self.tell(&Event::Failed { memo: Some(&self.name), error: &error });
+        if error.kind() != Kind::Oversize || !self.reported_oversize.swap(true, Relaxed) {
+            self.notify(&Event::Failed { memo: Some(&self.name), error: &error });
         }
     }
 
-    /// Stores a computed value, and tells the waiters what came of it. With a disk that refuses it is kept in memory.
+    /// Stores a computed value, and completes its claim. If the disk fails, the value is kept in memory.
     pub(super) fn keep(&self, entry: Entry, value: &V, claim: Claim<'static>) {
         let digest = entry.digest;
         let (ttl, compute_time) = (entry.ttl, entry.compute_time);
         match self.store_computed(entry, value, claim) {
             Ok(Outcome::Stored) => self.counters.inserted(),
             Ok(_) => {}
-            Err(Refused::Unwritten(error)) => self.failed(&error),
+            Err(Refused::Unwritten(error)) => self.record_failure(&error),
             Err(Refused::Full(claim)) => {
                 self.counters.overflowed();
                 let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
-                claim.settle(outcome);
+                claim.complete(outcome);
             }
             Err(Refused::Failed(error, claim)) => {
-                self.failed(&error);
+                self.record_failure(&error);
                 let is_hopeless =
                     matches!(error.kind(), Kind::Oversize | Kind::Encode | Kind::Panic | Kind::Key);
                 let outcome = if is_hopeless {
@@ -90,7 +90,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                 } else {
                     self.keep_in_memory(&digest, ttl, compute_time, value, &claim)
                 };
-                claim.settle(outcome);
+                claim.complete(outcome);
             }
         }
     }
@@ -103,7 +103,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         }
     }
 
-    /// Encodes on this thread, a large value straight into its file. A value that would not come back is refused.
+    /// Encodes on this thread, and a large value directly into its file. It fails for a value that cannot be read back
+    /// unchanged.
     pub(super) fn encode(
         &self,
         value: &V,
@@ -117,11 +118,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn encode_into(&self, mut draft: Draft<'_>, value: &V, compute_time: Duration) -> Result<Finished> {
-        let mut copy = self.round_trip.copy(&mut draft);
-        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut copy));
-        let seen = copy.seen();
+        let mut tee = self.round_trip.tee(&mut draft);
+        let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut tee));
+        let prefix = tee.into_prefix();
         encoded.map_err(|error| draft.failure().unwrap_or(error))?;
-        let check = || self.round_trip.check(&*self.codec, value, seen, compute_time);
+        let check = || self.round_trip.check(&*self.codec, value, prefix, compute_time);
         self.guarded("Serialize` or `Deserialize", check)?;
         draft.finish()
     }
@@ -137,10 +138,10 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let draft = self.partition.draft(None, self.session().memory.largest(self.memory), &[]);
         let payload = match self.encode_into(draft, value, compute_time) {
             Ok(payload) => payload,
-            // That it is too large for the memory is no trouble.
+            // A value that is too large for memory is no failure.
             Err(error) if error.kind() == Kind::Oversize => return Outcome::Unstored,
             Err(error) => {
-                self.failed(&error);
+                self.record_failure(&error);
                 return Outcome::Unstored;
             }
         };
@@ -151,8 +152,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 }
 
-/// Takes encoded values of a memo into the memory tier. A value in memory was decoded from its bytes, here as everywhere.
-pub(crate) fn keeper<V: Clone + Send + Sync + 'static>(
+/// Returns a function that puts encoded values of a memo into the memory tier. It decodes them: every value in memory was
+/// decoded from its bytes.
+pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
     session: &Arc<Session>,
     codec: &Arc<dyn Codec<V>>,
     memory: Option<u64>,
@@ -167,22 +169,22 @@ pub(crate) fn keeper<V: Clone + Send + Sync + 'static>(
         }
         let decoded = catch_unwind(AssertUnwindSafe(|| codec.decode(&payload)));
         let Ok(Ok(decoded)) = decoded else { return false };
-        let held = Held::new(decoded, value.lifetime, value.compute_time, size);
-        session.admit(owner, digest, held, memory, || claim.is_current())
+        let cached = CachedValue::new(decoded, value.lifetime, value.compute_time, size);
+        session.admit(owner, digest, cached, memory, || claim.is_current())
     })
 }
 
-impl<V: 'static> Inner<V> {
+impl<V: 'static> MemoInner<V> {
     pub(crate) fn session(&self) -> &Session {
         self.store.session()
     }
 
-    pub(super) fn tell(&self, event: &Event<'_>) {
+    pub(super) fn notify(&self, event: &Event<'_>) {
         self.session().tell(Some(&self.observers), event);
     }
 }
 
-impl<V: 'static> Drop for Inner<V> {
+impl<V: 'static> Drop for MemoInner<V> {
     fn drop(&mut self) {
         self.partition.release();
     }

@@ -1,81 +1,81 @@
-//! The flow of one call: memory, flight, disk, and only then the closure.
+//! The flow of one call: memory, flight, disk, closure.
 //!
-//! Everything that can go wrong here ends in a computation: failures are counted, kept and told, never returned. The
-//! four methods that return a [`Result`] are those that have no closure to fall back on.
+//! A failure here is counted, kept and reported, and the call computes. Only the methods without a closure, in `direct`,
+//! return a [`Result`].
 
-mod begun;
 mod computation;
 mod direct;
 mod inner;
+mod pending_call;
 
 use std::{sync::Arc, time::Duration};
 
 pub(crate) use self::{
-    begun::Begun,
     computation::Computation,
-    inner::{CacheIf, Inner, keeper},
+    inner::{CacheIf, MemoInner, memory_writer},
+    pending_call::PendingCall,
 };
 use crate::{
     codec::Payload,
     error::{Error, Kind, Result},
-    flight::{Claim, Outcome, Seat, Turn, flight},
+    flight::{Claim, FlightKey, Outcome, Turn, flight},
     key::Digest,
-    memory::Held,
+    memory::CachedValue,
     observe::Event,
     stats::{Reason, Tier},
     store::{Found, Item},
 };
 
-/// What a look came to.
+/// The result of a lookup.
 pub(crate) enum Lookup<'a, V: 'static> {
     Hit(V),
     Compute(Computation<'a, V>),
 }
 
-/// A value, where it was, and what computing it took.
-struct Sighting<V> {
+/// A value that was found, and its tier and compute time.
+struct Hit<V> {
     value: V,
     tier: Tier,
     compute_time: Duration,
 }
 
-type Look<V> = Result<Sighting<V>, Reason>;
+type HitOrMiss<V> = Result<Hit<V>, Reason>;
 
-impl<V: Clone + Send + Sync + 'static> Inner<V> {
-    /// Finds the value, or leaves the caller with the duty to compute it.
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
+    /// Finds the value, or returns the computation that the caller has to run.
     pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<'_, V> {
         if self.partition.is_closed() {
-            self.failed(&Error::new(Kind::Closed, "the store is closed: open it again"));
-            return Lookup::Compute(self.compute_alone());
+            self.record_failure(&Error::new(Kind::Closed, "the store is closed: open it again"));
+            return Lookup::Compute(self.compute_unstored());
         }
         match self.in_memory(digest) {
-            Some(seen) => Lookup::Hit(self.hit(seen)),
-            None if self.remembers() => self.take_off(digest),
-            // Nothing would be promoted, so nobody waits for anybody's read.
-            None => match self.glance(digest) {
-                Some(seen) => Lookup::Hit(self.hit(seen)),
-                None => self.take_off(digest),
+            Some(hit) => Lookup::Hit(self.record_hit(hit)),
+            None if self.has_memory() => self.lead_or_wait(digest),
+            // Without a memory tier, a read helps no other caller: it needs no claim.
+            None => match self.peek_disk(digest) {
+                Some(hit) => Lookup::Hit(self.record_hit(hit)),
+                None => self.lead_or_wait(digest),
             },
         }
     }
 
-    /// Claims the key: the leader looks once more and computes, the others wait and look again.
-    fn take_off(&self, digest: &Digest) -> Lookup<'_, V> {
-        // Whoever waited for a computation missed, even if the value is there when it is woken.
+    /// Claims the key. The leader looks the value up once more and computes it; the waiters then look it up again.
+    fn lead_or_wait(&self, digest: &Digest) -> Lookup<'_, V> {
+        // A caller that waited for a computation counts as a miss, although it finds the value.
         let mut waited = false;
         loop {
-            match flight().claim(self.seat(digest), self.session().max_wait) {
+            match flight().claim(self.flight_key(digest), self.session().max_wait) {
                 Turn::Lead(claim) => match self.find(digest, &claim) {
-                    Ok(seen) => {
-                        claim.settle(Outcome::Found);
-                        return Lookup::Hit(self.found(seen, waited));
+                    Ok(hit) => {
+                        claim.complete(Outcome::Found);
+                        return Lookup::Hit(self.count_lookup(hit, waited));
                     }
                     Err(reason) => return Lookup::Compute(self.compute(Some((*digest, claim)), reason)),
                 },
-                Turn::Look(outcome) => {
+                Turn::Recheck(outcome) => {
                     waited |= outcome != Outcome::Found;
-                    if let Some(seen) = self.look_again(digest, outcome) {
-                        return Lookup::Hit(self.found(seen, waited));
+                    if let Some(hit) = self.recheck(digest, outcome) {
+                        return Lookup::Hit(self.count_lookup(hit, waited));
                     }
                 }
                 Turn::Alone(claim, _) => {
@@ -85,82 +85,82 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         }
     }
 
-    /// After another caller finished. What it computed is on disk and not in memory: one of those who waited reads it for
-    /// all, unless nothing would be kept of that.
-    fn look_again(&self, digest: &Digest, outcome: Outcome) -> Option<Sighting<V>> {
-        if outcome == Outcome::Stored && self.remembers() {
+    /// Looks the value up after another caller finished. A computed value is on disk and not in memory: with a memory tier,
+    /// one of the waiters claims the key again and reads the value for all.
+    fn recheck(&self, digest: &Digest, outcome: Outcome) -> Option<Hit<V>> {
+        if outcome == Outcome::Stored && self.has_memory() {
             return self.in_memory(digest);
         }
-        let claim = flight().attend(self.seat(digest));
+        let claim = flight().register_reader(self.flight_key(digest));
         self.find(digest, &claim).ok()
     }
 
-    fn find(&self, digest: &Digest, claim: &Claim<'_>) -> Look<V> {
+    fn find(&self, digest: &Digest, claim: &Claim<'_>) -> HitOrMiss<V> {
         self.in_memory(digest).map_or_else(|| self.on_disk(digest, claim), Ok)
     }
 
-    fn found(&self, seen: Sighting<V>, waited: bool) -> V {
+    fn count_lookup(&self, hit: Hit<V>, waited: bool) -> V {
         if !waited {
-            return self.hit(seen);
+            return self.record_hit(hit);
         }
-        self.missed(Reason::Absent);
-        seen.value
+        self.record_miss(Reason::Absent);
+        hit.value
     }
 
-    fn hit(&self, seen: Sighting<V>) -> V {
-        self.counters.hit(seen.tier, seen.compute_time);
-        self.tell(&Event::Hit { memo: &self.name, tier: seen.tier, saved: seen.compute_time });
-        seen.value
+    fn record_hit(&self, hit: Hit<V>) -> V {
+        self.counters.hit(hit.tier, hit.compute_time);
+        self.notify(&Event::Hit { memo: &self.name, tier: hit.tier, saved: hit.compute_time });
+        hit.value
     }
 
-    fn in_memory(&self, digest: &Digest) -> Option<Sighting<V>> {
-        if !self.remembers() {
+    fn in_memory(&self, digest: &Digest) -> Option<Hit<V>> {
+        if !self.has_memory() {
             return None;
         }
-        let held = self.held(digest)?;
-        let fresh = !held.lifetime.is_over(self.session().clock.now(), self.bounds.ttl);
-        let value = if fresh { self.copy_of(held.value::<V>()) } else { None };
-        let compute_time = held.compute_time;
-        // It may have left the memory meanwhile.
-        self.session().release([held]);
-        Some(Sighting { value: value?, tier: Tier::Memory, compute_time })
+        let cached = self.cached(digest)?;
+        let fresh = !cached.lifetime.is_over(self.session().clock.now(), self.bounds.ttl);
+        let value = if fresh { self.copy_of(cached.value::<V>()) } else { None };
+        let compute_time = cached.compute_time;
+        // It may have been evicted in the meantime, so this may be the last `Arc`.
+        self.session().release([cached]);
+        Some(Hit { value: value?, tier: Tier::Memory, compute_time })
     }
 
-    /// What the memory tier holds after all hand-overs of this thread.
-    fn held(&self, digest: &Digest) -> Option<Arc<Held>> {
-        let held = self.session().memory.get(self.partition.owner(), digest)?;
+    /// The value in the memory tier, once the queued values of this thread are written.
+    fn cached(&self, digest: &Digest) -> Option<Arc<CachedValue>> {
+        let cached = self.session().memory.get(self.partition.owner(), digest)?;
         if self.partition.is_settled() {
-            return Some(held);
+            return Some(cached);
         }
-        self.session().release([held]);
+        self.session().release([cached]);
         self.session().memory.get(self.partition.owner(), digest)
     }
 
     fn copy_of(&self, value: Option<&V>) -> Option<V> {
         self.guarded("Clone", || Ok(value.cloned())).unwrap_or_else(|error| {
-            self.failed(&error);
+            self.record_failure(&error);
             None
         })
     }
 
-    /// Reads from disk; what the disk fails by is counted and makes it a miss.
-    fn on_disk(&self, digest: &Digest, claim: &Claim<'_>) -> Look<V> {
+    /// Reads from disk. An error is counted, and is a miss.
+    fn on_disk(&self, digest: &Digest, claim: &Claim<'_>) -> HitOrMiss<V> {
         self.read(digest, claim).unwrap_or_else(|error| {
-            self.failed(&error);
+            self.record_failure(&error);
             Err(Reason::Absent)
         })
     }
 
-    /// Reads from disk without a claim. What it fails by is not counted: the leader looks again.
-    fn glance(&self, digest: &Digest) -> Option<Sighting<V>> {
+    /// Reads from disk without a claim. An error is not counted, because the leader reads again.
+    fn peek_disk(&self, digest: &Digest) -> Option<Hit<V>> {
         let Found::Item(item) = self.partition.read(digest, self.bounds.ttl).ok()? else { return None };
         let value = self.decode(&item).ok()?;
         self.verify_later(&item);
-        Some(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time })
+        Some(Hit { value, tier: Tier::Disk, compute_time: item.compute_time })
     }
 
     /// Reads from disk and keeps a copy in memory.
-    fn read(&self, digest: &Digest, claim: &Claim<'_>) -> Result<Look<V>> {
+    fn read(&self, digest: &Digest, claim: &Claim<'_>) -> Result<HitOrMiss<V>> {
         let item = match self.partition.read(digest, self.bounds.ttl)? {
             Found::Item(item) => item,
             Found::Missing(reason) => return Ok(Err(reason)),
@@ -170,67 +170,67 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             Ok(value) => value,
             Err(error) => return Ok(self.damaged(&error)),
         };
-        if item.payload.is_whole() {
+        if item.payload.is_verified() {
             self.promote(digest, &item, &value, claim);
         } else {
             self.verify_later(&item);
         }
-        Ok(Ok(Sighting { value, tier: Tier::Disk, compute_time: item.compute_time }))
+        Ok(Ok(Hit { value, tier: Tier::Disk, compute_time: item.compute_time }))
     }
 
-    /// What the codec handed out without looking at it is verified after the call.
+    /// Has the bytes that the codec did not verify verified after the call.
     fn verify_later(&self, item: &Item) {
-        if item.payload.is_whole() {
+        if item.payload.is_verified() {
             return;
         }
         let (counters, observers) = (Arc::clone(&self.counters), Arc::clone(&self.observers));
         let (name, place) = (Arc::clone(&self.name), Arc::clone(&self.place));
         let session = Arc::clone(self.store.session());
         self.partition.verify_later(item, move |error| {
-            let error = error.at(&place);
+            let error = error.with_context(&place);
             counters.failed(&error);
             session.tell(Some(&observers), &Event::Failed { memo: Some(&name), error: &error });
         });
     }
 
-    fn damaged(&self, error: &Error) -> Look<V> {
-        self.failed(error);
+    fn damaged(&self, error: &Error) -> HitOrMiss<V> {
+        self.record_failure(error);
         Err(Reason::Damaged)
     }
 
-    /// A copy of a value that was decoded goes into memory, unless the claim it was read under was revoked.
+    /// Puts a copy of a decoded value into memory, unless its claim was revoked.
     fn promote(&self, digest: &Digest, item: &Item, value: &V, claim: &Claim<'_>) {
         let size = item.payload.size() as u64;
-        if !self.remembers() {
+        if !self.has_memory() {
             return;
         }
         if !self.session().memory.fits(size, self.memory) {
             return self.too_large(size);
         }
         if let Some(copy) = self.copy_of(Some(value)) {
-            let held = Held::new(copy, item.lifetime, item.compute_time, size);
-            self.session().admit(self.partition.owner(), digest, held, self.memory, || claim.is_current());
+            let cached = CachedValue::new(copy, item.lifetime, item.compute_time, size);
+            self.session().admit(self.partition.owner(), digest, cached, self.memory, || claim.is_current());
         }
     }
 
     fn too_large(&self, bytes: u64) {
         if self.counters.too_large() {
-            self.tell(&Event::TooLargeForMemory { memo: &self.name, bytes });
+            self.notify(&Event::TooLargeForMemory { memo: &self.name, bytes });
         }
     }
 
-    fn remembers(&self) -> bool {
+    fn has_memory(&self) -> bool {
         self.session().memory.fits(0, self.memory)
     }
 
-    /// The value of an item, and nothing when its payload turned out to be damaged.
+    /// Decodes the value of an item. It is an error if the payload is damaged.
     fn decode(&self, item: &Item) -> Result<V> {
         let decoded = self.decode_payload(&item.payload);
-        // A codec that kept the bytes without a look hands them out only if they are whole.
-        if decoded.is_ok() && !item.payload.may_wait() {
+        // A codec may keep bytes that it did not read. Unless it deferred this, they are verified now.
+        if decoded.is_ok() && !item.payload.is_deferred() {
             item.payload.verify_all();
         }
-        item.damage().map_or(decoded, |damage| Err(damage.at(&self.place)))
+        item.damage().map_or(decoded, |damage| Err(damage.with_context(&self.place)))
     }
 
     fn decode_payload(&self, payload: &Payload) -> Result<V> {
@@ -240,7 +240,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         })
     }
 
-    fn seat(&self, digest: &Digest) -> Seat {
-        Seat { owner: self.partition.owner(), digest: *digest.as_bytes() }
+    fn flight_key(&self, digest: &Digest) -> FlightKey {
+        FlightKey { owner: self.partition.owner(), digest: *digest.as_bytes() }
     }
 }

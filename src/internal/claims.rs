@@ -21,32 +21,32 @@ use crate::{
 
 /// The two places that open a memo for one function.
 #[derive(Clone, Copy)]
-pub(super) enum Door {
+pub(super) enum EntryPoint {
     Function,
     Handle,
 }
 
 /// Who has a name.
-struct Claim {
+struct NameClaim {
     code: u64,
     /// The store that the first of the two doors named: an expression may make another one each time.
     store: Store,
-    /// The mark of whoever came through this door. By the two code hashes alone the two doors belong together: their marks
+    /// The mark of whoever came through this entry. By the two code hashes alone the two doors belong together: their marks
     /// have nothing in common.
     function: Option<TypeId>,
     handle: Option<TypeId>,
 }
 
-static CLAIMS: Mutex<BTreeMap<String, Claim>> = Mutex::new(BTreeMap::new());
+static CLAIMS: Mutex<BTreeMap<String, NameClaim>> = Mutex::new(BTreeMap::new());
 
 /// Claims `name`, and says in which store its memo is.
-pub(super) fn claim(name: &str, code: u64, door: Door, mark: TypeId, store: &Store) -> Result<Store> {
+pub(super) fn claim(name: &str, code: u64, entry: EntryPoint, mark: TypeId, store: &Store) -> Result<Store> {
     let mut claims = lock(&CLAIMS);
-    let anew = || Claim { code, store: store.clone(), function: None, handle: None };
+    let anew = || NameClaim { code, store: store.clone(), function: None, handle: None };
     let claim = claims.entry(name.to_owned()).or_insert_with(anew);
-    let holder = match door {
-        Door::Function => &mut claim.function,
-        Door::Handle => &mut claim.handle,
+    let holder = match entry {
+        EntryPoint::Function => &mut claim.function,
+        EntryPoint::Handle => &mut claim.handle,
     };
     if claim.code == code && *holder.get_or_insert(mark) == mark {
         return Ok(claim.store.clone());
@@ -78,9 +78,9 @@ pub(super) fn remembers_errors(name: &str, type_name: &str) -> Error {
 
 /// What tells the resources of one function from those of any other, in this process.
 #[derive(Debug)]
-pub(super) struct Number(u64);
+pub(super) struct FunctionNumber(u64);
 
-impl Number {
+impl FunctionNumber {
     pub(super) fn fresh() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Relaxed))

@@ -15,7 +15,7 @@
 //!    set the same options, and `Function::name` is the name of the function, at both doors.
 //! 5. `Function::code` is the same at both doors. Its tokens change when those of the function do; it holds the value of each
 //!    built-in macro in them, and the code of each function that the user named.
-//! 6. The value given to [`Opened::call`] and [`resource`] serializes as the key type of the handle does: the same parts in the same
+//! 6. The value given to [`OpenedMemo::call`] and [`resource`] serializes as the key type of the handle does: the same parts in the same
 //!    order, references for what they refer to.
 //! 7. The closure given to [`Call::plain`] or [`Call::fallible`] is the body of the function, for the arguments that the
 //!    key was made from.
@@ -49,7 +49,7 @@ pub use self::{
     returned::{Fallible, Returned, same},
 };
 use self::{
-    claims::Door,
+    claims::EntryPoint,
     identity::{identity, is_shared},
     results::{Results, results},
 };
@@ -57,7 +57,7 @@ use crate::{
     builder::MemoBuilder,
     codec::Codec,
     error::{Error, Kind, Result},
-    flow::Begun,
+    flow::PendingCall,
     observe::Event,
     pool::{ResourceEntry, ResourcePool},
     store::Store,
@@ -74,9 +74,9 @@ impl Serialize for Unnamed {
     }
 }
 
-/// A memo that was opened for one door of a function. It lives as long as the process.
+/// A memo that was opened for one entry point of a function. It lives as long as the process.
 #[derive(Debug)]
-pub struct Opened<K: ?Sized, V: 'static> {
+pub struct OpenedMemo<K: ?Sized, V: 'static> {
     memo: Memo<K, V>,
     /// Why there is none that could remember anything: each call computes, and tells this.
     refused: Option<Error>,
@@ -88,14 +88,14 @@ pub fn memo<V, C, S, P>(
     cells: &'static Cells,
     function: &'static Function,
     plan: P,
-) -> &'static Opened<Unnamed, V>
+) -> &'static OpenedMemo<Unnamed, V>
 where
     V: Clone + Send + Sync + 'static,
     C: Codec<V>,
     S: Borrow<Store>,
     P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
 {
-    cells.get::<P, _>(|| open(function, Door::Function, plan))
+    cells.get::<P, _>(|| open(function, EntryPoint::Function, plan))
 }
 
 /// The same memo for the handle of the function, which knows the type of the key.
@@ -112,11 +112,11 @@ where
     S: Borrow<Store>,
     P: FnOnce(MemoBuilder<Unnamed, V>) -> (S, MemoBuilder<Unnamed, V, C>) + 'static,
 {
-    &cells.get::<P, Opened<K, V>>(|| open(function, Door::Handle, plan)).memo
+    &cells.get::<P, OpenedMemo<K, V>>(|| open(function, EntryPoint::Handle, plan)).memo
 }
 
 /// What the user's options are evaluated by runs before any lock is taken.
-fn open<K, V, C, S, P>(function: &Function, door: Door, plan: P) -> Opened<K, V>
+fn open<K, V, C, S, P>(function: &Function, entry: EntryPoint, plan: P) -> OpenedMemo<K, V>
 where
     K: ?Sized,
     V: Clone + Send + Sync + 'static,
@@ -134,15 +134,15 @@ where
     } else if remembers_errors(function, results(type_name::<V>()), &builder) {
         Err(claims::remembers_errors(&name, type_name::<V>()))
     } else {
-        claims::claim(&name, code, door, TypeId::of::<P>(), asked)
+        claims::claim(&name, code, entry, TypeId::of::<P>(), asked)
     };
     match claimed.and_then(|store| builder.open(&store)) {
-        Ok(memo) => Opened { memo: memo.of_keys(), refused: None },
+        Ok(memo) => OpenedMemo { memo: memo.of_keys(), refused: None },
         Err(error) => {
             let error = above_a_function(error);
             // Seen by whoever observes the store, and by the handles in it.
             asked.session().failed(&error);
-            Opened { memo: refused::memo(&name, &error), refused: Some(error) }
+            OpenedMemo { memo: refused::memo(&name, &error), refused: Some(error) }
         }
     }
 }
@@ -217,9 +217,9 @@ impl<V, C> Spins for MemoBuilder<Unnamed, V, C> {
 /// A call that has asked its memo and may have to compute. The key is done with.
 #[derive(Debug)]
 #[must_use = "whoever waits for this computation waits until it is dropped"]
-pub struct Call<V: 'static>(Begun<'static, V>);
+pub struct Call<V: 'static>(PendingCall<'static, V>);
 
-impl<V: 'static> Opened<Unnamed, V> {
+impl<V: 'static> OpenedMemo<Unnamed, V> {
     /// Asks the memo.
     #[inline]
     pub fn call<K: Serialize + ?Sized>(&'static self, key: &K) -> Call<V>
@@ -267,8 +267,8 @@ where
     P: FnOnce() + 'static,
     K: Serialize + ?Sized,
 {
-    let function = cells.get::<P, claims::Number>(claims::Number::fresh);
-    ResourcePool::global().entry(&Resource { function: function.get(), key })
+    let function = cells.get::<P, claims::FunctionNumber>(claims::FunctionNumber::fresh);
+    ResourcePool::global().entry(&ResourceKey { function: function.get(), key })
 }
 
 /// The resource of a function that cannot fail. Where the type arguments of a generic function make it a `Result`, it is
@@ -288,7 +288,7 @@ pub fn share<T: Send + Sync + 'static>(
 /// The key of a resource. As a struct of this name it meets no key that a user gives the same pool.
 #[derive(Serialize)]
 #[serde(rename = "memolith::resource")]
-struct Resource<'a, K: ?Sized> {
+struct ResourceKey<'a, K: ?Sized> {
     function: u64,
     key: &'a K,
 }

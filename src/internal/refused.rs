@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Neither writes nor reads.
-struct Refusing(Error);
+struct RefusingCodec(Error);
 
-impl<V> Codec<V> for Refusing {
+impl<V> Codec<V> for RefusingCodec {
     fn id(&self) -> &'static str {
         "refusing"
     }
@@ -37,9 +37,9 @@ impl<V> Codec<V> for Refusing {
 /// A memo called `name` in a store of its own, without a disk, in which nothing is kept.
 pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why: &Error) -> Memo<K, V> {
     let store = Store::builder().in_memory();
-    let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(Refusing(why.clone()));
+    let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(RefusingCodec(why.clone()));
     let place = builder.place();
-    let unknown = RoundTrip::new::<Refusing>(&Shape::untraced());
+    let unknown = RoundTrip::new::<RefusingCodec>(&Shape::untraced());
     let memo = builder.open_on(GenerationId([0; 16]), unknown, &store, &place, &mut HashMap::new());
     drop(memo.refuse(why));
     memo

@@ -1,12 +1,12 @@
 //! What a function returns, checked by type: an attribute sees only how it is written.
 //!
 //! A method of [`Returned`] is the one of its own `impl` for a `Result`; for any other type the compiler finds none
-//! there, goes on through `Deref`, and finds that of [`Whole`]. Neither needs an import. In a generic function, where the type is
-//! not known yet, it is always `Whole`; so what is generic is looked at again while the program runs, by [`results`].
+//! there, goes on through `Deref`, and finds that of [`AnyReturned`]. Neither needs an import. In a generic function, where the type is
+//! not known yet, it is always `AnyReturned`; so what is generic is looked at again while the program runs, by [`results`].
 
 use std::{borrow::Borrow, marker::PhantomData, ops::Deref};
 
-use super::{Cells, Function, Opened, Unnamed};
+use super::{Cells, Function, OpenedMemo, Unnamed};
 use crate::{builder::MemoBuilder, codec::Codec, memo::Memo, store::Store};
 
 /// A `Result`, under whatever name.
@@ -46,31 +46,31 @@ pub trait RememberedWithin {}
 
 /// The type that a function returns, or a part of it.
 #[derive(Debug)]
-pub struct Returned<T: ?Sized>(Whole<T>);
+pub struct Returned<T: ?Sized>(AnyReturned<T>);
 
 /// The same, of a type that is not known to be a `Result`.
 #[derive(Debug)]
-pub struct Whole<T: ?Sized>(PhantomData<fn() -> Box<T>>);
+pub struct AnyReturned<T: ?Sized>(PhantomData<fn() -> Box<T>>);
 
 impl<T: ?Sized> Returned<T> {
     /// Of any type.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "nobody but an attribute makes one")]
     pub const fn new() -> Self {
-        Self(Whole(PhantomData))
+        Self(AnyReturned(PhantomData))
     }
 }
 
 impl<T: ?Sized> Deref for Returned<T> {
-    type Target = Whole<T>;
+    type Target = AnyReturned<T>;
 
     #[inline]
-    fn deref(&self) -> &Whole<T> {
+    fn deref(&self) -> &AnyReturned<T> {
         &self.0
     }
 }
 
-impl<T: ?Sized> Whole<T> {
+impl<T: ?Sized> AnyReturned<T> {
     /// Compiles for anything but a `Result`.
     #[inline]
     pub const fn is_no_result(&self) {}
@@ -80,7 +80,7 @@ impl<T: ?Sized> Whole<T> {
     pub const fn is_no_result_within(&self) {}
 }
 
-impl<V: 'static> Whole<V> {
+impl<V: 'static> AnyReturned<V> {
     /// [`memo`](super::memo) of this value type.
     #[inline]
     pub fn memo<C, S, P>(
@@ -88,7 +88,7 @@ impl<V: 'static> Whole<V> {
         cells: &'static Cells,
         function: &'static Function,
         plan: P,
-    ) -> &'static Opened<Unnamed, V>
+    ) -> &'static OpenedMemo<Unnamed, V>
     where
         V: Clone + Send + Sync,
         C: Codec<V>,
@@ -122,15 +122,15 @@ impl<V: 'static> Whole<V> {
         _: &'static Cells,
         _: &'static Function,
         _: impl FnOnce(MemoBuilder<Unnamed, V>) -> (S, B),
-    ) -> Refused<V>
+    ) -> RefusedReturn<V>
     where
         V: Fallible,
     {
-        Refused(PhantomData)
+        RefusedReturn(PhantomData)
     }
 }
 
-/// Each is found before that of [`Whole`]. All but one compile for nothing, and ask nothing else of the types.
+/// Each is found before that of [`AnyReturned`]. All but one compile for nothing, and ask nothing else of the types.
 impl<T: 'static, E> Returned<Result<T, E>> {
     /// [`memo`](super::memo) of the value of a function that may fail.
     #[inline]
@@ -139,7 +139,7 @@ impl<T: 'static, E> Returned<Result<T, E>> {
         cells: &'static Cells,
         function: &'static Function,
         plan: P,
-    ) -> &'static Opened<Unnamed, T>
+    ) -> &'static OpenedMemo<Unnamed, T>
     where
         T: Clone + Send + Sync,
         C: Codec<T>,
@@ -169,11 +169,11 @@ impl<T: 'static, E> Returned<Result<T, E>> {
         _: &'static Cells,
         _: &'static Function,
         _: impl FnOnce(MemoBuilder<Unnamed, Result<T, E>>) -> (S, B),
-    ) -> Refused<Result<T, E>>
+    ) -> RefusedReturn<Result<T, E>>
     where
         Result<T, E>: RememberedWhole,
     {
-        Refused(PhantomData)
+        RefusedReturn(PhantomData)
     }
 
     /// Compiles, because the function beside it does not.
@@ -191,13 +191,13 @@ impl<T: 'static, E> Returned<Result<T, E>> {
     }
 }
 
-/// In place of an [`Opened`] memo and of a [`Call`](super::Call), where there is an error already.
+/// In place of an [`OpenedMemo`] and of a [`Call`](super::Call), where there is an error already.
 #[derive(Debug)]
 #[must_use = "it stands for a call"]
-pub struct Refused<R>(PhantomData<fn() -> R>);
+pub struct RefusedReturn<R>(PhantomData<fn() -> R>);
 
-impl<R> Refused<R> {
-    /// As that of [`Opened`].
+impl<R> RefusedReturn<R> {
+    /// As that of [`OpenedMemo`].
     pub const fn call<K: ?Sized>(self, _: &K) -> Self {
         self
     }

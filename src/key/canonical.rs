@@ -5,19 +5,19 @@ use serde::Serialize;
 use super::{
     kinds,
     serializer::Encoder,
-    sink::{Failure, Sink},
+    sink::{EncodeError, Sink},
 };
 use crate::error::{Error, Kind};
 
 /// The first byte of each encoding: keys of two formats never meet.
 const FORMAT: u8 = 1;
 
-pub(super) fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), Failure> {
+pub(super) fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), EncodeError> {
     sink.write(&[FORMAT])?;
     Encoder::new(sink).whole(key)
 }
 
-pub(super) fn unserializable(failure: Failure) -> Error {
+pub(super) fn unserializable(failure: EncodeError) -> Error {
     let remedy = if failure.to_string() == kinds::NOT_TEXT {
         "a path that is not UTF-8 is a key by itself, in a tuple or in a derived struct; elsewhere write it by \
          `#[serde(with = \"memolith::path\")]` or as `memolith::path::Lossless`"

@@ -1,12 +1,12 @@
 //! A key that lives only in memory: a short one stands for itself, and only a long one is digested.
 
-use std::hash::{Hash, Hasher as StdHasher};
+use std::hash::{Hash, Hasher};
 
 use serde::Serialize;
 
 use super::{
     canonical::{encode, unserializable},
-    sink::{Digest, Failure, ForKeys, Hasher, Sink},
+    sink::{Digest, DigestHasher, EncodeError, ForKeys, Sink},
 };
 use crate::error::Result;
 
@@ -31,7 +31,7 @@ const DIGESTED: u64 = u64::MAX;
 
 impl Hash for Compact {
     #[inline]
-    fn hash<H: StdHasher>(&self, state: &mut H) {
+    fn hash<H: Hasher>(&self, state: &mut H) {
         let [first, second, third, fourth] = self.words.map(u128::from);
         state.write_u128(first | second << 64);
         state.write_u128(third | fourth << 64);
@@ -76,14 +76,14 @@ struct Brief<'a> {
     /// Its length is never more than there are bytes in its words.
     compact: &'a mut Compact,
     /// `Some` once the encoding was too long.
-    long: Option<Hasher>,
+    long: Option<DigestHasher>,
 }
 
 impl Sink for Brief<'_> {
     type Rules = ForKeys;
 
     #[inline]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         if self.long.is_some() || self.compact.length as usize + bytes.len() > SHORT {
             return self.spill(bytes);
         }
@@ -112,7 +112,7 @@ impl Brief<'_> {
     }
 
     #[cold]
-    fn spill(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn spill(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         let words = self.compact.words.map(u64::to_le_bytes);
         let written = words.as_flattened().get(..self.compact.length as usize).unwrap_or_default();
         self.long.get_or_insert_with(|| digest_of(written)).write(bytes)
@@ -130,8 +130,8 @@ pub(super) fn word(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
-fn digest_of(bytes: &[u8]) -> Hasher {
-    let mut hasher = Hasher::new();
+fn digest_of(bytes: &[u8]) -> DigestHasher {
+    let mut hasher = DigestHasher::new();
     hasher.update(bytes);
     hasher
 }

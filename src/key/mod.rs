@@ -86,7 +86,7 @@ use serde::Serialize;
 use self::sink::{Buffer, ForKeys};
 use self::{
     canonical::{encode, unserializable},
-    sink::{Hasher, Head},
+    sink::{DigestHasher, KeyHead},
 };
 pub(crate) use self::{
     compact::{Compact, compact},
@@ -100,16 +100,16 @@ use crate::error::Result;
 ///
 /// An error is the `Serialize` of the key giving up. Its panic unwinds: the caller has the fence.
 pub(crate) fn digest<K: Serialize + ?Sized>(key: &K) -> Result<Digest> {
-    let mut hasher = Hasher::new();
+    let mut hasher = DigestHasher::new();
     encode(key, &mut hasher).map_err(unserializable)?;
     Ok(hasher.finish())
 }
 
-/// The first [`Head::LIMIT`] bytes of what the digest is taken from, for inspection.
+/// The first [`KeyHead::LIMIT`] bytes of what the digest is taken from, for inspection.
 ///
 /// The serializer is stopped once they are there. Of a key that cannot be serialized it is what came before.
 pub(crate) fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
-    let mut head = Head::default();
+    let mut head = KeyHead::default();
     // Either stop is an end: a full head, or a key for which `digest` reports the error.
     let _ = encode(key, &mut head);
     head.into_bytes()

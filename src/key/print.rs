@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     compact::word,
     serializer::Encoder,
-    sink::{Failure, Rules, Sink},
+    sink::{EncodeError, Rules, Sink},
 };
 
 /// Which form of a type with two forms, such as an address, is looked at. Either may lose something that the other has.
@@ -34,8 +34,8 @@ pub(crate) struct Print {
 /// The print of `value`; `None` when its `Serialize` gives up. Its panic unwinds: the caller has the fence.
 pub(crate) fn print<T: Serialize + ?Sized>(value: &T, form: Form) -> Option<Print> {
     match form {
-        Form::Readable => print_by::<Readable, T>(value),
-        Form::Compact => print_by::<Compact, T>(value),
+        Form::Readable => print_by::<ReadableRules, T>(value),
+        Form::Compact => print_by::<CompactRules, T>(value),
     }
 }
 
@@ -45,16 +45,16 @@ fn print_by<R: Rules, T: Serialize + ?Sized>(value: &T) -> Option<Print> {
     Some(Print { mixed: mixer.state, has_forms: mixer.asked.get() })
 }
 
-struct Readable;
+struct ReadableRules;
 
-impl Rules for Readable {
+impl Rules for ReadableRules {
     const READABLE: bool = true;
     const EXACT: bool = true;
 }
 
-struct Compact;
+struct CompactRules;
 
-impl Rules for Compact {
+impl Rules for CompactRules {
     const READABLE: bool = false;
     const EXACT: bool = true;
 }
@@ -86,7 +86,7 @@ impl<R: Rules> Sink for Mixer<R> {
     type Rules = R;
 
     #[inline]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         let (chunks, rest) = bytes.as_chunks();
         for chunk in chunks {
             self.mix(u64::from_le_bytes(*chunk));
@@ -99,7 +99,7 @@ impl<R: Rules> Sink for Mixer<R> {
     }
 
     #[inline]
-    fn number(&mut self, tag: u8, little_endian: &[u8]) -> Result<(), Failure> {
+    fn number(&mut self, tag: u8, little_endian: &[u8]) -> Result<(), EncodeError> {
         self.state = self.state.rotate_left(u32::from(tag)).wrapping_add(u64::from(tag));
         self.write(little_endian)
     }

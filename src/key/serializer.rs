@@ -12,10 +12,10 @@ use serde::{
 
 use super::{
     kinds,
-    sink::{Buffer, Failure, Rules, Sink},
+    sink::{Buffer, EncodeError, Rules, Sink},
 };
 
-type Result<T = (), E = Failure> = std::result::Result<T, E>;
+type Result<T = (), E = EncodeError> = std::result::Result<T, E>;
 
 /// A newtype struct of this name has a sequence in it whose order does not count, and is written as that.
 pub(crate) const UNORDERED: &str = "memolith::unordered";
@@ -155,12 +155,12 @@ macro_rules! numbers {
 
 impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     type Ok = ();
-    type Error = Failure;
-    type SerializeSeq = Elements<'a, S>;
+    type Error = EncodeError;
+    type SerializeSeq = SequenceEncoder<'a, S>;
     type SerializeTuple = Self;
     type SerializeTupleStruct = Self;
     type SerializeTupleVariant = Self;
-    type SerializeMap = Entries<'a, S>;
+    type SerializeMap = MapEncoder<'a, S>;
     type SerializeStruct = Self;
     type SerializeStructVariant = Self;
 
@@ -248,10 +248,10 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
     }
 
     // A length is never written: it may be unknown, or a lie.
-    fn serialize_seq(mut self, _: Option<usize>) -> Result<Elements<'a, S>> {
+    fn serialize_seq(mut self, _: Option<usize>) -> Result<SequenceEncoder<'a, S>> {
         self.tag(Tag::Sequence)?;
-        let held = self.set.then(Held::default);
-        Ok(Elements { encoder: self, held })
+        let set = self.set.then(SetElements::default);
+        Ok(SequenceEncoder { encoder: self, set })
     }
 
     fn serialize_tuple(mut self, _: usize) -> Result<Self> {
@@ -274,7 +274,7 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
 
     fn serialize_map(mut self, _: Option<usize>) -> Result<Self::SerializeMap> {
         self.tag(Tag::Map)?;
-        Ok(Entries { encoder: self, encoded: Buffer::default(), spans: Vec::new(), unpaired: None })
+        Ok(MapEncoder { encoder: self, encoded: Buffer::default(), spans: Vec::new(), unpaired: None })
     }
 
     fn serialize_struct(mut self, name: &'static str, _: usize) -> Result<Self> {
@@ -301,7 +301,7 @@ macro_rules! elements {
     ($($compound:ident::$method:ident,)*) => {$(
         impl<S: Sink> $compound for Encoder<'_, S> {
             type Ok = ();
-            type Error = Failure;
+            type Error = EncodeError;
 
             fn $method<T: Serialize + ?Sized>(&mut self, element: &T) -> Result {
                 self.value(element)
@@ -324,7 +324,7 @@ macro_rules! fields {
     ($($compound:ident,)*) => {$(
         impl<S: Sink> $compound for Encoder<'_, S> {
             type Ok = ();
-            type Error = Failure;
+            type Error = EncodeError;
 
             fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result {
                 self.field(name, value)
@@ -345,40 +345,40 @@ fields! { SerializeStruct, SerializeStructVariant, }
 
 /// The elements of a sequence, written as they come; those of a set, held back until all are known: equal sets list
 /// theirs in any order.
-pub(super) struct Elements<'a, S: Sink> {
+pub(super) struct SequenceEncoder<'a, S: Sink> {
     encoder: Encoder<'a, S>,
     /// `Some` for a set.
-    held: Option<Held<S::Rules>>,
+    set: Option<SetElements<S::Rules>>,
 }
 
 /// The elements of a set.
-struct Held<R> {
+struct SetElements<R> {
     /// Each as it came.
     encoded: Buffer<R>,
     /// Where each of them ends in `encoded`.
     ends: Vec<usize>,
 }
 
-impl<R> Default for Held<R> {
+impl<R> Default for SetElements<R> {
     fn default() -> Self {
         Self { encoded: Buffer::default(), ends: Vec::new() }
     }
 }
 
-impl<S: Sink> SerializeSeq for Elements<'_, S> {
+impl<S: Sink> SerializeSeq for SequenceEncoder<'_, S> {
     type Ok = ();
-    type Error = Failure;
+    type Error = EncodeError;
 
     #[inline]
     fn serialize_element<T: Serialize + ?Sized>(&mut self, element: &T) -> Result {
-        let Some(held) = &mut self.held else { return self.encoder.value(element) };
-        Encoder::new(&mut held.encoded).whole(element)?;
-        held.ends.push(held.encoded.bytes.len());
+        let Some(set) = &mut self.set else { return self.encoder.value(element) };
+        Encoder::new(&mut set.encoded).whole(element)?;
+        set.ends.push(set.encoded.bytes.len());
         Ok(())
     }
 
     fn end(mut self) -> Result {
-        if let Some(Held { encoded, ends }) = &self.held {
+        if let Some(SetElements { encoded, ends }) = &self.set {
             self.encoder.tell_of(encoded);
             let starts = [0].into_iter().chain(ends.iter().copied());
             let mut elements: Vec<&[u8]> = starts
@@ -394,48 +394,48 @@ impl<S: Sink> SerializeSeq for Elements<'_, S> {
 
 /// The entries of a map, held back until all are known: two maps with the same entries must not differ by the order
 /// in which they happen to list them.
-pub(super) struct Entries<'a, S: Sink> {
+pub(super) struct MapEncoder<'a, S: Sink> {
     encoder: Encoder<'a, S>,
     /// Each entry as it came, its key and then its value.
     encoded: Buffer<S::Rules>,
     /// Where the entries are in `encoded`.
-    spans: Vec<Span>,
+    spans: Vec<EntrySpan>,
     /// Where in `encoded` the latest key is, while its value has not come.
     unpaired: Option<Range<usize>>,
 }
 
 /// The place of one entry.
-struct Span {
+struct EntrySpan {
     key: Range<usize>,
     /// The end of the value, which follows the key.
     end: usize,
 }
 
-impl<S: Sink> SerializeMap for Entries<'_, S> {
+impl<S: Sink> SerializeMap for MapEncoder<'_, S> {
     type Ok = ();
-    type Error = Failure;
+    type Error = EncodeError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
         let start = self.encoded.bytes.len();
         Encoder::new(&mut self.encoded).whole(key)?;
         match self.unpaired.replace(start..self.encoded.bytes.len()) {
             None => Ok(()),
-            Some(_) => Err(Failure::custom("a map gives two keys before a value")),
+            Some(_) => Err(EncodeError::custom("a map gives two keys before a value")),
         }
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
         let key =
-            self.unpaired.take().ok_or_else(|| Failure::custom("a map gives a value without its key"))?;
+            self.unpaired.take().ok_or_else(|| EncodeError::custom("a map gives a value without its key"))?;
         Encoder::new(&mut self.encoded).whole(value)?;
-        self.spans.push(Span { key, end: self.encoded.bytes.len() });
+        self.spans.push(EntrySpan { key, end: self.encoded.bytes.len() });
         Ok(())
     }
 
     fn end(self) -> Result {
         let Self { mut encoder, encoded, mut spans, unpaired } = self;
         if unpaired.is_some() {
-            return Err(Failure::custom("a map gives a key without its value"));
+            return Err(EncodeError::custom("a map gives a key without its value"));
         }
         encoder.tell_of(&encoded);
         let bytes = |range: Range<usize>| encoded.bytes.get(range).unwrap_or_default();

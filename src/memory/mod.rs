@@ -1,28 +1,28 @@
-//! The in-process tier: decoded values of all memos of a store, under one budget in bytes. Deleting it would change
-//! the speed, never an answer: who asks it checks the lifetime, and who removes tells it.
+//! The memory tier: decoded values of all memos of a store, under one budget in bytes. It affects the speed, never a
+//! result: a reader checks the lifetime, and a removal from disk also removes here.
 //!
-//! # Why not a ready-made one
+//! # Why not an existing crate
 //!
 //! The contract is *one* budget, and one value may take nearly all of it. `quick_cache` 0.7 splits its weight over
-//! shards and refuses what does not fit in one: measured, with 256 MiB on two cores and room for 10,000 entries (8
-//! shards), the largest value it keeps is 31.0 MiB. With a single shard it is 256.0 MiB, behind a single lock, and
-//! still without the check under the lock that promise 6 needs, and without parts of the budget for single memos.
+//! shards and refuses a value that does not fit into one. Measured with 256 MiB on two cores and room for 10,000 entries
+//! (8 shards), the largest value that it keeps is 31.0 MiB. With a single shard it is 256.0 MiB, behind a single lock. It
+//! has no check under the lock, which promise 6 needs, and no shares of the budget for single memos.
 //!
 //! # Locking
 //!
-//! A hit takes the lock of one shard of 64 and no other. Admissions and removals take the lock of the sieve (the
-//! order of eviction, [`sieve`]) too, always inside that of the shard, never the other way round, and never two
-//! shards at once. So shard and sieve agree whenever the shard's lock is free. One order for all shards, because
-//! few large values are the case that matters: with an order a shard, five values of 50 MiB would leave by the
-//! accident of their digests. The price is paid by admissions, and each of those has just read or written the disk.
+//! A hit takes the lock of one of 64 shards and no other lock. Admissions and removals also take the lock of the order of
+//! eviction, [`sieve`], always inside the lock of the shard. No thread holds the locks of two shards. So shard and sieve
+//! agree whenever the lock of the shard is free. All shards share one order, because few large values are the important
+//! case: with an order for each shard, the digests would decide which of five values of 50 MiB is evicted. Only admissions
+//! and removals pay for the shared lock, and each of them comes with a read or write of the disk.
 //!
-//! No value is dropped in here: what leaves is returned, as its `Drop` is the user's code, and may call back.
+//! No value is dropped here. Removed values are returned, because their `Drop` is user code and may call the cache.
 //!
 //! # Performance
 //!
-//! Measured on two busy cores with 10,000 entries of 100 B: a hit with the clone of the value 30 ns, 60 ns with two
-//! threads at once; an admission that evicts 0.3 us, 0.6 to 1.0 us with two threads at once. One value that takes the
-//! place of 100,000 entries: 40 ms.
+//! Measured on two busy cores with 10,000 entries of 100 B: a hit with the clone of the value takes 30 ns, and 60 ns with
+//! two threads; an admission with an eviction 0.3 us, and 0.6 to 1.0 us with two threads. One value that replaces 100,000
+//! entries takes 40 ms.
 
 use std::{
     any::Any,
@@ -34,7 +34,7 @@ use std::{
     time::Duration,
 };
 
-use self::sieve::{Candidate, Row, Sieve};
+use self::sieve::{EvictionCandidate, Sieve, SieveRow};
 use crate::{
     clock::Lifetime,
     key::Digest,
@@ -45,84 +45,84 @@ mod sieve;
 #[cfg(test)]
 mod tests;
 
-/// What an entry takes beside its encoded bytes. Measured with an empty value: 290 to 380 B, by how full the tables
-/// happen to be; about a third each for the table of the shard, the row of the sieve and the header of [`Held`].
+/// Bytes of an entry beside its encoded value. Measured with an empty value: 290 to 380 B, depending on the load of the
+/// tables; about a third each for the table of the shard, the row of the sieve and the header of [`CachedValue`].
 const OVERHEAD: u64 = 336;
 
-/// Enough that two threads seldom meet; a power of two.
+/// Enough that two threads seldom use one shard. A power of two.
 const SHARDS: usize = 64;
 
-/// So many candidates that were hit since the hand last met them are spared for one victim. Where all 1,000,000
-/// entries were hit, an admission takes 35 us with it and 392 ms without. Of Zipf-distributed keys (0.9, room for a
-/// tenth) 64.4 % hit with it, 64.7 % without, and 51.0 % in plain insertion order.
-const MERCY: usize = 64;
+/// Maximum number of candidates in a row that get a second chance because they were hit. If all 1,000,000 entries were
+/// hit, an admission takes 35 us with this bound, and 392 ms without. With Zipf-distributed keys (0.9, room for a tenth)
+/// 64.4 % of the lookups hit with it, 64.7 % without, and 51.0 % in plain insertion order.
+const MAX_SECOND_CHANCES: usize = 64;
 
-/// A value in memory, and what its record on disk says of it.
-pub(crate) struct Held<V: ?Sized = dyn Any + Send + Sync> {
-    /// The memory does not judge it: who reads asks whether it is over.
+/// A value in memory, with fields of its record on disk.
+pub(crate) struct CachedValue<V: ?Sized = dyn Any + Send + Sync> {
+    /// Not checked in this room: the reader checks whether the value has expired.
     pub(crate) lifetime: Lifetime,
     pub(crate) compute_time: Duration,
-    /// Of the encoded value, in bytes.
+    /// Size of the encoded value in bytes.
     pub(crate) size: u64,
     /// Last, and possibly unsized, so that value and header are one allocation.
     value: V,
 }
 
-/// What became of a value that was offered.
+/// The result of an admission.
 #[derive(Debug)]
-#[must_use = "what was evicted is to be dropped outside every lock"]
+#[must_use = "evicted values must be dropped outside every lock"]
 pub(crate) enum Admission {
-    /// It is held. What left for it, and what it replaced: to be dropped outside every lock.
-    Kept(Vec<Arc<Held>>),
-    /// It does not fit even alone, in the budget or in its owner's part. Whatever was held under the key still is.
+    /// The value was admitted. The evicted values and the replaced one must be dropped outside every lock.
+    Kept(Vec<Arc<CachedValue>>),
+    /// The value alone exceeds the budget or the share of its owner. An earlier value of the key stays.
     Oversize,
-    /// The claim it was read under has been revoked. Whatever was held under the key still is.
+    /// The claim of the value was revoked. An earlier value of the key stays.
     Stale,
 }
 
 /// Decoded values by owner and digest, bounded by one budget.
 pub(crate) struct Memory {
-    /// Never changed; see [`Memory::fits`].
+    /// In bytes. Never changes.
     budget: u64,
-    /// An entry is in the shard that its key says, with the stamp of its row in `sieve`.
+    /// Each entry is in the shard of its key, with the stamp of its row in `sieve`.
     shards: [Shard; SHARDS],
-    /// One row for each entry of the shards. Locked inside a shard's lock, or alone.
-    sieve: Mutex<Sieve<Key>>,
+    /// Has one row for each entry of the shards. Locked inside the lock of a shard, or alone.
+    sieve: Mutex<Sieve<MemoryKey>>,
 }
 
-/// On a cache line of its own, so that neighbours do not slow each other down.
+/// Each has a cache line of its own, against false sharing.
 #[derive(Default)]
 #[repr(align(64))]
-struct Shard(Mutex<Entries>);
+struct Shard(Mutex<ShardEntries>);
 
-type Entries = HashMap<Key, Cached, BuildHasherDefault<PrefixHasher>>;
+type ShardEntries = HashMap<MemoryKey, ShardEntry, BuildHasherDefault<PrefixHasher>>;
 
 /// An entry of a shard.
-struct Cached {
-    held: Arc<Held>,
-    /// Of the entry's row in the sieve.
+struct ShardEntry {
+    value: Arc<CachedValue>,
+    /// Stamp of the entry's row in the sieve.
     stamp: u64,
-    /// Whether it was hit since the hand of the sieve last met it.
+    /// Whether the entry was hit since the hand of the sieve last passed it.
     hit: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    /// Numbers the memos of the store: two of them may share a digest.
+struct MemoryKey {
+    /// Number of the memo. Two memos may have equal digests.
     owner: u64,
     digest: Digest,
 }
 
-impl Held {
-    /// `size` is that of the encoded value, in bytes.
+impl CachedValue {
+    /// `size` is the size of the encoded value in bytes.
     pub(crate) fn new<V>(value: V, lifetime: Lifetime, compute_time: Duration, size: u64) -> Arc<Self>
     where
         V: Send + Sync + 'static,
     {
-        Arc::new(Held { lifetime, compute_time, size, value })
+        Arc::new(CachedValue { lifetime, compute_time, size, value })
     }
 
-    /// The value, if it is a `V`. To be cloned out of the `Arc`, when no lock is held any more.
+    /// The value, if it is a `V`. The caller clones it while it holds no lock.
     pub(crate) fn value<V: 'static>(&self) -> Option<&V> {
         self.value.downcast_ref()
     }
@@ -132,9 +132,9 @@ impl Held {
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for CachedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
+        f.debug_struct("CachedValue")
             .field("lifetime", &self.lifetime)
             .field("size", &self.size)
             .finish_non_exhaustive()
@@ -142,7 +142,7 @@ impl fmt::Debug for Held {
 }
 
 impl Memory {
-    /// An empty tier. A budget of 0 never holds anything.
+    /// An empty tier. With a budget of 0 it stays empty.
     pub(crate) fn new(budget_bytes: u64) -> Self {
         Self {
             budget: budget_bytes,
@@ -151,8 +151,8 @@ impl Memory {
         }
     }
 
-    /// Whether a value of `size` encoded bytes could be held alone, of an owner whose part is `cap`. Asked before
-    /// decoding or cloning what would not be kept.
+    /// Whether a value of `size` encoded bytes fits, of an owner whose share is `cap`. Called first, so that no value is
+    /// decoded or cloned in vain.
     pub(crate) fn fits(&self, size: u64, cap: Option<u64>) -> bool {
         size.saturating_add(OVERHEAD) <= self.budget.min(cap.unwrap_or(u64::MAX))
     }
@@ -162,35 +162,37 @@ impl Memory {
         self.budget.min(cap.unwrap_or(u64::MAX)).saturating_sub(OVERHEAD)
     }
 
-    pub(crate) fn get(&self, owner: u64, digest: &Digest) -> Option<Arc<Held>> {
-        let key = Key { owner, digest: *digest };
+    pub(crate) fn get(&self, owner: u64, digest: &Digest) -> Option<Arc<CachedValue>> {
+        let key = MemoryKey { owner, digest: *digest };
         let mut entries = lock(self.shard(&key));
         let entry = entries.get_mut(&key)?;
         entry.hit = true;
-        Some(Arc::clone(&entry.held))
+        Some(Arc::clone(&entry.value))
     }
 
-    /// Holds a value, in place of what was held under its key, and evicts until the budget holds again and, given a
-    /// `cap`, the part of this owner: its own oldest entries leave for that one. An owner is always given the same
-    /// `cap`.
+    /// Admits a value in place of an earlier value of its key, and evicts until the budget is met. With a `cap`, it first
+    /// evicts the oldest entries of this owner until its share is met. An owner always has the same `cap`.
     ///
-    /// `still` tells whether the claim under which the value was read stands. It is asked under the lock of the
-    /// shard, right before the insertion: who revokes the claim first and removes from here then, wins. It takes no
-    /// lock itself.
+    /// `is_current` tells whether the claim of the value is current. It is called under the lock of the shard, directly
+    /// before the insertion. So a removal that first revokes the claim and then removes the key from this tier always
+    /// wins. `is_current` takes no lock.
     pub(crate) fn admit(
         &self,
         owner: u64,
         digest: &Digest,
-        held: &Arc<Held>,
+        value: &Arc<CachedValue>,
         cap: Option<u64>,
-        still: impl FnOnce() -> bool,
+        is_current: impl FnOnce() -> bool,
     ) -> Admission {
-        if !self.fits(held.size, cap) {
+        if !self.fits(value.size, cap) {
             return Admission::Oversize;
         }
-        let row =
-            Row { key: Key { owner, digest: *digest }, charge: held.charge(), part: cap.map(|_| owner) };
-        let Some((stamp, replaced)) = self.insert(row, held, still) else { return Admission::Stale };
+        let row = SieveRow {
+            key: MemoryKey { owner, digest: *digest },
+            charge: value.charge(),
+            part: cap.map(|_| owner),
+        };
+        let Some((stamp, replaced)) = self.insert(row, value, is_current) else { return Admission::Stale };
         let mut victims = Vec::from_iter(replaced);
         if let Some(cap) = cap {
             self.evict_over_part(owner, cap, &mut victims);
@@ -199,32 +201,32 @@ impl Memory {
         Admission::Kept(victims)
     }
 
-    /// What was held under the key.
-    #[must_use = "what was removed is to be dropped outside every lock"]
-    pub(crate) fn remove(&self, owner: u64, digest: &Digest) -> Option<Arc<Held>> {
-        let key = Key { owner, digest: *digest };
+    /// Removes the value of the key, and returns it.
+    #[must_use = "removed values must be dropped outside every lock"]
+    pub(crate) fn remove(&self, owner: u64, digest: &Digest) -> Option<Arc<CachedValue>> {
+        let key = MemoryKey { owner, digest: *digest };
         let mut entries = lock(self.shard(&key));
         let entry = entries.remove(&key)?;
-        self.forget([&entry]);
-        Some(entry.held)
+        self.remove_rows([&entry]);
+        Some(entry.value)
     }
 
-    /// Everything that was held for the owner. It looks through the shards and does not ask the sieve, as an
-    /// admission that is under way may have passed its check and not have a row yet.
-    #[must_use = "what was removed is to be dropped outside every lock"]
-    pub(crate) fn remove_owner(&self, owner: u64) -> Vec<Arc<Held>> {
+    /// Removes the values of the owner, and returns them. It walks the shards instead of the sieve, because an admission in
+    /// progress may have passed its check and not have a row yet.
+    #[must_use = "removed values must be dropped outside every lock"]
+    pub(crate) fn remove_owner(&self, owner: u64) -> Vec<Arc<CachedValue>> {
         self.drain(|entries| {
             entries.extract_if(|key, _| key.owner == owner).map(|(_, entry)| entry).collect()
         })
     }
 
-    /// Everything that was held.
-    #[must_use = "what was removed is to be dropped outside every lock"]
-    pub(crate) fn clear(&self) -> Vec<Arc<Held>> {
+    /// Removes all values, and returns them.
+    #[must_use = "removed values must be dropped outside every lock"]
+    pub(crate) fn clear(&self) -> Vec<Arc<CachedValue>> {
         self.drain(|entries| mem::take(entries).into_values().collect())
     }
 
-    /// What all entries take of the budget.
+    /// Part of the budget that is in use.
     pub(crate) fn used(&self) -> u64 {
         lock(&self.sieve).used()
     }
@@ -234,76 +236,81 @@ impl Memory {
         lock(&self.sieve).len()
     }
 
-    /// The stamp of the new entry and what it replaced; `None` when the claim was revoked.
+    /// Returns the stamp of the new entry and the replaced value, or `None` if the claim was revoked.
     fn insert(
         &self,
-        row: Row<Key>,
-        held: &Arc<Held>,
-        still: impl FnOnce() -> bool,
-    ) -> Option<(u64, Option<Arc<Held>>)> {
+        row: SieveRow<MemoryKey>,
+        value: &Arc<CachedValue>,
+        is_current: impl FnOnce() -> bool,
+    ) -> Option<(u64, Option<Arc<CachedValue>>)> {
         let mut entries = lock(self.shard(&row.key));
-        if !still() {
+        if !is_current() {
             return None;
         }
         let mut sieve = lock(&self.sieve);
         let stamp = sieve.admit(row);
-        let replaced = entries.insert(row.key, Cached { held: Arc::clone(held), stamp, hit: false });
+        let replaced = entries.insert(row.key, ShardEntry { value: Arc::clone(value), stamp, hit: false });
         if let Some(entry) = &replaced {
-            sieve.forget(entry.stamp);
+            sieve.remove(entry.stamp);
         }
-        Some((stamp, replaced.map(|entry| entry.held)))
+        Some((stamp, replaced.map(|entry| entry.value)))
     }
 
-    fn evict_over_part(&self, owner: u64, cap: u64, victims: &mut Vec<Arc<Held>>) {
+    fn evict_over_part(&self, owner: u64, cap: u64, victims: &mut Vec<Arc<CachedValue>>) {
         let oldest = || lock(&self.sieve).over_part(owner, cap);
         while let Some(candidate) = oldest() {
             victims.extend(self.evict(candidate, false));
         }
     }
 
-    fn evict_over_budget(&self, newest: u64, victims: &mut Vec<Arc<Held>>) {
+    fn evict_over_budget(&self, newest: u64, victims: &mut Vec<Arc<CachedValue>>) {
         let next = || lock(&self.sieve).over_budget(newest);
         let mut spared = 0;
         while let Some(candidate) = next() {
-            let victim = self.evict(candidate, spared < MERCY);
+            let victim = self.evict(candidate, spared < MAX_SECOND_CHANCES);
             spared = if victim.is_some() { 0 } else { spared + 1 };
             victims.extend(victim);
         }
     }
 
-    /// Takes the entry out, unless it left or was replaced in the meantime, or was hit and there is `mercy` left.
-    fn evict(&self, candidate: Candidate<Key>, mercy: bool) -> Option<Arc<Held>> {
+    /// Removes the candidate, unless it was removed or replaced in the meantime. With `second_chance`, an entry that was
+    /// hit stays.
+    fn evict(
+        &self,
+        candidate: EvictionCandidate<MemoryKey>,
+        second_chance: bool,
+    ) -> Option<Arc<CachedValue>> {
         let mut entries = lock(self.shard(&candidate.key));
         let Entry::Occupied(mut entry) = entries.entry(candidate.key) else { return None };
-        if entry.get().stamp != candidate.stamp || (mercy && mem::take(&mut entry.get_mut().hit)) {
+        if entry.get().stamp != candidate.stamp || (second_chance && mem::take(&mut entry.get_mut().hit)) {
             return None;
         }
         let entry = entry.remove();
-        self.forget([&entry]);
-        Some(entry.held)
+        self.remove_rows([&entry]);
+        Some(entry.value)
     }
 
-    /// Takes out of each shard in turn what `take` takes out of its entries.
-    fn drain(&self, take: impl Fn(&mut Entries) -> Vec<Cached>) -> Vec<Arc<Held>> {
+    /// Removes from each shard in turn the entries that `take` takes out.
+    fn drain(&self, take: impl Fn(&mut ShardEntries) -> Vec<ShardEntry>) -> Vec<Arc<CachedValue>> {
         let drain_shard = |Shard(shard): &Shard| {
             let mut entries = lock(shard);
             let taken = take(&mut entries);
-            self.forget(&taken);
+            self.remove_rows(&taken);
             taken
         };
-        self.shards.iter().flat_map(drain_shard).map(|entry| entry.held).collect()
+        self.shards.iter().flat_map(drain_shard).map(|entry| entry.value).collect()
     }
 
-    /// The rows of entries that have just left their shard, whose lock is still held.
-    fn forget<'a>(&self, entries: impl IntoIterator<Item = &'a Cached>) {
+    /// Removes the rows of entries that were removed from their shard. The lock of the shard is still held.
+    fn remove_rows<'a>(&self, entries: impl IntoIterator<Item = &'a ShardEntry>) {
         let mut sieve = lock(&self.sieve);
         for entry in entries {
-            sieve.forget(entry.stamp);
+            sieve.remove(entry.stamp);
         }
     }
 
-    fn shard(&self, key: &Key) -> &Mutex<Entries> {
-        // Neither the low bits nor the top seven: the shard's table sorts by those.
+    fn shard(&self, key: &MemoryKey) -> &Mutex<ShardEntries> {
+        // The hash table of the shard uses the low bits and the top seven, so the shard is chosen by others.
         let place = (key.prefix() >> 40) as usize % SHARDS;
         let [first, ..] = &self.shards;
         &self.shards.get(place).unwrap_or(first).0
@@ -319,21 +326,21 @@ impl fmt::Debug for Memory {
     }
 }
 
-impl Key {
-    /// Digests are uniform already: hashing them once more would only cost.
+impl MemoryKey {
+    /// The hash. Digests are uniform, so another hash function would only cost time.
     fn prefix(&self) -> u64 {
         let prefix = self.digest.as_bytes().first_chunk().copied().map_or(0, u64::from_le_bytes);
         prefix ^ self.owner
     }
 }
 
-impl Hash for Key {
+impl Hash for MemoryKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.prefix());
     }
 }
 
-/// Hands on the one number that [`Key`] writes.
+/// Uses the number that a [`MemoryKey`] writes as the hash.
 #[derive(Default)]
 struct PrefixHasher(u64);
 
@@ -342,7 +349,7 @@ impl Hasher for PrefixHasher {
         self.0 = prefix;
     }
 
-    /// No key writes bytes; if one did, it would still be found again.
+    /// No key writes bytes. The result is still a valid hash.
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);

@@ -1,55 +1,55 @@
-//! Which entry leaves next. Policy without locks: it neither holds values nor hears of hits.
+//! The order of eviction: the SIEVE algorithm. A policy without locks, which has no values and is not called at hits.
 //!
-//! Every entry has a stamp, counted up with each admission, so that rows sorted by stamp are rows in insertion
-//! order. The hand of SIEVE walks them from old to new and starts over; the caller spares a candidate that was hit
-//! since the hand last met it, and evicts it otherwise. What stays keeps its place, so newcomers that nobody asks
-//! for again leave before the proven ones. A row goes the moment its entry goes: nothing stale can pile up.
+//! Every entry has a stamp from a counter, so rows sorted by stamp are in insertion order. The hand of SIEVE walks them
+//! from old to new, and then starts again. The caller keeps a candidate that was hit since the hand last passed it, and
+//! evicts it otherwise. A kept entry keeps its place, so new entries without hits are evicted before older ones with hits.
+//! A row is removed together with its entry, so no stale rows accumulate.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound::{Excluded, Unbounded},
 };
 
-/// The entries of a tier in insertion order, what each weighs, and what they weigh together.
+/// The entries of a tier in insertion order, and their sizes.
 #[derive(Debug)]
 pub(super) struct Sieve<K> {
-    /// What `used` may be once an admission is over.
+    /// Maximum of `used` after an admission.
     budget: u64,
     /// The sum of the charges in `rows`.
     used: u64,
-    /// One row an entry, by its stamp.
-    rows: BTreeMap<u64, Row<K>>,
-    /// The stamp of the last candidate; the next one is the first row behind it.
+    /// One row for each entry, by its stamp.
+    rows: BTreeMap<u64, SieveRow<K>>,
+    /// The stamp of the last candidate. The next candidate is the first row after it.
     hand: u64,
-    /// The stamp given last; stamps are never given twice.
+    /// The stamp that was given last. No stamp is given twice.
     last_stamp: u64,
-    /// The owners that are held to a part of their own and have an entry; no part is empty.
-    parts: HashMap<u64, Part>,
+    /// The owners with a share of their own and at least one entry.
+    parts: HashMap<u64, OwnerPart>,
 }
 
-/// What is known of one entry.
+/// One entry.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row<K> {
-    /// Under which the caller finds the entry.
+pub(super) struct SieveRow<K> {
+    /// The caller finds the entry by it.
     pub(super) key: K,
-    /// What the entry takes of the budget.
+    /// Part of the budget that the entry uses.
     pub(super) charge: u64,
-    /// The owner whose part the entry counts for, if that owner is held to one.
+    /// The owner, if it has a share of its own.
     pub(super) part: Option<u64>,
 }
 
-/// The entries of one owner that is held to a part.
+/// The entries of an owner with a share of its own.
 #[derive(Debug, Default)]
-struct Part {
+struct OwnerPart {
     /// The sum of the charges of `stamps`.
     used: u64,
     /// The owner's rows, the oldest first.
     stamps: BTreeSet<u64>,
 }
 
-/// An entry that is to leave, unless it is gone already or deserves to be spared.
+/// The next entry to evict, unless the caller has removed it or gives it a second chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Candidate<K> {
+pub(super) struct EvictionCandidate<K> {
     pub(super) key: K,
     pub(super) stamp: u64,
 }
@@ -73,8 +73,8 @@ impl<K: Copy> Sieve<K> {
         (self.rows.len(), self.parts.len())
     }
 
-    /// Counts an entry in as the newest and returns its stamp.
-    pub(super) fn admit(&mut self, row: Row<K>) -> u64 {
+    /// Adds an entry as the newest, and returns its stamp.
+    pub(super) fn admit(&mut self, row: SieveRow<K>) -> u64 {
         self.last_stamp += 1;
         let stamp = self.last_stamp;
         self.used += row.charge;
@@ -87,16 +87,16 @@ impl<K: Copy> Sieve<K> {
         stamp
     }
 
-    /// Counts an entry out.
-    pub(super) fn forget(&mut self, stamp: u64) {
+    /// Removes an entry.
+    pub(super) fn remove(&mut self, stamp: u64) {
         let Some(row) = self.rows.remove(&stamp) else { return };
         self.used -= row.charge;
         if let Some(owner) = row.part {
-            self.forget_in_part(owner, stamp, row.charge);
+            self.remove_from_part(owner, stamp, row.charge);
         }
     }
 
-    fn forget_in_part(&mut self, owner: u64, stamp: u64, charge: u64) {
+    fn remove_from_part(&mut self, owner: u64, stamp: u64, charge: u64) {
         let Some(part) = self.parts.get_mut(&owner) else { return };
         part.used -= charge;
         part.stamps.remove(&stamp);
@@ -105,22 +105,22 @@ impl<K: Copy> Sieve<K> {
         }
     }
 
-    /// While the budget is exceeded: moves the hand to the next entry other than `newest`.
-    pub(super) fn over_budget(&mut self, newest: u64) -> Option<Candidate<K>> {
+    /// If the budget is exceeded, moves the hand to the next entry other than `newest`.
+    pub(super) fn over_budget(&mut self, newest: u64) -> Option<EvictionCandidate<K>> {
         if self.used <= self.budget {
             return None;
         }
         let ahead = self.rows.range((Excluded(self.hand), Unbounded));
         let (stamp, row) = ahead.chain(&self.rows).find(|(stamp, _)| **stamp != newest)?;
         self.hand = *stamp;
-        Some(Candidate { key: row.key, stamp: *stamp })
+        Some(EvictionCandidate { key: row.key, stamp: *stamp })
     }
 
-    /// While the part of `owner` weighs more than `cap`: its oldest entry.
-    pub(super) fn over_part(&self, owner: u64, cap: u64) -> Option<Candidate<K>> {
+    /// If the entries of `owner` exceed `cap`, returns its oldest entry.
+    pub(super) fn over_part(&self, owner: u64, cap: u64) -> Option<EvictionCandidate<K>> {
         let part = self.parts.get(&owner).filter(|part| part.used > cap)?;
         let stamp = *part.stamps.first()?;
-        self.rows.get(&stamp).map(|row| Candidate { key: row.key, stamp })
+        self.rows.get(&stamp).map(|row| EvictionCandidate { key: row.key, stamp })
     }
 }
 
@@ -128,8 +128,8 @@ impl<K: Copy> Sieve<K> {
 mod tests {
     use super::*;
 
-    fn row(key: char, part: Option<u64>) -> Row<char> {
-        Row { key, charge: 10, part }
+    fn row(key: char, part: Option<u64>) -> SieveRow<char> {
+        SieveRow { key, charge: 10, part }
     }
 
     /// Spares the keys of `hit` once each, and evicts until the budget holds.
@@ -140,7 +140,7 @@ mod tests {
                 hit.remove(at);
                 continue;
             }
-            sieve.forget(candidate.stamp);
+            sieve.remove(candidate.stamp);
             gone.push(candidate.key);
         }
         gone
@@ -190,11 +190,11 @@ mod tests {
         assert_eq!(sieve.over_part(7, 20), None);
         let oldest = sieve.over_part(7, 19).unwrap();
         assert_eq!((oldest.key, oldest.stamp), ('a', stamps[0]));
-        sieve.forget(oldest.stamp);
+        sieve.remove(oldest.stamp);
         assert_eq!(sieve.over_part(7, 19), None);
         for stamp in stamps {
-            sieve.forget(stamp);
-            sieve.forget(stamp);
+            sieve.remove(stamp);
+            sieve.remove(stamp);
         }
         assert_eq!((sieve.used(), sieve.len(), sieve.parts.len()), (0, 0, 0));
     }

@@ -21,8 +21,8 @@ fn digest(number: u8) -> Digest {
     Digest::from_bytes([number; 32])
 }
 
-fn held(value: impl Send + Sync + 'static, size: u64) -> Arc<Held> {
-    Held::new(value, Lifetime::starting(Timestamp(1), None), Duration::ZERO, size)
+fn cached(value: impl Send + Sync + 'static, size: u64) -> Arc<CachedValue> {
+    CachedValue::new(value, Lifetime::starting(Timestamp(1), None), Duration::ZERO, size)
 }
 
 fn room_for(entries: u64) -> Memory {
@@ -37,15 +37,15 @@ fn keep(
     key: u8,
     value: impl Send + Sync + 'static,
     cap: Option<u64>,
-) -> Vec<Arc<Held>> {
-    match memory.admit(owner, &digest(key), &held(value, SIZE), cap, || true) {
+) -> Vec<Arc<CachedValue>> {
+    match memory.admit(owner, &digest(key), &cached(value, SIZE), cap, || true) {
         Admission::Kept(victims) => victims,
         other => panic!("{other:?}"),
     }
 }
 
 fn got(memory: &Memory, owner: u64, key: u8) -> Option<u32> {
-    memory.get(owner, &digest(key)).map(|held| *held.value().unwrap())
+    memory.get(owner, &digest(key)).map(|cached| *cached.value().unwrap())
 }
 
 /// Every invariant that can be read off a tier at rest.
@@ -57,13 +57,13 @@ fn check(memory: &Memory) {
     assert!(memory.used() <= memory.budget);
 }
 
-fn charges(entries: &Entries) -> Vec<u64> {
-    entries.values().map(|entry| entry.held.charge()).collect()
+fn charges(entries: &ShardEntries) -> Vec<u64> {
+    entries.values().map(|entry| entry.value.charge()).collect()
 }
 
 fn used_by(memory: &Memory, owner: u64) -> u64 {
-    let of_owner = |entries: &Entries| -> u64 {
-        entries.iter().filter(|(key, _)| key.owner == owner).map(|(_, entry)| entry.held.charge()).sum()
+    let of_owner = |entries: &ShardEntries| -> u64 {
+        entries.iter().filter(|(key, _)| key.owner == owner).map(|(_, entry)| entry.value.charge()).sum()
     };
     memory.shards.iter().map(|shard| of_owner(&lock(&shard.0))).sum()
 }
@@ -82,21 +82,21 @@ fn one_value_may_take_the_whole_budget_and_no_byte_more() {
     let memory = Memory::new(1 << 30);
     let whole = (1 << 30) - OVERHEAD;
     keep(&memory, 1, 1, 0_u32, None);
-    let Admission::Kept(victims) = memory.admit(1, &digest(2), &held(7_u32, whole), None, || true) else {
+    let Admission::Kept(victims) = memory.admit(1, &digest(2), &cached(7_u32, whole), None, || true) else {
         panic!()
     };
     assert_eq!((victims.len(), memory.used(), got(&memory, 1, 2)), (1, 1 << 30, Some(7)));
 
-    let offered = memory.admit(1, &digest(3), &held(8_u32, whole + 1), None, || panic!("nothing to ask"));
+    let offered = memory.admit(1, &digest(3), &cached(8_u32, whole + 1), None, || panic!("nothing to ask"));
     assert!(matches!(offered, Admission::Oversize));
-    let absurd = memory.admit(1, &digest(3), &held(8_u32, u64::MAX), None, || true);
+    let absurd = memory.admit(1, &digest(3), &cached(8_u32, u64::MAX), None, || true);
     assert!(matches!(absurd, Admission::Oversize));
     assert_eq!((got(&memory, 1, 2), memory.len()), (Some(7), 1), "what cannot be kept evicts nothing");
 }
 
 #[test]
 fn without_budget_or_part_nothing_is_kept() {
-    let admit = |memory: &Memory, cap| memory.admit(1, &digest(1), &held(1_u32, 0), cap, || true);
+    let admit = |memory: &Memory, cap| memory.admit(1, &digest(1), &cached(1_u32, 0), cap, || true);
     assert!(matches!(admit(&Memory::new(0), None), Admission::Oversize));
     assert!(matches!(admit(&Memory::new(u64::MAX), Some(0)), Admission::Oversize));
     assert!(matches!(admit(&Memory::new(u64::MAX), Some(OVERHEAD)), Admission::Kept(_)));
@@ -131,7 +131,7 @@ fn mercy_ends_where_every_entry_was_hit() {
         got(&memory, 1, key);
     }
     let victims = keep(&memory, 1, 200, 200_u32, None);
-    assert_eq!(victims[0].value(), Some(&(MERCY as u32)));
+    assert_eq!(victims[0].value(), Some(&(MAX_SECOND_CHANCES as u32)));
     check(&memory);
 }
 
@@ -139,7 +139,7 @@ fn mercy_ends_where_every_entry_was_hit() {
 fn a_candidate_that_was_replaced_in_the_meantime_stays() {
     let memory = room_for(2);
     keep(&memory, 1, 1, 10_u32, None);
-    let candidate = Candidate { key: Key { owner: 1, digest: digest(1) }, stamp: 1 };
+    let candidate = EvictionCandidate { key: MemoryKey { owner: 1, digest: digest(1) }, stamp: 1 };
     keep(&memory, 1, 1, 11_u32, None);
     assert!(memory.evict(candidate, false).is_none());
     assert_eq!(got(&memory, 1, 1), Some(11));
@@ -161,16 +161,19 @@ fn a_part_costs_only_its_owner() {
 fn a_revoked_claim_is_not_let_in() {
     let memory = room_for(2);
     keep(&memory, 1, 1, 10_u32, None);
-    assert!(matches!(memory.admit(1, &digest(1), &held(11_u32, SIZE), None, || false), Admission::Stale));
+    assert!(matches!(memory.admit(1, &digest(1), &cached(11_u32, SIZE), None, || false), Admission::Stale));
     assert_eq!((got(&memory, 1, 1), memory.used()), (Some(10), CHARGE), "nothing was touched");
 }
 
 #[test]
 fn a_claim_is_looked_at_under_the_lock_of_the_shard() {
     let memory = room_for(2);
-    let key = Key { owner: 1, digest: digest(1) };
-    let still = || memory.shard(&key).try_lock().is_err();
-    assert!(matches!(memory.admit(1, &digest(1), &held(1_u32, SIZE), None, still), Admission::Kept(_)));
+    let key = MemoryKey { owner: 1, digest: digest(1) };
+    let is_current = || memory.shard(&key).try_lock().is_err();
+    assert!(matches!(
+        memory.admit(1, &digest(1), &cached(1_u32, SIZE), None, is_current),
+        Admission::Kept(_)
+    ));
     assert!(memory.shard(&key).try_lock().is_ok());
 }
 
@@ -186,7 +189,7 @@ fn whoever_revokes_and_then_removes_wins_every_race() {
         let key = digest((round % 64) as u8);
         let revoked = AtomicBool::new(false);
         thread::scope(|scope| {
-            scope.spawn(|| drop(memory.admit(1, &key, &held(round, SIZE), None, || !revoked.load(SeqCst))));
+            scope.spawn(|| drop(memory.admit(1, &key, &cached(round, SIZE), None, || !revoked.load(SeqCst))));
             scope.spawn(|| {
                 revoked.store(true, SeqCst);
                 if round % 2 == 0 { drop(memory.remove(1, &key)) } else { drop(memory.remove_owner(1)) }
@@ -214,7 +217,7 @@ fn clearing_an_owner_leaves_the_others_and_clearing_all_leaves_nothing() {
 #[test]
 fn churn_of_one_key_leaves_nothing_behind() {
     let memory = room_for(4);
-    let value = held(1_u32, SIZE);
+    let value = cached(1_u32, SIZE);
     for round in 0..rounds(1_000_000) {
         let cap = Some(2 * CHARGE);
         assert!(matches!(memory.admit(1, &digest(1), &value, cap, || true), Admission::Kept(_)));
@@ -238,7 +241,7 @@ impl Drop for Caller {
         for key in 0..=u8::MAX {
             memory.get(1, &digest(key));
         }
-        drop(memory.admit(9, &digest(0), &held(1_u32, 0), None, || true));
+        drop(memory.admit(9, &digest(0), &cached(1_u32, 0), None, || true));
         drop((memory.remove(9, &digest(0)), memory.remove_owner(9)));
     }
 }
@@ -251,8 +254,8 @@ fn a_value_may_call_back_as_it_is_dropped() {
         drop(keep(&memory, 1, key, caller(), Some(4 * CHARGE)));
     }
     drop(keep(&memory, 1, 99, caller(), Some(4 * CHARGE)));
-    drop(memory.admit(1, &digest(98), &held(caller(), u64::MAX), None, || true));
-    drop(memory.admit(1, &digest(98), &held(caller(), SIZE), None, || false));
+    drop(memory.admit(1, &digest(98), &cached(caller(), u64::MAX), None, || true));
+    drop(memory.admit(1, &digest(98), &cached(caller(), SIZE), None, || false));
     drop(memory.remove(1, &digest(99)));
     drop(memory.remove_owner(1));
     keep(&memory, 2, 1, caller(), None);
@@ -283,7 +286,7 @@ fn threads_that_admit_and_remove_at_once_leave_the_books_in_order() {
 
 #[derive(Clone, Debug)]
 enum Operation {
-    Admit { owner: u64, key: u8, size: u64, still: bool },
+    Admit { owner: u64, key: u8, size: u64, is_current: bool },
     Get { owner: u64, key: u8 },
     Remove { owner: u64, key: u8 },
     RemoveOwner { owner: u64 },
@@ -299,7 +302,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     let place = || (0..4_u64, 0..12_u8);
     prop_oneof![
         20 => (place(), 0..4_000_u64, prop::bool::weighted(0.9))
-            .prop_map(|((owner, key), size, still)| Operation::Admit { owner, key, size, still }),
+            .prop_map(|((owner, key), size, is_current)| Operation::Admit { owner, key, size, is_current }),
         10 => place().prop_map(|(owner, key)| Operation::Get { owner, key }),
         5 => place().prop_map(|(owner, key)| Operation::Remove { owner, key }),
         1 => (0..4_u64).prop_map(|owner| Operation::RemoveOwner { owner }),
@@ -309,39 +312,44 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 /// A map that nothing is evicted from but what the tier says it evicted.
 #[derive(Default)]
-struct Model(HashMap<(u64, u8), Arc<Held>>);
+struct Model(HashMap<(u64, u8), Arc<CachedValue>>);
 
 impl Model {
     /// What left the tier was in it, and is not any more.
-    fn left(&mut self, gone: &[Arc<Held>]) {
+    fn left(&mut self, gone: &[Arc<CachedValue>]) {
         for gone in gone {
             let before = self.0.len();
-            self.0.retain(|_, held| !Arc::ptr_eq(held, gone));
+            self.0.retain(|_, cached| !Arc::ptr_eq(cached, gone));
             assert_eq!(self.0.len() + 1, before);
         }
     }
 
-    fn admit(&mut self, memory: &Memory, owner: u64, key: u8, size: u64, still: bool) {
-        let held = held(key, size);
-        match memory.admit(owner, &digest(key), &held, cap(owner), || still) {
+    fn admit(&mut self, memory: &Memory, owner: u64, key: u8, size: u64, is_current: bool) {
+        let cached = cached(key, size);
+        match memory.admit(owner, &digest(key), &cached, cap(owner), || is_current) {
             Admission::Kept(victims) => {
-                assert!(still);
+                assert!(is_current);
                 self.left(&victims);
-                assert!(self.0.insert((owner, key), held).is_none(), "the replaced one is among the victims");
+                assert!(
+                    self.0.insert((owner, key), cached).is_none(),
+                    "the replaced one is among the victims"
+                );
             }
             Admission::Oversize => assert!(!memory.fits(size, cap(owner))),
-            Admission::Stale => assert!(!still),
+            Admission::Stale => assert!(!is_current),
         }
     }
 
-    fn remove(&mut self, gone: &[Arc<Held>], which: impl Fn(u64, u8) -> bool) {
+    fn remove(&mut self, gone: &[Arc<CachedValue>], which: impl Fn(u64, u8) -> bool) {
         self.left(gone);
         assert!(!self.0.keys().any(|(owner, key)| which(*owner, *key)));
     }
 
     fn apply(&mut self, memory: &Memory, operation: &Operation) {
         match *operation {
-            Operation::Admit { owner, key, size, still } => self.admit(memory, owner, key, size, still),
+            Operation::Admit { owner, key, size, is_current } => {
+                self.admit(memory, owner, key, size, is_current)
+            }
             Operation::Get { owner, key } => {
                 let (found, expected) = (memory.get(owner, &digest(key)), self.0.get(&(owner, key)));
                 assert_eq!(found.as_ref().map(Arc::as_ptr), expected.map(Arc::as_ptr));

@@ -1,10 +1,10 @@
-//! Code of users, whose panics stay where they are.
+//! Contains panics in code of the user.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
 
-/// Runs code of a user. The error says how it panicked.
+/// Runs code of the user. Returns an error if it panicked.
 pub(super) fn contained(tell: impl FnOnce()) -> Option<Error> {
     let told = catch_unwind(AssertUnwindSafe(tell));
     told.err().map(|panic| Error::panicked("the observer", panic))

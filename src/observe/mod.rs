@@ -1,8 +1,8 @@
-//! What the cache does while it does it: events for an observer, and for `tracing` with the feature of that name.
+//! Events of the cache, for observers, and for `tracing` with the feature of that name.
 //!
-//! An observer is a closure that is called with each [`Event`]: of all memos of a store by
-//! [`StoreBuilder::observer`](crate::StoreBuilder::observer), of one memo by
-//! [`MemoBuilder::observer`](crate::MemoBuilder::observer). Those of the memo are told first, then those of its store.
+//! An observer is a closure that is called with each [`Event`]. [`StoreBuilder::observer`](crate::StoreBuilder::observer)
+//! takes one for all memos of a store, [`MemoBuilder::observer`](crate::MemoBuilder::observer) one for a single memo. The
+//! observers of the memo are called first, then those of its store.
 //!
 //! ```
 //! use memolith::{Memo, Store, observe::Event};
@@ -21,13 +21,13 @@
 //!
 //! # With `tracing`
 //!
-//! With the feature `tracing` the same events are `tracing` events of the target `memolith::observe`, with or without an
-//! observer, each once: hits at level `TRACE`, misses, computations and what left at `DEBUG`, failures at `WARN`. Each
-//! computation is a span, `compute`, with the name of the memo: what the closure logs is inside it. When it ends, the
-//! span is given `took` and `succeeded`.
+//! With the feature `tracing` each event is also one `tracing` event of the target `memolith::observe`, with or without an
+//! observer. Hits have the level `TRACE`; misses, computations, evictions and expirations `DEBUG`; values that are too
+//! large for memory `INFO`; failures `WARN`. Each computation has a span `compute` with the name of the memo, and events
+//! of the closure are inside it. At its end the span records `took` and `succeeded`.
 
-mod audience;
 mod contained;
+mod registry;
 #[cfg(feature = "spinner")]
 mod spinner;
 mod trace;
@@ -37,17 +37,17 @@ use std::time::Duration;
 #[cfg(feature = "spinner")]
 pub use self::spinner::Spinner;
 pub(crate) use self::{
-    audience::{Audience, Observe, Observers},
+    registry::{Observe, ObserverRegistry, Observers},
     trace::Span,
 };
 use crate::error::Error;
 pub use crate::stats::{Reason, Tier};
 
-/// One thing that the cache did.
+/// An event of the cache.
 ///
-/// Given to observers on the thread of the call that caused it, on that of a later call, or on a thread of the store:
-/// values that were handed over are written after their call returned. Never under a lock. Events that an observer causes
-/// itself, by using the cache, are counted and not told.
+/// Observers run on the thread of the call that caused the event, on that of a later call, or on a thread of the store,
+/// because values are written after their call returned. They never run under a lock. Events that an observer itself
+/// causes, by a use of the cache, are counted, but no observer is notified of them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -57,17 +57,17 @@ pub enum Event<'a> {
         memo: &'a str,
         /// Where it was found.
         tier: Tier,
-        /// What computing it took when it was computed; zero when it came by `insert`.
+        /// How long its computation took. Zero for a value that came by `insert`.
         saved: Duration,
     },
-    /// No value was found: the closure runs, or another caller's does.
+    /// No value was found: the closure of this or of another caller runs.
     Miss {
         /// The name of the memo.
         memo: &'a str,
-        /// Why not.
+        /// Why no value was found.
         reason: Reason,
     },
-    /// The closure of a memo begins. Its end is told on the same thread.
+    /// The closure of a memo begins. Its end is an event on the same thread.
     ComputingBegan {
         /// The name of the memo.
         memo: &'a str,
@@ -81,33 +81,33 @@ pub enum Event<'a> {
         /// Whether it returned a value.
         succeeded: bool,
     },
-    /// Entries that were still fresh left because of a bound.
+    /// Fresh entries were removed because of a bound.
     Evicted {
         /// The name of the memo.
         memo: &'a str,
         /// How many.
         entries: u64,
     },
-    /// Entries left whose time was over: by [`Store::sweep`](crate::Store::sweep), or because of a bound. One that is only
-    /// found to be over is a [`Miss`](Self::Miss) of [`Reason::Expired`] and stays.
+    /// Expired entries were removed, by [`Store::sweep`](crate::Store::sweep) or because of a bound. A lookup that finds an
+    /// expired entry is a [`Miss`](Self::Miss) with [`Reason::Expired`], and does not remove it.
     Expired {
         /// The name of the memo.
         memo: &'a str,
         /// How many.
         entries: u64,
     },
-    /// A value is larger than the memory tier, so each hit reads it from disk. Told once a memo.
+    /// A value is larger than the memory tier, so each hit reads it from disk. At most one such event for a memo.
     TooLargeForMemory {
         /// The name of the memo.
         memo: &'a str,
         /// Its encoded size in bytes.
         bytes: u64,
     },
-    /// Trouble that was kept away from the caller.
+    /// A failure of the cache. The call did not fail.
     Failed {
-        /// The name of the memo; `None` when it concerns the whole store.
+        /// The name of the memo. `None` if the failure concerns the whole store.
         memo: Option<&'a str>,
-        /// What happened.
+        /// The cause.
         error: &'a Error,
     },
 }

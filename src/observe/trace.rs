@@ -1,16 +1,16 @@
-//! The same for `tracing`: the only file that names it. Without the feature nothing of it is left.
+//! The events as `tracing` events. Only this file names `tracing`. Without the feature its functions are empty.
 //!
-//! A subscriber is somebody else's code, and may panic. That fails no call: a span that cannot be made, entered or closed
-//! is none.
+//! A subscriber is foreign code, and may panic. Such a panic fails no call. If a span cannot be made, entered or closed,
+//! there is no span.
 
 use std::time::Duration;
 
 use super::Event;
 
-/// Whether there is anybody to tell.
+/// Whether the feature is on.
 pub(super) const IS_ON: bool = cfg!(feature = "tracing");
 
-/// One computation, as a span.
+/// The span of one computation.
 #[derive(Debug)]
 pub(crate) struct Span(#[cfg(feature = "tracing")] tracing::Span);
 
@@ -40,7 +40,7 @@ mod on {
     use super::{Duration, Event, Span};
     use crate::observe::contained::contained;
 
-    /// Of all events and spans.
+    /// The target of all events and spans.
     const TARGET: &str = "memolith::observe";
 
     impl Span {
@@ -58,7 +58,7 @@ mod on {
             Self(span)
         }
 
-        /// Inside the span is what `compute` logs.
+        /// Runs `compute` inside the span.
         pub(crate) fn within<T>(&self, compute: impl FnOnce() -> T) -> T {
             let mut entered = Entered(None);
             contained(|| entered.0 = Some(self.0.enter()));

@@ -1,12 +1,12 @@
 //! Vectors of plain numbers, stored as the bytes that they are: `#[serde(with = "memolith::packed")]`.
 //!
-//! Packed, a vector is one run of bytes, little-endian, which is written from where it lies and read back by a copy on two
-//! threads: a frame of 320 MB is stored at about the speed of a plain `write`, and handed over in about half the time of
-//! its `clone()`, after a restart too.
+//! A packed vector is one run of little-endian bytes. It is written without a copy, and read back by a copy on two threads.
+//! A frame of 320 MB is stored at about the speed of a plain `write`, and read in about half the time of its `clone()`,
+//! also after a restart.
 //!
-//! Under the codec [`Postcard`](crate::codec::Postcard) vectors of `f32`, `f64`, `u8` and `i8` have that without being
-//! packed. Wider integers have not, because postcard writes the small ones in fewer bytes; nor has any vector under a
-//! codec of your own on top of serde.
+//! Under the codec [`Postcard`](crate::codec::Postcard), vectors of `f32`, `f64`, `u8` and `i8` are as fast without being
+//! packed. Vectors of wider integers are not, because postcard writes small integers in fewer bytes. Neither is any vector
+//! under a codec of your own on top of serde.
 //!
 //! ```
 //! use memolith::{Memo, Store};
@@ -35,16 +35,16 @@
 //! # Which fields
 //!
 //! `Vec<T>`, `Box<[T]>`, `Arc<[T]>` and `Vec<Vec<T>>` where `T` is an integer of a fixed size (`u8` to `u128`, `i8` to
-//! `i128`) or a float, and an `Option` of these: see [`Packed`]. Integers take their full width: where most of them are
-//! small, plain vectors under postcard take less space and more time.
+//! `i128`) or a float, and an `Option` of these: see [`Packed`]. Integers take their full width. If most of them are small,
+//! plain vectors under postcard take less space and more time.
 //!
-//! Packing a field that was not packed, or the other way round, is another shape: older entries are a clean miss. With
-//! a codec for people to read, such as `Json`, a packed field is a plain list.
+//! A packed and a plain field have different shapes: after a change from one to the other, older entries are misses. Under
+//! a human-readable codec, such as `Json`, a packed field is a plain list.
 //!
 //! # Memory
 //!
-//! A copy of one's own takes its size in memory, and nothing beside it; an `Arc<[T]>` twice that while it is made. Where several callers only read, take
-//! `V = Arc<Frame>`: hits from memory then share one.
+//! A read takes the size of the vector in memory and no more. An `Arc<[T]>` takes twice that while it is made. If callers
+//! only read, use `V = Arc<Frame>`: hits from memory then share one value.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use crate::codec::runs::Number;
 use crate::codec::runs::{Numbers, little_endian};
 
-/// What `#[serde(with = "memolith::packed")]` can stand in front of. Not to be implemented elsewhere.
+/// The types of fields under `#[serde(with = "memolith::packed")]`. Sealed: it cannot be implemented elsewhere.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -71,26 +71,26 @@ use crate::codec::runs::{Numbers, little_endian};
 #[expect(private_bounds, reason = "sealed")]
 pub trait Packed: Sealed {}
 
-/// The two halves of a packed field.
+/// Writes and reads a packed field.
 trait Sealed: Sized {
     fn pack<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
     fn unpack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
 
-/// Writes a field as a run of bytes. Named by serde's derive.
+/// Writes a field as a run of bytes. Serde's derive calls it.
 ///
 /// # Errors
 ///
-/// Those of the serializer.
+/// The errors of the serializer.
 pub fn serialize<P: Packed, S: Serializer>(field: &P, serializer: S) -> Result<S::Ok, S::Error> {
     field.pack(serializer)
 }
 
-/// Reads a field back. Named by serde's derive.
+/// Reads a field back. Serde's derive calls it.
 ///
 /// # Errors
 ///
-/// Those of the deserializer, and when the bytes are no whole numbers.
+/// The errors of the deserializer, and an error if the length is no multiple of the size of the numbers.
 pub fn deserialize<'de, P: Packed, D: Deserializer<'de>>(deserializer: D) -> Result<P, D::Error> {
     P::unpack(deserializer)
 }
@@ -99,7 +99,7 @@ fn pack<T: Number, S: Serializer>(numbers: &[T], serializer: S) -> Result<S::Ok,
     if serializer.is_human_readable() {
         return serializer.collect_seq(numbers);
     }
-    serializer.serialize_newtype_struct(T::NAME, &Bytes(&little_endian(numbers)))
+    serializer.serialize_newtype_struct(T::NAME, &RawBytes(&little_endian(numbers)))
 }
 
 fn unpack<'de, T: Number, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
@@ -131,7 +131,7 @@ impl<T: Number> Packed for Vec<Vec<T>> {}
 
 impl<T: Number> Sealed for Vec<Vec<T>> {
     fn pack<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(Part))
+        serializer.collect_seq(self.iter().map(PackedPart))
     }
 
     fn unpack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -144,7 +144,7 @@ impl<P: Packed> Packed for Option<P> {}
 
 impl<P: Packed> Sealed for Option<P> {
     fn pack<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.as_ref().map(Part).serialize(serializer)
+        self.as_ref().map(PackedPart).serialize(serializer)
     }
 
     fn unpack<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -152,16 +152,16 @@ impl<P: Packed> Sealed for Option<P> {
     }
 }
 
-/// A packed field within another value, on its way out.
-struct Part<'a, P>(&'a P);
+/// Serializes a packed field inside another value.
+struct PackedPart<'a, P>(&'a P);
 
-impl<P: Packed> Serialize for Part<'_, P> {
+impl<P: Packed> Serialize for PackedPart<'_, P> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.pack(serializer)
     }
 }
 
-/// The same on its way in.
+/// Deserializes a packed field inside another value. Its name is part of stored shapes.
 struct Whole<P>(P);
 
 impl<'de, P: Packed> Deserialize<'de> for Whole<P> {
@@ -170,9 +170,9 @@ impl<'de, P: Packed> Deserialize<'de> for Whole<P> {
     }
 }
 
-struct Bytes<'a>(&'a [u8]);
+struct RawBytes<'a>(&'a [u8]);
 
-impl Serialize for Bytes<'_> {
+impl Serialize for RawBytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
     }

@@ -137,22 +137,22 @@ fn large() -> Large {
 fn long_runs_come_back_from_a_file_and_a_flipped_byte_anywhere_is_noticed() {
     let value = large();
     let encoded = bytes(&Postcard, &value);
-    let mut table = crate::checksum::Table::new();
+    let mut table = crate::checksum::BlockTable::new();
     table.update(&encoded);
     let table = table.finish().0;
     let sealed = |bytes: Vec<u8>| {
-        let seal = Arc::new(crate::checksum::Seal::new(&table, bytes.len()).unwrap());
-        Payload::sealed(bytes, 0..encoded.len(), seal)
+        let checksums = Arc::new(crate::checksum::BlockChecksums::new(&table, bytes.len()).unwrap());
+        Payload::with_checksums(bytes, 0..encoded.len(), checksums)
     };
     let whole = sealed(encoded.clone());
     assert!(Codec::<Large>::decode(&Postcard, &whole).unwrap() == value);
-    assert!(whole.is_whole() && !whole.is_broken(), "everything was verified on the way");
+    assert!(whole.is_verified() && !whole.is_damaged(), "everything was verified on the way");
     // In the text, in runs on two threads and on one, in plain numbers, in the last block.
     for at in [0, 5_000_000, 20_000_000, 31_000_000, 34_000_000, encoded.len() - 1] {
         let mut flipped = encoded.clone();
         flipped[at] ^= 0x40;
         let flipped = sealed(flipped);
         assert!(Codec::<Large>::decode(&Postcard, &flipped).is_err(), "byte {at}");
-        assert!(flipped.is_broken(), "byte {at}");
+        assert!(flipped.is_damaged(), "byte {at}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a path is neither bytes nor UTF-16, it is text.
+//! Paths of text, on systems other than Unix and Windows.
 
 use std::{ffi::OsString, path::Path};
 

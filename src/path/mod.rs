@@ -1,12 +1,13 @@
 //! Paths that are not UTF-8: `#[serde(with = "memolith::path")]`, and [`Lossless`] for a whole value.
 //!
-//! serde's own `Serialize` of a path fails when the path is not UTF-8, and a value that holds one cannot be stored. This module
-//! writes every path, and reads it back as it was: a path that is UTF-8 as its text, in any other each unit that is no text as
-//! `NUL` and its hexadecimal digits. On Unix such a unit is a byte, on Windows an unpaired surrogate.
+//! serde's own `Serialize` of a path fails if the path is not UTF-8, so a value with such a path cannot be stored. This
+//! module writes every path, and reads it back unchanged. A UTF-8 path is written as its text. In any other path, each unit
+//! that is no text is written as `NUL` and its hexadecimal digits. On Unix such a unit is a byte, on Windows an unpaired
+//! surrogate.
 //!
-//! A *key* seldom needs it: a path by itself, in a tuple or in a struct with a derived `Serialize` is a key with all its bytes. It
-//! is for keys whose path serde writes without a word to memolith: in a `#[serde(transparent)]` or `#[serde(untagged)]` type, or in
-//! a `Serialize` written by hand. `OsStr` and `OsString` need it nowhere.
+//! A *key* seldom needs it: a path by itself, in a tuple or in a struct with a derived `Serialize` is a key with all its
+//! bytes. memolith does not recognize the path in a `#[serde(transparent)]` or `#[serde(untagged)]` type, or in a
+//! `Serialize` written by hand. `OsStr` and `OsString` never need it.
 //!
 //! ```
 //! use std::path::{Path, PathBuf};
@@ -53,10 +54,10 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// Begins a unit that is no text. No path that a system hands out has it.
+/// Begins a unit that is no text. No path of the system contains it.
 const ESCAPE: char = '\0';
 
-/// A path, or paths, as a value or a key that can always be written.
+/// A path, or paths, as a value or a key that always serializes.
 ///
 /// ```
 /// use std::path::PathBuf;
@@ -84,26 +85,26 @@ impl<'de, T: OwnedPaths> Deserialize<'de> for Lossless<T> {
     }
 }
 
-/// Writes a field. Named by serde's derive.
+/// Writes a field. Serde's derive calls it.
 ///
 /// # Errors
 ///
-/// Those of the serializer.
+/// The errors of the serializer.
 pub fn serialize<T: Paths + ?Sized, S: Serializer>(field: &T, serializer: S) -> Result<S::Ok, S::Error> {
     field.write(serializer)
 }
 
-/// Reads a field back. Named by serde's derive.
+/// Reads a field back. Serde's derive calls it.
 ///
 /// # Errors
 ///
-/// Those of the deserializer, and when the text is none that [`serialize`] writes.
+/// The errors of the deserializer, and an error for a text that [`serialize`] does not write.
 pub fn deserialize<'de, T: OwnedPaths, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     T::read(deserializer)
 }
 
-/// What [`serialize`] writes: `Path`, `PathBuf`, references, `Box`, `Rc`, `Arc` and `Cow` of a path, an `Option` and a `Vec`
-/// of these. Not to be implemented elsewhere.
+/// The types that [`serialize`] writes: `Path`, `PathBuf`, references, `Box`, `Rc`, `Arc` and `Cow` of a path, and an
+/// `Option` and a `Vec` of these. Sealed: it cannot be implemented elsewhere.
 ///
 /// ```
 /// #[derive(serde::Serialize)]
@@ -117,7 +118,7 @@ pub fn deserialize<'de, T: OwnedPaths, D: Deserializer<'de>>(deserializer: D) ->
 #[expect(private_bounds, reason = "sealed")]
 pub trait Paths: Write {}
 
-/// What [`deserialize`] reads: the types of [`Paths`] that own what they hold. Not to be implemented elsewhere.
+/// The types that [`deserialize`] reads: the owned types of [`Paths`]. Sealed: it cannot be implemented elsewhere.
 ///
 /// ```
 /// #[derive(serde::Serialize, serde::Deserialize)]
@@ -156,7 +157,7 @@ macro_rules! read {
         impl Read for $path {
             fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
-                let path = path_of(&text).ok_or_else(|| D::Error::custom("the text is none of a path"))?;
+                let path = path_of(&text).ok_or_else(|| D::Error::custom("the text is no escaped path"))?;
                 Ok(path.into())
             }
         }
@@ -207,7 +208,7 @@ impl<T: OwnedPaths> Read for Vec<T> {
     }
 }
 
-/// What is text stays as it is, unless it holds the escape.
+/// A path of text without the escape is written unchanged.
 fn text_of(path: &Path) -> Cow<'_, str> {
     match path.to_str() {
         Some(text) if !text.contains(ESCAPE) => Cow::Borrowed(text),
@@ -215,7 +216,7 @@ fn text_of(path: &Path) -> Cow<'_, str> {
     }
 }
 
-/// Exactly what `text_of` writes is read.
+/// Reads exactly the texts that `text_of` writes.
 fn path_of(text: &str) -> Option<PathBuf> {
     if !text.contains(ESCAPE) {
         return Some(text.into());
@@ -229,7 +230,7 @@ fn escape(unit: u32, digits: usize, text: &mut String) {
     let _ = write!(text, "{ESCAPE}{unit:0digits$x}");
 }
 
-/// Splits a text into what stands before the first escape, and after each escape its unit and the text behind.
+/// Splits a text into the part before the first escape, and the unit and the text after each escape.
 fn pieces(text: &str, digits: usize) -> Option<(&str, Vec<(u32, &str)>)> {
     let (before, rest) = text.split_once(ESCAPE)?;
     let piece = |piece: &'_ str| -> Option<u32> { u32::from_str_radix(piece.get(..digits)?, 16).ok() };

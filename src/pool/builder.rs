@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ResourcePool, flow::Options};
+use super::{ResourcePool, flow::PoolOptions};
 use crate::error::{Error, Kind, Result};
 #[cfg(feature = "testing")]
 use crate::{clock::Clock, testing::ManualClock};
@@ -17,7 +17,7 @@ use crate::{clock::Clock, testing::ManualClock};
 /// use memolith::ResourcePool;
 ///
 /// let pool = ResourcePool::builder()
-///     .ttl(Duration::from_secs(600)) // ten minutes after it was put in, a resource is built anew
+///     .ttl(Duration::from_secs(600)) // ten minutes after it was put in, a resource is built again
 ///     .max_entries(8) // the oldest insertion leaves first
 ///     .build()?;
 /// # Ok::<(), memolith::Error>(())
@@ -25,7 +25,7 @@ use crate::{clock::Clock, testing::ManualClock};
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ResourcePoolBuilder {
-    options: Options,
+    options: PoolOptions,
 }
 
 impl ResourcePool {
@@ -43,30 +43,31 @@ impl ResourcePool {
 }
 
 impl ResourcePoolBuilder {
-    /// How long a resource is handed out, counted from when it was put in, by a clock that nobody sets; for ever unless
-    /// set. A call may ask for less by [`ResourceEntry::ttl`](crate::ResourceEntry::ttl), not for more.
+    /// How long a resource is shared after it was put in, by a monotonic clock. Default: for ever. A call may shorten this
+    /// time by [`ResourceEntry::ttl`](crate::ResourceEntry::ttl), but not extend it.
     ///
-    /// Being asked for does not extend a life. At the boundary itself a resource is gone. It is released when it is asked
-    /// for, when another one is put in, or by [`sweep`](ResourcePool::sweep), and not by itself.
+    /// A lookup does not extend the lifetime. A resource is expired from the exact end of its lifetime on. An expired
+    /// resource is released when it is looked up, when another one is put in, or by [`sweep`](ResourcePool::sweep). No
+    /// thread releases it in the background.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Some(ttl);
         self
     }
 
-    /// How many resources may be there, of all types together; no bound unless set.
+    /// Maximum number of resources of all types together. Default: no bound.
     ///
-    /// What is past its time leaves first, then the oldest insertion; being asked for does not keep a resource. One that
-    /// leaves is released when nobody uses it any more, so more may be alive than are in the pool.
+    /// Expired resources are removed first, then the oldest insertion. A lookup does not protect a resource. A removed
+    /// resource is released when its last `Arc` is dropped, so more resources may be alive than are in the pool.
     pub fn max_entries(mut self, entries: u64) -> Self {
         self.options.max_entries = Some(entries);
         self
     }
 
-    /// How long a caller waits for another one that builds the same resource before it builds too; five minutes unless
-    /// set.
+    /// How long a caller waits for another caller that builds the same resource, before it builds too. Default: five
+    /// minutes.
     ///
-    /// It only matters for a builder that hangs, or that waits (by a channel, or a join) for work which waits for the same
-    /// resource: such a wait cannot be seen. Re-entry and cycles are seen and never wait.
+    /// It matters only for a builder that hangs, or that waits, by a channel or a join, for work that waits for the same
+    /// resource: such a wait cannot be detected. Re-entry and cycles are detected, and never wait.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.options.max_wait = wait;
         self

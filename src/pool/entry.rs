@@ -1,33 +1,33 @@
-//! One call on a pool, with options of its own.
+//! A call on a pool with options of its own.
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use super::{
-    flow::{Inner, Wish},
+    flow::{CallOptions, PoolInner},
     name::Name,
 };
 
 /// A call on a [`ResourcePool`](crate::ResourcePool) with options of its own, from
 /// [`entry`](crate::ResourcePool::entry).
 ///
-/// The options concern this call. Others that ask for the same resource without them get what is there.
-#[must_use = "nothing is looked for until `or_insert_with`"]
+/// The options apply to this call only. A call without them gets the resource that is there.
+#[must_use = "nothing is looked up until `or_insert_with`"]
 pub struct ResourceEntry<'a, T> {
-    pool: &'a Inner,
+    pool: &'a PoolInner,
     /// `None` for a key that cannot be serialized.
     name: Option<Name>,
-    wish: Wish<'a, T>,
+    options: CallOptions<'a, T>,
 }
 
 impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
-    pub(super) fn new(pool: &'a Inner, name: Option<Name>) -> Self {
-        Self { pool, name, wish: Wish::default() }
+    pub(super) fn new(pool: &'a PoolInner, name: Option<Name>) -> Self {
+        Self { pool, name, options: CallOptions::default() }
     }
 
-    /// This call gets no resource that was put in longer ago than this: an older one leaves, for everybody. And what this
-    /// call puts in leaves after this time, whoever asks.
+    /// The maximum age of the resource for this call. An older resource is removed for all callers. A resource that this
+    /// call puts in expires after this time for all callers.
     ///
-    /// Where the pool has a [`ttl`](crate::ResourcePoolBuilder::ttl) too, the tighter one counts. Zero shares nothing.
+    /// If the pool has a [`ttl`](crate::ResourcePoolBuilder::ttl) too, the shorter one applies. With zero nothing is shared.
     ///
     /// ```
     /// use std::time::Duration;
@@ -37,17 +37,17 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
     /// assert_eq!(*token, "abc");
     /// ```
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.wish.ttl = Some(ttl);
+        self.options.ttl = Some(ttl);
         self
     }
 
-    /// Asks `is_valid` whether the resource that is there may still be used. If not, it leaves, for everybody; it is released
-    /// unless somebody else holds it, and then a new one is built.
+    /// Checks by `is_valid` whether a resource that is there may still be used. If not, it is removed for all callers, and a
+    /// new one is built.
     ///
-    /// It is asked once in a call and not about a resource that was put in since the call began. It runs under no lock:
-    /// others go on meanwhile, may ask about the same resource at the same time, and if all of them refuse it, one of
-    /// them builds. If it panics, the resource counts as refused, and
-    /// [`last_failure`](crate::ResourcePool::last_failure) says so.
+    /// `is_valid` runs at most once in a call, and not for a resource that was put in since the call began. It runs under no
+    /// lock: other calls go on, and may check the same resource at the same time. If all of them refuse it, one of them
+    /// builds. If `is_valid` panics, the resource counts as refused, and the panic is in
+    /// [`last_failure`](crate::ResourcePool::last_failure).
     ///
     /// ```
     /// use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -64,17 +64,17 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
     /// assert!(works(&second) && !works(&first));
     /// ```
     pub fn validate(mut self, is_valid: impl FnOnce(&T) -> bool + 'a) -> Self {
-        self.wish.is_valid = Some(Box::new(is_valid));
+        self.options.is_valid = Some(Box::new(is_valid));
         self
     }
 
-    /// The resource: the one that is there and fits, or the one that `build` makes, kept from now on.
+    /// Returns the resource that is there and meets the options, or builds it by `build` and keeps it.
     ///
     /// # The four fates of `build`
     ///
-    /// Returns: kept and handed over. Panics: the panic unwinds to this caller, nothing is kept, one of those who wait
-    /// builds. Re-enters (the same resource on the same thread, or a cycle): the inner call builds directly, for its own
-    /// caller alone.
+    /// Returns: the resource is kept and returned. Panics: the panic unwinds to this caller, nothing is kept, and one of
+    /// the waiters builds. Re-enters (the same resource on the same thread, or a cycle): the inner call builds directly,
+    /// for its own caller only.
     ///
     /// ```
     /// let pool = memolith::ResourcePool::new();
@@ -87,17 +87,18 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
         }
     }
 
-    /// The resource: the one that is there and fits, or the one that `build` makes, kept from now on, unless that fails.
+    /// Returns the resource that is there and meets the options, or builds it by `build` and keeps it, unless `build`
+    /// fails.
     ///
     /// # Errors
     ///
-    /// Those of `build`, untouched, and no others.
+    /// The errors of `build`, unchanged, and no others.
     ///
     /// # The four fates of `build`
     ///
-    /// Returns: kept and handed over. Errors: passed on, nothing kept, one of those who wait builds; after a second failure
-    /// in a row the rest build side by side. Panics: the same, and the panic unwinds to this caller. Re-enters: the inner
-    /// call builds directly, for its own caller alone.
+    /// Returns: the resource is kept and returned. Errors: the error is returned, nothing is kept, and one of the waiters
+    /// builds; after a second failure in a row the remaining waiters build in parallel. Panics: the same, and the panic
+    /// unwinds to this caller. Re-enters: the inner call builds directly, for its own caller only.
     ///
     /// ```
     /// let pool = memolith::ResourcePool::new();
@@ -105,15 +106,15 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
     /// assert_eq!(pool.entry::<u8>("n").or_try_insert_with(|| "9".parse()).as_deref(), Ok(&9));
     /// ```
     pub fn or_try_insert_with<E>(self, build: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
-        self.pool.obtain(self.name.as_ref(), self.wish, build)
+        self.pool.obtain(self.name.as_ref(), self.options, build)
     }
 }
 
 impl<T> fmt::Debug for ResourceEntry<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResourceEntry")
-            .field("ttl", &self.wish.ttl)
-            .field("validate", &self.wish.is_valid.is_some())
+            .field("ttl", &self.options.ttl)
+            .field("validate", &self.options.is_valid.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! The flow of one call on a pool: look, validate, claim, build, keep.
+//! The flow of one call on a pool: look up, validate, claim, build, keep.
 
 use std::{
     any::type_name,
@@ -10,26 +10,26 @@ use serde::Serialize;
 
 use super::{
     name::Name,
-    order::{Order, Writer},
-    release::{Failures, Resource},
-    slots::{Lifetime, Slot, Slots},
+    order::{Order, OrderGuard},
+    release::{PoolFailures, Resource},
+    slots::{ResourceLifetime, Slot, Slots},
 };
 use crate::{
     clock::{Clock, Stopwatch},
-    flight::{Claim, Outcome, Reason, Seat, Turn, flight},
+    flight::{AloneReason, Claim, FlightKey, Outcome, Turn, flight},
     fork::Origin,
     sync::lock,
 };
 
 #[derive(Clone, Debug)]
-pub(super) struct Options {
+pub(super) struct PoolOptions {
     pub(super) ttl: Option<Duration>,
     pub(super) max_entries: Option<u64>,
     pub(super) max_wait: Duration,
     pub(super) clock: Clock,
 }
 
-impl Default for Options {
+impl Default for PoolOptions {
     fn default() -> Self {
         let max_wait = Duration::from_secs(5 * 60);
         Self { ttl: None, max_entries: None, max_wait, clock: Clock::default() }
@@ -39,47 +39,46 @@ impl Default for Options {
 /// Tells whether a resource may still be used.
 pub(super) type Validation<'a, T> = Box<dyn FnOnce(&T) -> bool + 'a>;
 
-/// What a caller asks of the resource it gets.
-pub(super) struct Wish<'a, T> {
-    /// It is younger than this.
+/// The options of one call.
+pub(super) struct CallOptions<'a, T> {
+    /// The resource must be younger than this.
     pub(super) ttl: Option<Duration>,
-    /// It passes this, if it was there before the call.
+    /// A resource that was there before the call must pass this.
     pub(super) is_valid: Option<Validation<'a, T>>,
 }
 
-impl<T> Default for Wish<'_, T> {
+impl<T> Default for CallOptions<'_, T> {
     fn default() -> Self {
         Self { ttl: None, is_valid: None }
     }
 }
 
-/// What all handles of one pool share.
-pub(super) struct Inner {
-    pub(super) options: Options,
-    pub(super) failures: Failures,
+/// Shared by all handles of one pool.
+pub(super) struct PoolInner {
+    pub(super) options: PoolOptions,
+    pub(super) failures: PoolFailures,
     origin: Origin,
-    /// Since the pool was made: the time of its order.
+    /// Measures the time since the pool was made. All lifetimes are on this scale.
     age: Stopwatch,
     slots: Slots,
-    /// The lock of whoever changes what is held.
+    /// Locked for the whole of each change of `slots`.
     order: Mutex<Order>,
 }
 
-impl Inner {
-    pub(super) fn new(options: Options) -> Self {
+impl PoolInner {
+    pub(super) fn new(options: PoolOptions) -> Self {
         let age = options.clock.stopwatch();
-        let (origin, failures) = (Origin::here(), Failures::default());
+        let (origin, failures) = (Origin::here(), PoolFailures::default());
         Self { options, failures, origin, age, slots: Slots::new(), order: Mutex::default() }
     }
 
-    /// Whether this process was forked from the one that made the pool. Then nothing here may be locked.
+    /// Whether this process was forked from the process that made the pool. Then no lock here may be taken.
     #[inline]
     pub(super) fn is_inherited(&self) -> bool {
         self.origin.is_elsewhere()
     }
 
-    /// Writes the key into the name. `None` for a key that cannot be serialized: what is built for it cannot be found
-    /// again.
+    /// Writes the key into the name. `None` for a key that cannot be serialized: its resource is not kept.
     #[inline]
     pub(super) fn name<'n, T: 'static>(
         &self,
@@ -90,22 +89,22 @@ impl Inner {
         Some(name)
     }
 
-    /// The whole of a call.
+    /// Runs a whole call.
     #[inline]
     pub(super) fn obtain<T: Send + Sync + 'static, E>(
         &self,
         name: Option<&Name>,
-        wish: Wish<'_, T>,
+        options: CallOptions<'_, T>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
         let Some(name) = name.filter(|_| !self.is_inherited()) else { return build().map(Arc::new) };
-        match self.look_valid(name, wish.ttl, wish.is_valid) {
+        match self.get_valid(name, options.ttl, options.is_valid) {
             Some(found) => Ok(found),
-            None => self.build(name, wish.ttl, build),
+            None => self.build(name, options.ttl, build),
         }
     }
 
-    /// Apart from the hit, which is the shorter and the faster for it.
+    /// Not inlined, so that the code of a hit is short and fast.
     #[cold]
     #[inline(never)]
     fn build<T: Send + Sync + 'static, E>(
@@ -114,9 +113,9 @@ impl Inner {
         ttl: Option<Duration>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        match self.take_off(name, ttl) {
-            Turnout::Found(found) => Ok(found),
-            Turnout::Build(claim) => {
+        match self.lead_or_wait(name, ttl) {
+            BuildStep::Found(found) => Ok(found),
+            BuildStep::Build(claim) => {
                 let resource = Arc::new(build()?);
                 if self.is_inherited() {
                     // The builder forked, and this is the child.
@@ -124,17 +123,13 @@ impl Inner {
                 }
                 Ok(self.keep(name, resource, ttl, claim))
             }
-            Turnout::BuildForMyself => build().map(Arc::new),
+            BuildStep::BuildUnshared => build().map(Arc::new),
         }
     }
 
-    /// What is there. What is past its time leaves.
+    /// The resource under the name. An expired one is removed.
     #[inline]
-    pub(super) fn look<T: Send + Sync + 'static>(
-        &self,
-        name: &Name,
-        ttl: Option<Duration>,
-    ) -> Option<Arc<T>> {
+    pub(super) fn get<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Option<Arc<T>> {
         self.find(name, ttl, |slot| slot.resource.clone())?.into_object()
     }
 
@@ -146,58 +141,60 @@ impl Inner {
         let is_over = |slot: &Slot| slot.lifetime.is_over(ttl, || self.age.elapsed());
         let found =
             self.slots.read(name, |slot| if is_over(slot) { Err(slot.clone()) } else { Ok(read(slot)) })?;
-        found.map_err(|ended| self.dismiss(name, ended)).ok()
+        found.map_err(|ended| self.take_out(name, ended)).ok()
     }
 
-    /// What is there and passes. Later looks of the same call do not ask again: all that they can find was put in after
-    /// this one.
+    /// The resource under the name, if it is valid. Later lookups of the same call do not validate: they can only find
+    /// resources that were put in after this lookup.
     #[inline]
-    fn look_valid<T: Send + Sync + 'static>(
+    fn get_valid<T: Send + Sync + 'static>(
         &self,
         name: &Name,
         ttl: Option<Duration>,
         is_valid: Option<Validation<'_, T>>,
     ) -> Option<Arc<T>> {
-        let Some(is_valid) = is_valid else { return self.look(name, ttl) };
+        let Some(is_valid) = is_valid else { return self.get(name, ttl) };
         let found = self.find(name, ttl, Slot::clone)?;
         let object = found.resource.clone().into_object::<T>()?;
         let passed = self.failures.contain("the validation", type_name::<T>(), || Ok(is_valid(&object)));
         if passed == Some(true) {
             return Some(object);
         }
-        drop(object); // Not the last: `found` holds it too.
-        self.dismiss(name, found);
+        drop(object); // Not the last `Arc`: `found` has one too.
+        self.take_out(name, found);
         None
     }
 
-    /// Takes this very resource out, unless another took its place, and lets go of it before a new one is built.
+    /// Takes this resource out, unless another one has replaced it, and drops it before a new one is built.
     #[cold]
-    fn dismiss(&self, name: &Name, slot: Slot) {
+    fn take_out(&self, name: &Name, slot: Slot) {
         let held = self.writer().take_at(name, slot.place);
-        self.failures.release(held.into_iter().chain([slot]).map(|slot| slot.resource));
+        self.failures.drop_all(held.into_iter().chain([slot]).map(|slot| slot.resource));
     }
 
-    /// Claims the resource: the leader looks once more and builds, the others wait and look again.
-    fn take_off<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Turnout<'_, T> {
-        let seat = seat(&mut lock(&self.order), name);
+    /// Claims the resource. The leader looks it up once more and builds it; the waiters then look it up again.
+    fn lead_or_wait<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> BuildStep<'_, T> {
+        let flight_key = flight_key(&mut lock(&self.order), name);
         loop {
-            let turn = flight().claim(seat, self.options.max_wait);
-            let found = self.look(name, ttl);
+            let turn = flight().claim(flight_key, self.options.max_wait);
+            let found = self.get(name, ttl);
             match (turn, found) {
                 (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
-                    claim.settle(Outcome::Found);
-                    return Turnout::Found(found);
+                    claim.complete(Outcome::Found);
+                    return BuildStep::Found(found);
                 }
-                (Turn::Look(_), Some(found)) => return Turnout::Found(found),
-                (Turn::Look(_), None) => {}
-                (Turn::Alone(_, Reason::Reentrant | Reason::Cycle), None) => return Turnout::BuildForMyself,
-                (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return Turnout::Build(claim),
+                (Turn::Recheck(_), Some(found)) => return BuildStep::Found(found),
+                (Turn::Recheck(_), None) => {}
+                (Turn::Alone(_, AloneReason::Reentrant | AloneReason::Cycle), None) => {
+                    return BuildStep::BuildUnshared;
+                }
+                (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return BuildStep::Build(claim),
             }
         }
     }
 
-    /// Puts in what was built, unless the claim was revoked meanwhile. If another is there, built side by side with
-    /// this one, that one stays and is everybody's.
+    /// Puts in the built resource, unless its claim was revoked. If another one is there, built in parallel, that one stays
+    /// and is returned.
     fn keep<T: Send + Sync + 'static>(
         &self,
         name: &Name,
@@ -213,21 +210,21 @@ impl Inner {
         let other = self.slots.read(name, Slot::clone).filter(|slot| !slot.lifetime.is_over(ttl, || now));
         if let Some(other) = other.and_then(|slot| slot.resource.into_object()) {
             drop(writer);
-            claim.settle(Outcome::Found);
-            self.failures.release([Resource::new(built)]);
+            claim.complete(Outcome::Found);
+            self.failures.drop_all([Resource::new(built)]);
             return other;
         }
         let resource = Resource::new(Arc::clone(&built));
-        let leaving = writer.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
+        let removed = writer.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
         drop(writer);
-        claim.settle(Outcome::Stored);
-        self.failures.release(leaving.into_resources());
+        claim.complete(Outcome::Stored);
+        self.failures.drop_all(removed.into_resources());
         built
     }
 
-    fn lifetime(&self, now: Duration, ttl: Option<Duration>) -> Lifetime {
+    fn lifetime(&self, now: Duration, ttl: Option<Duration>) -> ResourceLifetime {
         let ttl = self.options.ttl.into_iter().chain(ttl).min();
-        Lifetime { since: now, until: ttl.and_then(|ttl| now.checked_add(ttl)) }
+        ResourceLifetime { since: now, until: ttl.and_then(|ttl| now.checked_add(ttl)) }
     }
 
     pub(super) fn remove(&self, name: &Name) -> bool {
@@ -235,11 +232,11 @@ impl Inner {
             return false;
         }
         let mut writer = self.writer();
-        flight().revoke(&seat(&mut writer.order, name), None);
+        flight().revoke(&flight_key(&mut writer.order, name), None);
         let Some(slot) = writer.take(name) else { return false };
         drop(writer);
         let present = !slot.lifetime.is_over(None, || self.age.elapsed());
-        self.failures.release([slot.resource]);
+        self.failures.drop_all([slot.resource]);
         present
     }
 
@@ -249,9 +246,9 @@ impl Inner {
         }
         let mut writer = self.writer();
         writer.order.owners().for_each(|owner| flight().revoke_owner(owner));
-        let leaving = writer.take_all();
+        let removed = writer.take_all();
         drop(writer);
-        self.failures.release(leaving.into_resources());
+        self.failures.drop_all(removed.into_resources());
     }
 
     pub(super) fn sweep(&self) -> usize {
@@ -259,9 +256,9 @@ impl Inner {
             return 0;
         }
         let now = self.age.elapsed();
-        let leaving = self.writer().take_ended(now);
-        let count = leaving.len();
-        self.failures.release(leaving.into_resources());
+        let removed = self.writer().take_ended(now);
+        let count = removed.len();
+        self.failures.drop_all(removed.into_resources());
         count
     }
 
@@ -272,30 +269,30 @@ impl Inner {
         lock(&self.order).len(|| self.age.elapsed())
     }
 
-    fn writer(&self) -> Writer<'_> {
-        Writer { order: lock(&self.order), slots: &self.slots }
+    fn writer(&self) -> OrderGuard<'_> {
+        OrderGuard { order: lock(&self.order), slots: &self.slots }
     }
 }
 
-impl Drop for Inner {
+impl Drop for PoolInner {
     fn drop(&mut self) {
         if self.is_inherited() {
             return;
         }
-        let leaving = self.writer().take_all();
-        self.failures.release(leaving.into_resources());
+        let removed = self.writer().take_all();
+        self.failures.drop_all(removed.into_resources());
     }
 }
 
-/// What there is one builder for.
-fn seat(order: &mut Order, name: &Name) -> Seat {
-    Seat { owner: order.owner(name.kind), digest: *name.key.digest().as_bytes() }
+/// The key of the claim: at most one caller builds under it.
+fn flight_key(order: &mut Order, name: &Name) -> FlightKey {
+    FlightKey { owner: order.owner(name.kind), digest: *name.key.digest().as_bytes() }
 }
 
-/// What a caller has to do after it missed.
-enum Turnout<'a, T> {
+/// The next step of a caller after a miss.
+enum BuildStep<'a, T> {
     Found(Arc<T>),
     Build(Claim<'a>),
-    /// To wait would never end, and another builds the one that everybody gets.
-    BuildForMyself,
+    /// A wait would never end. Another caller builds the resource that is shared.
+    BuildUnshared,
 }

@@ -1,32 +1,32 @@
-//! Pool: what cannot be written down, one object for everybody.
+//! Pools: objects that cannot be serialized, shared by all callers.
 //!
 //! # Rooms
 //!
-//! `flow` is one call: look, claim, build, keep. `slots` is what a hit reads; `order` is who leaves, and when, and the
-//! only one to change the slots; `release` is the one place where resources are dropped. Who builds is decided by the
-//! [`flight`] of the process, so a cycle of waits that runs through pools and memos is seen as one.
+//! `flow` is one call: look up, claim, build, keep. A hit reads `slots`. `order` has the order of eviction, and only its
+//! guard changes the slots. Only `release` drops resources. The [`flight`] of the process chooses the caller that builds,
+//! so it also detects a cycle of waits through pools and memos.
 //!
 //! # Locking
 //!
-//! A hit reads under the lock of one shard of the slots, which readers share. Whoever changes what is held takes the
-//! lock of the order first, and keeps it for all of the change; under it the flight table may be taken, and then the
-//! shards, one at a time. No lock is held while building, validating, waiting or dropping.
+//! A hit takes a read lock of one shard of the slots. Every change takes the lock of the order first, and holds it to the
+//! end of the change. Under it, first the flight table and then the shards may be locked, one at a time. No lock is held
+//! during a build, a validation, a wait or a drop.
 //!
 //! # Performance
 //!
-//! A hit by a text of 12 bytes takes 56 ns, with a ttl 84 ns, for the clock. A `RwLock<HashMap<String, Arc<_>>>` takes 46
-//! ns, `moka` 233 ns, in the same run. On two threads that ask for one resource it is 202 ns, 155 ns and 463 ns, for two
-//! resources 114 ns, 128 ns and 407 ns. What all of them pay are the atomic steps of a shared lock and an `Arc`; what is
-//! left is encoding the key (see [`compact`](crate::key::compact)).
+//! A hit by a text of 12 bytes takes 56 ns; with a ttl 84 ns, because it reads the clock. In the same run a
+//! `RwLock<HashMap<String, Arc<_>>>` takes 46 ns and `moka` 233 ns. With two threads on one resource it is 202 ns, 155 ns
+//! and 463 ns, with two threads on two resources 114 ns, 128 ns and 407 ns. All of them pay for the atomic operations of a
+//! shared lock and an `Arc`; the rest is the encoding of the key (see [`compact`](crate::key::compact)).
 //!
-//! The name of a resource is written in one place and stays there, and whatever is not a hit is in functions apart: each
-//! copy of a name that was just written, and each call that is not inlined, shows in these figures.
+//! The name of a resource is written in place and not moved, and the code after a miss is in functions that are not
+//! inlined. Each copy of a name that was just written, and each further call, shows in these figures.
 //!
 //! # Promise 6
 //!
-//! `remove` and `clear` revoke the claims of who builds and take out what is held in one critical section; a resource is
-//! put in under the same lock and only under a current claim. So whatever began before is either taken out or never
-//! gets in.
+//! `remove` and `clear` revoke the claims of builders and take resources out in one critical section. A resource is put in
+//! under the same lock, and only under a current claim. So a resource whose build began before is taken out, or is never
+//! put in.
 //!
 //! [`flight`]: crate::flight
 
@@ -48,59 +48,64 @@ use serde::Serialize;
 
 pub use self::{builder::ResourcePoolBuilder, entry::ResourceEntry};
 use self::{
-    flow::{Inner, Options, Wish},
+    flow::{CallOptions, PoolInner, PoolOptions},
     name::Name,
 };
 use crate::error::{Error, Result};
 
-/// Keeps what cannot be serialized, connections, models, file handles, threads, in memory: one object for everybody.
+/// Shares objects that cannot be serialized, such as connections, models, file handles and threads: one object in memory
+/// for all callers.
 ///
-/// The counterpart of [`Memo`](crate::Memo): that one hands everybody a value of their own and keeps it on disk; this
-/// one hands everybody the same object, and keeps it until it is removed or the pool is dropped.
+/// A [`Memo`](crate::Memo) gives each caller a value of its own and keeps it on disk. A pool gives all callers the same
+/// object, and keeps it until it is removed or the pool is dropped.
 ///
-/// # What names a resource
+/// # Identity of a resource
 ///
-/// Its type *and* its key: `pool.get::<Connection>("main")` and `pool.get::<Model>("main")` are two resources. A key is
-/// whatever serializes, and is compared by value: `"main"` and `String::from("main")` are the same key. Code that shares a
-/// pool with other code, as with [`global`](Self::global), makes a type of its own the key or the resource.
+/// A type *and* a key identify a resource: `pool.get::<Connection>("main")` and `pool.get::<Model>("main")` are two
+/// resources. A key is any value that serializes, and is compared by value: `"main"` and `String::from("main")` are the
+/// same key. In a pool that unrelated code uses too, such as [`global`](Self::global), use a type of your own as key or
+/// as resource.
 ///
 /// # Sharing
 ///
-/// All callers get the same `Arc<T>`, so `T` is `Send + Sync`, and what is changed through one handle is seen through all:
-/// put a `Mutex` around what is changed.
+/// All callers get the same `Arc<T>`, so `T` is `Send + Sync`, and a change through one handle is visible through all
+/// handles: put mutable parts behind a `Mutex`.
 ///
 /// # The four fates of a builder
 ///
-/// * It *returns*: the resource is kept and handed over, also to those who waited for it. Should there be one already,
-///   because two were built side by side after failures or after [`max_wait`](ResourcePoolBuilder::max_wait), then the
-///   first one stays, everybody gets that, and the second one is released.
-/// * It *returns an error* (in [`get_or_try_insert_with`](Self::get_or_try_insert_with)): the error is passed on
-///   untouched, nothing is kept, one of those who wait builds; after a second failure in a row the rest build side by side.
-/// * It *panics*: the panic unwinds to its own caller, nothing is kept, one of those who wait builds. Nothing is poisoned.
-/// * It *re-enters*, by asking for the same resource on the same thread, or by a cycle of resources and memos: the inner
-///   call builds directly, as the plain function would, and what it built belongs to its caller alone. What the outer
-///   builder returns is the one that is kept, and that everybody else gets.
+/// * It *returns*: the resource is kept, and returned to this caller and to the waiters. If another resource is already
+///   there, because two callers built in parallel after failures or after [`max_wait`](ResourcePoolBuilder::max_wait), the
+///   first resource stays, all callers get it, and the second is released.
+/// * It *returns an error* (in [`get_or_try_insert_with`](Self::get_or_try_insert_with)): the error is returned
+///   unchanged, nothing is kept, and one of the waiters builds; after a second failure in a row the remaining waiters
+///   build in parallel.
+/// * It *panics*: the panic unwinds to its own caller, nothing is kept, and one of the waiters builds. Nothing is
+///   poisoned.
+/// * It *re-enters*, by a call for the same resource on the same thread, or by a cycle of resources and memos: the inner
+///   call builds directly, as the plain function would, and only its own caller gets that resource. The resource of the
+///   outer builder is kept and shared.
 ///
 /// # Release
 ///
-/// A resource is released by its `Drop`: once, when its last holder lets go. The pool is one holder, and lets go by
-/// [`remove`](Self::remove), [`clear`](Self::clear), a bound, the end of its time, a validation that refuses it, and when
-/// the last handle on the pool is dropped. If nobody else holds it, it is released right then, on that thread, not
-/// under a lock, so a `Drop` may use the pool. Several that leave at once leave in the order in which they were put
-/// in. A `Drop` that panics is contained: the call goes on, the others are released too, and
-/// [`last_failure`](Self::last_failure) says so.
+/// A resource is released by its `Drop`, once, when its last `Arc` is dropped. The pool has one `Arc`, and drops it by
+/// [`remove`](Self::remove), by [`clear`](Self::clear), because of a bound, when the resource expires, when a validation
+/// refuses it, and when the last handle on the pool is dropped. If that was the last `Arc`, the resource is released on
+/// this thread and under no lock, so a `Drop` may use the pool. Several resources are released in the order in which they
+/// were put in. A panic of a `Drop` is contained: the call goes on, the other resources are released too, and the panic is
+/// in [`last_failure`](Self::last_failure).
 ///
-/// A resource that holds a handle on its own pool keeps that alive for ever: give it a [`Weak`](std::sync::Weak).
+/// A resource that holds a handle on its own pool keeps the pool alive for ever: give it a [`Weak`](std::sync::Weak).
 ///
-/// In a process that is forked without `exec`, a pool of the parent shares nothing: each call builds. A pool that is made there
-/// works.
+/// In a process that was forked without `exec`, a pool of the parent shares nothing: each call builds. A pool made in the
+/// child works.
 ///
 /// # When not to use it
 ///
-/// * For what serializes: a [`Memo`](crate::Memo) keeps it over a restart, and nobody can change it for others.
-/// * To lend one of several connections to one caller at a time: here all callers share one. For that there are pools
-///   of connections, and one of those is a fine resource.
-/// * In async code, other than from a blocking thread: a call may wait for another's builder.
+/// * For values that serialize: a [`Memo`](crate::Memo) keeps them over a restart, and no caller can change them for
+///   others.
+/// * To lend each of several connections to one caller at a time: here all callers share one object. Use a connection
+///   pool, which may itself be a resource.
+/// * In async code, other than on a blocking thread: a call may wait for the builder of another caller.
 ///
 /// # Cloning
 ///
@@ -122,7 +127,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone)]
 pub struct ResourcePool {
-    inner: Arc<Inner>,
+    inner: Arc<PoolInner>,
 }
 
 impl ResourcePool {
@@ -134,17 +139,17 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Options::default())
+        Self::with(PoolOptions::default())
     }
 
-    fn with(options: Options) -> Self {
-        Self { inner: Arc::new(Inner::new(options)) }
+    fn with(options: PoolOptions) -> Self {
+        Self { inner: Arc::new(PoolInner::new(options)) }
     }
 
-    /// The pool of the process, made at the first call: for programs with one pool, and for code that has no place to
-    /// pass one through.
+    /// The pool of the process, made at the first call: for programs with one pool, and for code that cannot pass a pool
+    /// as an argument.
     ///
-    /// It is never dropped, so at the end of the program what it holds is not released. Where that matters, call
+    /// It is never dropped, so its resources are not released at the end of the program. If that matters, call
     /// [`clear`](Self::clear) at the end of `main`.
     ///
     /// ```
@@ -159,17 +164,18 @@ impl ResourcePool {
         &GLOBAL
     }
 
-    /// The resource of type `T` and of `key`: the one that is there, or the one that `build` makes, kept from now on.
+    /// Returns the resource of type `T` and `key`, or builds it by `build` and keeps it.
     ///
-    /// Callers of one resource at the same time wait for the first of them; other resources are built meanwhile. A key
-    /// that cannot be serialized is a failure of the pool, not of the call: the resource is built, handed over and not
-    /// kept, and [`last_failure`](Self::last_failure) says so.
+    /// Concurrent callers of one resource wait for the first of them. Other resources can be built at the same time. A key
+    /// that cannot be serialized is a failure of the pool, not of the call: the resource is built, returned and not kept,
+    /// and the failure is in [`last_failure`](Self::last_failure).
     ///
     /// # The four fates of `build`
     ///
-    /// Returns: kept and handed over. Panics: the panic unwinds to this caller, nothing is kept, one of those who wait
-    /// builds. Re-enters (the same resource on the same thread, or a cycle): the inner call builds directly, for its own
-    /// caller alone. For a builder that may fail there is [`get_or_try_insert_with`](Self::get_or_try_insert_with).
+    /// Returns: the resource is kept and returned. Panics: the panic unwinds to this caller, nothing is kept, and one of
+    /// the waiters builds. Re-enters (the same resource on the same thread, or a cycle): the inner call builds directly,
+    /// for its own caller only. For builders that may fail there is
+    /// [`get_or_try_insert_with`](Self::get_or_try_insert_with).
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
@@ -191,18 +197,17 @@ impl ResourcePool {
         }
     }
 
-    /// The resource of type `T` and of `key`: the one that is there, or the one that `build` makes, kept from now on,
-    /// unless that fails.
+    /// Returns the resource of type `T` and `key`, or builds it by `build` and keeps it, unless `build` fails.
     ///
     /// # Errors
     ///
-    /// Those of `build`, untouched, and no others.
+    /// The errors of `build`, unchanged, and no others.
     ///
     /// # The four fates of `build`
     ///
-    /// Returns: kept and handed over. Errors: passed on, nothing kept, one of those who wait builds; after a second failure
-    /// in a row the rest build side by side. Panics: the same, and the panic unwinds to this caller. Re-enters: the inner
-    /// call builds directly, for its own caller alone.
+    /// Returns: the resource is kept and returned. Errors: the error is returned, nothing is kept, and one of the waiters
+    /// builds; after a second failure in a row the remaining waiters build in parallel. Panics: the same, and the panic
+    /// unwinds to this caller. Re-enters: the inner call builds directly, for its own caller only.
     ///
     /// ```
     /// use std::fs::File;
@@ -216,7 +221,7 @@ impl ResourcePool {
         key: &(impl Serialize + ?Sized),
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        self.inner.obtain(self.inner.name::<T>(key, &mut Name::of::<T>()), Wish::default(), build)
+        self.inner.obtain(self.inner.name::<T>(key, &mut Name::of::<T>()), CallOptions::default(), build)
     }
 
     /// A call with options of its own: a time to live, a validation.
@@ -230,16 +235,16 @@ impl ResourcePool {
     /// let db = pool
     ///     .entry::<Connection>("main")
     ///     .ttl(Duration::from_secs(600)) // not older than this
-    ///     .validate(|connection| connection.is_alive()) // asked at each hit
+    ///     .validate(|connection| connection.is_alive()) // called at each hit
     ///     .or_insert_with(|| connect());
     /// ```
     pub fn entry<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> ResourceEntry<'_, T> {
         ResourceEntry::new(&self.inner, self.inner.name::<T>(key, &mut Name::of::<T>()).copied())
     }
 
-    /// The resource of type `T` and of `key`, if it is there. Nobody is waited for, nothing is built.
+    /// Returns the resource of type `T` and `key`, if it is there. It builds nothing, and waits for no builder.
     ///
-    /// One whose time is over is released, and is `None`; so is a key that cannot be serialized.
+    /// It is `None` for an expired resource, which is released, and for a key that cannot be serialized.
     ///
     /// ```
     /// let pool = memolith::ResourcePool::new();
@@ -250,15 +255,15 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> Option<Arc<T>> {
-        self.inner.look(self.inner.name::<T>(key, &mut Name::of::<T>())?, None)
+        self.inner.get(self.inner.name::<T>(key, &mut Name::of::<T>())?, None)
     }
 
-    /// Lets go of the resource of type `T` and of `key`: it is [released](Self#release) unless somebody else holds it.
-    /// Whether there was one whose time was not over.
+    /// Removes the resource of type `T` and `key`. It is [released](Self#release) when its last `Arc` is dropped. Returns
+    /// whether there was a resource that had not expired.
     ///
-    /// A call that starts after this returned builds anew; a builder that is under way hands its resource to its own
-    /// caller, and it is not kept. To have the object, say to close it with its errors, [`get`](Self::get) it first and
-    /// take it out of its `Arc` afterwards.
+    /// A call that starts after this returned builds again. The resource of a build in progress goes to its own caller and
+    /// is not kept. To own the object, for example to close it and see its errors, [`get`](Self::get) it first, and take it
+    /// out of its `Arc` afterwards.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -273,10 +278,10 @@ impl ResourcePool {
         self.inner.name::<T>(key, &mut Name::of::<T>()).is_some_and(|name| self.inner.remove(name))
     }
 
-    /// Lets go of everything, in the order in which it was put in.
+    /// Removes all resources, in the order in which they were put in.
     ///
-    /// A call that starts after this returned builds anew; a builder that is under way hands its resource to its own
-    /// caller, and it is not kept.
+    /// A call that starts after this returned builds again. The resource of a build in progress goes to its own caller and
+    /// is not kept.
     ///
     /// ```
     /// let pool = memolith::ResourcePool::new();
@@ -288,22 +293,22 @@ impl ResourcePool {
         self.inner.clear();
     }
 
-    /// Lets go of what is past its time. How many those were.
+    /// Removes the expired resources, and returns their number.
     ///
-    /// Nothing does this in the background: what is past its time leaves when it is asked for, when another resource is
-    /// put in, or here.
+    /// No thread does this in the background: an expired resource is removed when it is looked up, when another resource is
+    /// put in, or by this method.
     ///
     /// ```
     /// let pool = memolith::ResourcePool::new();
     /// pool.get_or_insert_with("name", || String::from("memolith"));
     /// assert_eq!(pool.sweep(), 0); // without a ttl nothing expires
     /// ```
-    #[expect(clippy::must_use_candidate, reason = "what it does is the point, not what it counts")]
+    #[expect(clippy::must_use_candidate, reason = "it is called for its effect, not for the number")]
     pub fn sweep(&self) -> usize {
         self.inner.sweep()
     }
 
-    /// How many resources are there whose time is not over. Releases nothing.
+    /// Number of resources that have not expired. Releases nothing.
     ///
     /// ```
     /// let pool = memolith::ResourcePool::new();
@@ -326,8 +331,8 @@ impl ResourcePool {
         self.len() == 0
     }
 
-    /// The last trouble that was kept away from the callers: a key that cannot be serialized, a validation or a `Drop` that
-    /// panicked.
+    /// The last failure of the pool that no call returned: a key that cannot be serialized, a panic of a validation or of a
+    /// `Drop`.
     ///
     /// ```
     /// let pool = memolith::ResourcePool::new();
@@ -349,7 +354,7 @@ impl Default for ResourcePool {
 
 impl fmt::Debug for ResourcePool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { ttl, max_entries, .. } = &self.inner.options;
+        let PoolOptions { ttl, max_entries, .. } = &self.inner.options;
         f.debug_struct("ResourcePool")
             .field("len", &self.len())
             .field("ttl", ttl)

@@ -1,4 +1,4 @@
-//! What a resource is found by.
+//! The identity of a resource.
 
 use std::{
     any::TypeId,
@@ -14,17 +14,17 @@ use crate::{
     key::{self, Compact},
 };
 
-/// The type and the key: two types never meet, whatever their keys.
+/// The type and the key of a resource.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
-    /// Of the other two, by a hash that is seeded anew in each process. Taken once, and not under a lock.
+    /// Hash of `kind` and `key`, with a random seed for each process. Computed once, outside of every lock.
     hash: u64,
     pub(super) kind: TypeId,
     pub(super) key: Compact,
 }
 
 impl Name {
-    /// The name of no resource, until its key is [written](Self::write).
+    /// Identifies no resource until its key is [written](Self::write).
     #[inline]
     pub(super) fn of<T: 'static>() -> Self {
         Self { hash: 0, kind: TypeId::of::<T>(), key: Compact::default() }
@@ -38,7 +38,7 @@ impl Name {
         Ok(())
     }
 
-    /// Uniform, and apart from what a table makes of the hash.
+    /// Uniform, and from other bits of the hash than the tables of the shards use.
     pub(super) fn shard(&self) -> u8 {
         (self.hash >> 40) as u8
     }
@@ -50,13 +50,13 @@ impl Hash for Name {
     }
 }
 
-/// Takes the number a [`Name`] gives it for the hash.
+/// Uses the number that a [`Name`] writes as the hash.
 #[derive(Default)]
-pub(super) struct Hashed(u64);
+pub(super) struct NameHasher(u64);
 
-pub(super) type NameHasher = BuildHasherDefault<Hashed>;
+pub(super) type BuildNameHasher = BuildHasherDefault<NameHasher>;
 
-impl Hasher for Hashed {
+impl Hasher for NameHasher {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);

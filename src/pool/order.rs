@@ -1,5 +1,5 @@
-//! Who is the oldest, who ends first, and so who leaves. No clock, and nothing is dropped in here: what leaves is
-//! returned, as its `Drop` is the user's code.
+//! The order of insertion and of expiry, and so of eviction. It has no clock, and drops no resource: removed resources are
+//! returned, because their `Drop` is user code.
 
 use std::{
     any::TypeId,
@@ -11,15 +11,15 @@ use std::{
 use super::{
     name::Name,
     release::Resource,
-    slots::{Lifetime, Slot, Slots},
+    slots::{ResourceLifetime, Slot, Slots},
 };
 use crate::flight;
 
-/// What left. To be released outside the lock.
-#[must_use = "what left is to be released outside the lock"]
-pub(super) struct Leaving(Vec<Slot>);
+/// Removed resources, to be dropped outside the lock.
+#[must_use = "removed resources must be dropped outside the lock"]
+pub(super) struct Removed(Vec<Slot>);
 
-impl Leaving {
+impl Removed {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -33,18 +33,18 @@ impl Leaving {
 
 #[derive(Default)]
 pub(super) struct Order {
-    /// The name of each slot, by its place: the first is the oldest.
+    /// The name of each slot by its place. The first is the oldest.
     names: BTreeMap<u64, Name>,
-    /// End and place of each slot that has an end: the first ends first.
+    /// End and place of each slot that expires. The first expires first.
     ends: BTreeSet<(Duration, u64)>,
-    /// The place of the next.
+    /// The place of the next slot. Never given twice.
     next: u64,
-    /// Who claims the seats of a type in the flight of the process.
+    /// The owner of each type's keys in the flight of the process.
     owners: HashMap<TypeId, u64>,
 }
 
 impl Order {
-    /// How many have not ended. The time is only asked when it matters.
+    /// Number of slots that have not expired. `now` is called only if any slot expires.
     pub(super) fn len(&self, now: impl FnOnce() -> Duration) -> usize {
         if self.ends.is_empty() {
             return self.names.len();
@@ -52,7 +52,7 @@ impl Order {
         self.names.len() - self.ends.range(..=(now(), u64::MAX)).count()
     }
 
-    /// An owner a type, so that no two resources share a seat.
+    /// Each type has an owner, so that no two resources share a flight key.
     pub(super) fn owner(&mut self, kind: TypeId) -> u64 {
         *self.owners.entry(kind).or_insert_with(flight::fresh_owner)
     }
@@ -61,7 +61,7 @@ impl Order {
         self.owners.values().copied()
     }
 
-    fn admit(&mut self, name: Name, until: Option<Duration>) -> u64 {
+    fn push(&mut self, name: Name, until: Option<Duration>) -> u64 {
         let place = self.next;
         self.next += 1;
         self.names.insert(place, name);
@@ -69,7 +69,7 @@ impl Order {
         place
     }
 
-    fn forget(&mut self, slot: &Slot) {
+    fn remove(&mut self, slot: &Slot) {
         self.names.remove(&slot.place);
         if let Some(until) = slot.lifetime.until {
             self.ends.remove(&(until, slot.place));
@@ -87,54 +87,54 @@ impl Order {
     }
 }
 
-/// The right to change what is held: order and slots, which stay the same.
-pub(super) struct Writer<'a> {
+/// A guard that changes order and slots together, so that both always hold the same resources.
+pub(super) struct OrderGuard<'a> {
     pub(super) order: MutexGuard<'a, Order>,
     pub(super) slots: &'a Slots,
 }
 
-impl Writer<'_> {
-    /// Puts a resource in, as the newest. Who was there under its name leaves, and with it who has ended, and then the
-    /// oldest while there are more than `max_entries`.
+impl OrderGuard<'_> {
+    /// Puts a resource in, as the newest. Removed are expired resources, the former resource of this name, and the oldest
+    /// resources while there are more than `max_entries`.
     pub(super) fn put(
         &mut self,
         name: Name,
         resource: Resource,
-        lifetime: Lifetime,
+        lifetime: ResourceLifetime,
         max_entries: Option<u64>,
-    ) -> Leaving {
-        let mut leaving = self.take_ended(lifetime.since);
-        let place = self.order.admit(name, lifetime.until);
+    ) -> Removed {
+        let mut removed = self.take_ended(lifetime.since);
+        let place = self.order.push(name, lifetime.until);
         if let Some(former) = self.slots.insert(name, Slot { resource, lifetime, place }) {
-            self.order.forget(&former);
-            leaving.0.push(former);
+            self.order.remove(&former);
+            removed.0.push(former);
         }
         while let Some(oldest) = self.order.oldest_over(max_entries) {
-            leaving.0.extend(self.take(&oldest));
+            removed.0.extend(self.take(&oldest));
         }
-        leaving
+        removed
     }
 
     pub(super) fn take(&mut self, name: &Name) -> Option<Slot> {
         let slot = self.slots.remove(name)?;
-        self.order.forget(&slot);
+        self.order.remove(&slot);
         Some(slot)
     }
 
-    /// Takes the slot out only if it still is the one at this place.
+    /// Takes the slot out if its place is still `place`.
     pub(super) fn take_at(&mut self, name: &Name, place: u64) -> Option<Slot> {
         let is_there = self.slots.read(name, |slot| slot.place == place);
         if is_there == Some(true) { self.take(name) } else { None }
     }
 
-    pub(super) fn take_ended(&mut self, now: Duration) -> Leaving {
+    pub(super) fn take_ended(&mut self, now: Duration) -> Removed {
         let ended = self.order.ended(now);
-        Leaving(ended.iter().filter_map(|name| self.take(name)).collect())
+        Removed(ended.iter().filter_map(|name| self.take(name)).collect())
     }
 
-    pub(super) fn take_all(&mut self) -> Leaving {
+    pub(super) fn take_all(&mut self) -> Removed {
         self.order.ends.clear();
         let names = std::mem::take(&mut self.order.names);
-        Leaving(names.values().filter_map(|name| self.slots.remove(name)).collect())
+        Removed(names.values().filter_map(|name| self.slots.remove(name)).collect())
     }
 }

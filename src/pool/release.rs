@@ -1,4 +1,4 @@
-//! Where resources are dropped, and what code of the user does wrong meanwhile is kept.
+//! Drops resources, and keeps the failures of user code.
 
 use std::{
     any::{Any, type_name},
@@ -11,7 +11,7 @@ use crate::{
     sync::lock,
 };
 
-/// A resource as the pool holds it.
+/// A resource with its type erased.
 #[derive(Clone)]
 pub(super) struct Resource {
     object: Arc<dyn Any + Send + Sync>,
@@ -29,22 +29,22 @@ impl Resource {
     }
 }
 
-/// What went wrong and was kept away from the callers.
+/// The last failure of a pool that no call returned.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<Option<Error>>);
+pub(super) struct PoolFailures(Mutex<Option<Error>>);
 
-impl Failures {
+impl PoolFailures {
     pub(super) fn last(&self) -> Option<Error> {
         lock(&self.0).clone()
     }
 
     #[cold]
     fn keep(&self, error: Error, kind: &str) {
-        let error = error.at(&format!("pool resource of type {kind}").into());
+        let error = error.with_context(&format!("pool resource of type {kind}").into());
         let _former = lock(&self.0).replace(error);
     }
 
-    /// Runs code of the user. Its error, and its panic, is kept here; then there is no result.
+    /// Runs user code. If it fails or panics, the error is kept, and the result is `None`.
     pub(super) fn contain<T>(&self, what: &str, kind: &str, call: impl FnOnce() -> Result<T>) -> Option<T> {
         let error = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(result)) => return Some(result),
@@ -55,9 +55,9 @@ impl Failures {
         None
     }
 
-    /// Lets go of resources, one after the other, whatever their `Drop` does. To be called under no lock.
-    pub(super) fn release(&self, leaving: impl IntoIterator<Item = Resource>) {
-        for Resource { object, kind } in leaving {
+    /// Drops resources in their order, and contains panics of their `Drop`. The caller holds no lock.
+    pub(super) fn drop_all(&self, removed: impl IntoIterator<Item = Resource>) {
+        for Resource { object, kind } in removed {
             self.contain("the `Drop`", kind, move || {
                 drop(object);
                 Ok(())

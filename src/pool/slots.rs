@@ -1,4 +1,4 @@
-//! What a pool holds, by name: all that a hit touches.
+//! The resources of a pool by name. A hit touches nothing else.
 
 use std::{
     array,
@@ -8,24 +8,24 @@ use std::{
 };
 
 use super::{
-    name::{Name, NameHasher},
+    name::{BuildNameHasher, Name},
     release::Resource,
 };
 
-/// So that hits on two resources seldom share a lock; hits on one resource share it without waiting. A power of two.
+/// Enough that hits on two resources seldom use one lock. Hits on one resource share a read lock. A power of two.
 const SHARDS: usize = 16;
 
-/// When a resource was put in and until when it may be handed out, since the pool was made.
+/// When a resource was put in and when it expires, both counted from when the pool was made.
 #[derive(Clone, Copy)]
-pub(super) struct Lifetime {
+pub(super) struct ResourceLifetime {
     pub(super) since: Duration,
-    /// `None`: for ever.
+    /// `None` if the resource never expires.
     pub(super) until: Option<Duration>,
 }
 
-impl Lifetime {
-    /// At the boundary itself it is over; for a caller with a `ttl` of its own maybe earlier. The time is only asked when
-    /// it matters.
+impl ResourceLifetime {
+    /// Whether the resource has expired, or is older than the `ttl` of the call. It is expired from the exact end on. `now`
+    /// is called only if there is an end or a `ttl`.
     #[inline]
     pub(super) fn is_over(&self, ttl: Option<Duration>, now: impl FnOnce() -> Duration) -> bool {
         if self.until.is_none() && ttl.is_none() {
@@ -40,26 +40,26 @@ impl Lifetime {
 #[derive(Clone)]
 pub(super) struct Slot {
     pub(super) resource: Resource,
-    pub(super) lifetime: Lifetime,
-    /// Its place in the order of insertion: never used twice, so it tells a resource from its successors.
+    pub(super) lifetime: ResourceLifetime,
+    /// Place in the order of insertion. Never used twice, so it tells a resource from a later one of the same name.
     pub(super) place: u64,
 }
 
-/// On a cache line of its own, so that neighbours do not slow each other down.
+/// Each has a cache line of its own, against false sharing.
 #[derive(Default)]
 #[repr(align(64))]
-struct Shard(RwLock<HashMap<Name, Slot, NameHasher>>);
+struct PoolShard(RwLock<HashMap<Name, Slot, BuildNameHasher>>);
 
-/// Changed only by who holds the lock of the [`order`](super::order), which is what keeps the two the same; read by
-/// anybody.
-pub(super) struct Slots([Shard; SHARDS]);
+/// Read under the lock of a shard. Changed only under the lock of the [`order`](super::order), so that both always hold the
+/// same resources.
+pub(super) struct Slots([PoolShard; SHARDS]);
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self(array::from_fn(|_| Shard::default()))
+        Self(array::from_fn(|_| PoolShard::default()))
     }
 
-    /// What `read` makes of the slot. It drops nothing and calls nobody: it runs under the lock of a shard.
+    /// Applies `read` to the slot. It runs under the lock of a shard, so it must not drop a resource or call user code.
     #[inline]
     pub(super) fn read<R>(&self, name: &Name, read: impl FnOnce(&Slot) -> R) -> Option<R> {
         let shard = self.shard(name).0.read().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +75,7 @@ impl Slots {
     }
 
     #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
-    fn shard(&self, name: &Name) -> &Shard {
+    fn shard(&self, name: &Name) -> &PoolShard {
         &self.0[usize::from(name.shard()) % SHARDS]
     }
 }

@@ -6,30 +6,30 @@ use serde::de::{Deserializer, Visitor};
 
 use super::{
     hints::Hints,
-    node::{Extent, Head},
-    parts::{Parts, Variant},
+    node::{Extent, NodeHead},
+    parts::{PartsAccess, Variant},
     readers,
-    samples::{self, Pool},
-    session::{Failure, Format, Refusal},
+    samples::{self, SamplePool},
+    trace_state::{FormatKind, SampleError, TraceFailure},
     tracer::Tracer,
 };
 
 impl<'h> Tracer<'_, 'h> {
     fn leaf<V: Visitor<'h>, T>(
         mut self,
-        head: Head,
-        (pool, sample): (Pool, impl FnOnce(&'h Hints, usize) -> T),
+        head: NodeHead,
+        (pool, sample): (SamplePool, impl FnOnce(&'h Hints, usize) -> T),
         visitor: V,
-        visit: impl FnOnce(V, T) -> Result<V::Value, Refusal>,
-    ) -> Result<V::Value, Refusal> {
+        visit: impl FnOnce(V, T) -> Result<V::Value, SampleError>,
+    ) -> Result<V::Value, SampleError> {
         self.meet::<V>(head)?;
-        self.session.latest = self.inside;
-        self.session.listen(&visitor);
+        self.state.latest = self.inside;
+        self.state.record_expectation(&visitor);
         let before = self.node.pick;
-        let preferred = before.unwrap_or_else(|| self.session.custom(type_name::<V>(), self.inside));
+        let preferred = before.unwrap_or_else(|| self.state.remembered_sample(type_name::<V>(), self.inside));
         let pick = self.choose(preferred, pool);
         if before != Some(pick) {
-            self.session.accustom(type_name::<V>(), self.inside, pick);
+            self.state.remember_sample(type_name::<V>(), self.inside, pick);
         }
         let result = visit(visitor, sample(self.hints, pick));
         self.close(Extent::of(result.is_ok(), true));
@@ -37,13 +37,18 @@ impl<'h> Tracer<'_, 'h> {
     }
 
     /// A fixed number of parts in a row.
-    fn row<V: Visitor<'h>>(mut self, head: Head, count: usize, visitor: V) -> Result<V::Value, Refusal> {
+    fn row<V: Visitor<'h>>(
+        mut self,
+        head: NodeHead,
+        count: usize,
+        visitor: V,
+    ) -> Result<V::Value, SampleError> {
         self = self.enter::<V>(head)?;
-        let mut parts = Parts::new(&mut self, count);
+        let mut parts = PartsAccess::new(&mut self, count);
         let result = visitor.visit_seq(&mut parts);
         let handed = parts.handed;
         let handed_out = handed >= count;
-        let result = self.session.check_row(result, handed, self.inside);
+        let result = self.state.check_row(result, handed, self.inside);
         self.leave(Extent::of(result.is_ok(), handed_out));
         result
     }
@@ -51,16 +56,16 @@ impl<'h> Tracer<'_, 'h> {
     /// As many entries as the type can be brought to accept, at best one.
     fn entries<V: Visitor<'h>>(
         mut self,
-        head: Head,
+        head: NodeHead,
         visitor: V,
-        visit: impl FnOnce(V, &mut Parts<'_, '_, 'h>) -> Result<V::Value, Refusal>,
-    ) -> Result<V::Value, Refusal> {
+        visit: impl FnOnce(V, &mut PartsAccess<'_, '_, 'h>) -> Result<V::Value, SampleError>,
+    ) -> Result<V::Value, SampleError> {
         self = self.enter::<V>(head)?;
         let preferred = self.node.pick.unwrap_or(if self.brief { samples::EMPTY } else { 0 });
-        self.session.listen(&visitor);
-        let pick = self.choose(preferred, Pool::Counts);
+        self.state.record_expectation(&visitor);
+        let pick = self.choose(preferred, SamplePool::Counts);
         let count = samples::count(self.hints, pick);
-        let mut parts = Parts::new(&mut self, count);
+        let mut parts = PartsAccess::new(&mut self, count);
         let result = visit(visitor, &mut parts);
         let handed_out = parts.handed > 0;
         self.leave(Extent::of(result.is_ok() && count > 0, handed_out));
@@ -74,19 +79,19 @@ impl<'h> Tracer<'_, 'h> {
         }
         let preferred = if self.brief { None } else { self.node.least_seen() };
         let preferred =
-            preferred.or(self.node.pick).unwrap_or_else(|| self.session.shortest_variant(kind, variants));
-        let pick = self.choose(preferred, Pool::Alternatives(variants.max(1)));
-        self.session.enter_variant(pick);
+            preferred.or(self.node.pick).unwrap_or_else(|| self.state.shortest_variant(kind, variants));
+        let pick = self.choose(preferred, SamplePool::Alternatives(variants.max(1)));
+        self.state.enter_variant(pick);
         pick
     }
 
     /// What a format that describes itself would tell.
-    fn any<V: Visitor<'h>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        if self.session.format == Format::Positional {
-            return Err(self.session.fail(Failure::Unsupported(self.inside)));
+    fn any<V: Visitor<'h>>(self, visitor: V) -> Result<V::Value, SampleError> {
+        if self.state.format == FormatKind::Positional {
+            return Err(self.state.fail(TraceFailure::Unsupported(self.inside)));
         }
-        let head = Head::Any(self.inside);
-        self.leaf(head, (Pool::Any, samples::any), visitor, |visitor, sample| match sample {
+        let head = NodeHead::Any(self.inside);
+        self.leaf(head, (SamplePool::Any, samples::any), visitor, |visitor, sample| match sample {
             Some(text) => visitor.visit_borrowed_str(text),
             None => visitor.visit_unit(),
         })
@@ -95,14 +100,14 @@ impl<'h> Tracer<'_, 'h> {
 
 macro_rules! numbers {
     ($($method:ident, $visit:ident, $kind:ident, $pool:ident, $sample:expr;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-            self.leaf(Head::Leaf(stringify!($kind)), (Pool::$pool, $sample), visitor, V::$visit)
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SampleError> {
+            self.leaf(NodeHead::Leaf(stringify!($kind)), (SamplePool::$pool, $sample), visitor, V::$visit)
         }
     )*};
 }
 
 impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
-    type Error = Refusal;
+    type Error = SampleError;
 
     numbers! {
         deserialize_bool, visit_bool, bool, Bools, samples::bool;
@@ -125,20 +130,20 @@ impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
         deserialize_byte_buf, visit_borrowed_bytes, bytes, Bytes, samples::bytes;
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SampleError> {
         self.any(visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SampleError> {
         self.any(visitor)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SampleError> {
         self.any(visitor)
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.leaf(Head::Leaf("unit"), (Pool::Alternatives(1), |_, _| ()), visitor, |visitor, ()| {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SampleError> {
+        self.leaf(NodeHead::Leaf("unit"), (SamplePool::Alternatives(1), |_, _| ()), visitor, |visitor, ()| {
             visitor.visit_unit()
         })
     }
@@ -147,16 +152,19 @@ impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        self.leaf(Head::UnitStruct(name), (Pool::Alternatives(1), |_, _| ()), visitor, |visitor, ()| {
-            visitor.visit_unit()
-        })
+    ) -> Result<V::Value, SampleError> {
+        self.leaf(
+            NodeHead::UnitStruct(name),
+            (SamplePool::Alternatives(1), |_, _| ()),
+            visitor,
+            |visitor, ()| visitor.visit_unit(),
+        )
     }
 
-    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refusal> {
-        self = self.enter::<V>(Head::Option)?;
+    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, SampleError> {
+        self = self.enter::<V>(NodeHead::Option)?;
         let preferred = self.node.pick.unwrap_or(usize::from(self.brief));
-        let some = self.choose(preferred, Pool::Alternatives(2)) == 0;
+        let some = self.choose(preferred, SamplePool::Alternatives(2)) == 0;
         let result = if some {
             let name = type_name::<V::Value>();
             visitor.visit_some(self.part(0, name, readers::inside_option(name))?)
@@ -171,25 +179,25 @@ impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
         mut self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        self = self.enter::<V>(Head::NewtypeStruct(name))?;
+    ) -> Result<V::Value, SampleError> {
+        self = self.enter::<V>(NodeHead::NewtypeStruct(name))?;
         let result = visitor.visit_newtype_struct(self.part(0, type_name::<V::Value>(), "")?);
         let handed = usize::from(self.node.parts.first().is_some_and(|part| part.head.is_some()));
-        let result = self.session.check_row(result, handed, self.inside);
+        let result = self.state.check_row(result, handed, self.inside);
         self.leave(Extent::of(result.is_ok(), true));
         result
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.entries(Head::Seq, visitor, |visitor, parts| visitor.visit_seq(parts))
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SampleError> {
+        self.entries(NodeHead::Seq, visitor, |visitor, parts| visitor.visit_seq(parts))
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.entries(Head::Map, visitor, |visitor, parts| visitor.visit_map(parts))
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SampleError> {
+        self.entries(NodeHead::Map, visitor, |visitor, parts| visitor.visit_map(parts))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
-        self.row(Head::Tuple(len), len, visitor)
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, SampleError> {
+        self.row(NodeHead::Tuple(len), len, visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -197,8 +205,8 @@ impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
         name: &'static str,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        self.row(Head::TupleStruct(name, len), len, visitor)
+    ) -> Result<V::Value, SampleError> {
+        self.row(NodeHead::TupleStruct(name, len), len, visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -206,8 +214,8 @@ impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        self.row(Head::Struct(name, fields), fields.len(), visitor)
+    ) -> Result<V::Value, SampleError> {
+        self.row(NodeHead::Struct(name, fields), fields.len(), visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -215,8 +223,8 @@ impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        self = self.enter::<V>(Head::Enum(name, variants))?;
+    ) -> Result<V::Value, SampleError> {
+        self = self.enter::<V>(NodeHead::Enum(name, variants))?;
         let kind = self.node.kind.unwrap_or_default();
         let pick = self.variant(kind, variants.len());
         let name = variants.get(pick).copied().unwrap_or_default();
@@ -226,13 +234,13 @@ impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
         let read = content.node.head.is_some();
         content.close(Extent::of(result.is_ok() || !read, false));
         if result.is_ok() {
-            self.session.prove(kind, pick);
+            self.state.mark_constructible(kind, pick);
         }
         self.leave(Extent::of(result.is_ok() || variants.is_empty(), read));
         result
     }
 
     fn is_human_readable(&self) -> bool {
-        self.session.format == Format::SelfDescribing
+        self.state.format == FormatKind::SelfDescribing
     }
 }

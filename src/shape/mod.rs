@@ -16,10 +16,10 @@ mod pattern;
 mod readers;
 mod samples;
 mod search;
-mod session;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod trace_state;
 mod tracer;
 mod variations;
 
@@ -31,10 +31,10 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::session::Format;
+pub(crate) use self::trace_state::FormatKind;
 use self::{
     node::Extent,
-    session::{Failure, Session},
+    trace_state::{TraceFailure, TraceState},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -146,7 +146,7 @@ impl Shape {
     /// ```
     #[must_use]
     pub fn self_describing<V: DeserializeOwned>() -> Self {
-        match trace::<V>(Format::SelfDescribing) {
+        match trace::<V>(FormatKind::SelfDescribing) {
             Ok(description) => Self::infallible("self-describing", &description),
             Err(_) => Self::infallible("type", type_name::<V>()),
         }
@@ -222,30 +222,30 @@ impl fmt::Debug for Shape {
 
 /// The canonical text that is hashed, as read by position.
 fn describe<V: DeserializeOwned>() -> Result<String> {
-    trace::<V>(Format::Positional).map_err(|failure| explain(type_name::<V>(), failure))
+    trace::<V>(FormatKind::Positional).map_err(|failure| explain(type_name::<V>(), failure))
 }
 
-fn trace<V: DeserializeOwned>(format: Format) -> Result<String, Failure> {
-    search::trace::<V>(&mut Session::new(format)).map(|root| root.describe())
+fn trace<V: DeserializeOwned>(format: FormatKind) -> Result<String, TraceFailure> {
+    search::trace::<V>(&mut TraceState::new(format)).map(|root| root.describe())
 }
 
 /// Makes a `V` of sample after sample, as a trace does. Whether one was made with every part that the type has.
-pub(crate) fn samples<V: DeserializeOwned>(format: Format) -> bool {
-    search::trace::<V>(&mut Session::new(format)).is_ok_and(|root| root.extent() == Extent::Whole)
+pub(crate) fn samples<V: DeserializeOwned>(format: FormatKind) -> bool {
+    search::trace::<V>(&mut TraceState::new(format)).is_ok_and(|root| root.extent() == Extent::Whole)
 }
 
 /// Makes a `V` with as little in it as the type allows: no list has an element, no option a value.
-pub(crate) fn least_sample<V: DeserializeOwned>(format: Format) {
-    search::least::<V>(&mut Session::new(format));
+pub(crate) fn least_sample<V: DeserializeOwned>(format: FormatKind) {
+    search::least::<V>(&mut TraceState::new(format));
 }
 
-fn explain(type_name: &str, failure: Failure) -> Error {
+fn explain(type_name: &str, failure: TraceFailure) -> Error {
     let reason = match failure {
-        Failure::Unsupported(part) => return unsupported(type_name, part, ASKS),
-        Failure::Mismatched(part) => return unsupported(type_name, part, NAMES),
-        Failure::Fickle(part) => format!("`{part}` reads different things in different samples"),
-        Failure::Panicked(message) => format!("its `Deserialize` panicked: {message}"),
-        Failure::Refused(message) => message,
+        TraceFailure::Unsupported(part) => return unsupported(type_name, part, ASKS),
+        TraceFailure::Mismatched(part) => return unsupported(type_name, part, NAMES),
+        TraceFailure::Inconsistent(part) => format!("`{part}` reads different things in different samples"),
+        TraceFailure::Panicked(message) => format!("its `Deserialize` panicked: {message}"),
+        TraceFailure::Refused(message) => message,
     };
     let remedy = "give the memo a `.version(n)`, and raise n whenever the type changes";
     Error::new(Kind::Untraceable, format!("the shape of `{type_name}` cannot be traced, {reason}; {remedy}"))

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _};
 
 /// What a type asked for at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Head {
+pub(super) enum NodeHead {
     /// A primitive, text or bytes, by name.
     Leaf(&'static str),
     /// Whatever comes next, asked for by the type of this name.
@@ -26,7 +26,7 @@ pub(super) enum Head {
     Fields(&'static [&'static str]),
 }
 
-impl Head {
+impl NodeHead {
     /// Whether the type has a name of its own, so that one description can stand for all its places.
     pub(super) fn is_named(self) -> bool {
         self.name().is_some()
@@ -81,10 +81,10 @@ impl Extent {
 pub(super) struct Node {
     /// Empty until the place is reached, and the same ever after. A variant that is refused before its contents
     /// are asked for stays empty.
-    pub(super) head: Option<Head>,
+    pub(super) head: Option<NodeHead>,
     /// The code by which it is read, as far as it is known; set with `head`.
     pub(super) reader: Option<Box<str>>,
-    /// The number of the type in its session; leaves have none.
+    /// The number of the type in its trace; leaves have none.
     pub(super) kind: Option<usize>,
     /// The type is described at another place, and what is below only serves to make a value.
     pub(super) reference: bool,
@@ -165,32 +165,32 @@ impl Description {
             return self.reference(head, node.kind);
         }
         match head {
-            Head::Leaf(name) => self.text.push_str(name),
-            Head::Any(name) => self.words("any ", name),
-            Head::Option => self.list("option<", node, ">"),
-            Head::Seq => self.list("seq<", node, ">"),
-            Head::Map => self.list("map<", node, ">"),
-            Head::UnitStruct(name) => self.words("struct ", name),
-            Head::NewtypeStruct(name) | Head::TupleStruct(name, _) => {
+            NodeHead::Leaf(name) => self.text.push_str(name),
+            NodeHead::Any(name) => self.words("any ", name),
+            NodeHead::Option => self.list("option<", node, ">"),
+            NodeHead::Seq => self.list("seq<", node, ">"),
+            NodeHead::Map => self.list("map<", node, ">"),
+            NodeHead::UnitStruct(name) => self.words("struct ", name),
+            NodeHead::NewtypeStruct(name) | NodeHead::TupleStruct(name, _) => {
                 self.words("struct ", name);
                 self.list("(", node, ")");
             }
-            Head::Struct(name, fields) => {
+            NodeHead::Struct(name, fields) => {
                 self.words("struct ", name);
                 self.fields(fields, node);
             }
-            Head::Enum(name, variants) => {
+            NodeHead::Enum(name, variants) => {
                 self.words("enum ", name);
                 self.variants(variants, node);
             }
-            Head::Tuple(_) => self.list("(", node, ",)"),
-            Head::Unit => {}
-            Head::Newtype => self.list("(", node, ")"),
-            Head::Fields(fields) => self.fields(fields, node),
+            NodeHead::Tuple(_) => self.list("(", node, ",)"),
+            NodeHead::Unit => {}
+            NodeHead::Newtype => self.list("(", node, ")"),
+            NodeHead::Fields(fields) => self.fields(fields, node),
         }
     }
 
-    fn reference(&mut self, head: Head, kind: Option<usize>) {
+    fn reference(&mut self, head: NodeHead, kind: Option<usize>) {
         self.words("^", head.word());
         let number = kind.and_then(|kind| self.numbers.get(&kind)).copied().unwrap_or_default();
         // Writing to a string cannot fail.
@@ -211,7 +211,7 @@ impl Description {
                 self.text.push(',');
             }
             self.node(part);
-            if part.run > 1 && node.head != Some(Head::Seq) {
+            if part.run > 1 && node.head != Some(NodeHead::Seq) {
                 let _ = write!(self.text, "*{}", part.run);
             }
         }

@@ -8,8 +8,8 @@ use serde::de::{
 };
 
 use super::{
-    node::{Extent, Head},
-    session::{Format, Refusal},
+    node::{Extent, NodeHead},
+    trace_state::{FormatKind, SampleError},
     tracer::Tracer,
 };
 
@@ -17,7 +17,7 @@ use super::{
 const DISTINCT: usize = 16;
 
 /// Hands out the parts of one place.
-pub(super) struct Parts<'p, 't, 'h> {
+pub(super) struct PartsAccess<'p, 't, 'h> {
     /// The place whose parts these are.
     whole: &'p mut Tracer<'t, 'h>,
     /// As many are handed out; then there are no more.
@@ -32,16 +32,16 @@ pub(super) struct Parts<'p, 't, 'h> {
     neighbour: &'static str,
 }
 
-impl<'p, 't, 'h> Parts<'p, 't, 'h> {
+impl<'p, 't, 'h> PartsAccess<'p, 't, 'h> {
     pub(super) fn new(whole: &'p mut Tracer<'t, 'h>, count: usize) -> Self {
         Self { whole, count, handed: 0, nodes: 0, run: 0, neighbour: "" }
     }
 
     /// The next element. Fields of a struct have a node each, and elements of a list share theirs.
-    fn element(&mut self, inside: &'static str) -> Result<Tracer<'_, 'h>, Refusal> {
+    fn element(&mut self, inside: &'static str) -> Result<Tracer<'_, 'h>, SampleError> {
         let distinct = match self.whole.node.head {
-            Some(Head::Seq) => 1,
-            Some(Head::Struct(..) | Head::Fields(_)) => self.count,
+            Some(NodeHead::Seq) => 1,
+            Some(NodeHead::Struct(..) | NodeHead::Fields(_)) => self.count,
             _ => DISTINCT,
         };
         let repeated = self.handed >= distinct && inside == self.neighbour;
@@ -57,10 +57,13 @@ impl<'p, 't, 'h> Parts<'p, 't, 'h> {
     }
 }
 
-impl<'de> SeqAccess<'de> for Parts<'_, '_, 'de> {
-    type Error = Refusal;
+impl<'de> SeqAccess<'de> for PartsAccess<'_, '_, 'de> {
+    type Error = SampleError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refusal> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, SampleError> {
         if self.handed >= self.count {
             return Ok(None);
         }
@@ -72,10 +75,10 @@ impl<'de> SeqAccess<'de> for Parts<'_, '_, 'de> {
     }
 }
 
-impl<'de> MapAccess<'de> for Parts<'_, '_, 'de> {
-    type Error = Refusal;
+impl<'de> MapAccess<'de> for PartsAccess<'_, '_, 'de> {
+    type Error = SampleError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refusal> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, SampleError> {
         if self.handed >= self.count {
             return Ok(None);
         }
@@ -83,7 +86,7 @@ impl<'de> MapAccess<'de> for Parts<'_, '_, 'de> {
         seed.deserialize(self.whole.part(0, name, name)?).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, SampleError> {
         self.handed += 1;
         let name = type_name::<S::Value>();
         seed.deserialize(self.whole.part(1, name, name)?)
@@ -102,56 +105,56 @@ pub(super) struct Variant<'v, 't, 'h> {
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_, '_, 'de> {
-    type Error = Refusal;
+    type Error = SampleError;
     type Variant = Self;
 
     /// Tells the variant as the formats do: postcard by number, JSON by name.
-    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Refusal> {
-        let variant = match self.content.session.format {
-            Format::Positional => {
-                let number: U32Deserializer<Refusal> = (self.index as u32).into_deserializer();
+    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), SampleError> {
+        let variant = match self.content.state.format {
+            FormatKind::Positional => {
+                let number: U32Deserializer<SampleError> = (self.index as u32).into_deserializer();
                 seed.deserialize(number)
             }
-            Format::SelfDescribing => seed.deserialize(BorrowedStrDeserializer::new(self.name)),
+            FormatKind::SelfDescribing => seed.deserialize(BorrowedStrDeserializer::new(self.name)),
         };
         Ok((variant?, self))
     }
 }
 
 impl<'de> VariantAccess<'de> for Variant<'_, '_, 'de> {
-    type Error = Refusal;
+    type Error = SampleError;
 
-    fn unit_variant(self) -> Result<(), Refusal> {
-        self.content.reach(Head::Unit)?;
+    fn unit_variant(self) -> Result<(), SampleError> {
+        self.content.reach(NodeHead::Unit)?;
         self.content.close(Extent::Seen);
         Ok(())
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Refusal> {
-        self.content.reach(Head::Newtype)?;
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, SampleError> {
+        self.content.reach(NodeHead::Newtype)?;
         let name = type_name::<T::Value>();
         let value = seed.deserialize(self.content.part(0, name, name)?);
         self.content.close(Extent::Seen);
         value
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
-        self.row(Head::Tuple(len), len, visitor)
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, SampleError> {
+        self.row(NodeHead::Tuple(len), len, visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        self.row(Head::Fields(fields), fields.len(), visitor)
+    ) -> Result<V::Value, SampleError> {
+        self.row(NodeHead::Fields(fields), fields.len(), visitor)
     }
 }
 
 impl<'de> Variant<'_, '_, 'de> {
-    fn row<V: Visitor<'de>>(self, head: Head, count: usize, visitor: V) -> Result<V::Value, Refusal> {
+    fn row<V: Visitor<'de>>(self, head: NodeHead, count: usize, visitor: V) -> Result<V::Value, SampleError> {
         self.content.reach(head)?;
-        let mut parts = Parts::new(self.content, count);
+        let mut parts = PartsAccess::new(self.content, count);
         let result = visitor.visit_seq(&mut parts);
         let handed_out = parts.handed >= count;
         self.content.close(Extent::of(result.is_ok(), handed_out));

@@ -85,7 +85,7 @@ struct Path {
 
 impl Path {
     fn read(name: &str) -> Self {
-        Reader { rest: name, depth: 0 }.path()
+        NameParser { rest: name, depth: 0 }.path()
     }
 
     /// Its name as a visitor, unless serde or the standard library made it.
@@ -108,13 +108,13 @@ impl Path {
 }
 
 /// Reads what [`type_name`] prints.
-struct Reader<'n> {
+struct NameParser<'n> {
     rest: &'n str,
     /// How many names this one is in.
     depth: usize,
 }
 
-impl<'n> Reader<'n> {
+impl<'n> NameParser<'n> {
     fn path(&mut self) -> Path {
         let mut path = Path::default();
         loop {

@@ -11,7 +11,7 @@ use super::{
 
 /// What a choice is made among.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pool {
+pub(super) enum SamplePool {
     /// So many alternatives of the type itself: its variants; something or nothing.
     Alternatives(usize),
     /// How many entries a list or a map has.
@@ -26,7 +26,7 @@ pub(super) enum Pool {
     Any,
 }
 
-impl Pool {
+impl SamplePool {
     /// Another pick changes a leaf, and not what comes after it.
     pub(super) fn is_leaf(self) -> bool {
         !matches!(self, Self::Alternatives(_) | Self::Counts)
@@ -69,19 +69,21 @@ impl Pool {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     pub(super) pick: usize,
-    pub(super) pool: Pool,
+    pub(super) pool: SamplePool,
 }
 
 /// How a leaf is shown in a message.
 pub(super) fn shown(hints: &Hints, choice: Choice) -> String {
     let pick = choice.pick;
     match choice.pool {
-        Pool::Integers => integer::<i128>(hints, pick).to_string(),
-        Pool::Floats => float(hints, pick).to_string(),
-        Pool::Chars => char(hints, pick).into(),
-        Pool::Texts => text(hints, pick).into(),
-        Pool::Any => any(hints, pick).unwrap_or_default().into(),
-        Pool::Alternatives(_) | Pool::Counts | Pool::Bools | Pool::Bytes => String::new(),
+        SamplePool::Integers => integer::<i128>(hints, pick).to_string(),
+        SamplePool::Floats => float(hints, pick).to_string(),
+        SamplePool::Chars => char(hints, pick).into(),
+        SamplePool::Texts => text(hints, pick).into(),
+        SamplePool::Any => any(hints, pick).unwrap_or_default().into(),
+        SamplePool::Alternatives(_) | SamplePool::Counts | SamplePool::Bools | SamplePool::Bytes => {
+            String::new()
+        }
     }
 }
 

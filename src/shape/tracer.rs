@@ -4,17 +4,17 @@ use serde::de::{Error as _, Visitor};
 
 use super::{
     hints::Hints,
-    node::{Extent, Head, Node},
+    node::{Extent, Node, NodeHead},
     readers,
-    samples::Pool,
-    session::{Failure, Refusal, Session},
+    samples::SamplePool,
+    trace_state::{SampleError, TraceFailure, TraceState},
 };
 
 /// Stands at one place of a sample.
 pub(super) struct Tracer<'t, 'h> {
     /// What was ever seen here.
     pub(super) node: &'t mut Node,
-    pub(super) session: &'t mut Session,
+    pub(super) state: &'t mut TraceState,
     /// What earlier refusals suggested.
     pub(super) hints: &'h Hints,
     /// The type that is read here, as far as it is known.
@@ -32,12 +32,12 @@ pub(super) struct Tracer<'t, 'h> {
 impl<'t, 'h> Tracer<'t, 'h> {
     pub(super) fn new(
         node: &'t mut Node,
-        session: &'t mut Session,
+        state: &'t mut TraceState,
         hints: &'h Hints,
         inside: &'static str,
     ) -> Self {
-        session.latest = inside;
-        Self { node, session, hints, inside, seed: inside, brief: false, repeated: false, depth: 0 }
+        state.latest = inside;
+        Self { node, state, hints, inside, seed: inside, brief: false, repeated: false, depth: 0 }
     }
 
     /// Steps into one part.
@@ -46,12 +46,13 @@ impl<'t, 'h> Tracer<'t, 'h> {
         index: usize,
         inside: &'static str,
         seed: &'static str,
-    ) -> Result<Tracer<'_, 'h>, Refusal> {
+    ) -> Result<Tracer<'_, 'h>, SampleError> {
         self.node.extend(index + 1);
-        let node = self.node.parts.get_mut(index).ok_or_else(|| Refusal::custom("there is no such part"))?;
+        let node =
+            self.node.parts.get_mut(index).ok_or_else(|| SampleError::custom("there is no such part"))?;
         Ok(Tracer {
             node,
-            session: &mut *self.session,
+            state: &mut *self.state,
             hints: self.hints,
             inside,
             seed,
@@ -62,56 +63,55 @@ impl<'t, 'h> Tracer<'t, 'h> {
     }
 
     /// Records what is asked for here.
-    pub(super) fn reach(&mut self, head: Head) -> Result<(), Refusal> {
-        self.session.charge(self.depth, self.repeated)?;
-        let known = *self.node.head.get_or_insert_with(|| self.session.discover(head));
-        if known == head { Ok(()) } else { Err(self.session.fail(Failure::Fickle(self.inside))) }
+    pub(super) fn reach(&mut self, head: NodeHead) -> Result<(), SampleError> {
+        self.state.charge(self.depth, self.repeated)?;
+        let known = *self.node.head.get_or_insert_with(|| self.state.discover(head));
+        if known == head { Ok(()) } else { Err(self.state.fail(TraceFailure::Inconsistent(self.inside))) }
     }
 
     /// Records what is asked for here, and by which code.
-    pub(super) fn meet<'de, V: Visitor<'de>>(&mut self, head: Head) -> Result<(), Refusal> {
-        if self.node.head.is_none() && !matches!(head, Head::Any(_)) {
+    pub(super) fn meet<'de, V: Visitor<'de>>(&mut self, head: NodeHead) -> Result<(), SampleError> {
+        if self.node.head.is_none() && !matches!(head, NodeHead::Any(_)) {
             self.node.reader = readers::of::<V>(self.seed);
         }
         self.reach(head)
     }
 
     /// Reaches a place that has parts. Whatever follows ends with `leave`.
-    pub(super) fn enter<'de, V: Visitor<'de>>(mut self, head: Head) -> Result<Self, Refusal> {
+    pub(super) fn enter<'de, V: Visitor<'de>>(mut self, head: NodeHead) -> Result<Self, SampleError> {
         self.meet::<V>(head)?;
         let kind = match self.node.kind {
             Some(kind) => kind,
-            None => self.introduce::<V>(head),
+            None => self.classify::<V>(head),
         };
         self.brief |= self.node.reference;
-        self.session.enter(kind)?;
+        self.state.enter(kind)?;
         Ok(self)
     }
 
     /// Decides whether this place describes its type or refers to the one that does. Types without a name are
     /// described in full wherever they stand, except in themselves.
-    fn introduce<'de, V: Visitor<'de>>(&mut self, head: Head) -> usize {
-        let kind = self.session.kind_of::<V>(head);
+    fn classify<'de, V: Visitor<'de>>(&mut self, head: NodeHead) -> usize {
+        let kind = self.state.kind_of::<V>(head);
         self.node.kind = Some(kind);
         if !self.brief {
             let named = head.is_named();
-            self.node.reference =
-                if named { self.session.describe(kind) } else { self.session.is_open(kind) };
+            self.node.reference = if named { self.state.describe(kind) } else { self.state.is_open(kind) };
         }
         kind
     }
 
     pub(super) fn leave(&mut self, own: Extent) {
-        self.session.leave();
+        self.state.leave();
         self.close(own);
     }
 
     pub(super) fn close(&mut self, own: Extent) {
-        self.session.learned |= self.node.close(own);
+        self.state.learned |= self.node.close(own);
     }
 
-    pub(super) fn choose(&mut self, preferred: usize, pool: Pool) -> usize {
-        let pick = if self.repeated { preferred } else { self.session.choose(preferred, pool) };
+    pub(super) fn choose(&mut self, preferred: usize, pool: SamplePool) -> usize {
+        let pick = if self.repeated { preferred } else { self.state.choose(preferred, pool) };
         self.node.pick = Some(pick);
         pick
     }

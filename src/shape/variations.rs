@@ -17,7 +17,7 @@ pub(super) struct Variations<'c> {
     /// The hints before this one were tried for the latest leaf, or were there before.
     fresh: usize,
     /// The next script comes from `plain`.
-    is_plains_turn: bool,
+    is_plain_next: bool,
     /// Scripts that do not need the hints to come.
     plain: Box<dyn Iterator<Item = Vec<usize>> + 'c>,
     /// Where the hints are tried for every leaf: the choice, counted from the last one, and the hint.
@@ -33,7 +33,7 @@ impl<'c> Variations<'c> {
         Self {
             choices,
             fresh: hints,
-            is_plains_turn: false,
+            is_plain_next: false,
             plain: Box::new(latest.chain(alike(choices)).chain(others)),
             everywhere: (0, 0),
         }
@@ -41,8 +41,8 @@ impl<'c> Variations<'c> {
 
     /// The picks of the next sample.
     pub(super) fn next(&mut self, hints: &Hints) -> Option<Vec<usize>> {
-        self.is_plains_turn = !self.is_plains_turn;
-        let plain = if self.is_plains_turn { self.plain.next() } else { None };
+        self.is_plain_next = !self.is_plain_next;
+        let plain = if self.is_plain_next { self.plain.next() } else { None };
         plain.or_else(|| self.fresh(hints)).or_else(|| self.plain.next()).or_else(|| self.everywhere(hints))
     }
 

@@ -2,7 +2,7 @@
 //! pending values forget the key. It happens whatever becomes of the disk.
 
 use crate::{
-    flight::{Seat, flight},
+    flight::{FlightKey, flight},
     key::Digest,
     store::{pending::Pending, session::Session},
 };
@@ -51,6 +51,6 @@ pub(super) fn revoke(owner: Option<u64>, digest: &Digest) {
     }
 }
 
-fn seat(owner: u64, digest: &Digest) -> Seat {
-    Seat { owner, digest: *digest.as_bytes() }
+fn seat(owner: u64, digest: &Digest) -> FlightKey {
+    FlightKey { owner, digest: *digest.as_bytes() }
 }

@@ -64,7 +64,7 @@ impl Item {
     /// The damage that showed when the payload was looked at.
     pub(crate) fn damage(&self) -> Option<Error> {
         let path = self.file.as_deref().unwrap_or(Path::new(""));
-        self.payload.is_broken().then(|| blob::damaged(path, "its payload"))
+        self.payload.is_damaged().then(|| blob::damaged(path, "its payload"))
     }
 }
 
@@ -305,7 +305,7 @@ impl Partition {
         let (is_slow, is_large) = (entry.compute_time > WORTH_A_FLUSH, is_large(&payload));
         let value = self.value(&entry, payload);
         if !directory.pending.publish(seat, &value, claim.token()) {
-            claim.settle(Outcome::Revoked);
+            claim.complete(Outcome::Revoked);
             return Ok(Outcome::Revoked);
         }
         let (reply, written) = is_slow.then(oneshot::channel).unzip();

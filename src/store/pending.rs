@@ -22,7 +22,7 @@ use std::{
 
 use crate::{
     clock::Lifetime,
-    flight::{Seat, Token},
+    flight::{FlightKey, Token},
     store::blob::Finished,
     sync::{Mutex, lock},
 };
@@ -42,7 +42,7 @@ type Published = (Arc<PendingValue>, Token);
 
 pub(crate) struct Pending {
     /// By the first byte of the digest.
-    shards: [Mutex<HashMap<Seat, Published>>; SHARDS],
+    shards: [Mutex<HashMap<FlightKey, Published>>; SHARDS],
     /// The number of values in all shards: most looks find it zero and take no lock.
     count: AtomicUsize,
 }
@@ -55,7 +55,7 @@ impl Default for Pending {
 
 impl Pending {
     /// Publishes a value, in place of an earlier one of the key, unless its claim was revoked.
-    pub(crate) fn publish(&self, seat: Seat, value: &Arc<PendingValue>, claim: Token) -> bool {
+    pub(crate) fn publish(&self, seat: FlightKey, value: &Arc<PendingValue>, claim: Token) -> bool {
         let mut shard = lock(self.shard(&seat));
         if !claim.is_current() {
             return false;
@@ -67,7 +67,7 @@ impl Pending {
         true
     }
 
-    pub(crate) fn get(&self, seat: &Seat) -> Option<Arc<PendingValue>> {
+    pub(crate) fn get(&self, seat: &FlightKey) -> Option<Arc<PendingValue>> {
         if self.count.load(Ordering::SeqCst) == 0 {
             return None;
         }
@@ -76,7 +76,7 @@ impl Pending {
     }
 
     /// Takes a value out whose record is in, unless another one was handed over for the key.
-    pub(crate) fn take(&self, seat: Seat, value: &Arc<PendingValue>) {
+    pub(crate) fn take(&self, seat: FlightKey, value: &Arc<PendingValue>) {
         let mut shard = lock(self.shard(&seat));
         if let Entry::Occupied(entry) = shard.entry(seat)
             && Arc::ptr_eq(&entry.get().0, value)
@@ -87,7 +87,7 @@ impl Pending {
     }
 
     /// A change of the key forgets its pending value. The claims of the key were revoked before.
-    pub(crate) fn remove(&self, seat: &Seat) {
+    pub(crate) fn remove(&self, seat: &FlightKey) {
         let mut shard = lock(self.shard(seat));
         if shard.get(seat).is_some_and(|(_, claim)| !claim.is_current()) {
             shard.remove(seat);
@@ -118,7 +118,7 @@ impl Pending {
         self.count.load(Ordering::SeqCst)
     }
 
-    fn shard(&self, seat: &Seat) -> &Mutex<HashMap<Seat, Published>> {
+    fn shard(&self, seat: &FlightKey) -> &Mutex<HashMap<FlightKey, Published>> {
         let [first, ..] = &self.shards;
         let [byte, ..] = seat.digest;
         self.shards.get(usize::from(byte) % SHARDS).unwrap_or(first)
@@ -138,15 +138,15 @@ mod tests {
         Arc::new(PendingValue { payload, lifetime: Lifetime::default(), compute_time: Duration::ZERO })
     }
 
-    fn seat() -> Seat {
-        Seat { owner: fresh_owner(), digest: [7; 32] }
+    fn seat() -> FlightKey {
+        FlightKey { owner: fresh_owner(), digest: [7; 32] }
     }
 
     #[test]
     fn a_value_is_found_until_it_is_taken_by_its_own_hand_over() {
         explore(|| {
             let (pending, seat, first, second) = (Pending::default(), seat(), value(), value());
-            let claim = flight().attend(seat);
+            let claim = flight().register_reader(seat);
             assert!(
                 pending.publish(seat, &first, claim.token()) && pending.publish(seat, &second, claim.token())
             );
@@ -162,7 +162,7 @@ mod tests {
     fn a_value_whose_claim_was_revoked_is_not_published() {
         explore(|| {
             let (pending, seat) = (Pending::default(), seat());
-            let claim = flight().attend(seat);
+            let claim = flight().register_reader(seat);
             flight().revoke(&seat, None);
             assert!(!pending.publish(seat, &value(), claim.token()));
             assert!(pending.get(&seat).is_none());
@@ -173,14 +173,14 @@ mod tests {
     fn a_change_removes_values_from_before_it_and_none_from_after_it() {
         explore(|| {
             let (pending, seat) = (Pending::default(), seat());
-            let before = flight().attend(seat);
+            let before = flight().register_reader(seat);
             assert!(pending.publish(seat, &value(), before.token()));
             flight().revoke(&seat, None);
             assert!(pending.get(&seat).is_none(), "not even before it is removed");
             pending.remove(&seat);
             assert_eq!(pending.count.load(Ordering::SeqCst), 0);
             // Between the revocation and the removal of a second change.
-            let after = flight().attend(seat);
+            let after = flight().register_reader(seat);
             assert!(pending.publish(seat, &value(), after.token()));
             pending.remove(&seat);
             pending.remove_owner(seat.owner);
@@ -192,7 +192,7 @@ mod tests {
     fn an_owner_takes_its_own_values_along_and_no_others() {
         explore(|| {
             let (pending, own, other) = (Pending::default(), seat(), seat());
-            let claims = [own, other].map(|seat| flight().attend(seat));
+            let claims = [own, other].map(|seat| flight().register_reader(seat));
             for (seat, claim) in [own, other].into_iter().zip(&claims) {
                 assert!(pending.publish(seat, &value(), claim.token()));
                 flight().revoke_owner(seat.owner);

@@ -16,8 +16,8 @@ use crate::{
     error::{Error, Kind, Result},
     fork::Origin,
     key::Digest,
-    memory::{Admission, Held, Memory},
-    observe::{Audience, Event, Observers},
+    memory::{Admission, CachedValue, Memory},
+    observe::{Event, ObserverRegistry, Observers},
     stats::{Counters, Stats},
     sync::{Condvar, Mutex, PoisonError, lock},
 };
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
 pub(crate) struct Session {
     pub(crate) clock: Clock,
     pub(crate) memory: Memory,
-    pub(crate) audience: Audience,
+    pub(crate) audience: ObserverRegistry,
     /// Failures of the store as a whole.
     pub(crate) counters: Counters,
     pub(crate) max_bytes: Option<u64>,
@@ -63,7 +63,7 @@ pub(crate) fn inherited() -> Error {
 #[derive(Default)]
 struct Leftover {
     /// Values out of the memory tier.
-    values: Vec<Arc<Held>>,
+    values: Vec<Arc<CachedValue>>,
     /// In their order.
     events: Vec<Untold>,
     /// The number of threads that are telling events at this moment.
@@ -115,7 +115,7 @@ impl Session {
         Self {
             clock: settings.clock.clone(),
             memory: Memory::new(settings.memory),
-            audience: Audience::new(settings.observers.clone()),
+            audience: ObserverRegistry::new(settings.observers.clone()),
             counters: Counters::default(),
             max_bytes: settings.max_bytes,
             max_wait: settings.max_wait,
@@ -150,7 +150,7 @@ impl Session {
 
     /// Tells the observers of the memo, and those of the store. One that panics is counted, and not told of that.
     pub(crate) fn tell(&self, of_memo: Option<&Observers>, event: &Event<'_>) {
-        self.audience.tell(of_memo, event).iter().for_each(|panic| self.counters.failed(panic));
+        self.audience.notify(of_memo, event).iter().for_each(|panic| self.counters.failed(panic));
     }
 
     /// Counts, keeps and tells a failure of the store as a whole.
@@ -179,7 +179,7 @@ impl Session {
     }
 
     /// Leaves values to a thread that may drop them.
-    pub(crate) fn leave(&self, values: impl IntoIterator<Item = Arc<Held>>) {
+    pub(crate) fn leave(&self, values: impl IntoIterator<Item = Arc<CachedValue>>) {
         lock(&self.leftover).values.extend(values);
     }
 
@@ -193,7 +193,7 @@ impl Session {
     pub(crate) fn settle(&self) {
         let values = std::mem::take(&mut lock(&self.leftover).values);
         self.release(values);
-        if Audience::is_telling() {
+        if ObserverRegistry::is_in_observer() {
             return;
         }
         let mut leftover = lock(&self.leftover);
@@ -237,7 +237,7 @@ impl Session {
         &self,
         owner: u64,
         digest: &Digest,
-        held: Arc<Held>,
+        held: Arc<CachedValue>,
         cap: Option<u64>,
         still: impl FnOnce() -> bool,
     ) -> bool {
@@ -250,7 +250,7 @@ impl Session {
 
     /// Drops values out of the memory tier, one by one: a panic in the drop of one concerns neither this call nor the
     /// next value.
-    pub(crate) fn release(&self, values: impl IntoIterator<Item = Arc<Held>>) {
+    pub(crate) fn release(&self, values: impl IntoIterator<Item = Arc<CachedValue>>) {
         for value in values {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
                 self.failed(&Error::panicked("the `Drop` of a value that left the memory", panic));

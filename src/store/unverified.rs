@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    checksum::{BLOCK, Seal},
+    checksum::{BLOCK, BlockChecksums},
     codec::Payload,
     error::Error,
     store::{blob, janitor::Janitor},
@@ -31,14 +31,14 @@ const WAITING: usize = 64;
 #[derive(Default)]
 pub(crate) struct Unverified {
     /// By file. A file's name is never given twice, so a seal outlives its file without harm.
-    seals: Mutex<HashMap<PathBuf, Arc<Seal>>>,
+    seals: Mutex<HashMap<PathBuf, Arc<BlockChecksums>>>,
     /// The number of payloads that the janitor has not come to yet.
     waiting: Arc<AtomicUsize>,
 }
 
 impl Unverified {
     /// The seal of a file that was handed out before.
-    pub(crate) fn seal(&self, file: &Path) -> Option<Arc<Seal>> {
+    pub(crate) fn seal(&self, file: &Path) -> Option<Arc<BlockChecksums>> {
         lock(&self.seals).get(file).cloned()
     }
 
@@ -69,13 +69,13 @@ impl Unverified {
     }
 
     fn is_new(&self, file: &Path, payload: &Payload) -> bool {
-        let Some(seal) = payload.seal() else { return false };
+        let Some(seal) = payload.checksums() else { return false };
         let mut seals = lock(&self.seals);
         if seals.contains_key(file) {
             return false;
         }
         if seals.len() >= KEPT {
-            seals.retain(|_, seal| seal.is_broken());
+            seals.retain(|_, seal| seal.is_damaged());
         }
         seals.insert(file.to_owned(), Arc::clone(seal));
         true

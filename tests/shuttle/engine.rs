@@ -31,7 +31,7 @@ pub(crate) mod request {
     use super::hand_overs::HandOvers;
     use crate::{
         error::{Error, Result},
-        flight::{Claim, Seat},
+        flight::{Claim, FlightKey},
         key::Digest,
         store::pending::PendingValue,
     };
@@ -57,8 +57,8 @@ pub(crate) mod request {
     pub(crate) type KeepInMemory = Box<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
 
     impl Registration {
-        pub(crate) fn seat(&self, digest: &Digest) -> Seat {
-            Seat { owner: self.owner, digest: *digest.as_bytes() }
+        pub(crate) fn seat(&self, digest: &Digest) -> FlightKey {
+            FlightKey { owner: self.owner, digest: *digest.as_bytes() }
         }
 
         pub(crate) fn failed(&self, error: &Error) -> Error {

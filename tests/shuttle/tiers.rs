@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use crate::{
-    flight::{Claim, Flight, Outcome, Seat, Turn},
+    flight::{Claim, Flight, FlightKey, Outcome, Turn},
     races::FOREVER,
     sync::{Mutex, explore, lock, thread},
 };
@@ -28,8 +28,8 @@ struct Memo {
     moments: AtomicU64,
 }
 
-fn seat(key: usize) -> Seat {
-    Seat { owner: OWNER, digest: [key as u8; 32] }
+fn flight_key(key: usize) -> FlightKey {
+    FlightKey { owner: OWNER, digest: [key as u8; 32] }
 }
 
 impl Memo {
@@ -47,15 +47,15 @@ impl Memo {
             if let Some(value) = self.in_memory(key) {
                 return value;
             }
-            let claim = match self.flight.claim(seat(key), FOREVER) {
+            let claim = match self.flight.claim(flight_key(key), FOREVER) {
                 Turn::Lead(claim) => claim,
                 Turn::Alone(claim, _) => return self.compute(key, claim),
-                Turn::Look(_) => continue,
+                Turn::Recheck(_) => continue,
             };
             let Some(value) = self.in_memory(key).or_else(|| self.read(key, &claim)) else {
                 return self.compute(key, claim);
             };
-            claim.settle(Outcome::Found);
+            claim.complete(Outcome::Found);
             return value;
         }
     }
@@ -88,7 +88,7 @@ impl Memo {
             Outcome::Revoked
         };
         drop(disk);
-        claim.settle(outcome);
+        claim.complete(outcome);
         began
     }
 
@@ -100,7 +100,7 @@ impl Memo {
 
     /// Behind the disk: first the claims, then the memory.
     fn publish(&self, key: usize, claim: Option<&Claim<'_>>) {
-        self.flight.revoke(&seat(key), claim);
+        self.flight.revoke(&flight_key(key), claim);
         lock(&self.memory)[key] = None;
     }
 

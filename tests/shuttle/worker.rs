@@ -18,7 +18,7 @@ use shuttle::{
 use crate::{
     clock::Lifetime,
     error::Result,
-    flight::{Claim, Outcome, Seat, Turn, flight, fresh_owner},
+    flight::{Claim, FlightKey, Outcome, Turn, flight, fresh_owner},
     key::Digest,
     races::FOREVER,
     store::{
@@ -80,7 +80,7 @@ impl Memo {
         self.moments.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn seat(&self, key: u8) -> Seat {
+    fn seat(&self, key: u8) -> FlightKey {
         self.registration.seat(&digest(key))
     }
 
@@ -110,14 +110,14 @@ impl Memo {
             match flight().claim(self.seat(key), FOREVER) {
                 Turn::Lead(claim) => {
                     let Some(value) = self.find(key, &claim) else { return self.compute(key, claim) };
-                    claim.settle(Outcome::Found);
+                    claim.complete(Outcome::Found);
                     return value;
                 }
                 Turn::Alone(claim, _) => return self.compute(key, claim),
                 // One of the waiters reads it for all.
-                Turn::Look(Outcome::Stored) => {}
-                Turn::Look(_) => {
-                    let claim = flight().attend(self.seat(key));
+                Turn::Recheck(Outcome::Stored) => {}
+                Turn::Recheck(_) => {
+                    let claim = flight().register_reader(self.seat(key));
                     if let Some(value) = self.find(key, &claim) {
                         return value;
                     }
@@ -132,7 +132,7 @@ impl Memo {
         thread::yield_now();
         if let Err((value, claim)) = self.hand_over(key, began, claim) {
             let is_kept = (self.registration.keep_in_memory)(&digest(key), &value, &claim);
-            claim.settle(if is_kept { Outcome::Stored } else { Outcome::Unstored });
+            claim.complete(if is_kept { Outcome::Stored } else { Outcome::Unstored });
         }
         began
     }
@@ -149,7 +149,7 @@ impl Memo {
             return Err((value, claim));
         }
         if !self.directory.pending.publish(self.seat(key), &value, claim.token()) {
-            claim.settle(Outcome::Revoked);
+            claim.complete(Outcome::Revoked);
             return Ok(());
         }
         self.registration.hand_overs.begin();

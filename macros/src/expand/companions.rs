@@ -7,26 +7,26 @@ use syn::{Error, Result, VisRestricted, Visibility, ext::IdentExt, spanned::Span
 use super::identity::{code_name, code_of, identity, plan};
 use crate::{
     attributes::{of_companion, of_hidden_companion, written_at},
-    function::Function,
-    key::AskedBy,
-    lifetimes::forever_generics,
-    options::{Handle, Options},
+    function::AnnotatedFunction,
+    key::KeySpec,
+    lifetimes::generics_to_static,
+    options::{AttributeOptions, HandleOption},
     returned, surroundings,
 };
 
 /// The name of the handle, where there is one.
-pub(super) fn name(options: &Options, function: &Function) -> Option<Ident> {
+pub(super) fn name(options: &AttributeOptions, function: &AnnotatedFunction) -> Option<Ident> {
     let mut name = match &options.handle {
-        Handle::Without => return None,
-        Handle::Usual => format_ident!("{}_memo", function.signature.ident.unraw()),
-        Handle::Named(name) => name.clone(),
+        HandleOption::Without => return None,
+        HandleOption::Usual => format_ident!("{}_memo", function.signature.ident.unraw()),
+        HandleOption::Named(name) => name.clone(),
     };
     name.set_span(written_at(function.signature.ident.span()));
     Some(name)
 }
 
 /// Refuses a function that can have no companions.
-pub(super) fn check_place(function: &Function, message: &str) -> Result<()> {
+pub(super) fn check_place(function: &AnnotatedFunction, message: &str) -> Result<()> {
     let name = &function.signature.ident;
     // With a `pub` it is in no `impl` of a trait.
     match function.visibility {
@@ -38,13 +38,18 @@ pub(super) fn check_place(function: &Function, message: &str) -> Result<()> {
 }
 
 /// The companion that hands out the memo.
-pub(super) fn handle(options: &Options, function: &Function, key: &AskedBy, name: &Ident) -> TokenStream {
+pub(super) fn handle(
+    options: &AttributeOptions,
+    function: &AnnotatedFunction,
+    key: &KeySpec,
+    name: &Ident,
+) -> TokenStream {
     let krate = &options.krate;
     let (visibility, attributes) = (visibility(function), of_companion(function));
     let kind = key.kind.as_ref().map_or_else(|| quote!(#krate::internal::Unnamed), ToTokens::to_token_stream);
     let value = returned::handle_value(krate, function);
     let (identity, plan) = (identity(options, function), plan(options));
-    let generics = forever_generics(&function.signature.generics);
+    let generics = generics_to_static(&function.signature.generics);
     let (_, _, bounds) = generics.split_for_impl();
     let docs = format!(
         "The memo of `{}`: to clear, to remove from, and to count what it remembers.",
@@ -52,7 +57,7 @@ pub(super) fn handle(options: &Options, function: &Function, key: &AskedBy, name
     );
     let place = written_at(function.returned().span());
     let (same, open) = if let Some(arguments) = function.result() {
-        let returned = returned::forever_returned(function);
+        let returned = returned::returned_to_static(function);
         // Of an alias without arguments it is the same by definition.
         let is_guessed = !arguments.is_empty();
         let same = quote_spanned!(place=> #krate::internal::same::<#value, #returned>(););
@@ -73,7 +78,7 @@ pub(super) fn handle(options: &Options, function: &Function, key: &AskedBy, name
 }
 
 /// The companion that tells the function's code, for those who depend on it.
-pub(super) fn code(options: &Options, function: &Function) -> TokenStream {
+pub(super) fn code(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
     let krate = &options.krate;
     let (visibility, attributes) = (visibility(function), of_hidden_companion(function));
     let mut name = code_name(&function.signature.ident);
@@ -90,7 +95,7 @@ pub(super) fn code(options: &Options, function: &Function) -> TokenStream {
 
 /// As of the function. What is said of a `pub` that nobody reaches was said there: the span of a whole item is taken from its first
 /// token.
-fn visibility(function: &Function) -> Visibility {
+fn visibility(function: &AnnotatedFunction) -> Visibility {
     let mut visibility = function.visibility.clone();
     if let Visibility::Public(public) | Visibility::Restricted(VisRestricted { pub_token: public, .. }) =
         &mut visibility

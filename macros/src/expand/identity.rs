@@ -7,8 +7,8 @@ use syn::{Path, PathArguments, ext::IdentExt, spanned::Spanned};
 use super::local;
 use crate::{
     built_in,
-    function::Function,
-    options::{CodecOption, Options},
+    function::AnnotatedFunction,
+    options::{AttributeOptions, CodecOption},
     tokens,
 };
 
@@ -18,7 +18,7 @@ pub(super) fn code_name(function: &Ident) -> Ident {
 }
 
 /// The code of a function, and of those it depends on.
-pub(super) fn code_of(options: &Options, function: &Function) -> TokenStream {
+pub(super) fn code_of(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
     let krate = &options.krate;
     let tokens = tokens::hash(&function.signature, &function.body, options.about_key());
     let built_in = built_in::elements(krate, function);
@@ -39,7 +39,7 @@ fn code_path(path: &Path) -> Path {
 }
 
 /// Who the function is, as both of its doors say.
-pub(super) fn identity(options: &Options, function: &Function) -> TokenStream {
+pub(super) fn identity(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
     let krate = &options.krate;
     let name = function.signature.ident.unraw().to_string();
     let chosen = options.name.as_ref().map(|chosen| quote!(::core::option::Option::Some(#chosen)));
@@ -52,7 +52,7 @@ pub(super) fn identity(options: &Options, function: &Function) -> TokenStream {
 }
 
 /// The closure that says in which store and with which options the memo is opened. It captures nothing.
-pub(super) fn plan(options: &Options) -> TokenStream {
+pub(super) fn plan(options: &AttributeOptions) -> TokenStream {
     let krate = &options.krate;
     let (plan, settings) = (local("plan"), &options.builder);
     let store = options

@@ -10,25 +10,25 @@ use syn::{Path, Result, Signature, parse_quote, spanned::Spanned};
 use self::identity::{identity, plan};
 use crate::{
     attributes::{self, written_at},
-    function::Function,
-    key::{AskedBy, Chosen},
-    options::Options,
+    function::AnnotatedFunction,
+    key::{Chosen, KeySpec},
+    options::AttributeOptions,
     returned,
 };
 
 /// `#[code]`: the function as it is, and a companion that tells its code.
-pub(crate) fn code(options: &Options, function: &Function) -> Result<TokenStream> {
+pub(crate) fn code(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     companions::check_place(
         function,
         "an `impl` of a trait has no room for the companion of this function: mark a function outside, and call that",
     )?;
-    let Function { attributes, visibility, signature, body } = function;
+    let AnnotatedFunction { attributes, visibility, signature, body } = function;
     let companion = companions::code(options, function);
     Ok(quote!(#(#attributes)* #visibility #signature #body #companion))
 }
 
 /// `#[memo]`: the function asks its memo, and two companions stand beside it.
-pub(crate) fn memo(options: &Options, function: &Function) -> Result<TokenStream> {
+pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     function.check()?;
     function.check_remembered(options)?;
     let handle = companions::name(options, function);
@@ -39,7 +39,7 @@ pub(crate) fn memo(options: &Options, function: &Function) -> Result<TokenStream
              `#[memo(handle = none)]`",
         )?;
     }
-    let key = AskedBy::new(function, &chosen(options))?;
+    let key = KeySpec::new(function, &chosen(options))?;
     let asking = asking(options, function, &key);
     let companions = handle.map(|name| {
         let handle = companions::handle(options, function, &key, &name);
@@ -50,11 +50,11 @@ pub(crate) fn memo(options: &Options, function: &Function) -> Result<TokenStream
 }
 
 /// `#[resource]`: the function asks the pool of the process.
-pub(crate) fn resource(options: &Options, function: &Function) -> Result<TokenStream> {
+pub(crate) fn resource(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     function.check()?;
     function.check_owned("what is shared")?;
-    let key = AskedBy::new(function, &chosen(options))?;
-    let Function { attributes, visibility, signature, .. } = function;
+    let key = KeySpec::new(function, &chosen(options))?;
+    let AnnotatedFunction { attributes, visibility, signature, .. } = function;
     let krate = &options.krate;
     let kind = returned::value(krate, function);
     let key = key.value;
@@ -84,13 +84,13 @@ pub(crate) fn resource(options: &Options, function: &Function) -> Result<TokenSt
     })
 }
 
-fn chosen(options: &Options) -> Chosen<'_> {
+fn chosen(options: &AttributeOptions) -> Chosen<'_> {
     Chosen { krate: &options.krate, key: options.key.as_ref(), skip: &options.skip, files: &options.files }
 }
 
 /// The function itself, whose body became a closure of its memo.
-fn asking(options: &Options, function: &Function, key: &AskedBy) -> TokenStream {
-    let Function { attributes, visibility, signature, .. } = function;
+fn asking(options: &AttributeOptions, function: &AnnotatedFunction, key: &KeySpec) -> TokenStream {
+    let AnnotatedFunction { attributes, visibility, signature, .. } = function;
     let krate = &options.krate;
     let check = returned::checks_within(options, function);
     let memo = returned::opener(krate, function);
@@ -116,7 +116,7 @@ fn asking(options: &Options, function: &Function, key: &AskedBy) -> TokenStream 
 }
 
 /// The signature of a resource, with `Arc` around what is shared.
-fn shared(krate: &Path, function: &Function, signature: &Signature) -> Signature {
+fn shared(krate: &Path, function: &AnnotatedFunction, signature: &Signature) -> Signature {
     let returned = function.returned();
     let mut signature = signature.clone();
     signature.output = match function.result() {
@@ -133,7 +133,7 @@ fn shared(krate: &Path, function: &Function, signature: &Signature) -> Signature
 }
 
 /// The body, as a closure: `return` and `?` leave it as they left the function.
-fn compute(function: &Function) -> TokenStream {
+fn compute(function: &AnnotatedFunction) -> TokenStream {
     let (returned, body) = (function.returned(), &function.body);
     quote!(|| -> #returned #body)
 }

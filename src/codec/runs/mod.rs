@@ -1,11 +1,11 @@
-//! Vectors of numbers that lie in postcard's bytes as they lie in memory, found behind serde's generic doors.
+//! Vectors of numbers that have the same bytes in postcard and in memory, detected behind serde's generic interface.
 //!
-//! Serde knows no run of numbers: a `Vec<f64>` writes and reads them one by one, each through a few calls. But the types
-//! can be told apart (`typeid` does that for types with lifetimes too): when a sequence is asked for by serde's own
-//! visitor of a `Vec<f64>`, and by no other, what it will make of the elements is known, and can be made at once.
+//! Serde has no runs of numbers: a `Vec<f64>` writes and reads numbers one by one, each by a few calls. But types can be
+//! compared (`typeid` does this for types with lifetimes too). If serde's own visitor of a `Vec<f64>`, and no other, reads a
+//! sequence, its result is known, and can be made by one copy.
 //!
-//! Bytes and floats have a fixed size under postcard. The other integers have not; whoever wants them as a run takes
-//! [`packed`](crate::packed), whose visitor is known likewise.
+//! Bytes and floats have a fixed size in postcard. Other integers do not. [`packed`](crate::packed) writes them as a run,
+//! and its visitor is recognized too.
 
 mod copy;
 mod number;
@@ -23,14 +23,14 @@ use serde::{
 pub use self::number::Number;
 pub(crate) use self::{number::little_endian, visitor::Numbers};
 use super::{
-    source::{Source, Unreadable},
-    stage::Stage,
+    verified_reader::{Unreadable, VerifiedReader},
+    write_buffer::WriteBuffer,
 };
 
-/// Makes a value of so many elements, or bytes, that come next.
-type Make<T> = fn(&mut Source<'_, '_>, usize) -> Result<T, Unreadable>;
+/// Makes a value from the next elements or bytes, whose number is given.
+type Make<T> = fn(&mut VerifiedReader<'_, '_>, usize) -> Result<T, Unreadable>;
 
-/// Whether a type is `T`, whatever its lifetimes are.
+/// Whether `A` is `T`, except for lifetimes.
 fn is<A: ?Sized, T: ?Sized + 'static>() -> bool {
     typeid::of::<A>() == TypeId::of::<T>()
 }
@@ -43,7 +43,7 @@ macro_rules! first_of {
     )*};
 }
 
-/// How to make what `V` would make of a sequence, if that is a vector of bytes or floats and nothing else.
+/// Makes the value that `V` would make from a sequence, if that is a plain vector of bytes or floats.
 #[inline]
 pub(super) fn vector<'de, V: Visitor<'de>>() -> Option<Make<V::Value>> {
     macro_rules! is_serdes_own {
@@ -56,7 +56,7 @@ pub(super) fn vector<'de, V: Visitor<'de>>() -> Option<Make<V::Value>> {
     None
 }
 
-/// How to make what `V` would make of bytes, if it is the visitor of a packed vector.
+/// Makes the value that `V` would make from bytes, if `V` is the visitor of a packed vector.
 #[inline]
 pub(super) fn packed<'de, V: Visitor<'de>>() -> Option<Make<V::Value>> {
     macro_rules! is_our_own {
@@ -68,26 +68,28 @@ pub(super) fn packed<'de, V: Visitor<'de>>() -> Option<Make<V::Value>> {
     None
 }
 
-fn of_elements<T: Number, V>(source: &mut Source<'_, '_>, count: usize) -> Result<V, Unreadable> {
+fn of_elements<T: Number, V>(input: &mut VerifiedReader<'_, '_>, count: usize) -> Result<V, Unreadable> {
     let bytes = count.checked_mul(size_of::<T>());
-    of_bytes::<T, V>(source, bytes.ok_or_else(|| Unreadable::custom("a vector is longer than its bytes"))?)
+    of_bytes::<T, V>(input, bytes.ok_or_else(|| Unreadable::custom("a vector is longer than its bytes"))?)
 }
 
-fn of_bytes<T: Number, V>(source: &mut Source<'_, '_>, bytes: usize) -> Result<V, Unreadable> {
+fn of_bytes<T: Number, V>(input: &mut VerifiedReader<'_, '_>, bytes: usize) -> Result<V, Unreadable> {
     if !bytes.is_multiple_of(size_of::<T>()) {
-        return Err(Unreadable::custom("the bytes of a vector are no whole numbers"));
+        return Err(Unreadable::custom(
+            "the length of a packed vector is no multiple of the size of its numbers",
+        ));
     }
-    let run = source.run(bytes).ok_or_else(|| Unreadable::custom("a vector is longer than its bytes"))?;
+    let run = input.run(bytes).ok_or_else(|| Unreadable::custom("a vector is longer than its bytes"))?;
     let numbers: Option<Vec<T>> = copy::numbers(&run);
-    numbers.map(known_as).ok_or_else(|| Unreadable::custom("the numbers are not those that were written"))
+    numbers.map(cast).ok_or_else(|| Unreadable::custom("the numbers are damaged"))
 }
 
-/// The same value, called by another name of its type.
+/// The same value under another name of its type.
 ///
 /// # Panics
 ///
-/// If that is another type.
-fn known_as<T: 'static, V>(value: T) -> V {
+/// If `V` is another type than `T`.
+fn cast<T: 'static, V>(value: T) -> V {
     assert!(is::<V, T>(), "asked before");
     // SAFETY: `V` and `T` are the same type but for lifetimes, and `T` has none. The value is moved: the original is
     // not dropped.
@@ -97,7 +99,7 @@ fn known_as<T: 'static, V>(value: T) -> V {
     }
 }
 
-/// The visitor that `T` asks for a sequence with; `None` when it asks for something else.
+/// The visitor by which `T` reads a sequence. `None` if `T` reads something else.
 fn visitor_of<'de, T: Deserialize<'de>>() -> Option<TypeId> {
     struct Probe<'a>(&'a mut Option<TypeId>);
 
@@ -124,7 +126,7 @@ fn visitor_of<'de, T: Deserialize<'de>>() -> Option<TypeId> {
     found
 }
 
-/// The bytes of a sequence that is about to be written, if it is a vector or slice of bytes or floats.
+/// Number of elements and bytes of a sequence, if it is a vector or slice of bytes or floats.
 #[inline]
 pub(super) fn bytes_of<I>(sequence: &I) -> Option<(usize, &[u8])> {
     macro_rules! vectors_and_slices {
@@ -149,15 +151,16 @@ pub(super) fn bytes_of<I>(sequence: &I) -> Option<(usize, &[u8])> {
     None
 }
 
-/// Puts bytes into the stage behind a sequence that is being written, if it is postcard's into a stage. Whether they were
-/// taken.
+/// Writes the elements of a sequence as bytes, if its serializer is postcard's with a [`WriteBuffer`]. Returns whether the
+/// buffer took them, or `None` for another serializer.
 pub(super) fn put<Q>(sequence: &mut Q, bytes: &[u8]) -> Option<bool> {
-    if !is::<Q, &mut Serializer<Stage<'static>>>() {
+    if !is::<Q, &mut Serializer<WriteBuffer<'static>>>() {
         return None;
     }
     // SAFETY: `Q` is a reference to such a serializer but for lifetimes, of which nothing leaves this function.
     #[expect(unsafe_code, reason = "a cast that the compiler cannot see")]
-    let serializer = unsafe { &mut **std::ptr::from_mut(sequence).cast::<&mut Serializer<Stage<'_>>>() };
+    let serializer =
+        unsafe { &mut **std::ptr::from_mut(sequence).cast::<&mut Serializer<WriteBuffer<'_>>>() };
     Some(serializer.output.put(bytes))
 }
 

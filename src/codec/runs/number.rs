@@ -1,20 +1,20 @@
-//! Which numbers can be packed, and how they lie in bytes.
+//! The numbers that can be packed, and their bytes.
 
 use std::borrow::Cow;
 
 use bytemuck::Pod;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A number of a fixed size: an integer from 8 to 128 bits, or a float. Not to be implemented elsewhere.
+/// A number of a fixed size: an integer from 8 to 128 bits, or a float. Sealed: it cannot be implemented elsewhere.
 #[expect(private_bounds, reason = "sealed")]
 pub trait Number: Plain {}
 
-/// What a [`Number`] is made of.
+/// The private part of [`Number`].
 pub(crate) trait Plain: Pod + Serialize + DeserializeOwned + Send + Sync {
-    /// Part of the shape: `Vec<u64>` and `Vec<f64>` are the same bytes, and not the same.
+    /// Part of the shape, because equal bytes may be a `Vec<u64>` or a `Vec<f64>`.
     const NAME: &'static str;
 
-    /// From or to the order of bytes that is stored.
+    /// Converts between the byte orders of this machine and of stored values.
     fn swapped(self) -> Self;
 }
 
@@ -34,7 +34,7 @@ macro_rules! numbers {
 
 numbers!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64);
 
-/// The bytes as they are stored; a copy only where the machine is not little-endian.
+/// The stored bytes. They are a copy only if the machine is not little-endian.
 pub(crate) fn little_endian<T: Number>(numbers: &[T]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "little") {
         return Cow::Borrowed(bytemuck::cast_slice(numbers));
@@ -43,7 +43,7 @@ pub(crate) fn little_endian<T: Number>(numbers: &[T]) -> Cow<'_, [u8]> {
     Cow::Owned(bytemuck::cast_slice(&swapped).to_vec())
 }
 
-/// Makes numbers of this machine of those that were copied from a file.
+/// Converts numbers that were copied from a file to the byte order of this machine.
 pub(super) fn from_little_endian<T: Number>(numbers: &mut [T]) {
     if cfg!(target_endian = "big") {
         for number in numbers {

@@ -8,9 +8,10 @@ use serde::{
 };
 
 use super::{copy, number::Number};
-use crate::codec::source::Run;
+use crate::codec::verified_reader::ByteRun;
 
-/// Of a packed vector. The codec `Postcard` knows it, and verifies what it copies.
+/// The visitor of a packed vector. The codec `Postcard` recognizes it, and verifies the bytes that it copies. Its name is
+/// part of stored shapes.
 pub(crate) struct Numbers<T>(PhantomData<T>);
 
 impl<T> Numbers<T> {
@@ -34,7 +35,6 @@ impl<'de, T: Number> Visitor<'de> for Numbers<T> {
         if !bytes.len().is_multiple_of(size_of::<T>()) {
             return Err(E::invalid_length(bytes.len(), &self));
         }
-        copy::numbers(&Run::verified(bytes))
-            .ok_or_else(|| E::custom("the numbers are not those that were written"))
+        copy::numbers(&ByteRun::verified(bytes)).ok_or_else(|| E::custom("the numbers are damaged"))
     }
 }

@@ -1,75 +1,74 @@
-//! What all levels of one serialization share, and why it ends early.
+//! The state of one serialization, and its errors.
 
 use std::{cell::Cell, fmt, marker::PhantomData};
 
-/// What a format cannot tell apart.
-pub(crate) trait Format {
-    /// Values follow each other without names: a field left out, or a wrong length, shifts all that follows.
+/// The limits of a format.
+pub(crate) trait FormatRules {
+    /// Fields have no names in the bytes, so a skipped field or a wrong length shifts everything after it.
     const POSITIONAL: bool;
-    /// Nothing, unit and the floats that are not finite are all written as the same null.
+    /// `None`, unit and floats that are not finite are all written as the same null.
     const NULL: bool;
-    /// The codec that can do what this one refuses: the end of a message.
+    /// The codec that stores what this one refuses. It is the end of a message.
     const REMEDY: &'static str;
-    /// How many levels of values within values there may be, so that no stack overflows: not on the way out, and not on
-    /// the way back in on a thread with less of it.
-    const DEEPEST: u16;
+    /// Maximum nesting, so that no stack overflows in an encoding, nor in a decoding on a thread with a smaller stack.
+    const MAX_DEPTH: u16;
 }
 
 /// Why a value cannot be encoded.
 #[derive(Debug)]
-pub(crate) enum Refusal<E> {
-    /// In words: ours, or those of the value's own `Serialize`.
-    Told(String),
-    /// As the format says it.
+pub(crate) enum StrictError<E> {
+    /// A message of this room, or of the `Serialize` of the value.
+    Message(String),
+    /// An error of the format.
     Format(E),
 }
 
-impl<E> Refusal<E> {
-    /// Into the error of the format, which may have no room for words: they wait in `aside`.
-    pub(super) fn set_aside(self, aside: &Aside) -> E
+impl<E> StrictError<E> {
+    /// Converts to an error of the format. That may have no room for a message, so the message is stored in `state`.
+    pub(super) fn stash(self, state: &SerializationState) -> E
     where
         E: serde::ser::Error,
     {
         match self {
             Self::Format(error) => error,
-            Self::Told(words) => {
-                let error = E::custom(&words);
-                aside.words.set(Some(words));
+            Self::Message(message) => {
+                let error = E::custom(&message);
+                state.message.set(Some(message));
                 error
             }
         }
     }
 }
 
-impl<E: fmt::Display> fmt::Display for Refusal<E> {
+impl<E: fmt::Display> fmt::Display for StrictError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Told(words) => f.write_str(words),
+            Self::Message(message) => f.write_str(message),
             Self::Format(error) => error.fmt(f),
         }
     }
 }
 
-impl<E: std::error::Error> std::error::Error for Refusal<E> {}
+impl<E: std::error::Error> std::error::Error for StrictError<E> {}
 
-impl<E: serde::ser::Error> serde::ser::Error for Refusal<E> {
+impl<E: serde::ser::Error> serde::ser::Error for StrictError<E> {
     #[cold]
-    fn custom<T: fmt::Display>(words: T) -> Self {
-        Self::Told(words.to_string())
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::Message(message.to_string())
     }
 }
 
-/// What all levels of one serialization share.
-pub(super) struct Aside {
-    /// Words on their way out through an error type that cannot hold them.
-    pub(super) words: Cell<Option<String>>,
-    /// A run of numbers or bytes is cut to this length, in bytes.
+/// Shared by all levels of one serialization.
+pub(super) struct SerializationState {
+    /// The message of an error that is returned as an error of the format.
+    pub(super) message: Cell<Option<String>>,
+    /// Maximum length in bytes of a run of numbers or bytes. The rest is left out.
     longest: usize,
 }
 
-impl Aside {
+impl SerializationState {
     pub(super) fn new(longest: usize) -> Self {
-        Self { words: Cell::default(), longest }
+        Self { message: Cell::default(), longest }
     }
 
     #[inline]
@@ -78,15 +77,15 @@ impl Aside {
     }
 }
 
-/// What every level of a value shares.
+/// The place of one value in the serialization.
 pub(super) struct Context<'a, F> {
-    /// Of the whole value.
-    pub(super) aside: &'a Aside,
-    /// Directly within a `Some`, newtypes not counting.
+    /// The state of the whole value.
+    pub(super) state: &'a SerializationState,
+    /// Whether it is directly inside a `Some`. Newtypes in between do not count.
     pub(super) under_some: bool,
-    /// How many values this one is within; those that leave no trace in the bytes do not count.
+    /// Number of values around this one. Values without bytes of their own do not count.
     pub(super) depth: u16,
-    /// The rules.
+    /// The rules of the format.
     pub(super) format: PhantomData<F>,
 }
 
@@ -98,8 +97,8 @@ impl<F> Clone for Context<'_, F> {
 
 impl<F> Copy for Context<'_, F> {}
 
-impl<'a, F: Format> Context<'a, F> {
-    /// For a value one level further down.
+impl<'a, F: FormatRules> Context<'a, F> {
+    /// The context of a value one level deeper.
     pub(super) fn below<'v, T: ?Sized>(self, value: &'v T) -> Nested<'v, 'a, T, F> {
         Nested { value, context: Self { under_some: false, depth: self.depth + 1, ..self } }
     }
@@ -129,11 +128,11 @@ impl<'a, F: Format> Context<'a, F> {
 }
 
 #[cold]
-pub(super) fn refuse<F: Format, E: serde::ser::Error>(why: &str) -> E {
+pub(super) fn refuse<F: FormatRules, E: serde::ser::Error>(why: &str) -> E {
     E::custom(format_args!("{why}; {}", F::REMEDY))
 }
 
-/// A value within another one, on its way through the serializer behind.
+/// A nested value. The serializer of the format gets it, and passes it back through the checks.
 pub(super) struct Nested<'v, 'a, T: ?Sized, F> {
     pub(super) value: &'v T,
     pub(super) context: Context<'a, F>,

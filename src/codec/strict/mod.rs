@@ -1,10 +1,10 @@
-//! A serializer in front of another one: it forwards everything, and refuses what the format behind it would
-//! change without any error.
+//! A serializer in front of another one. It forwards values, and refuses those that the format would change without an
+//! error.
 //!
-//! A cache may lose a value; it must not hand out another one. Formats do change values silently: one that
-//! tells fields apart by their position reads on at the wrong place when a field was skipped, and one with a
-//! single word for "nothing" cannot tell `Some(None)` from `None`. The checks that a format does not need are
-//! constants and vanish at compile time: a million floats through it cost what they cost without it.
+//! A cache may lose a value, but must not return another one. Formats do change values silently: a positional format reads
+//! the wrong fields after a skipped one, and a format with a single null cannot distinguish `Some(None)` from `None`. The
+//! checks that a format does not need are constants, and are removed at compile time: a million floats cost the same with
+//! and without this serializer.
 
 mod context;
 mod parts;
@@ -13,84 +13,91 @@ use std::{fmt, marker::PhantomData};
 
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 
-pub(super) use self::context::{Format, Refusal};
+pub(super) use self::context::{FormatRules, StrictError};
 use self::{
-    context::{Aside, Context, Nested, refuse},
+    context::{Context, Nested, SerializationState, refuse},
     parts::Compound,
 };
 use super::runs;
 
-/// To be cut to, in bytes: whole numbers of every width.
+/// Length in bytes of an abridged run: a multiple of every number's size.
 const SHORT: usize = 256;
 
 /// Serializes `value` into `format`, strictly by the rules of `F`.
-pub(super) fn serialize<F: Format, T, S>(value: &T, format: S) -> Result<S::Ok, Refusal<S::Error>>
+pub(super) fn serialize<F: FormatRules, T, S>(value: &T, format: S) -> Result<S::Ok, StrictError<S::Error>>
 where
     T: Serialize + ?Sized,
     S: Serializer,
 {
-    serialize_by::<F, T, S>(value, format, &Aside::new(usize::MAX))
+    serialize_by::<F, T, S>(value, format, &SerializationState::new(usize::MAX))
 }
 
-/// The same, with all but the beginning of long runs of numbers and bytes left out.
-pub(super) fn serialize_abridged<F: Format, T, S>(value: &T, format: S) -> Result<S::Ok, Refusal<S::Error>>
+/// The same, with only the beginning of long runs of numbers and bytes.
+pub(super) fn serialize_abridged<F: FormatRules, T, S>(
+    value: &T,
+    format: S,
+) -> Result<S::Ok, StrictError<S::Error>>
 where
     T: Serialize + ?Sized,
     S: Serializer,
 {
-    serialize_by::<F, T, S>(value, format, &Aside::new(SHORT))
+    serialize_by::<F, T, S>(value, format, &SerializationState::new(SHORT))
 }
 
-fn serialize_by<F: Format, T, S>(value: &T, format: S, aside: &Aside) -> Result<S::Ok, Refusal<S::Error>>
+fn serialize_by<F: FormatRules, T, S>(
+    value: &T,
+    format: S,
+    state: &SerializationState,
+) -> Result<S::Ok, StrictError<S::Error>>
 where
     T: Serialize + ?Sized,
     S: Serializer,
 {
-    let context = Context::<F> { aside, under_some: false, depth: 0, format: PhantomData };
+    let context = Context::<F> { state, under_some: false, depth: 0, format: PhantomData };
     value.serialize(Strict { inner: format, context }).map_err(|refusal| {
-        match (refusal, aside.words.take()) {
-            (Refusal::Format(_), Some(words)) => Refusal::Told(words),
+        match (refusal, state.message.take()) {
+            (StrictError::Format(_), Some(message)) => StrictError::Message(message),
             (refusal, _) => refusal,
         }
     })
 }
 
 #[cold]
-fn too_deep<F: Format, E: serde::ser::Error>() -> Refusal<E> {
-    Refusal::Told(format!("it is nested deeper than {} levels: make it flatter", F::DEEPEST))
+fn too_deep<F: FormatRules, E: serde::ser::Error>() -> StrictError<E> {
+    StrictError::Message(format!("it is nested deeper than {} levels: make it flatter", F::MAX_DEPTH))
 }
 
-impl<T: Serialize + ?Sized, F: Format> Serialize for Nested<'_, '_, T, F> {
+impl<T: Serialize + ?Sized, F: FormatRules> Serialize for Nested<'_, '_, T, F> {
     #[inline]
     fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
-        if self.context.depth > F::DEEPEST {
-            return Err(too_deep::<F, _>().set_aside(self.context.aside));
+        if self.context.depth > F::MAX_DEPTH {
+            return Err(too_deep::<F, _>().stash(self.context.state));
         }
         let strict = Strict { inner, context: self.context };
-        self.value.serialize(strict).map_err(|refusal| refusal.set_aside(self.context.aside))
+        self.value.serialize(strict).map_err(|refusal| refusal.stash(self.context.state))
     }
 }
 
 /// The serializer in front of `S`.
 struct Strict<'a, S, F> {
-    /// The format itself.
+    /// The serializer of the format.
     inner: S,
     context: Context<'a, F>,
 }
 
-/// Methods that have nothing to check.
+/// Methods without a check.
 macro_rules! forward {
     ($($method:ident($type:ty)),* $(,)?) => {$(
         #[inline]
         fn $method(self, value: $type) -> Result<S::Ok, Self::Error> {
-            self.inner.$method(value).map_err(Refusal::Format)
+            self.inner.$method(value).map_err(StrictError::Format)
         }
     )*};
 }
 
-impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
+impl<'a, S: Serializer, F: FormatRules> Serializer for Strict<'a, S, F> {
     type Ok = S::Ok;
-    type Error = Refusal<S::Error>;
+    type Error = StrictError<S::Error>;
     type SerializeSeq = Compound<'a, S::SerializeSeq, F>;
     type SerializeTuple = Compound<'a, S::SerializeTuple, F>;
     type SerializeTupleStruct = Compound<'a, S::SerializeTupleStruct, F>;
@@ -107,43 +114,43 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
 
     #[inline]
     fn serialize_bytes(self, bytes: &[u8]) -> Result<S::Ok, Self::Error> {
-        self.inner.serialize_bytes(self.context.aside.cut(bytes)).map_err(Refusal::Format)
+        self.inner.serialize_bytes(self.context.state.cut(bytes)).map_err(StrictError::Format)
     }
 
     #[inline]
     fn serialize_f32(self, value: f32) -> Result<S::Ok, Self::Error> {
         Context::<F>::finite(value.is_finite())?;
-        self.inner.serialize_f32(value).map_err(Refusal::Format)
+        self.inner.serialize_f32(value).map_err(StrictError::Format)
     }
 
     #[inline]
     fn serialize_f64(self, value: f64) -> Result<S::Ok, Self::Error> {
         Context::<F>::finite(value.is_finite())?;
-        self.inner.serialize_f64(value).map_err(Refusal::Format)
+        self.inner.serialize_f64(value).map_err(StrictError::Format)
     }
 
     #[inline]
     fn serialize_none(self) -> Result<S::Ok, Self::Error> {
         self.context.nothing()?;
-        self.inner.serialize_none().map_err(Refusal::Format)
+        self.inner.serialize_none().map_err(StrictError::Format)
     }
 
     #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, Self::Error> {
         let context = Context { under_some: true, depth: self.context.depth + 1, ..self.context };
-        self.inner.serialize_some(&Nested { value, context }).map_err(Refusal::Format)
+        self.inner.serialize_some(&Nested { value, context }).map_err(StrictError::Format)
     }
 
     #[inline]
     fn serialize_unit(self) -> Result<S::Ok, Self::Error> {
         self.context.nothing()?;
-        self.inner.serialize_unit().map_err(Refusal::Format)
+        self.inner.serialize_unit().map_err(StrictError::Format)
     }
 
     #[inline]
     fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, Self::Error> {
         self.context.nothing()?;
-        self.inner.serialize_unit_struct(name).map_err(Refusal::Format)
+        self.inner.serialize_unit_struct(name).map_err(StrictError::Format)
     }
 
     #[inline]
@@ -153,7 +160,7 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         index: u32,
         variant: &'static str,
     ) -> Result<S::Ok, Self::Error> {
-        self.inner.serialize_unit_variant(of, index, variant).map_err(Refusal::Format)
+        self.inner.serialize_unit_variant(of, index, variant).map_err(StrictError::Format)
     }
 
     #[inline]
@@ -162,10 +169,10 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, Self::Error> {
-        // A newtype leaves no trace in the bytes: a `Some` around it is around what it holds.
+        // A newtype has no bytes of its own, so a `Some` around it is directly around its contents.
         self.inner
             .serialize_newtype_struct(name, &Nested { value, context: self.context })
-            .map_err(Refusal::Format)
+            .map_err(StrictError::Format)
     }
 
     #[inline]
@@ -177,17 +184,17 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         value: &T,
     ) -> Result<S::Ok, Self::Error> {
         let value = self.context.below(value);
-        self.inner.serialize_newtype_variant(of, index, variant, &value).map_err(Refusal::Format)
+        self.inner.serialize_newtype_variant(of, index, variant, &value).map_err(StrictError::Format)
     }
 
     #[inline]
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, Self::Error> {
         Context::<F>::length(len)?;
-        let inner = self.inner.serialize_seq(len).map_err(Refusal::Format)?;
+        let inner = self.inner.serialize_seq(len).map_err(StrictError::Format)?;
         Ok(self.context.compound(inner, "a sequence", "", len))
     }
 
-    /// As serde does it, and a run of numbers at once where the format writes each as it lies in memory.
+    /// Like serde's method, but writes a run of numbers at once if the format writes them as they are in memory.
     fn collect_seq<I>(self, sequence: I) -> Result<S::Ok, Self::Error>
     where
         I: IntoIterator<Item: Serialize>,
@@ -195,11 +202,11 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         if F::POSITIONAL
             && let Some((count, bytes)) = runs::bytes_of(&sequence)
         {
-            let run = self.context.aside.cut(bytes);
+            let run = self.context.state.cut(bytes);
             let count = if run.len() < bytes.len() { count * run.len() / bytes.len() } else { count };
-            let mut written = self.inner.serialize_seq(Some(count)).map_err(Refusal::Format)?;
+            let mut written = self.inner.serialize_seq(Some(count)).map_err(StrictError::Format)?;
             return match runs::put(&mut written, run) {
-                Some(true) => written.end().map_err(Refusal::Format),
+                Some(true) => written.end().map_err(StrictError::Format),
                 Some(false) => Err(refuse::<F, _>("the writer takes no more")),
                 None => self.context.compound(written, "a sequence", "", Some(count)).collect(sequence),
             };
@@ -214,7 +221,7 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
 
     #[inline]
     fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, Self::Error> {
-        let inner = self.inner.serialize_tuple(len).map_err(Refusal::Format)?;
+        let inner = self.inner.serialize_tuple(len).map_err(StrictError::Format)?;
         Ok(self.context.compound(inner, "a tuple", "", Some(len)))
     }
 
@@ -224,7 +231,7 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleStruct, Self::Error> {
-        let inner = self.inner.serialize_tuple_struct(name, len).map_err(Refusal::Format)?;
+        let inner = self.inner.serialize_tuple_struct(name, len).map_err(StrictError::Format)?;
         Ok(self.context.compound(inner, name, "", Some(len)))
     }
 
@@ -236,20 +243,21 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, Self::Error> {
-        let inner = self.inner.serialize_tuple_variant(of, index, variant, len).map_err(Refusal::Format)?;
+        let inner =
+            self.inner.serialize_tuple_variant(of, index, variant, len).map_err(StrictError::Format)?;
         Ok(self.context.compound(inner, of, variant, Some(len)))
     }
 
     #[inline]
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, Self::Error> {
         Context::<F>::length(len)?;
-        let inner = self.inner.serialize_map(len).map_err(Refusal::Format)?;
+        let inner = self.inner.serialize_map(len).map_err(StrictError::Format)?;
         Ok(self.context.compound(inner, "a map", "", len))
     }
 
     #[inline]
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, Self::Error> {
-        let inner = self.inner.serialize_struct(name, len).map_err(Refusal::Format)?;
+        let inner = self.inner.serialize_struct(name, len).map_err(StrictError::Format)?;
         Ok(self.context.compound(inner, name, "", Some(len)))
     }
 
@@ -261,13 +269,14 @@ impl<'a, S: Serializer, F: Format> Serializer for Strict<'a, S, F> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, Self::Error> {
-        let inner = self.inner.serialize_struct_variant(of, index, variant, len).map_err(Refusal::Format)?;
+        let inner =
+            self.inner.serialize_struct_variant(of, index, variant, len).map_err(StrictError::Format)?;
         Ok(self.context.compound(inner, of, variant, Some(len)))
     }
 
     #[inline]
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<S::Ok, Self::Error> {
-        self.inner.collect_str(value).map_err(Refusal::Format)
+        self.inner.collect_str(value).map_err(StrictError::Format)
     }
 
     #[inline]

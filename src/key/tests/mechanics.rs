@@ -11,7 +11,7 @@ use serde::ser::{Error as _, SerializeMap, SerializeSeq, SerializeTuple};
 use super::{encoded, key, written};
 use crate::{
     error::Kind,
-    key::{Digest, digest, head, sink::Head},
+    key::{Digest, digest, head, sink::KeyHead},
 };
 
 #[test]
@@ -27,7 +27,7 @@ proptest! {
     #[test]
     fn the_head_is_how_the_encoding_begins(texts in proptest::collection::vec("[a-zö]{0,90}", 0..30)) {
         let whole = encoded(&texts);
-        let begin = &whole[..whole.len().min(Head::LIMIT)];
+        let begin = &whole[..whole.len().min(KeyHead::LIMIT)];
         prop_assert_eq!(head(&texts), begin);
     }
 }
@@ -41,7 +41,7 @@ fn the_head_shows_a_short_key_whole_and_legibly() {
 #[test]
 fn the_head_stops_an_endless_key() {
     let endless = written!(|s| s.collect_seq(std::iter::repeat(1u64)));
-    assert_eq!(head(&endless).len(), Head::LIMIT);
+    assert_eq!(head(&endless).len(), KeyHead::LIMIT);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn the_head_stays_full_when_a_key_overlooks_that() {
         }
         list.end()
     });
-    assert_eq!(head(&stubborn), encoded(&stubborn)[..Head::LIMIT]);
+    assert_eq!(head(&stubborn), encoded(&stubborn)[..KeyHead::LIMIT]);
 }
 
 #[test]

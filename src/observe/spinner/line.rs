@@ -1,4 +1,4 @@
-//! The line itself: the only file that names indicatif.
+//! The line on the terminal. Only this file names indicatif.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// One line of a terminal, drawn where its cursor is.
 pub(super) struct Line {
     target: Box<dyn Fn() -> ProgressDrawTarget + Send>,
-    /// While it is drawn.
+    /// `Some` while the line is drawn.
     bar: Option<ProgressBar>,
 }
 
@@ -24,7 +24,7 @@ impl Line {
         self.bar.is_some()
     }
 
-    /// Draws it anew, a step further.
+    /// Draws the next frame.
     pub(super) fn draw(&mut self, text: String) {
         let bar = self.bar.get_or_insert_with(|| {
             let spinner = ProgressStyle::default_spinner().tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ");

@@ -1,8 +1,8 @@
-//! A line on the terminal while something computes that takes a while.
+//! A line on the terminal during a slow computation.
 
+mod active;
 mod line;
-mod scene;
-mod stage;
+mod renderer;
 
 use std::{
     env,
@@ -10,11 +10,11 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use self::stage::Stage;
+use self::renderer::Renderer;
 use super::Event;
 
-/// There is one terminal, so there is one line for the whole process.
-static STAGE: LazyLock<Stage> = LazyLock::new(Stage::on_stderr);
+/// A process has one terminal, and so one line.
+static RENDERER: LazyLock<Renderer> = LazyLock::new(Renderer::on_stderr);
 
 /// A line on the terminal while a slow computation runs: feature `spinner`.
 ///
@@ -30,44 +30,43 @@ static STAGE: LazyLock<Stage> = LazyLock::new(Stage::on_stderr);
 /// # Ok::<(), memolith::Error>(())
 /// ```
 ///
-/// # What is shown, and when
+/// # The line
 ///
-/// On stderr, and only if that is a terminal that can move its cursor. Only once a computation has lasted 200 ms: then a line like
-/// `⠙ Fetching data... 3 s` moves ten times a second, and is taken away when the call returns. A hit shows nothing. Of computations within
-/// one another on one thread the outermost is shown. When several threads compute, the line is that of the one that
-/// began first, with how many others have lasted as long: `⠙ Fetching data... 3 s (and 2 more)`. There is one line for
-/// the process, whatever the number of spinners.
+/// The line is drawn on stderr, if stderr is a terminal that can move its cursor. It appears once a computation has
+/// lasted 200 ms. A line such as `⠙ Fetching data... 3 s` is then redrawn ten times a second, and removed when the call
+/// returns. A hit shows nothing. Of nested computations on one thread, the outermost is shown. If several threads
+/// compute, the line shows the computation that began first and the number of others that have lasted 200 ms:
+/// `⠙ Fetching data... 3 s (and 2 more)`. A process has one line, whatever the number of spinners.
 ///
-/// It costs a lock at the beginning and at the end of each computation, and one thread for the process, which is started at
-/// the first computation and sleeps while there is none. A terminal that is slow, or whose output is stopped, is waited for
-/// by that thread alone.
+/// A spinner takes a lock at the beginning and at the end of each computation. The process has one thread for all
+/// spinners. It starts at the first computation, and sleeps while there is none. Only this thread waits for a terminal
+/// that is slow or stopped.
 ///
 /// # Output of the function itself
 ///
-/// Whole lines that a function prints while the line is there begin on a line of their own and stay; the spinner goes on
-/// below them, and leaves behind what it had drawn above. A line without its end, such as a prompt, is drawn over: that
-/// belongs in [`Spinner::suspend`], in which nothing is drawn and nothing left behind. A function that draws progress bars
-/// itself had better have no spinner. A program that ends during a computation, by `exit`, a signal or a panic, leaves the
-/// line.
+/// If the function prints whole lines, they begin on a line of their own and stay. The spinner goes on below them, and
+/// its last frame stays above them. A line without an end, such as a prompt, is overwritten: print it in
+/// [`Spinner::suspend`], during which nothing is drawn. A function that draws progress bars should have no spinner. If
+/// the program ends during a computation, by `exit`, a signal or a panic, the line stays.
 #[derive(Debug)]
 pub enum Spinner {}
 
 impl Spinner {
-    /// An observer that shows `text`. Characters that control a terminal are shown as blanks.
+    /// An observer that shows `text`. Control characters are shown as blanks.
     ///
-    /// It is a closure, not a value of this type, so that builders take it as they take every closure.
+    /// It is a closure and not a value of this type, because the builders take closures.
     #[expect(clippy::new_ret_no_self, reason = "only closures can be called as functions")]
     pub fn new(text: &str) -> impl Fn(&Event<'_>) + Clone + Send + Sync + 'static + use<> {
         let text: Arc<str> = text.replace(char::is_control, " ").into();
         let is_shown = can_be_drawn();
         move |event| match event {
-            Event::ComputingBegan { .. } if is_shown => STAGE.begun(&text),
-            Event::ComputingEnded { .. } if is_shown => STAGE.ended(),
+            Event::ComputingBegan { .. } if is_shown => RENDERER.begin(&text),
+            Event::ComputingEnded { .. } if is_shown => RENDERER.end(),
             _ => {}
         }
     }
 
-    /// Takes the line away while `write` writes to the terminal. Without a line, or a terminal, it just runs `write`.
+    /// Removes the line while `write` writes to the terminal. Without a line or a terminal it only runs `write`.
     ///
     /// ```
     /// use memolith::observe::Spinner;
@@ -75,7 +74,7 @@ impl Spinner {
     /// Spinner::suspend(|| println!("row 1000 of 5000"));
     /// ```
     pub fn suspend<T>(write: impl FnOnce() -> T) -> T {
-        STAGE.suspend(write)
+        RENDERER.suspend(write)
     }
 }
 

@@ -4,9 +4,9 @@ use super::*;
 
 /// Places reached in tracing `V`, and samples made.
 fn effort<V: DeserializeOwned>() -> (usize, usize) {
-    let mut session = Session::new(Format::Positional);
-    let _ = search::trace::<V>(&mut session);
-    session.effort()
+    let mut state = TraceState::new(FormatKind::Positional);
+    let _ = search::trace::<V>(&mut state);
+    state.effort()
 }
 
 /// An enum of thirty variants, each around one part.

@@ -148,9 +148,9 @@ fn a_refusal_that_never_says_the_same_stays_bounded() {
             Err(format!("expected one of {} with {} characters", words.join(", "), text.len() + 1))
         }
     }
-    let mut session = Session::new(Format::Positional);
-    let _ = search::trace::<(Talkative, u8)>(&mut session);
-    let (_, samples) = session.effort();
+    let mut state = TraceState::new(FormatKind::Positional);
+    let _ = search::trace::<(Talkative, u8)>(&mut state);
+    let (_, samples) = state.effort();
     assert!(samples <= 2_100, "{samples} samples");
     assert!(refused::<(Talkative, u8)>(Kind::Untraceable).contains("Talkative"));
 }

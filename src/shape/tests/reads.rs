@@ -102,7 +102,7 @@ fn types_that_validate_are_offered_samples_until_they_accept() {
 
 #[test]
 fn a_format_that_describes_itself_leaves_open_what_is_only_known_later() {
-    let text = trace::<Pair<serde_json::Value>>(Format::SelfDescribing).unwrap();
+    let text = trace::<Pair<serde_json::Value>>(FormatKind::SelfDescribing).unwrap();
     assert_eq!(
         text,
         r#"struct Pair{left:any "serde_json::value::Value",right:any "serde_json::value::Value"}"#
@@ -116,8 +116,8 @@ fn a_format_that_describes_itself_leaves_open_what_is_only_known_later() {
 #[test]
 fn each_format_is_read_as_its_codec_reads_it() {
     assert_eq!(describe::<uuid::Uuid>().unwrap(), "UuidBytesVisitor<Uuid>=bytes");
-    assert_eq!(trace::<uuid::Uuid>(Format::SelfDescribing).unwrap(), "UuidReadableVisitor<Uuid>=str");
-    assert_eq!(trace::<IpAddr>(Format::SelfDescribing).unwrap(), "str");
+    assert_eq!(trace::<uuid::Uuid>(FormatKind::SelfDescribing).unwrap(), "UuidReadableVisitor<Uuid>=str");
+    assert_eq!(trace::<IpAddr>(FormatKind::SelfDescribing).unwrap(), "str");
 }
 
 #[test]

@@ -73,26 +73,26 @@ fn a_value_without_end_is_refused() {
 
 #[test]
 fn a_type_that_reads_by_what_it_read_is_untraceable() {
-    struct Fickle;
-    impl<'de> Deserialize<'de> for Fickle {
+    struct Inconsistent;
+    impl<'de> Deserialize<'de> for Inconsistent {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             struct Tagged;
             impl<'de> de::Visitor<'de> for Tagged {
-                type Value = Fickle;
+                type Value = Inconsistent;
                 fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     f.write_str("a tag and what belongs to it")
                 }
-                fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Fickle, A::Error> {
+                fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Inconsistent, A::Error> {
                     match seq.next_element::<u8>()? {
-                        Some(1) => seq.next_element::<Unheard>().map(|_| Fickle),
-                        _ => seq.next_element::<u64>().map(|_| Fickle),
+                        Some(1) => seq.next_element::<Unheard>().map(|_| Inconsistent),
+                        _ => seq.next_element::<u64>().map(|_| Inconsistent),
                     }
                 }
             }
             deserializer.deserialize_tuple(2, Tagged)
         }
     }
-    let message = refused::<(Fickle, u8)>(Kind::Untraceable);
+    let message = refused::<(Inconsistent, u8)>(Kind::Untraceable);
     assert!(message.contains("different things"), "{message}");
 }
 

@@ -4,7 +4,7 @@ use std::{fs::File, io, path::Path, sync::Arc};
 
 use super::head::{Head, damaged};
 use crate::{
-    checksum::{Seal, checksum},
+    checksum::{BlockChecksums, checksum},
     codec::Payload,
     error::{Error, Result},
     key::Digest,
@@ -35,7 +35,7 @@ impl Expected {
 pub(crate) fn read(
     path: &Path,
     expected: &Expected,
-    known: Option<Arc<Seal>>,
+    known: Option<Arc<BlockChecksums>>,
     faults: &Faults,
 ) -> Result<Option<Payload>> {
     faults.check(Operation::BlobRead)?;
@@ -52,13 +52,14 @@ pub(crate) fn read(
     }
     let end = begin.saturating_add(usize::try_from(head.length).unwrap_or(usize::MAX));
     let table = bytes.get(end..).ok_or_else(|| damaged(path, "it was cut"))?;
-    let read_seal =
-        || (checksum(table) == head.table_checksum).then(|| Seal::new(table, end - begin)).flatten();
+    let read_seal = || {
+        (checksum(table) == head.table_checksum).then(|| BlockChecksums::new(table, end - begin)).flatten()
+    };
     let seal = known.or_else(|| read_seal().map(Arc::new)).ok_or_else(|| damaged(path, "its block table"))?;
-    if seal.is_broken() {
+    if seal.is_damaged() {
         return Err(damaged(path, "its payload"));
     }
-    Ok(Some(Payload::sealed(contents, begin..end, seal)))
+    Ok(Some(Payload::with_checksums(contents, begin..end, seal)))
 }
 
 /// The bytes of a blob, in memory or mapped.

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::{files::make_folder, pen::Pen, unnamed::Blob};
 use crate::{
-    checksum::{BLOCK, Table, has_another_core},
+    checksum::{BLOCK, BlockTable, has_another_core},
     error::{Error, Result},
     sync::thread,
     testing::{Faults, Operation},
@@ -32,7 +32,7 @@ pub(super) struct Stream {
     file: NamedTempFile,
     /// Bytes that were not written yet, at most [`BUFFER`], or [`LARGE_BUFFER`] when there is a pen.
     buffer: Vec<u8>,
-    table: Table,
+    table: BlockTable,
     /// Writes what comes in small pieces, once there is much of it. While it has work the file is not touched here.
     pen: Option<Pen>,
     /// How much came in small pieces since the last long run: a pen is started for much of it, not for what stands
@@ -58,7 +58,7 @@ impl Stream {
         Ok(Self {
             file,
             buffer: Vec::with_capacity(BUFFER),
-            table: Table::new(),
+            table: BlockTable::new(),
             pen: None,
             gathered: 0,
             head_size,
@@ -143,7 +143,7 @@ impl Stream {
 }
 
 /// On two threads; on this one alone if there is no other to be had.
-fn write_and_sum(file: &mut NamedTempFile, table: &mut Table, run: &[u8]) -> io::Result<()> {
+fn write_and_sum(file: &mut NamedTempFile, table: &mut BlockTable, run: &[u8]) -> io::Result<()> {
     let mut summed = false;
     let written = thread::scope(|scope| {
         let sum = || {

@@ -85,7 +85,7 @@ fn a_payload_comes_back_whole_at_every_size() {
     for length in [INLINE + 1, BUFFER, MAPPED as usize, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 12_345] {
         let (_directory, path, expected, payload) = published(length);
         let read = read(&path, &expected, None, &Faults::new()).unwrap().unwrap();
-        assert!(&*read == payload.as_slice() && !read.is_broken(), "{length} bytes");
+        assert!(&*read == payload.as_slice() && !read.is_damaged(), "{length} bytes");
     }
 }
 
@@ -113,14 +113,14 @@ fn pieces_of_any_sizes_stand_in_the_file_in_their_order() {
         let path = directory.path().join(BlobId([9; 16]).to_string());
         let expected = Expected { generation, digest, sequence, length };
         let read = read(&path, &expected, None, &Faults::new()).unwrap().unwrap();
-        assert!(&*read == payload.as_slice() && !read.is_broken());
+        assert!(&*read == payload.as_slice() && !read.is_damaged());
     }
 }
 
 /// Whether it is noticed, at the latest when the payload is looked at; and then there is nothing to see.
 fn is_damaged(path: &Path, expected: &Expected) -> bool {
     match read(path, expected, None, &Faults::new()) {
-        Ok(payload) => payload.is_some_and(|payload| payload.is_empty() && payload.is_broken()),
+        Ok(payload) => payload.is_some_and(|payload| payload.is_empty() && payload.is_damaged()),
         Err(error) => error.is_corrupt(),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    checksum::{Running, checksum},
+    checksum::{RunningChecksum, checksum},
     clock::Deadline,
     error::{Error, Kind, Result},
     fork::Private,
@@ -99,7 +99,7 @@ fn print_of(path: &Path, name: &str) -> io::Result<(u64, u64)> {
         file.read_to_end(&mut bytes)?;
         return Ok((length, checksum(&bytes)));
     }
-    let mut running = Running::new();
+    let mut running = RunningChecksum::new();
     for segment in 0..length.div_ceil(SEGMENT) {
         let mut head = Vec::with_capacity(SEGMENT_HEAD as usize);
         file.seek(SeekFrom::Start(segment * SEGMENT))?;

@@ -80,7 +80,7 @@ impl Guard {
     }
 
     pub(super) fn call<T>(&self, operation: Operation, call: impl FnOnce() -> sled::Result<T>) -> Result<T> {
-        let fault = self.faults.strike(operation);
+        let fault = self.faults.inject(operation);
         let guarded = catch_unwind(AssertUnwindSafe(|| match fault {
             None => call().map_err(|error| translate(operation, error)),
             Some(fault) => Err(injected(operation, fault)),

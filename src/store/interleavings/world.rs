@@ -5,9 +5,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use super::{Change, Rule, Scenario};
 use crate::{
     clock::Lifetime,
-    flight::{Claim, Seat, Token, flight, fresh_owner},
+    flight::{Claim, FlightKey, Token, flight, fresh_owner},
     key::Digest,
-    memory::Held,
+    memory::CachedValue,
     store::{
         blob::Finished,
         forgetting::{Forgetting, revoke},
@@ -69,7 +69,7 @@ struct Last {
 pub(super) struct World<'a> {
     without: Option<Rule>,
     change: Change,
-    pub(super) seat: Seat,
+    pub(super) seat: FlightKey,
     /// One for all interleavings: each has a key of its own.
     pub(super) session: &'a Session,
     pending: Pending,
@@ -101,7 +101,7 @@ impl<'a> World<'a> {
         Self {
             without,
             change,
-            seat: Seat { owner: fresh_owner(), digest: [7; 32] },
+            seat: FlightKey { owner: fresh_owner(), digest: [7; 32] },
             session,
             pending: Pending::default(),
             disk: scenario.has_record.then_some(0),
@@ -112,7 +112,7 @@ impl<'a> World<'a> {
             is_awaited: scenario.has_late_reader,
             has_returned: false,
             last: None,
-            standing: flight().attend(Seat { owner: fresh_owner(), digest: [7; 32] }),
+            standing: flight().register_reader(FlightKey { owner: fresh_owner(), digest: [7; 32] }),
         }
     }
 
@@ -160,7 +160,7 @@ impl<'a> World<'a> {
         *at += 1;
         match (claim.take(), value.take()) {
             (None, _) => {
-                *claim = Some(flight().attend(self.seat));
+                *claim = Some(flight().register_reader(self.seat));
                 let found =
                     self.in_memory().or(self.disk).is_some() || self.pending.get(&self.seat).is_some();
                 if found {
@@ -296,7 +296,7 @@ impl<'a> World<'a> {
         *at += 1;
         match *at {
             1 => {
-                *claim = Some(flight().attend(self.seat));
+                *claim = Some(flight().register_reader(self.seat));
                 *found = self.in_memory();
                 if found.is_some() {
                     *at = DONE;
@@ -319,7 +319,7 @@ impl<'a> World<'a> {
     }
 
     fn keep(&self, value: u64, claim: &Claim<'_>) {
-        let held = Held::new(value, Lifetime::default(), Duration::ZERO, 8);
+        let held = CachedValue::new(value, Lifetime::default(), Duration::ZERO, 8);
         let still = || claim.is_current() || self.lacks(Rule::KeepingAsks);
         self.session.admit(self.seat.owner, &self.digest(), held, None, still);
     }

@@ -11,7 +11,7 @@ use std::{
 use super::hand_overs::HandOvers;
 use crate::{
     error::{Error, Result},
-    flight::{Claim, Seat},
+    flight::{Claim, FlightKey},
     key::Digest,
     record::{Body, Record},
     stats::Counters,
@@ -167,13 +167,13 @@ impl Registration {
         *lock(&self.siblings) = siblings;
     }
 
-    pub(crate) fn seat(&self, digest: &Digest) -> Seat {
-        Seat { owner: self.owner, digest: *digest.as_bytes() }
+    pub(crate) fn seat(&self, digest: &Digest) -> FlightKey {
+        FlightKey { owner: self.owner, digest: *digest.as_bytes() }
     }
 
     /// Counts a failure of this memo.
     pub(crate) fn failed(&self, error: &Error) -> Error {
-        let error = error.clone().at(&self.place);
+        let error = error.clone().with_context(&self.place);
         self.counters.failed(&error);
         error
     }

@@ -5,8 +5,8 @@ use std::{any::type_name, collections::HashMap, fmt};
 use serde::de::{self, Visitor};
 
 use super::{
-    node::Head,
-    samples::{Choice, Pool},
+    node::NodeHead,
+    samples::{Choice, SamplePool},
 };
 
 /// Nesting that no sensible value has; the samples stay well within the stack of a thread.
@@ -24,7 +24,7 @@ const PRICE: usize = 4;
 
 /// How the format that will be used reads a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum FormatKind {
     /// By position alone, as postcard: the type has to know what comes next.
     Positional,
     /// As JSON: the bytes tell what comes next.
@@ -33,13 +33,13 @@ pub(crate) enum Format {
 
 /// Why a type cannot be traced, whatever the sample.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum TraceFailure {
     /// The type of this name asks a positional format what comes next.
     Unsupported(&'static str),
     /// The type of this name does not read what it asks a positional format for.
     Mismatched(&'static str),
     /// The type of this name asked for different things at the same place.
-    Fickle(&'static str),
+    Inconsistent(&'static str),
     /// The `Deserialize` panicked with this message.
     Panicked(String),
     /// No sample brought the trace to its end.
@@ -48,19 +48,19 @@ pub(super) enum Failure {
 
 /// One sample was refused.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct SampleError {
     message: String,
     /// The visitor has no method for what it was given, or says so.
     is_of_another_type: bool,
 }
 
-impl Refusal {
+impl SampleError {
     fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), is_of_another_type: false }
     }
 }
 
-impl de::Error for Refusal {
+impl de::Error for SampleError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::new(message.to_string())
     }
@@ -71,9 +71,9 @@ impl de::Error for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for SampleError {}
 
-impl fmt::Display for Refusal {
+impl fmt::Display for SampleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
@@ -84,7 +84,7 @@ impl fmt::Display for Refusal {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Identity {
     /// With the names of all fields or variants.
-    head: Head,
+    head: NodeHead,
     /// The full name of the visitor, with module and parameters.
     visitor: &'static str,
     /// The full name of what the visitor makes, and its size: two releases of one crate share their names.
@@ -93,32 +93,32 @@ struct Identity {
 }
 
 #[derive(Debug, Default)]
-struct Kind {
+struct TypeInfo {
     /// Some node describes it.
     described: bool,
     /// A variant of which a value was made: it ends a recursion.
-    proven: Option<usize>,
+    constructible: Option<usize>,
 }
 
 /// A type that the current place is in.
 #[derive(Debug)]
-struct Open {
+struct OpenType {
     kind: usize,
     /// Of an enum, once it was chosen.
     variant: Option<usize>,
 }
 
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) format: Format,
+pub(super) struct TraceState {
+    pub(super) format: FormatKind,
     /// Every type that was met, numbered in that order.
     identities: HashMap<Identity, usize>,
     /// By the number that `identities` gives.
-    kinds: Vec<Kind>,
+    kinds: Vec<TypeInfo>,
     /// From the outermost to the innermost.
-    open: Vec<Open>,
+    open: Vec<OpenType>,
     /// The latest pick for a leaf of a visitor, in a type: what one date accepts, the next one does.
-    customs: HashMap<(&'static str, &'static str), usize>,
+    remembered: HashMap<(&'static str, &'static str), usize>,
     /// Picks that the current sample has to make, in order; afterwards it is free.
     script: Vec<usize>,
     /// The choices of the current sample, in order.
@@ -126,9 +126,9 @@ pub(super) struct Session {
     /// The current sample showed something new.
     pub(super) learned: bool,
     /// The first that happened.
-    failure: Option<Failure>,
+    failure: Option<TraceFailure>,
     /// What visitors say that they expect is noted.
-    pub(super) is_listening: bool,
+    pub(super) records_expectations: bool,
     /// What the visitors of the current sample expect, from the first to the last.
     pub(super) expectations: Vec<String>,
     /// The type that was handed a leaf last.
@@ -141,19 +141,19 @@ pub(super) struct Session {
     spent: usize,
 }
 
-impl Session {
-    pub(super) fn new(format: Format) -> Self {
+impl TraceState {
+    pub(super) fn new(format: FormatKind) -> Self {
         Self {
             format,
             identities: HashMap::new(),
             kinds: Vec::new(),
             open: Vec::new(),
-            customs: HashMap::new(),
+            remembered: HashMap::new(),
             script: Vec::new(),
             choices: Vec::new(),
             learned: false,
             failure: None,
-            is_listening: false,
+            records_expectations: false,
             expectations: Vec::new(),
             latest: "",
             nodes: 0,
@@ -183,65 +183,65 @@ impl Session {
     }
 
     /// Notes what a visitor says that it expects.
-    pub(super) fn listen<'de, V: Visitor<'de>>(&mut self, visitor: &V) {
-        if self.is_listening {
+    pub(super) fn record_expectation<'de, V: Visitor<'de>>(&mut self, visitor: &V) {
+        if self.records_expectations {
             let expected: &dyn de::Expected = visitor;
             self.expectations.push(format!("expected {expected}"));
         }
     }
 
-    pub(super) fn fail(&mut self, failure: Failure) -> Refusal {
-        let refusal = Refusal::new(format!("{failure:?}"));
+    pub(super) fn fail(&mut self, failure: TraceFailure) -> SampleError {
+        let error = SampleError::new(format!("{failure:?}"));
         self.failure.get_or_insert(failure);
-        refusal
+        error
     }
 
     /// A row that the visitor refuses as such, before it took a part: the type reads maps alone, or asks a format for
     /// more than serde has.
     pub(super) fn check_row<T>(
         &mut self,
-        row: Result<T, Refusal>,
+        row: Result<T, SampleError>,
         handed: usize,
         inside: &'static str,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, SampleError> {
         match row {
-            Err(refusal)
-                if refusal.is_of_another_type && handed == 0 && self.format == Format::Positional =>
+            Err(error)
+                if error.is_of_another_type && handed == 0 && self.format == FormatKind::Positional =>
             {
-                Err(self.fail(Failure::Mismatched(inside)))
+                Err(self.fail(TraceFailure::Mismatched(inside)))
             }
             row => row,
         }
     }
 
-    pub(super) fn take_failure(&mut self) -> Option<Failure> {
+    pub(super) fn take_failure(&mut self) -> Option<TraceFailure> {
         self.failure.take()
     }
 
     /// Pays for one more place that is reached.
-    pub(super) fn charge(&mut self, depth: usize, repeated: bool) -> Result<(), Refusal> {
+    pub(super) fn charge(&mut self, depth: usize, repeated: bool) -> Result<(), SampleError> {
         self.spent += if repeated { 1 } else { PRICE };
         if self.spent >= BUDGET || self.nodes >= NODES {
-            return Err(Refusal::new("it has too many parts"));
+            return Err(SampleError::new("it has too many parts"));
         }
-        if depth > DEPTH { Err(Refusal::new("it is nested too deeply")) } else { Ok(()) }
+        if depth > DEPTH { Err(SampleError::new("it is nested too deeply")) } else { Ok(()) }
     }
 
     /// Counts a place that was never reached before.
-    pub(super) fn discover(&mut self, head: Head) -> Head {
+    pub(super) fn discover(&mut self, head: NodeHead) -> NodeHead {
         self.learned = true;
         self.nodes += 1;
         head
     }
 
     /// The number of the type that `V` builds.
-    pub(super) fn kind_of<'de, V: Visitor<'de>>(&mut self, head: Head) -> usize {
+    pub(super) fn kind_of<'de, V: Visitor<'de>>(&mut self, head: NodeHead) -> usize {
         let (visitor, value) = (type_name::<V>(), type_name::<V::Value>());
         let identity = Identity { head, visitor, value, size: size_of::<V::Value>() };
         let next = self.kinds.len();
         let kind = *self.identities.entry(identity).or_insert(next);
         if kind == next {
-            self.kinds.push(Kind::default());
+            self.kinds.push(TypeInfo::default());
         }
         kind
     }
@@ -251,9 +251,9 @@ impl Session {
         self.kinds.get_mut(kind).is_some_and(|kind| std::mem::replace(&mut kind.described, true))
     }
 
-    pub(super) fn prove(&mut self, kind: usize, variant: usize) {
+    pub(super) fn mark_constructible(&mut self, kind: usize, variant: usize) {
         if let Some(kind) = self.kinds.get_mut(kind) {
-            kind.proven.get_or_insert(variant);
+            kind.constructible.get_or_insert(variant);
         }
     }
 
@@ -261,19 +261,19 @@ impl Session {
     pub(super) fn shortest_variant(&self, kind: usize, variants: usize) -> usize {
         let is_open =
             |variant| self.open.iter().any(|open| open.kind == kind && open.variant == Some(variant));
-        let proven = self.kinds.get(kind).and_then(|kind| kind.proven);
-        proven.or_else(|| (0..variants).find(|&variant| !is_open(variant))).unwrap_or_default()
+        let constructible = self.kinds.get(kind).and_then(|kind| kind.constructible);
+        constructible.or_else(|| (0..variants).find(|&variant| !is_open(variant))).unwrap_or_default()
     }
 
     pub(super) fn is_open(&self, kind: usize) -> bool {
         self.open.iter().any(|open| open.kind == kind)
     }
 
-    pub(super) fn enter(&mut self, kind: usize) -> Result<(), Refusal> {
+    pub(super) fn enter(&mut self, kind: usize) -> Result<(), SampleError> {
         if self.open.iter().filter(|open| open.kind == kind).count() >= REENTRY {
-            return Err(Refusal::new("it contains itself without end"));
+            return Err(SampleError::new("it contains itself without end"));
         }
-        self.open.push(Open { kind, variant: None });
+        self.open.push(OpenType { kind, variant: None });
         Ok(())
     }
 
@@ -289,10 +289,10 @@ impl Session {
     }
 
     /// Takes the scripted pick, or else the preferred one.
-    pub(super) fn choose(&mut self, preferred: usize, pool: Pool) -> usize {
+    pub(super) fn choose(&mut self, preferred: usize, pool: SamplePool) -> usize {
         let scripted = self.script.get(self.choices.len()).copied();
         let pick = match pool {
-            Pool::Alternatives(count) => scripted.unwrap_or(preferred).min(count.saturating_sub(1)),
+            SamplePool::Alternatives(count) => scripted.unwrap_or(preferred).min(count.saturating_sub(1)),
             _ => scripted.unwrap_or(preferred),
         };
         self.choices.push(Choice { pick, pool });
@@ -300,11 +300,11 @@ impl Session {
     }
 
     /// What a leaf of this visitor in this type was given the last time.
-    pub(super) fn custom(&self, visitor: &'static str, inside: &'static str) -> usize {
-        self.customs.get(&(visitor, inside)).copied().unwrap_or_default()
+    pub(super) fn remembered_sample(&self, visitor: &'static str, inside: &'static str) -> usize {
+        self.remembered.get(&(visitor, inside)).copied().unwrap_or_default()
     }
 
-    pub(super) fn accustom(&mut self, visitor: &'static str, inside: &'static str, pick: usize) {
-        self.customs.insert((visitor, inside), pick);
+    pub(super) fn remember_sample(&mut self, visitor: &'static str, inside: &'static str, pick: usize) {
+        self.remembered.insert((visitor, inside), pick);
     }
 }

@@ -1,32 +1,32 @@
-//! Where a deserializer that reads by position takes its bytes from: verified ones, and no others.
+//! Reads a payload from front to back, and returns verified bytes only.
 //!
-//! Blocks are verified as they are reached, by a second thread that runs ahead when the value is read in small pieces: a
-//! flipped bit is noticed before any `Deserialize` sees it, and it costs no pass of its own. A long run of numbers is
-//! handed out as it is, to be verified block by block right before each is copied.
+//! A block is verified when the reader reaches it, or before by a second thread that reads ahead. So a flipped bit is
+//! detected before any `Deserialize` reads it, without a separate pass. A long run of numbers is returned unverified. The
+//! code that copies it verifies each block directly before its copy.
 
 use std::{fmt, ops::Range};
 
 use serde::de;
 
 use super::Payload;
-use crate::checksum::{Ahead, BLOCK};
+use crate::checksum::{BLOCK, ReadAhead};
 
-/// Entering so many blocks one after the other is reason to have a second thread run ahead.
+/// After so many blocks in a row without a long run, a second thread is started that reads ahead.
 const CROSSINGS: u32 = 2;
 
 /// Reads a payload from front to back, at the cost of a plain slice.
-pub(super) struct Source<'scope, 'env> {
+pub(super) struct VerifiedReader<'scope, 'env> {
     payload: &'scope Payload,
-    /// The bytes from the front of the payload that may be read now: those before `position` were read, or passed by.
+    /// A verified prefix of the payload, or empty. The bytes before `position` were read or skipped.
     window: &'scope [u8],
-    /// Where the next byte is: one number to move at each read, and not a slice.
+    /// Place of the next byte. A number is cheaper to update at each read than a slice.
     position: usize,
-    /// Blocks that were entered since the last long run.
+    /// Number of blocks that were entered since the last long run.
     crossings: u32,
-    ahead: Ahead<'scope, 'env>,
+    ahead: ReadAhead<'scope, 'env>,
 }
 
-/// Why bytes are not a value of the type that was asked for.
+/// Why bytes are no value of the expected type.
 #[derive(Debug)]
 pub(super) struct Unreadable(String);
 
@@ -45,13 +45,13 @@ impl de::Error for Unreadable {
     }
 }
 
-impl<'scope, 'env> Source<'scope, 'env> {
-    fn new(payload: &'scope Payload, ahead: Ahead<'scope, 'env>) -> Self {
-        let window = if payload.is_whole() { payload.unverified() } else { &[] };
+impl<'scope, 'env> VerifiedReader<'scope, 'env> {
+    fn new(payload: &'scope Payload, ahead: ReadAhead<'scope, 'env>) -> Self {
+        let window = if payload.is_verified() { payload.unverified() } else { &[] };
         Self { payload, window, position: 0, crossings: 0, ahead }
     }
 
-    /// The next `count` bytes; `None` when there are not as many, or when they are not what was written.
+    /// The next `count` bytes. `None` if there are fewer, or if they are damaged.
     #[inline]
     pub(super) fn take(&mut self, count: usize) -> Option<&'scope [u8]> {
         let end = self.position.wrapping_add(count);
@@ -64,25 +64,25 @@ impl<'scope, 'env> Source<'scope, 'env> {
         }
     }
 
-    /// The next `count` bytes, to be verified by whoever copies them; `None` when there are not as many.
-    pub(super) fn run(&mut self, count: usize) -> Option<Run<'scope>> {
-        if count < BLOCK || self.payload.is_whole() {
-            return self.take(count).map(Run::verified);
+    /// The next `count` bytes, which the caller verifies when it copies them. `None` if there are fewer.
+    pub(super) fn run(&mut self, count: usize) -> Option<ByteRun<'scope>> {
+        if count < BLOCK || self.payload.is_verified() {
+            return self.take(count).map(ByteRun::verified);
         }
         let begin = self.position;
         let end = begin.checked_add(count)?;
         let bytes = self.payload.unverified().get(begin..end)?;
         (self.window, self.position, self.crossings) = (&[], end, 0);
-        Some(Run { bytes, place: Some((self.payload, begin)) })
+        Some(ByteRun { bytes, place: Some((self.payload, begin)) })
     }
 
-    /// How many bytes are left.
+    /// Number of bytes left.
     #[inline]
     pub(super) fn remaining(&self) -> usize {
         self.payload.size() - self.position
     }
 
-    /// What reaches over the end of the window.
+    /// Takes bytes beyond the end of the window.
     #[cold]
     #[inline(never)]
     fn take_behind(&mut self, count: usize) -> Option<&'scope [u8]> {
@@ -96,40 +96,41 @@ impl<'scope, 'env> Source<'scope, 'env> {
         if !self.payload.verify(begin..end) {
             return None;
         }
-        let passed = self.payload.passed_from(end).max(end);
+        let passed = self.payload.verified_until(end).max(end);
         self.window = self.payload.unverified().get(..passed).unwrap_or_default();
         self.position = end;
         Some(taken)
     }
 }
 
-/// Decodes a payload from a source of verified bytes.
-pub(super) fn read<T>(payload: &Payload, decode: impl FnOnce(Source<'_, '_>) -> T) -> T {
-    if payload.is_whole() {
-        return decode(Source::new(payload, Ahead::nobody()));
+/// Decodes a payload by a reader of verified bytes.
+pub(super) fn read<T>(payload: &Payload, decode: impl FnOnce(VerifiedReader<'_, '_>) -> T) -> T {
+    if payload.is_verified() {
+        return decode(VerifiedReader::new(payload, ReadAhead::none()));
     }
-    payload.scope(|ahead| decode(Source::new(payload, ahead)))
+    payload.scope(|ahead| decode(VerifiedReader::new(payload, ahead)))
 }
 
-/// The bytes of many numbers: perhaps not verified yet.
-pub(crate) struct Run<'a> {
+/// The bytes of many numbers, which may be unverified.
+pub(crate) struct ByteRun<'a> {
     bytes: &'a [u8],
-    /// The payload that they lie in, and where; `None` when they can be trusted.
+    /// The payload of the bytes, and their place in it. `None` if they are verified.
     place: Option<(&'a Payload, usize)>,
 }
 
-impl<'a> Run<'a> {
-    /// Of bytes that can be trusted.
+impl<'a> ByteRun<'a> {
+    /// A run of verified bytes.
     pub(crate) fn verified(bytes: &'a [u8]) -> Self {
         Self { bytes, place: None }
     }
 
-    /// Where the blocks of the payload begin in the run, so that no block is verified twice: the first is cut by this.
+    /// Number of bytes of the first block that lie before the run. With it, copies end where blocks end, so that no block
+    /// is verified twice.
     pub(crate) fn offset(&self) -> usize {
         self.place.map_or(0, |(_, begin)| begin % BLOCK)
     }
 
-    /// A part of the run; `None` when it is not what was written.
+    /// A part of the run. `None` if it is damaged.
     pub(crate) fn part(&self, part: Range<usize>) -> Option<&'a [u8]> {
         let verified =
             self.place.is_none_or(|(payload, begin)| payload.verify(begin + part.start..begin + part.end));

@@ -1,18 +1,19 @@
-//! The codec that a memo uses unless told otherwise: compact and fast.
+//! The default codec: compact and fast.
+
+mod reader;
 
 use std::{any::type_name, io::Write};
 
 use ::postcard::{Serializer, ser_flavors};
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::reader::PostcardReader;
 use super::{
-    Codec, Payload, Shape,
-    reader::{self, Reader},
-    round_trip,
-    source::{self, Unreadable},
-    stage::Stage,
-    strict::{self, Format, Refusal},
+    Codec, Payload, Shape, round_trip,
+    strict::{self, FormatRules, StrictError},
     symmetry::{self, Sampled, Samples},
+    verified_reader::{self, Unreadable},
+    write_buffer::WriteBuffer,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -20,26 +21,25 @@ use crate::{
     shape::{self, Proof},
 };
 
-/// The codec of a memo that is not told another one: any `Serialize + DeserializeOwned` value as [postcard]
-/// bytes.
+/// The default codec of a memo: any `Serialize + DeserializeOwned` value as [postcard] bytes.
 ///
-/// The bytes carry no names and no types, so they are small and fast, and some values cannot be read back
-/// from them. None of those is ever stored:
+/// The bytes contain no names and no types. So they are small and fast, and some values cannot be read back from them. Such
+/// values are never stored:
 ///
-/// - Types that ask the bytes what they are (`serde_json::Value`; `#[serde(untagged)]`, `#[serde(tag =
-///   "...")]` on an enum, `#[serde(flatten)]`) are refused when the memo is opened.
-/// - So are types that write something else than they read, which is what `skip` on a variant (unless it is
-///   the last one), `skip_serializing` or `skip_deserializing` on a field, and `skip_serializing_if` in a
-///   tuple struct make of them. It is found out by sending samples of the type there and back. Of some types no
-///   sample can be made: there it is found out by each value, before it is stored (see [`codec`](crate::codec)).
-/// - A value with a field left out by `skip_serializing_if` is refused when it is encoded: the fields behind
-///   it would be read in its place. So is a sequence or map that does not know its length beforehand, or
-///   announces a wrong one. The message names the field and the remedy.
-/// - So is a value that is nested deeper than 512 levels: it could overflow the stack of a thread that reads it.
-/// - A payload is read to its last byte, or not at all.
+/// - Types that ask the bytes for their type (`serde_json::Value`; `#[serde(untagged)]`, `#[serde(tag = "...")]` on an enum,
+///   `#[serde(flatten)]`) are refused when the memo is opened.
+/// - Types whose `Serialize` and `Deserialize` disagree are refused when the memo is opened: because of `skip` on a variant
+///   that is not the last, `skip_serializing` or `skip_deserializing` on a field, or `skip_serializing_if` in a tuple
+///   struct. Samples of the type are encoded and decoded to detect this. If no sample of a type can be made, each value is
+///   checked before it is stored (see [`codec`](crate::codec)).
+/// - A value with a field left out by `skip_serializing_if` is refused when it is encoded, because the following fields
+///   would be read in its place. A sequence or map that does not know its length beforehand, or announces a wrong length,
+///   is refused too. The message names the field and the remedy.
+/// - A value that is nested deeper than 512 levels is refused, because it could overflow the stack of a reading thread.
+/// - A payload with bytes left over is an error.
 ///
-/// For such values take the codec `Json` of the feature `json`, or [`Auto`](super::Auto), which chooses between the two,
-/// or [one of your own](Codec).
+/// For such values use the codec `Json` of the feature `json`, or [`Auto`](super::Auto), which chooses between the two, or
+/// [one of your own](Codec).
 ///
 /// A field under `#[serde(skip)]` is not part of the value for any codec: it comes back as its `Default`.
 ///
@@ -58,14 +58,14 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 
-/// Where postcard must not go.
+/// The rules of postcard.
 struct Positional;
 
-impl Format for Positional {
+impl FormatRules for Positional {
     const POSITIONAL: bool = true;
     const NULL: bool = false;
     const REMEDY: &'static str = "or use the codec `Json` or `Auto` (feature `json`)";
-    const DEEPEST: u16 = reader::DEEPEST;
+    const MAX_DEPTH: u16 = reader::MAX_DEPTH;
 }
 
 impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
@@ -77,30 +77,30 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
         examine::<V>().map(|(shape, _)| shape)
     }
 
-    /// Streams: never more than a few kilobytes of the payload are in memory here.
+    /// Streams the value: at most a few kilobytes of the payload are in memory here.
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
-        let mut serializer = Serializer { output: Stage::new(out) };
+        let mut serializer = Serializer { output: WriteBuffer::new(out) };
         let outcome = strict::serialize::<Positional, _, _>(value, &mut serializer);
         serializer.output.finish(outcome, type_name::<V>(), unwritable::<V>)
     }
 
     fn encode_abridged(&self, value: &V, out: &mut dyn Write) -> Result<bool> {
-        let mut serializer = Serializer { output: Stage::new(out) };
+        let mut serializer = Serializer { output: WriteBuffer::new(out) };
         let outcome = strict::serialize_abridged::<Positional, _, _>(value, &mut serializer);
         serializer.output.finish(outcome, type_name::<V>(), unwritable::<V>).map(|()| true)
     }
 
-    /// By what their `Serialize` tells, in the compact form and in the readable one.
+    /// Compares the output of `Serialize` in the compact and in the readable form.
     fn is_same(&self, value: &V, back: &V) -> Result<bool> {
         round_trip::same_prints(value, back, Form::Compact)
     }
 
     fn decode(&self, payload: &Payload) -> Result<V> {
-        source::read(payload, |source| {
-            let mut reader = Reader::new(source);
+        verified_reader::read(payload, |source| {
+            let mut reader = PostcardReader::new(source);
             let value = V::deserialize(&mut reader).map_err(|cause| unreadable::<V>(payload, cause))?;
             match reader.left_over() {
-                // Read to the last byte: every block passed.
+                // All bytes were read. They must all be verified too.
                 0 if payload.verify_all() => Ok(value),
                 left => Err(unread::<V>(left)),
             }
@@ -108,7 +108,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
     }
 }
 
-/// The shape of a type that can be kept, and what else its samples showed.
+/// The shape of a type that can be stored, and the results of its samples.
 pub(super) fn examine<V: Serialize + DeserializeOwned>() -> Result<(Shape, Samples)> {
     let shape = Shape::of::<V>()?;
     let samples = symmetry::check::<V, Postcard>()?;
@@ -117,20 +117,22 @@ pub(super) fn examine<V: Serialize + DeserializeOwned>() -> Result<(Shape, Sampl
 }
 
 impl Sampled for Postcard {
-    const FORMAT: shape::Format = shape::Format::Positional;
+    const FORMAT: shape::FormatKind = shape::FormatKind::Positional;
 
     fn lesser<V: DeserializeOwned>(bytes: &[u8]) -> impl Iterator<Item = V> {
         symmetry::emptied(bytes).filter_map(|bytes| leading(&bytes))
     }
 }
 
-/// The value that the bytes begin with.
+/// The value at the beginning of the bytes.
 fn leading<V: DeserializeOwned>(bytes: &[u8]) -> Option<V> {
-    source::read(&Payload::from(bytes.to_vec()), |source| V::deserialize(&mut Reader::new(source)).ok())
+    verified_reader::read(&Payload::from(bytes.to_vec()), |source| {
+        V::deserialize(&mut PostcardReader::new(source)).ok()
+    })
 }
 
 #[cold]
-fn unwritable<V>(refusal: Refusal<::postcard::Error>) -> Error {
+fn unwritable<V>(refusal: StrictError<::postcard::Error>) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {refusal}", type_name::<V>());
     Error::new(Kind::Encode, message).caused_by(refusal)
 }
@@ -148,7 +150,7 @@ fn unread<V>(left: usize) -> Error {
     Error::new(Kind::Decode, message)
 }
 
-impl ser_flavors::Flavor for Stage<'_> {
+impl ser_flavors::Flavor for WriteBuffer<'_> {
     type Output = ();
 
     #[inline]
@@ -253,7 +255,7 @@ mod tests {
     #[test]
     fn a_skipped_field_is_refused_by_name_with_the_remedy() {
         let message = refused(&OPEN);
-        for part in ["field `min` of `Range`", "take the attribute away", "codec `Json`"] {
+        for part in ["field `min` of `Range`", "remove the attribute", "codec `Json`"] {
             assert!(message.contains(part), "{part} in {message}");
         }
     }

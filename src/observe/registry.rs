@@ -1,4 +1,4 @@
-//! Who is told: the observers of a store, and those of its memos.
+//! The observers of a store and of its memos.
 
 use std::{
     cell::Cell,
@@ -10,15 +10,15 @@ use std::{
 use super::{Event, contained::contained, trace};
 use crate::{error::Error, sync::lock};
 
-/// What a user gave to be told.
+/// The closure of an observer.
 pub(crate) type Observe = dyn Fn(&Event<'_>) + Send + Sync;
 
 thread_local! {
-    /// Whether an observer is being told something on this thread.
-    static TELLING: Cell<bool> = const { Cell::new(false) };
+    /// Whether an observer runs on this thread.
+    static IN_OBSERVER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// All that were given at one place, in their order. What they captured goes with them, whatever its `Drop` does.
+/// The observers of one builder, in order of registration. A panic of a `Drop` that they captured is contained.
 #[derive(Clone, Default)]
 pub(crate) struct Observers(Vec<Arc<Observe>>);
 
@@ -52,22 +52,22 @@ impl fmt::Debug for Observers {
     }
 }
 
-/// Everybody who is told what happens in one store.
+/// All observers of one store and of its open memos.
 #[derive(Debug, Default)]
-pub(crate) struct Audience {
+pub(crate) struct ObserverRegistry {
     of_store: Observers,
-    /// Of the memos that are open and have any, by name: for what happens to a memo without a call on it. They live as
-    /// long as the memo.
+    /// Observers of the open memos that have any, by name: for events that no call on the memo causes. They live as long
+    /// as their memo.
     of_memos: Mutex<HashMap<Arc<str>, Weak<Observers>>>,
 }
 
-impl Audience {
+impl ObserverRegistry {
     pub(crate) fn new(of_store: Observers) -> Self {
         Self { of_store, of_memos: Mutex::default() }
     }
 
-    /// A memo is opened: whoever was told of one of that name before is told no more.
-    pub(crate) fn welcome(&self, memo: &Arc<str>, observers: Observers) -> Arc<Observers> {
+    /// Registers the observers of a memo that is opened. They replace those of an earlier memo of this name.
+    pub(crate) fn register(&self, memo: &Arc<str>, observers: Observers) -> Arc<Observers> {
         let observers = Arc::new(observers);
         let mut of_memos = lock(&self.of_memos);
         of_memos.remove(memo);
@@ -77,23 +77,23 @@ impl Audience {
         observers
     }
 
-    /// Whether this thread runs an observer at this moment.
-    pub(crate) fn is_telling() -> bool {
-        TELLING.get()
+    /// Whether an observer runs on this thread.
+    pub(crate) fn is_in_observer() -> bool {
+        IN_OBSERVER.get()
     }
 
-    /// Those of a memo that may be open.
+    /// The observers of a memo, if it is open and has any.
     pub(crate) fn of_memo(&self, name: &str) -> Option<Arc<Observers>> {
         lock(&self.of_memos).get(name).and_then(Weak::upgrade)
     }
 
-    /// Tells those of the memo, if it is one memo's event, then those of the store. An observer that panics keeps nobody
-    /// from being told, and no call from going on; what the panics were is for the caller to count.
+    /// Calls the observers of the memo, if the event concerns one, and then those of the store. A panic of an observer
+    /// stops neither the other observers nor the call. The caller counts the returned panics.
     ///
-    /// What an observer causes itself is told to nobody: one that reads a memo at each hit would never come to an end.
-    pub(crate) fn tell(&self, of_memo: Option<&Observers>, event: &Event<'_>) -> Vec<Error> {
+    /// No observer is notified of an event that an observer causes: one that reads a memo at each hit would never end.
+    pub(crate) fn notify(&self, of_memo: Option<&Observers>, event: &Event<'_>) -> Vec<Error> {
         let mut panics = Vec::new();
-        if TELLING.replace(true) {
+        if IN_OBSERVER.replace(true) {
             return panics;
         }
         if trace::IS_ON {
@@ -103,7 +103,7 @@ impl Audience {
         for observe in of_memo.iter().chain(&self.of_store.0) {
             panics.extend(contained(|| observe(event)));
         }
-        TELLING.set(false);
+        IN_OBSERVER.set(false);
         panics
     }
 }
@@ -128,10 +128,10 @@ mod tests {
     #[test]
     fn an_observer_that_panics_is_contained_and_those_behind_it_are_told() {
         let log = Arc::default();
-        let audience = Audience::new([panics(), writes("store", &log)].into_iter().collect());
+        let registry = ObserverRegistry::new([panics(), writes("store", &log)].into_iter().collect());
         let of_memo = [writes("memo", &log), panics()].into_iter().collect();
         let told: Vec<String> =
-            audience.tell(Some(&of_memo), &EVENT).iter().map(ToString::to_string).collect();
+            registry.notify(Some(&of_memo), &EVENT).iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             ["the observer panicked: in the observer", "the observer panicked: in the observer"]
@@ -142,12 +142,12 @@ mod tests {
     #[test]
     fn the_observers_of_a_memo_are_known_by_its_name_as_long_as_it_is_open() {
         let log = Arc::default();
-        let audience = Audience::default();
-        let first = audience.welcome(&"frames".into(), [writes("first", &log)].into_iter().collect());
-        assert!(audience.of_memo("frames").is_some() && audience.of_memo("models").is_none());
-        let second = audience.welcome(&"frames".into(), Observers::default());
-        assert!(audience.of_memo("frames").is_none(), "opened again, without any");
+        let registry = ObserverRegistry::default();
+        let first = registry.register(&"frames".into(), [writes("first", &log)].into_iter().collect());
+        assert!(registry.of_memo("frames").is_some() && registry.of_memo("models").is_none());
+        let second = registry.register(&"frames".into(), Observers::default());
+        assert!(registry.of_memo("frames").is_none(), "opened again, without any");
         drop((first, second));
-        assert!(audience.of_memo("frames").is_none());
+        assert!(registry.of_memo("frames").is_none());
     }
 }

@@ -5,13 +5,14 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::codec::{
-    Payload, source,
+    Payload,
     testing::{Rich, rich},
+    verified_reader,
 };
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, usize)> {
-    source::read(&Payload::from(bytes.to_vec()), |source| {
-        let mut reader = Reader::new(source);
+    verified_reader::read(&Payload::from(bytes.to_vec()), |input| {
+        let mut reader = PostcardReader::new(input);
         let value = T::deserialize(&mut reader).ok()?;
         Some((value, reader.left_over()))
     })
@@ -87,8 +88,8 @@ fn a_made_up_length_of_elements_without_bytes_is_not_counted_to_its_end() {
 
 #[test]
 fn the_words_of_a_deserialize_of_its_own_are_kept() {
-    let refused = source::read(&Payload::from(vec![0]), |source| {
-        <std::num::NonZeroU8 as serde::Deserialize>::deserialize(&mut Reader::new(source)).unwrap_err()
+    let refused = verified_reader::read(&Payload::from(vec![0]), |input| {
+        <std::num::NonZeroU8 as serde::Deserialize>::deserialize(&mut PostcardReader::new(input)).unwrap_err()
     });
     assert!(refused.to_string().contains("nonzero"), "{refused}");
 }

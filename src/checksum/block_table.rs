@@ -1,20 +1,20 @@
-//! The block table of a payload that is being written.
+//! The block table of a payload during its write.
 
-use super::{BLOCK, Running, checksum};
+use super::{BLOCK, RunningChecksum, checksum};
 
-/// Sums a payload block by block while it passes by, in pieces of any size.
-pub(crate) struct Table {
-    /// Of the blocks that are full.
+/// Computes the checksum of each block of a payload that comes in pieces of any size.
+pub(crate) struct BlockTable {
+    /// The checksums of the full blocks.
     sums: Vec<u64>,
-    /// Of the block that is being filled.
-    running: Running,
-    /// How much of it there is; less than [`BLOCK`].
+    /// The checksum of the last, incomplete block.
+    running: RunningChecksum,
+    /// Bytes in the incomplete block. Less than [`BLOCK`].
     filled: usize,
 }
 
-impl Table {
+impl BlockTable {
     pub(crate) fn new() -> Self {
-        Self { sums: Vec::new(), running: Running::new(), filled: 0 }
+        Self { sums: Vec::new(), running: RunningChecksum::new(), filled: 0 }
     }
 
     pub(crate) fn update(&mut self, mut bytes: &[u8]) {
@@ -34,7 +34,7 @@ impl Table {
         self.filled = 0;
     }
 
-    /// The table as it stands in the file, and its own checksum.
+    /// The bytes of the table in the file, and their checksum.
     pub(crate) fn finish(mut self) -> (Vec<u8>, u64) {
         if self.filled > 0 {
             self.end_block();

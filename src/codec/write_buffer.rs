@@ -1,32 +1,32 @@
-//! The buffer between a serializer, which writes a few bytes at a time, and the writer it fills.
+//! The buffer between a serializer, which writes a few bytes at a time, and its writer.
 
 use std::io::{self, Write};
 
 use crate::error::{Error, Result};
 
-/// A dynamic call for each such chunk costs nothing measurable, and clearing it about 40 ns a value.
+/// A dynamic call for each chunk costs nothing measurable. Clearing the chunk costs about 40 ns for each value.
 const CHUNK: usize = 4096;
 
-/// Gathers small writes and hands them on in chunks; what does not fit goes on as it is, without a copy.
+/// Collects small writes, and writes them in chunks. A write larger than a chunk is not copied.
 ///
-/// Nothing is written when it is dropped: what a failed serialization left behind is not worth writing.
-pub(super) struct Stage<'a> {
-    /// Where the chunks go.
+/// Dropping it writes nothing, because the bytes of a failed serialization are not needed.
+pub(super) struct WriteBuffer<'a> {
+    /// The writer of the chunks.
     out: &'a mut dyn Write,
-    /// The bytes that wait; only the first `filled` of them count.
+    /// The first `filled` bytes are not written yet.
     chunk: [u8; CHUNK],
     /// Never more than [`CHUNK`].
     filled: usize,
-    /// The first refusal of `out`, kept aside because the error of a serializer may have no room for it.
+    /// The first error of `out`. Kept here, because the error type of a serializer may have no room for it.
     refusal: Option<io::Error>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> WriteBuffer<'a> {
     pub(super) fn new(out: &'a mut dyn Write) -> Self {
         Self { out, chunk: [0; CHUNK], filled: 0, refusal: None }
     }
 
-    /// Tells whether the bytes were taken; the reason why not waits for [`finish`](Self::finish).
+    /// Returns whether the bytes were taken. [`finish`](Self::finish) returns the error.
     #[inline]
     pub(super) fn put(&mut self, bytes: &[u8]) -> bool {
         match self.chunk.get_mut(self.filled..self.filled + bytes.len()) {
@@ -54,15 +54,15 @@ impl<'a> Stage<'a> {
         self.write(filled, |out, chunk| out.write_all(chunk.get(..filled).unwrap_or_default()));
     }
 
-    /// Once refused, nothing more is written: what follows would leave a hole.
+    /// After an error nothing more is written, because the bytes would have a gap.
     fn write(&mut self, len: usize, write: impl FnOnce(&mut dyn Write, &[u8]) -> io::Result<()>) {
         if len > 0 && self.refusal.is_none() {
             self.refusal = write(self.out, &self.chunk).err();
         }
     }
 
-    /// Writes what still waits when the serialization succeeded. A refusal of the writer comes before
-    /// whatever the serializer made of it; any other failure is put into words by `explain`.
+    /// Writes the rest, if the serialization succeeded. An error of the writer takes precedence over that of the
+    /// serializer, which `explain` converts.
     pub(super) fn finish<E>(
         mut self,
         serialized: Result<(), E>,
@@ -79,8 +79,8 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// For serializers that write to a writer: the error they get is a placeholder, see [`Stage::finish`].
-impl Write for Stage<'_> {
+/// For serializers that need a writer. They get a placeholder error; [`WriteBuffer::finish`] returns the real one.
+impl Write for WriteBuffer<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_all(bytes).map(|()| bytes.len())
@@ -100,7 +100,7 @@ impl Write for Stage<'_> {
 mod tests {
     use super::*;
 
-    fn staged(writes: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
+    fn buffered(writes: &[Vec<u8>]) -> (Vec<u8>, Vec<usize>) {
         struct Chunks(Vec<u8>, Vec<usize>);
         impl Write for Chunks {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -113,9 +113,9 @@ mod tests {
             }
         }
         let mut out = Chunks(Vec::new(), Vec::new());
-        let mut stage = Stage::new(&mut out);
-        assert!(writes.iter().all(|bytes| stage.put(bytes)));
-        stage.finish(Ok::<_, Error>(()), "T", |error| error).unwrap();
+        let mut buffer = WriteBuffer::new(&mut out);
+        assert!(writes.iter().all(|bytes| buffer.put(bytes)));
+        buffer.finish(Ok::<_, Error>(()), "T", |error| error).unwrap();
         (out.0, out.1)
     }
 
@@ -123,12 +123,12 @@ mod tests {
     fn every_byte_arrives_in_order_whatever_the_sizes() {
         let sizes = [0, 1, 4095, 1, 4096, 3, 4097, 4090, 6, 100_000, 5];
         let writes: Vec<Vec<u8>> = (1..).zip(sizes).map(|(byte, size)| vec![byte; size]).collect();
-        assert_eq!(staged(&writes).0, writes.concat());
+        assert_eq!(buffered(&writes).0, writes.concat());
     }
 
     #[test]
     fn small_writes_are_gathered_and_long_ones_pass_through() {
-        assert_eq!(staged(&vec![vec![7; 8]; 1024]).1, [4096, 4096]);
-        assert_eq!(staged(&[vec![1; 10], vec![2; 50_000]]).1, [10, 50_000]);
+        assert_eq!(buffered(&vec![vec![7; 8]; 1024]).1, [4096, 4096]);
+        assert_eq!(buffered(&[vec![1; 10], vec![2; 50_000]]).1, [10, 50_000]);
     }
 }
