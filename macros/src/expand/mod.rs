@@ -52,7 +52,7 @@ pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> 
 /// `#[resource]`: the function asks the pool of the process.
 pub(crate) fn resource(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     function.check()?;
-    function.check_owned("what is shared")?;
+    function.check_owned("a shared resource")?;
     let key = KeySpec::new(function, &chosen(options))?;
     let AnnotatedFunction { attributes, visibility, signature, .. } = function;
     let krate = &options.krate;
