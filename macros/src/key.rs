@@ -164,14 +164,14 @@ fn refuse_mutable(kind: &Type, name: &Ident) -> Result<()> {
         Some(span) => Err(Error::new(
             span,
             format!(
-                "a hit would not change `{name}` as the function does: return what is new, or leave it out of the key by \
+                "a hit would not change `{name}` as the function does: return the new value, or leave it out of the key by \
                  `skip({name})`"
             ),
         )),
     }
 }
 
-/// The first `&mut` within a type: serde writes what it refers to, also in a tuple or an `Option`.
+/// The first `&mut` within a type, also in a tuple or an `Option`: serde would write its referent.
 fn mutable(within: &Type) -> Option<Span> {
     struct MutableFinder(Option<Span>);
     impl<'a> Visit<'a> for MutableFinder {

@@ -338,7 +338,7 @@ mod tests {
     }
 
     proptest! {
-        /// As somebody would forge them, with checksums to match.
+        /// Forged bytes with valid checksums.
         #[test]
         fn bytes_that_nobody_wrote_are_an_error_or_sound_batches(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),

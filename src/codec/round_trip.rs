@@ -281,7 +281,7 @@ mod tests {
 
     use super::*;
 
-    /// So many bytes, and how often they were decoded. What is a multiple of 1,000 comes back as another number.
+    /// Encodes a number as that many bytes, and counts decodings. A multiple of 1,000 is read back as another number.
     struct Zeros(&'static AtomicUsize);
 
     impl Codec<usize> for Zeros {

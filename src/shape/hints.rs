@@ -131,7 +131,7 @@ fn around(word: &str, refused: &str) -> Vec<String> {
     plain.into_iter().chain(completed.into_iter().filter(|_| fits)).collect()
 }
 
-/// What tells messages apart that echo a sample.
+/// A hash of a message without the sample in it.
 fn hash(message: &str, refused: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     if refused.is_empty() {
@@ -142,7 +142,7 @@ fn hash(message: &str, refused: &str) -> u64 {
     hasher.finish()
 }
 
-/// What stands between quotes of any kind.
+/// The parts between quotes of any kind.
 fn quoted(message: &str) -> impl Iterator<Item = &str> {
     let pairs = [('`', '`'), ('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»')];
     pairs.into_iter().flat_map(move |(open, close)| between(message, open, close))

@@ -84,7 +84,7 @@ fn picks(choices: &[Choice]) -> Vec<usize> {
     choices.iter().map(|choice| choice.pick).collect()
 }
 
-/// Takes hints out of a refusal, and of what the latest visitors expected.
+/// Makes hints from the error message, and from the expectations of the latest visitors.
 fn learn(outcome: Result<(), SampleError>, state: &TraceState, hints: &mut Hints) {
     let Err(error) = outcome else { return };
     let leaf = state.choices.iter().rfind(|choice| choice.pool.is_leaf());

@@ -52,7 +52,7 @@ pub(super) fn handle(
     let generics = generics_to_static(&function.signature.generics);
     let (_, _, bounds) = generics.split_for_impl();
     let docs = format!(
-        "The memo of `{}`: to clear, to remove from, and to count what it remembers.",
+        "The memo of `{}`: to clear it, to remove values from it, and to read its counters.",
         function.signature.ident
     );
     let place = written_at(function.returned().span());

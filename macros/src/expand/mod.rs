@@ -1,4 +1,4 @@
-//! What the three attributes turn a function into.
+//! The expansion of the three attributes.
 
 mod companions;
 mod identity;
@@ -115,7 +115,7 @@ fn asking(options: &AttributeOptions, function: &AnnotatedFunction, key: &KeySpe
     }
 }
 
-/// The signature of a resource, with `Arc` around what is shared.
+/// The signature of a resource, with an `Arc` around the shared object.
 fn shared(krate: &Path, function: &AnnotatedFunction, signature: &Signature) -> Signature {
     let returned = function.returned();
     let mut signature = signature.clone();

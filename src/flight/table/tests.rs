@@ -164,7 +164,7 @@ fn after_two_failures_in_a_row_the_rest_compute_alone_and_the_next_starts_afresh
 
     let fresh = table.leads(LATE, KEY);
     table.waits(FIRST, KEY);
-    assert_eq!(table.fails(&second) + table.fails(&third), 0, "they leader nobody");
+    assert_eq!(table.fails(&second) + table.fails(&third), 0, "they have no waiters");
     assert_eq!(table.fails(&fresh), 1);
     let successor = table.came_to_lead(FIRST);
     table.completes(&successor, Outcome::Stored);
@@ -248,7 +248,11 @@ fn a_former_leader_that_kept_its_value_calls_everybody() {
 
     let next = table.leads(LATE, KEY);
     table.waits(SECOND, KEY);
-    assert_eq!(table.completes(&successor, Outcome::Stored), 1, "whoever keeps a value tells it");
+    assert_eq!(
+        table.completes(&successor, Outcome::Stored),
+        1,
+        "each claim that stores a value wakes the waiters"
+    );
     table.has_to_look(SECOND, Outcome::Stored);
     table.fails(&next);
     assert!(table.is_empty());

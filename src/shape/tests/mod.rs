@@ -1,4 +1,4 @@
-//! Claims about what is read from a type, by the text that is hashed.
+//! Claims about the parts of a type, by the text that is hashed.
 
 mod effort;
 mod hints;
@@ -32,7 +32,7 @@ fn refused<V: DeserializeOwned>(kind: Kind) -> String {
     error.to_string()
 }
 
-/// A type that reads a string, and takes only what its rule allows.
+/// A type that reads a string, and accepts only the strings that its rule allows.
 macro_rules! text {
     ($($name:ident($rule:expr);)*) => {$(
         #[derive(Clone, Deserialize, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! What a type reads, and what counts as a change of it.
+//! The parts of a type, and the changes that change its shape.
 
 use std::{
     borrow::Cow,
