@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_call_or_a_condition_is_counts() {
+    fn only_calls_and_conditions_count() {
         for body in [
             "env(\"A\"); std::env::var(\"A\"); x.cfg != (1); a.env; if !(b) {}",
             "macro_rules! own { ($a:literal) => { env!($a) } }",

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_macro_may_hand_on_what_it_was_given() {
+    fn a_macro_may_pass_its_arguments_on() {
         let inner = Group::new(Delimiter::None, quote!(1 + 2));
         let outer = Group::new(Delimiter::None, quote!(#inner * 3));
         let twice =

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_together_is_told_from_what_stands_apart_only_where_it_matters() {
+    fn joint_and_separate_tokens_differ_only_where_it_matters() {
         assert_ne!(hashed("fn f() { a && b }"), hashed("fn f() { a & &b }"));
         assert_ne!(hashed("fn f() { a - -b }"), hashed("fn f() { ab }"));
         assert_ne!(hashed("fn f() { \"a b\" }"), hashed("fn f() { \"a  b\" }"));
@@ -282,8 +282,8 @@ mod tests {
         assert_ne!(hashed("fn f() { a }"), hashed("fn f() { \"a\" }"));
     }
 
-    /// Entries on disk are found by these numbers: a change makes each memoized function compute anew. They were computed by
-    /// another program.
+    /// Entries on disk are found by these numbers: after a change every memoized function computes again. They come from
+    /// another implementation.
     #[test]
     fn the_numbers_are_fixed() {
         assert_eq!(hashed("fn f() {}"), 4_025_468_132_938_502_846);

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mark_has_what_was_opened_for_it_first() {
+    fn each_mark_has_the_object_that_was_opened_for_it_first() {
         static CELLS: Cells = Cells::new();
         let (one, two, three) = (|| 1, || 2, || 3);
         assert_eq!((mark(&one, &CELLS, 1), mark(&two, &CELLS, 2), mark(&three, &CELLS, 3)), (1, 2, 3));

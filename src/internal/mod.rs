@@ -20,7 +20,7 @@
 //!    order, references for what they refer to.
 //! 7. The closure given to [`Call::plain`] or [`Call::fallible`] is the body of the function, for the arguments that the
 //!    key was made from.
-//! 8. `Function::fallible` tells whether the value type is that of a [`Fallible`]. If not, the memo is opened through
+//! 8. `Function::fallible` is `true` if and only if the value type is that of a [`Fallible`]. If not, the memo is opened through
 //!    [`Returned`], which refuses a `Result`. If so, the handle checks by [`same`] the type that was guessed from names.
 
 mod cells;

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_shows_what_the_other_one_loses() {
+    fn each_form_has_parts_that_the_other_one_leaves_out() {
         let address = |scope| SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, 80, 0, scope);
         assert_eq!(print(&address(1), Form::Compact), print(&address(2), Form::Compact));
         let within = HashMap::from([(1, HashSet::from([address(1)]))]);

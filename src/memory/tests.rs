@@ -1,4 +1,4 @@
-//! Claims about the tier as a whole; those about the order of eviction stand in `sieve.rs`.
+//! Claims about the whole tier. Claims about the order of eviction are in `sieve.rs`.
 
 use std::{
     sync::{
@@ -183,7 +183,7 @@ fn rounds(many: u32) -> u32 {
 }
 
 #[test]
-fn whoever_revokes_and_then_removes_wins_every_race() {
+fn a_removal_after_a_revocation_wins_every_race() {
     let memory = room_for(100);
     for round in 0..rounds(1_000) {
         let key = digest((round % 64) as u8);
@@ -348,7 +348,7 @@ impl Model {
     fn apply(&mut self, memory: &Memory, operation: &Operation) {
         match *operation {
             Operation::Admit { owner, key, size, is_current } => {
-                self.admit(memory, owner, key, size, is_current)
+                self.admit(memory, owner, key, size, is_current);
             }
             Operation::Get { owner, key } => {
                 let (found, expected) = (memory.get(owner, &digest(key)), self.0.get(&(owner, key)));

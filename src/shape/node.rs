@@ -27,7 +27,7 @@ pub(super) enum NodeHead {
 }
 
 impl NodeHead {
-    /// Whether the type has a name of its own, so that one description can stand for all its places.
+    /// Whether the type has a name of its own, so that one description is enough for all its places.
     pub(super) fn is_named(self) -> bool {
         self.name().is_some()
     }

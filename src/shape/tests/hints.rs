@@ -96,7 +96,7 @@ fn numbers_are_tried_with_their_neighbours() {
 }
 
 #[test]
-fn a_visitor_that_says_what_it_expects_is_listened_to() {
+fn the_expectation_of_a_visitor_becomes_a_sample() {
     struct Metal;
     impl<'de> Deserialize<'de> for Metal {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

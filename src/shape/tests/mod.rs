@@ -23,7 +23,7 @@ fn apart<A: DeserializeOwned, B: DeserializeOwned>() {
     assert_ne!(one, other, "{}", describe::<A>().unwrap());
 }
 
-/// The message of the error, after its kind was looked at.
+/// The message of the error, after a check of its kind.
 #[track_caller]
 fn refused<V: DeserializeOwned>(kind: Kind) -> String {
     let error = Shape::of::<V>().unwrap_err();

@@ -72,7 +72,7 @@ fn a_value_without_end_is_refused() {
 }
 
 #[test]
-fn a_type_that_reads_by_what_it_read_is_untraceable() {
+fn a_type_that_reads_by_earlier_values_is_untraceable() {
     struct Inconsistent;
     impl<'de> Deserialize<'de> for Inconsistent {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
