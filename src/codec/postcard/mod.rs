@@ -333,8 +333,8 @@ mod tests {
             unknown.contains("length beforehand: collect it first; or use the codec `Json`"),
             "{unknown}"
         );
-        assert!(refused(&vec![Announced(Some(4))]).contains("not the length"));
-        assert!(refused(&vec![Announced(Some(2))]).contains("not the length"));
+        assert!(refused(&vec![Announced(Some(4))]).contains("not have the length"));
+        assert!(refused(&vec![Announced(Some(2))]).contains("not have the length"));
         assert!(encoded(&Postcard, &Announced(Some(3))).is_ok());
     }
 
