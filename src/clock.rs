@@ -156,7 +156,7 @@ impl Deadline {
         Self(Instant::now().checked_add(wait))
     }
 
-    /// What is left of the wait; `None` once it is over.
+    /// The remaining time. `None` once the deadline has passed.
     pub(crate) fn remaining(self) -> Option<Duration> {
         match self.0 {
             None => Some(Duration::MAX),

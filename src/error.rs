@@ -118,11 +118,12 @@ impl Error {
         Self::caused(Kind::Encode, &cause.to_string(), Some(cause))
     }
 
-    /// A panic of user code other than the memoized closure. `who` names that code.
-    pub(crate) fn panicked(who: &str, panic: Box<dyn Any + Send>) -> Self {
-        let words =
+    /// A panic of user code other than the memoized closure. `code` names that code.
+    pub(crate) fn panicked(code: &str, panic: Box<dyn Any + Send>) -> Self {
+        let message =
             panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-        let error = Self::new(Kind::Panic, format!("{who} panicked: {}", words.unwrap_or("without a word")));
+        let error =
+            Self::new(Kind::Panic, format!("{code} panicked: {}", message.unwrap_or("without a message")));
         // The payload of a panic is foreign code too, and its `Drop` may panic.
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
             mem::forget(again);

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_refused_and_the_message_says_what_to_do() {
+    fn a_directory_is_refused_and_the_message_names_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let error = FileStamp::of(folder.path()).unwrap_err();
         assert!(error.is_config() && error.to_string().contains("stamp the files in it"), "{error}");

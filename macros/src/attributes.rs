@@ -1,4 +1,4 @@
-//! The attributes of a function, and which of them its companions have too.
+//! The attributes of a function, and those that its companions have too.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -11,8 +11,8 @@ use syn::{
 
 use crate::function::AnnotatedFunction;
 
-/// A companion is where the function is, and names the same types under the same lints. One that is never called is no
-/// reason for a warning, so an expectation becomes a permission.
+/// A companion is beside its function, and names the same types under the same lints. An unused companion must cause no
+/// warning, so `expect` becomes `allow`.
 pub(crate) fn of_companion(function: &AnnotatedFunction) -> TokenStream {
     let kept = |meta: &Meta| {
         let path = meta.path();
@@ -29,17 +29,17 @@ pub(crate) fn of_companion(function: &AnnotatedFunction) -> TokenStream {
     filtered(&function.attributes, &kept)
 }
 
-/// Those of what no user calls: the companion that holds the code.
+/// The attributes of the companion with the code, which no user calls.
 pub(crate) fn of_hidden_companion(function: &AnnotatedFunction) -> TokenStream {
     conditions(function)
 }
 
-/// Under which `#[cfg(..)]` the function is there at all.
+/// The `#[cfg(..)]` conditions of the function.
 pub(crate) fn conditions(function: &AnnotatedFunction) -> TokenStream {
     filtered(&function.attributes, &|meta| meta.path().is_ident("cfg").then(|| meta.to_token_stream()))
 }
 
-/// A parameter whose name has an underscore is left out of the key; the body may use it all the same.
+/// A parameter whose name begins with an underscore is left out of the key, but the body may use it.
 pub(crate) fn of_underscores(function: &AnnotatedFunction) -> Option<TokenStream> {
     let is_used = |input: &FnArg| match input {
         FnArg::Typed(PatType { pat, .. }) => matches!(
@@ -66,7 +66,7 @@ fn is_hidden(meta: &Meta) -> bool {
     list.path.is_ident("doc") && list.tokens.to_string() == "hidden"
 }
 
-/// What `kept` makes of each attribute, and of each one within a `cfg_attr`.
+/// Maps each attribute, and each one within a `cfg_attr`, by `kept`.
 fn filtered(attributes: &[Attribute], kept: &dyn Fn(&Meta) -> Option<TokenStream>) -> TokenStream {
     let kept = attributes.iter().filter_map(|attribute| within(&attribute.meta, kept));
     kept.map(|meta| quote!(#[#meta])).collect()
@@ -81,7 +81,7 @@ fn within(meta: &Meta, kept: &dyn Fn(&Meta) -> Option<TokenStream>) -> Option<To
     (!kept.is_empty()).then(|| quote!(cfg_attr(#predicate, #(#kept),*)))
 }
 
-/// What stands in `cfg_attr(..)`.
+/// The arguments of `cfg_attr(..)`.
 struct Conditional {
     predicate: TokenStream,
     attributes: Punctuated<Meta, Token![,]>,
@@ -98,8 +98,8 @@ impl Parse for Conditional {
     }
 }
 
-/// A span at the place of another, for names that the attribute made up and types that it repeats: lints that are about
-/// the user's own code do not look at these.
+/// A span at the place of another, for generated names and repeated types, so that lints about the user's own code skip
+/// them.
 pub(crate) fn written_at(place: Span) -> Span {
     Span::call_site().located_at(place)
 }

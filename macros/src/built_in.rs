@@ -1,12 +1,11 @@
-//! The calls in a function's body whose value is not in its tokens: `cfg!`, `env!`, `option_env!`, `include!`, `include_str!` and
-//! `include_bytes!`, and each `#[cfg(..)]`.
+//! The calls in a function's body whose values are not in its tokens: `cfg!`, `env!`, `option_env!`, `include!`,
+//! `include_str!` and `include_bytes!`, and each `#[cfg(..)]`.
 //!
-//! The attribute repeats each call in a constant, which the compiler evaluates as it evaluates the body. A file below a
-//! `#[cfg(..)]` is asked for under the same condition, because without it there may be no such file. A variable is
-//! asked for by `option_env!`, which does not mind one that is not set.
+//! The attribute repeats each call in a constant, which the compiler evaluates like the body. A file under a `#[cfg(..)]`
+//! is included under the same condition, because otherwise the file may not exist. A variable is read by `option_env!`,
+//! which accepts one that is not set.
 //!
-//! Other macros of the body, and its constants and statics, are not seen: an attribute gets tokens, and cannot look behind
-//! names.
+//! Other macros, constants and statics of the body are not evaluated: an attribute gets tokens, and cannot resolve names.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -27,7 +26,7 @@ pub(crate) fn elements(krate: &Path, function: &AnnotatedFunction) -> Vec<TokenS
     if finder.flags == 0 || finder.files == 0 {
         return finder.found;
     }
-    // What a `#[cfg(..)]` is about takes a parser to see, and matters to files alone.
+    // The scope of a `#[cfg(..)]` needs a parser, and matters only for files.
     let Ok(block) = syn::parse2::<Block>(body) else { return finder.found };
     let mut finder = BuiltInFinder::new(krate);
     finder.tokens(function.signature.to_token_stream());
@@ -37,12 +36,12 @@ pub(crate) fn elements(krate: &Path, function: &AnnotatedFunction) -> Vec<TokenS
 
 struct BuiltInFinder<'a> {
     krate: &'a Path,
-    /// The predicates of every `#[cfg(..)]` around the place that is looked at.
+    /// The predicates of every `#[cfg(..)]` around the current place.
     conditions: Vec<TokenStream>,
     found: Vec<TokenStream>,
-    /// How many of them are values of predicates.
+    /// Number of elements of `found` that are values of predicates.
     flags: usize,
-    /// How many are files.
+    /// Number of elements of `found` that are files.
     files: usize,
 }
 
@@ -51,13 +50,13 @@ impl<'a> BuiltInFinder<'a> {
         Self { krate, conditions: Vec::new(), found: Vec::new(), flags: 0, files: 0 }
     }
 
-    /// A call of the macro `name`. The macro of a user that is called like one of these is taken for it.
+    /// A call of the macro `name`. A user's macro with the name of a built-in one counts as built-in.
     fn call(&mut self, name: &str, arguments: &TokenStream) {
         let krate = self.krate;
         match name {
             // `$x`: a macro is defined here, not called.
             _ if contains_dollar(arguments.clone()) => {}
-            // It calls nothing, so its arguments need not compile.
+            // It does not evaluate its arguments, which need not compile.
             "stringify" => {}
             "cfg" => self.flag(arguments),
             "env" | "option_env" => {
@@ -84,7 +83,7 @@ impl<'a> BuiltInFinder<'a> {
             .push(quote!(#conditions #krate::internal::BuiltIn::File(::core::include_bytes!(#arguments))));
     }
 
-    /// Looks at something under the conditions that its own attributes add.
+    /// Visits a syntax tree under the conditions of its own attributes.
     fn under(&mut self, something: &impl ToTokens, look: impl FnOnce(&mut Self)) {
         let before = self.conditions.len();
         let attributes = leading_attributes.parse2(something.to_token_stream()).unwrap_or_default();
@@ -131,7 +130,7 @@ impl<'a> BuiltInFinder<'a> {
         self.conditions.truncate(before);
     }
 
-    /// Tokens that need not be Rust: the arguments of a macro.
+    /// Visits the arguments of a macro, which may be any tokens.
     fn tokens(&mut self, stream: TokenStream) {
         let trees: Vec<TokenTree> = stream.into_iter().collect();
         let mut rest = trees.as_slice();
@@ -157,7 +156,7 @@ impl<'a> BuiltInFinder<'a> {
         }
     }
 
-    /// An attribute among such tokens. A block right behind `#[cfg(..)]`, as `cfg_if!` has it, is under that condition.
+    /// An attribute among such tokens. A block directly after `#[cfg(..)]`, as in `cfg_if!`, is under that condition.
     fn attribute<'t>(&mut self, attribute: TokenStream, after: &'t [TokenTree]) -> &'t [TokenTree] {
         let Ok(meta) = syn::parse2::<Meta>(attribute) else { return after };
         self.meta(&meta);
@@ -184,7 +183,7 @@ impl<'ast> Visit<'ast> for BuiltInFinder<'_> {
     fn visit_stmt(&mut self, stmt: &'ast Stmt) {
         match stmt {
             Stmt::Local(_) | Stmt::Macro(_) => self.under(stmt, |finder| visit::visit_stmt(finder, stmt)),
-            // These have their own attributes below.
+            // The nodes below these have the attributes.
             Stmt::Item(_) | Stmt::Expr(..) => visit::visit_stmt(self, stmt),
         }
     }
@@ -254,7 +253,7 @@ mod tests {
 
     use super::*;
 
-    /// Without blanks, and without what stands before the name of each kind.
+    /// Without blanks, and without the path of each kind.
     #[track_caller]
     fn found(body: &str) -> Vec<String> {
         let function: AnnotatedFunction = parse_str(&format!("fn f() {{ {body} }}")).unwrap();
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_call_or_a_condition_is_counts() {
+    fn only_calls_and_conditions_count() {
         for body in [
             "env(\"A\"); std::env::var(\"A\"); x.cfg != (1); a.env; if !(b) {}",
             "macro_rules! own { ($a:literal) => { env!($a) } }",

@@ -1,4 +1,4 @@
-//! How long: `"1h"`, `"90s"`, `"1d2h34m"`.
+//! Durations: `"1h"`, `"90s"`, `"1d2h34m"`.
 
 /// The units, from large to small, in milliseconds.
 const UNITS: [(&str, u64); 6] = [
@@ -10,9 +10,9 @@ const UNITS: [(&str, u64); 6] = [
     ("ms", 1),
 ];
 
-/// The milliseconds that `text` names, or what is wrong with it.
+/// The milliseconds of `text`, or an error message.
 ///
-/// Each unit stands at most once and the larger before the smaller, so that `"1m 1h"` is seen to be a slip.
+/// Each unit occurs at most once, and larger units come first, so that `"1m 1h"` is an error.
 pub(crate) fn milliseconds(text: &str) -> Result<u64, String> {
     let mut rest = text.trim_start();
     let (mut total, mut smallest) = (0_u64, u64::MAX);
@@ -36,7 +36,7 @@ pub(crate) fn milliseconds(text: &str) -> Result<u64, String> {
     }
 }
 
-/// The longest beginning of `text` whose characters are all `wanted`, and the rest.
+/// The longest prefix of `text` whose characters are all `wanted`, and the rest.
 fn split(text: &str, wanted: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|character| !wanted(character)).unwrap_or(text.len()))
 }

@@ -1,4 +1,4 @@
-//! A function as it stands under an attribute: its signature read, its body left as tokens.
+//! The function under an attribute: its signature is parsed, and its body stays tokens.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -14,7 +14,7 @@ pub(crate) struct AnnotatedFunction {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
     pub(crate) signature: Signature,
-    /// In braces. Not parsed: it is the compiler's.
+    /// In braces. Not parsed, because only the compiler has to understand it.
     pub(crate) body: Group,
 }
 
@@ -24,11 +24,11 @@ impl Parse for AnnotatedFunction {
         let visibility = input.parse()?;
         let signature = input
             .parse()
-            .map_err(|error| Error::new(error.span(), "this attribute stands above a function"))?;
+            .map_err(|error| Error::new(error.span(), "this attribute belongs above a function"))?;
         let body = input.step(|cursor| match cursor.token_tree() {
             Some((TokenTree::Group(body), rest)) if body.delimiter() == Delimiter::Brace => Ok((body, rest)),
             _ => Err(cursor.error(
-                "this attribute needs the body of the function: it cannot stand above a mere signature",
+                "this attribute needs the body of the function: it cannot be above a signature without a body",
             )),
         })?;
         Ok(Self { attributes, visibility, signature, body })
@@ -36,7 +36,7 @@ impl Parse for AnnotatedFunction {
 }
 
 impl AnnotatedFunction {
-    /// What the function returns, as written; `()` when nothing is.
+    /// The return type as written, or `()`.
     pub(crate) fn returned(&self) -> TokenStream {
         match &self.signature.output {
             ReturnType::Default => quote!(()),
@@ -44,17 +44,17 @@ impl AnnotatedFunction {
         }
     }
 
-    /// Refuses what no attribute can do, each at its place.
+    /// Refuses functions that no attribute supports, with the error at the place of the cause.
     pub(crate) fn check(&self) -> Result<()> {
         let signature = &self.signature;
         if let Some(token) = &signature.asyncness {
             return Err(Error::new(
                 token.span,
-                "an `async fn` cannot be remembered yet: mark the blocking part of it instead, a function that is not async",
+                "an `async fn` cannot be cached yet: put the attribute above its blocking part, a function that is not async",
             ));
         }
         if let Some(token) = &signature.constness {
-            return Err(Error::new(token.span, "a `const fn` has no cache to ask: leave `const` out"));
+            return Err(Error::new(token.span, "a `const fn` cannot use a cache: leave `const` out"));
         }
         for input in &signature.inputs {
             let (FnArg::Typed(PatType { attrs, .. }) | FnArg::Receiver(Receiver { attrs, .. })) = input;
@@ -62,14 +62,14 @@ impl AnnotatedFunction {
             if let Some(found) = attrs.iter().find(conditional) {
                 return Err(Error::new(
                     found.span(),
-                    "whether there is such a parameter is not known here: put `#[cfg(..)]` above two functions",
+                    "an attribute cannot know whether this parameter exists: write two functions under `#[cfg(..)]`",
                 ));
             }
             let FnArg::Typed(input) = input else { continue };
             if let Some(found) = unnamed(&input.ty) {
                 return Err(Error::new(
                     found.span(),
-                    "a type without a name cannot be told from others: write a type parameter, as in `fn f<T: Trait>(x: T)`",
+                    "a type without a name cannot be part of a key: write a type parameter, as in `fn f<T: Trait>(x: T)`",
                 ));
             }
         }

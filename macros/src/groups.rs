@@ -1,8 +1,7 @@
-//! Groups without delimiters, which a `macro_rules!` puts around the arguments that it was called with.
+//! Groups without delimiters, which a `macro_rules!` puts around its arguments.
 //!
-//! rustc reads what an attribute writes as if these were not there: `$a * 2` for the `$a` that is `1 + 2` becomes `1 + 2 * 2`, which
-//! is another value. So each of them is opened here, before anything else is done, and one that is more than the tokens in it gets
-//! parentheses.
+//! rustc ignores such groups in the output of an attribute: `$a * 2` with `1 + 2` as `$a` becomes `1 + 2 * 2`, which is
+//! another value. So each group is opened here first. A group that has another meaning than its tokens gets parentheses.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -10,9 +9,9 @@ use syn::{Expr, Type, parse2};
 
 use crate::attributes::written_at;
 
-/// The stream without such groups, and with its meaning.
+/// The stream without such groups, with the same meaning.
 pub(crate) fn opened(stream: TokenStream) -> TokenStream {
-    // What no macro wrote keeps the spans of its delimiters.
+    // Groups that no macro wrote keep the spans of their delimiters.
     if contains_any(stream.clone()) { within(stream) } else { stream }
 }
 
@@ -50,17 +49,17 @@ fn of_group(group: &Group, before: Option<&TokenTree>, after: Option<&TokenTree>
     group.into_token_stream()
 }
 
-/// Whether these tokens mean something else between their neighbours than in parentheses. Those are allowed around each
-/// expression, pattern and type of the forms that are asked about here.
+/// Whether these tokens have another meaning between their neighbours than in parentheses. Parentheses are allowed around
+/// the expressions, patterns and types of these forms.
 fn is_one(inside: &TokenStream, before: Option<&TokenTree>, after: Option<&TokenTree>) -> bool {
     if inside.clone().into_iter().nth(1).is_none() || (separates(before) && separates(after)) {
         return false;
     }
     match parse2(inside.clone()) {
         Ok(Expr::Binary(_) | Expr::Cast(_) | Expr::Closure(_) | Expr::Range(_) | Expr::Struct(_)) => true,
-        // These bind tighter than anything but what stands behind a value.
+        // These bind tighter than everything except postfix operators.
         Ok(Expr::RawAddr(_) | Expr::Reference(_) | Expr::Unary(_)) => is_suffix(after),
-        // A field that is called is no method.
+        // A call of a field is no method call.
         Ok(Expr::Field(_)) => is_group(after, Delimiter::Parenthesis),
         Ok(_) => false,
         Err(_) => has_several_bounds(inside),
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_macro_may_hand_on_what_it_was_given() {
+    fn a_macro_may_pass_its_arguments_on() {
         let inner = Group::new(Delimiter::None, quote!(1 + 2));
         let outer = Group::new(Delimiter::None, quote!(#inner * 3));
         let twice =

@@ -1,4 +1,4 @@
-//! What the key is made of: which parameters, and of which types.
+//! The key of a function: its parameters and their types.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -12,24 +12,24 @@ use syn::{
 
 use crate::{function::AnnotatedFunction, lifetimes::to_static, options::KeyOption};
 
-/// serde knows tuples up to this length.
+/// Serde supports tuples up to this length.
 const LONGEST_TUPLE: usize = 16;
 
-/// What the options say about the key.
+/// The options that choose the key.
 pub(crate) struct Chosen<'a> {
     pub(crate) krate: &'a Path,
     pub(crate) key: Option<&'a KeyOption>,
     /// Parameters to leave out.
     pub(crate) skip: &'a [Ident],
-    /// Parameters that are paths, of which the stamp of the file counts.
+    /// Parameters that are paths. The stamp of the file becomes part of the key.
     pub(crate) files: &'a [Ident],
 }
 
-/// How a function is asked for a result.
+/// The key of a function.
 pub(crate) struct KeySpec {
     /// An expression that borrows the key.
     pub(crate) value: TokenStream,
-    /// The key type of the handle; `None` where no type is known.
+    /// The key type of the handle. `None` if no type is known.
     pub(crate) kind: Option<Type>,
 }
 
@@ -57,7 +57,7 @@ impl KeySpec {
         Ok(Self { value, kind: Some(target(to_static(kind))) })
     }
 
-    /// Of one parameter the value itself, of several a tuple.
+    /// A single parameter, or a tuple of several.
     fn parts(parts: Vec<KeyPart>) -> Result<Self> {
         if let Some(extra) = parts.get(LONGEST_TUPLE) {
             return Err(Error::new(
@@ -74,7 +74,7 @@ impl KeySpec {
 }
 
 impl Chosen<'_> {
-    /// A name that is no parameter is a slip of the pen.
+    /// Refuses names that are no parameters, and contradictions.
     fn check(&self, function: &AnnotatedFunction) -> Result<()> {
         let known = |name: &Ident| {
             function.signature.inputs.iter().any(|input| match input {
@@ -164,14 +164,14 @@ fn refuse_mutable(kind: &Type, name: &Ident) -> Result<()> {
         Some(span) => Err(Error::new(
             span,
             format!(
-                "a hit would not change `{name}` as the function does: return what is new, or leave it out of the key by \
+                "a hit would not change `{name}` as the function does: return the new value, or leave it out of the key by \
                  `skip({name})`"
             ),
         )),
     }
 }
 
-/// The first `&mut` within a type: serde writes what it refers to, also in a tuple or an `Option`.
+/// The first `&mut` within a type, also in a tuple or an `Option`: serde would write its referent.
 fn mutable(within: &Type) -> Option<Span> {
     struct MutableFinder(Option<Span>);
     impl<'a> Visit<'a> for MutableFinder {
@@ -182,7 +182,7 @@ fn mutable(within: &Type) -> Option<Span> {
             visit::visit_type_reference(self, found);
         }
 
-        // What a function is called with is not in the key.
+        // Arguments of a function pointer are not part of the key.
         fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
 
         fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}
@@ -192,7 +192,7 @@ fn mutable(within: &Type) -> Option<Span> {
     finder.0
 }
 
-/// What a reference refers to: a memo is asked by reference anyway.
+/// The type without an outer reference, because a memo takes its key by reference.
 fn target(kind: Type) -> Type {
     match kind {
         Type::Reference(reference) => *reference.elem,

@@ -1,5 +1,5 @@
-//! The attributes of [memolith](https://docs.rs/memolith). Use them through that crate, which re-exports them: what they
-//! write into a program speaks to `memolith::internal` of the same version.
+//! The attributes of [memolith](https://docs.rs/memolith). Use them through that crate, which re-exports them: the code
+//! that they write calls `memolith::internal` of the same version.
 
 mod attributes;
 mod built_in;
@@ -42,7 +42,7 @@ pub fn code(options: TokenStream, item: TokenStream) -> TokenStream {
     expand(options, item, AttributeOptions::code, expand::code)
 }
 
-/// An error leaves the function as it was, so that it is the only one.
+/// After an error the function stays unchanged, so that there is no second error.
 fn expand(
     options: TokenStream,
     item: TokenStream,
@@ -56,7 +56,7 @@ fn expand(
     let written = read.parse2(options).and_then(|options| write(&options, &function));
     written.map_or_else(
         |error| {
-            // A function that is not there under these conditions has no errors either.
+            // Under its conditions the function may not exist. Then there is no error either.
             let (conditions, error) = (attributes::conditions(&function), error.into_compile_error());
             let mut told = TokenStream::from(quote!(#conditions #error));
             told.extend(plain);

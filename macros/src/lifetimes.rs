@@ -1,6 +1,6 @@
-//! `'static` in place of every lifetime: the types that a handle is written with.
+//! Replaces every lifetime by `'static`, for the types of a handle.
 //!
-//! A memo is covariant in its key type, so one of `'static` keys is asked with keys that borrow for a moment.
+//! A memo is covariant in its key type, so a memo of `'static` keys takes keys that borrow for a shorter time.
 
 use proc_macro2::Span;
 use syn::{
@@ -10,14 +10,14 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-/// The type with `'static` for the lifetimes that are elided or named, but for those of a `for<'a>`.
+/// The type with `'static` in place of all lifetimes except those of a `for<'a>`.
 pub(crate) fn to_static(kind: &Type) -> Type {
     let mut kind = kind.clone();
     ToStatic.visit_type_mut(&mut kind);
     kind
 }
 
-/// The generics without lifetimes, and every type for ever.
+/// The generics without lifetimes, and with a `'static` bound on every type.
 pub(crate) fn generics_to_static(generics: &Generics) -> Generics {
     let mut generics = generics.clone();
     let kept =
@@ -40,7 +40,7 @@ pub(crate) fn generics_to_static(generics: &Generics) -> Generics {
     generics
 }
 
-/// The bounds that a `where` has for the type parameter: one place for all of them, as the user has it.
+/// The bounds of the type parameter in a `where` clause, so that all of its bounds stay in one place.
 fn bounds_elsewhere<'a>(
     clause: Option<&'a mut WhereClause>,
     parameter: &Ident,
@@ -65,7 +65,7 @@ impl VisitMut for ToStatic {
         visit_mut::visit_type_reference_mut(self, reference);
     }
 
-    // Here an elided lifetime is each call's own, and a named one nearly always too.
+    // An elided lifetime here belongs to each call, and a named one nearly always does too.
     fn visit_type_bare_fn_mut(&mut self, _: &mut TypeBareFn) {}
 
     fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}

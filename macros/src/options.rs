@@ -12,7 +12,7 @@ use syn::{
 
 use crate::duration;
 
-/// What `#[memo]` takes.
+/// The options of `#[memo]`.
 const OF_MEMO: &[&str] = &[
     "ttl",
     "max_entries",
@@ -33,10 +33,10 @@ const OF_MEMO: &[&str] = &[
     "crate",
 ];
 
-/// What `#[resource]` takes.
+/// The options of `#[resource]`.
 const OF_RESOURCE: &[&str] = &["ttl", "validate", "skip", "key", "files", "crate"];
 
-/// What `#[code]` takes.
+/// The options of `#[code]`.
 const OF_CODE: &[&str] = &["depends", "crate"];
 
 /// `key = expression` or `key: Type = expression`.
@@ -45,21 +45,21 @@ pub(crate) struct KeyOption {
     pub(crate) value: Expr,
 }
 
-/// What becomes of the companion function.
+/// The option of the companion function.
 pub(crate) enum HandleOption {
     Usual,
     Named(Ident),
     Without,
 }
 
-/// How values become bytes.
+/// The option of the codec.
 pub(crate) enum CodecOption {
     /// The word `auto`: the codec that chooses by the type.
     Auto(Span),
     Given(Expr),
 }
 
-/// All options of all three attributes; each takes those of its list.
+/// The options of all three attributes. Each attribute accepts those of its list.
 pub(crate) struct AttributeOptions {
     /// Methods of the builder, as they are called: `.max_entries(1000)`.
     pub(crate) builder: Vec<TokenStream>,
@@ -77,14 +77,14 @@ pub(crate) struct AttributeOptions {
     pub(crate) key: Option<KeyOption>,
     pub(crate) depends: Vec<Path>,
     pub(crate) handle: HandleOption,
-    /// Where memolith is found.
+    /// The path of the crate memolith.
     pub(crate) krate: Path,
-    /// Those that were there, to see one that comes twice.
+    /// The options that were read, to detect one that is set twice.
     seen: Vec<Ident>,
 }
 
 impl AttributeOptions {
-    /// What says which key the function is asked by: with it another result may be remembered under the same key.
+    /// The options that choose the key. They are part of the code hash, because they change which results a key finds.
     pub(crate) fn about_key(&self) -> TokenStream {
         let Self { skip, files, .. } = self;
         let skip = (!skip.is_empty()).then(|| quote!(skip(#(#skip)*)));
@@ -140,7 +140,7 @@ impl AttributeOptions {
         Ok(())
     }
 
-    /// Behind `name =`.
+    /// Reads the value after `name =`.
     fn value(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
         match name.to_string().as_str() {
             "ttl" => self.ttl = Some(duration(&input.parse()?)?),
@@ -230,7 +230,7 @@ fn named(input: ParseStream<'_>) -> Result<LitStr> {
     let name: LitStr = input.parse()?;
     let text = name.value();
     if text.is_empty() || text.contains('\0') || text.len() > 256 {
-        return Err(Error::new(name.span(), "a name is 1 to 256 bytes long and holds no NUL"));
+        return Err(Error::new(name.span(), "a name is 1 to 256 bytes long and contains no NUL"));
     }
     Ok(name)
 }
@@ -239,7 +239,7 @@ fn handle(name: &Ident) -> HandleOption {
     if name == "none" { HandleOption::Without } else { HandleOption::Named(name.clone()) }
 }
 
-/// A text is read here; anything else is an expression of type `Duration`.
+/// Parses a text. Anything else is an expression of type `Duration`.
 fn duration(value: &Expr) -> Result<TokenStream> {
     let text = match value {
         Expr::Paren(ExprParen { expr, .. }) => return duration(expr),

@@ -1,7 +1,7 @@
-//! What a function returns, as written: which part of it is kept, and what cannot be.
+//! The return type of a function as written: the part that is stored, and the types that cannot be stored.
 //!
-//! An attribute sees names, not types. That the name `Result` is the one of `std`, and that no other name hides one, is
-//! checked by the compiler afterwards, with `memolith::internal::Returned`.
+//! An attribute sees names, not types. Afterwards the compiler checks, by `memolith::internal::Returned`, that the name
+//! `Result` is that of `std`, and that no other name is an alias of it.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl AnnotatedFunction {
-    /// The arguments of the return type, when it is called `Result`.
+    /// The arguments of the return type, if its name is `Result`.
     pub(crate) fn result(&self) -> Option<Vec<&Type>> {
         let ReturnType::Type(_, returned) = &self.signature.output else { return None };
         let Type::Path(path) = bare(returned) else { return None };
@@ -39,14 +39,14 @@ impl AnnotatedFunction {
         })
     }
 
-    /// Whether a path is `T::Name` or `Self::Name`: which type that is may be known to callers alone.
+    /// Whether a path is `T::Name` or `Self::Name`, whose type may depend on the caller.
     fn is_of_a_parameter(&self, path: &Path) -> bool {
         let mut parameters = self.signature.generics.type_params().map(|parameter| &parameter.ident);
         let Some(first) = path.segments.first().filter(|_| path.segments.len() > 1) else { return false };
         first.ident == "Self" || parameters.any(|parameter| first.ident == *parameter)
     }
 
-    /// The part of the return type that is kept. `None` where nothing is returned, or where an alias hides it.
+    /// The part of the return type that is stored. `None` if nothing is returned, or if an alias hides it.
     fn value(&self) -> Option<&Type> {
         match (&self.signature.output, self.result()) {
             (ReturnType::Default, _) => None,
@@ -55,16 +55,16 @@ impl AnnotatedFunction {
         }
     }
 
-    /// Refuses a result that cannot be remembered on disk.
+    /// Refuses a result that cannot be stored on disk.
     pub(crate) fn check_remembered(&self, options: &AttributeOptions) -> Result<()> {
-        let what = "what is remembered";
+        let what = "a stored result";
         self.check_owned(what)?;
         let Some(value) = self.value() else { return Ok(()) };
         if let Type::Never(never) = bare(value) {
-            let message = "a function that never returns leaves nothing to remember: take the attribute away";
+            let message = "a function that never returns has no result to store: remove the attribute";
             return Err(Error::new(never.span(), message));
         }
-        // A codec of the user may know how to make one.
+        // A codec of the user may be able to make a borrowed value.
         let is_own = matches!(options.codec, Some(CodecOption::Given(_)));
         match Borrows::first(value, true) {
             Some(span) if !is_own => {
@@ -78,7 +78,7 @@ impl AnnotatedFunction {
         }
     }
 
-    /// Refuses a result that borrows, or has no name. `what` becomes of it is in the message.
+    /// Refuses a result that borrows, or that has no name. The message begins with `what`.
     pub(crate) fn check_owned(&self, what: &str) -> Result<()> {
         let Some(value) = self.value() else { return Ok(()) };
         if let Some(found) = unnamed(value) {
@@ -97,7 +97,7 @@ impl AnnotatedFunction {
     }
 }
 
-/// The value type as the compiler finds it out.
+/// The value type, resolved by the compiler.
 pub(crate) fn value(krate: &Path, function: &AnnotatedFunction) -> Type {
     let returned = function.returned();
     let place = written_at(returned.span());
@@ -108,7 +108,7 @@ pub(crate) fn value(krate: &Path, function: &AnnotatedFunction) -> Type {
     }
 }
 
-/// The value type as the handle names it: what stands in `Result<..>`, or what an alias without arguments hides.
+/// The value type as the handle names it: the argument of `Result<..>`, or the `Ok` of an alias without arguments.
 pub(crate) fn handle_value(krate: &Path, function: &AnnotatedFunction) -> TokenStream {
     match (function.result(), function.value()) {
         (Some(_), None) => {
@@ -128,7 +128,7 @@ pub(crate) fn returned_to_static(function: &AnnotatedFunction) -> TokenStream {
     }
 }
 
-/// What opens the memo: a method of the return type, of which there is one for a `Result` and one for any other type.
+/// The method that opens the memo: one for a `Result`, and one for any other type.
 pub(crate) fn opener(krate: &Path, function: &AnnotatedFunction) -> TokenStream {
     let returned = function.returned();
     let place = written_at(returned.span());
@@ -136,8 +136,8 @@ pub(crate) fn opener(krate: &Path, function: &AnnotatedFunction) -> TokenStream 
     quote_spanned!(place=> #krate::internal::Returned::<#returned>::new().#method)
 }
 
-/// Statements by which the compiler refuses a `Result` among the parts of the value type, unless the user says which values
-/// are stored.
+/// Statements by which the compiler refuses a `Result` among the parts of the value type, unless `cache_if` chooses the
+/// stored values.
 pub(crate) fn checks_within(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
     let krate = &options.krate;
     let Some(value) = function.value().filter(|_| options.cache_if.is_none()) else {
@@ -147,7 +147,7 @@ pub(crate) fn checks_within(options: &AttributeOptions, function: &AnnotatedFunc
     if function.result().is_some() {
         parts.visit_type(value);
     } else {
-        // Of itself it is known already.
+        // The whole type is checked elsewhere.
         visit::visit_type(&mut parts, value);
     }
     let checks = parts.0.into_iter().map(|part| {
@@ -157,7 +157,7 @@ pub(crate) fn checks_within(options: &AttributeOptions, function: &AnnotatedFunc
     checks.collect()
 }
 
-/// Every part of a type that could be a `Result`, under whatever name.
+/// Every part of a type that could be a `Result` under any name.
 struct TypeParts<'a>(Vec<&'a Type>);
 
 impl<'a> Visit<'a> for TypeParts<'a> {
@@ -168,7 +168,7 @@ impl<'a> Visit<'a> for TypeParts<'a> {
         visit::visit_type(self, part);
     }
 
-    // What these take and return is nobody's to keep.
+    // The arguments and results of functions are not stored.
     fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
 
     fn visit_type_trait_object(&mut self, _: &'a syn::TypeTraitObject) {}
@@ -176,7 +176,7 @@ impl<'a> Visit<'a> for TypeParts<'a> {
     fn visit_qself(&mut self, _: &'a syn::QSelf) {}
 }
 
-/// The type itself, without what holds it together.
+/// The type without parentheses.
 fn bare(kind: &Type) -> &Type {
     match kind {
         Type::Paren(group) => bare(&group.elem),
@@ -184,10 +184,10 @@ fn bare(kind: &Type) -> &Type {
     }
 }
 
-/// Where a type borrows: a reference, or a lifetime other than `'static`.
+/// Finds a borrow in a type: a reference, or a lifetime other than `'static`.
 struct Borrows {
     found: Option<Span>,
-    /// References for ever are looked for, and nothing else.
+    /// Whether only `'static` references are found.
     is_static: bool,
 }
 
@@ -214,7 +214,7 @@ impl<'a> Visit<'a> for Borrows {
         }
     }
 
-    // What these take and return is nobody's to keep.
+    // The arguments and results of functions are not stored.
     fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
 
     fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}

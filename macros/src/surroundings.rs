@@ -1,15 +1,15 @@
-//! Where a function stands, as far as its source file tells.
+//! The block around a function, by the text of its source file.
 //!
-//! An attribute sees its function and nothing around it. In an `impl` of a trait the companions are an error of the compiler, and
-//! a poor one; so the text before the function is looked at for the block that it is in. Where the text is not to be had, or not
-//! understood, the compiler has its say.
+//! An attribute sees only its function. In an `impl` of a trait the companions cause a compile error with a poor message,
+//! so this room finds the block in the text before the function. If the text is not available, or not understood, the
+//! compiler reports its own error.
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
 
-/// Whether the function of this name stands in an `impl` of a trait.
+/// Whether the function of this name is in an `impl` of a trait.
 pub(crate) fn is_in_trait_impl(function: &Ident) -> bool {
-    // Outside of a compiler there are no files.
+    // Outside of a compiler there is no file.
     if !proc_macro::is_available() {
         return false;
     }
@@ -19,7 +19,7 @@ pub(crate) fn is_in_trait_impl(function: &Ident) -> bool {
     before.and_then(block).is_some_and(heads_trait_impl)
 }
 
-/// The text up to the function's name, which is looked for at its place: the file may have been edited meanwhile.
+/// The text before the function's name. `None` if the name is not at its place, because the file was edited since.
 fn before<'a>(text: &'a str, line: usize, column: usize, name: &Ident) -> Option<&'a str> {
     let begin: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
     let rest = text.get(begin..)?;
@@ -28,9 +28,9 @@ fn before<'a>(text: &'a str, line: usize, column: usize, name: &Ident) -> Option
     text.get(..at).filter(|_| is_there)
 }
 
-/// What stands before the innermost brace that is open at the end of `text`, back to the end of what is before that.
+/// The text before the innermost open brace at the end of `text`, from the end of the item before.
 fn block(text: &str) -> Option<&str> {
-    // Of each open delimiter: where what belongs to it begins, and where it is.
+    // For each open delimiter: the begin of its item, and its place.
     let mut open = Vec::new();
     let mut begin = 0;
     let mut rest = text;
@@ -59,8 +59,8 @@ fn block(text: &str) -> Option<&str> {
     text.get(begin..end)
 }
 
-/// How long the comment, text or character is that `rest` begins with. A name is taken whole, as its end may look like the
-/// beginning of a text.
+/// Length of the comment, text or character at the beginning of `rest`. A name is skipped as a whole, because its end may
+/// look like the beginning of a text.
 fn skipped(rest: &str) -> Option<usize> {
     let until = |begin: usize, end: &str| Some(rest.get(begin..)?.find(end)? + begin + end.len());
     if rest.starts_with("//") {
@@ -81,7 +81,7 @@ fn skipped(rest: &str) -> Option<usize> {
         return Some(name + quoted(after, '"'));
     }
     if after.starts_with('\'') && matches!(prefix, "" | "b") {
-        // A lifetime has no second quote behind its first character.
+        // A lifetime has no second quote after its first character.
         let mut characters = after.chars().skip(1);
         let is_character = characters.next() == Some('\\') || characters.next() == Some('\'');
         return Some(name + if is_character { quoted(after, '\'') } else { 1 });
@@ -89,7 +89,7 @@ fn skipped(rest: &str) -> Option<usize> {
     (name > 0).then_some(name)
 }
 
-/// How long a comment is, with those within.
+/// Length of a comment, with nested comments.
 fn comment(rest: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(after) = rest.get(at..).filter(|after| !after.is_empty()) {
@@ -109,7 +109,7 @@ fn comment(rest: &str) -> usize {
     rest.len()
 }
 
-/// How long a text is that begins and ends with `quote`.
+/// Length of a text that begins and ends with `quote`.
 fn quoted(rest: &str, quote: char) -> usize {
     let mut is_escaped = false;
     for (at, character) in rest.char_indices().skip(1) {
@@ -123,7 +123,7 @@ fn quoted(rest: &str, quote: char) -> usize {
     rest.len()
 }
 
-/// `impl .. for ..`, where `for` is neither one of `for<'a>` nor behind a `where`.
+/// `impl .. for ..`, where `for` is neither that of `for<'a>` nor after a `where`.
 fn heads_trait_impl(head: &str) -> bool {
     let mut rest = head;
     let mut is_impl = false;

@@ -1,38 +1,38 @@
-//! The hash of a function's code: over its tokens, so that comments, docs and layout do not change it.
+//! The hash of a function's code. It is over tokens, so comments, docs and layout do not change it.
 //!
-//! # What does not change it
+//! # Changes that it ignores
 //!
-//! Comments and blanks, which are no tokens; docs, within the body too; a comma behind the last of several elements
-//! or arguments, which rustfmt writes or leaves out as lines grow; the name and the visibility of the function; its
-//! attributes, and the options of ours, but for those that choose the key: after `skip(a)` became `skip(b)` a result would
-//! be found by another argument. Nor does it matter whether a `macro_rules!` was given a part of it: groups without delimiters
-//! are opened before. Where a comma could mean something (`(x,)` is a tuple, `(x)` is not) it counts.
+//! Comments and blanks, which are no tokens; docs, also in the body; a comma after the last of several elements or
+//! arguments, which rustfmt adds and removes; the name and the visibility of the function; its attributes, and the
+//! options of this crate, except those that choose the key: after a change from `skip(a)` to `skip(b)` another argument
+//! would find a result. Arguments of a `macro_rules!` make no difference, because groups without delimiters are opened
+//! before. A comma with a meaning counts: `(x,)` is a tuple, `(x)` is not.
 //!
-//! # What is written into the hash
+//! # The hashed bytes
 //!
-//! One tag for each token, then its text with a length before it; delimiters open and close. So two streams that differ
-//! are two byte strings, and the numbers stay the same from compiler to compiler. The hash is FNV-1a in 64 bits: short,
-//! fixed for ever, and what it is held against is an accident, not an attack. Golden numbers in the tests pin it.
+//! Each token is a tag, a length and its text; delimiters have an open and a close tag. So different streams have
+//! different bytes, and all compilers give the same hash. The hash is FNV-1a in 64 bits: short, fixed for ever, and meant
+//! against accidents, not attacks. Golden numbers in the tests pin it.
 
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::Signature;
 
-/// Two characters that mean something else when nothing stands between them.
+/// Pairs of characters that have another meaning without a blank between them.
 ///
-/// Not `>>` and `>=`: two lists of generics may end in the one, and rustfmt takes that apart.
+/// Not `>>` and `>=`: they may end lists of generics, and rustfmt may insert a blank there.
 const COMPOUNDS: [&str; 19] = [
     "&&", "||", "<<", "+=", "-=", "*=", "/=", "%=", "^=", "&=", "|=", "==", "!=", "<=", "..", ".=", "->",
     "=>", "::",
 ];
 
-/// Behind these a parenthesis begins a value, not the arguments of a call.
+/// After these a parenthesis begins a value, not the arguments of a call.
 const KEYWORDS: [&str; 16] = [
     "as", "break", "else", "for", "if", "in", "let", "loop", "match", "move", "mut", "ref", "return",
     "unsafe", "while", "yield",
 ];
 
-/// The hash of signature and body, without the name, and of what the options say about the key.
+/// The hash of signature and body, without the name, and of the options that choose the key.
 pub(crate) fn hash(signature: &Signature, body: &Group, about_key: TokenStream) -> u64 {
     let Signature { unsafety, abi, generics, inputs, output, .. } = signature;
     let mut bounds = generics.where_clause.clone();
@@ -48,7 +48,7 @@ pub(crate) fn hash(signature: &Signature, body: &Group, about_key: TokenStream) 
     hasher.0
 }
 
-/// Without the comma at its end.
+/// The tokens without a comma at the end.
 fn trimmed(stream: TokenStream) -> TokenStream {
     let mut trees: Vec<TokenTree> = stream.into_iter().collect();
     if trees.last().is_some_and(|last| is_punct(last, ',')) {
@@ -77,7 +77,7 @@ impl TokenHasher {
         self.trees(&stream.into_iter().collect::<Vec<_>>(), true);
     }
 
-    /// The tokens of one group. `loose`: a comma at its end means nothing.
+    /// The tokens of one group. With `loose`, a comma at its end is ignored.
     fn trees(&mut self, trees: &[TokenTree], loose: bool) {
         let mut rest = trees;
         while let Some((tree, after)) = rest.split_first() {
@@ -135,12 +135,12 @@ fn is_punct(tree: &TokenTree, character: char) -> bool {
     as_punct(tree) == Some(character)
 }
 
-/// A comma with nothing behind it, or with the end of a list of generics.
+/// A comma at the end, or before the end of a list of generics.
 fn is_idle(after: &[TokenTree], loose: bool) -> bool {
     after.first().map_or(loose, |next| is_punct(next, '>'))
 }
 
-/// How many tokens of docs there are at the front: `#[doc ..]` or `#![doc ..]`, as comments for docs arrive.
+/// Number of doc tokens at the front. Doc comments arrive as `#[doc ..]` or `#![doc ..]`.
 fn docs(trees: &[TokenTree]) -> Option<usize> {
     let (_, after) = trees.split_first().filter(|(hash, _)| is_punct(hash, '#'))?;
     let inner = usize::from(after.first().is_some_and(|tree| is_punct(tree, '!')));
@@ -153,7 +153,7 @@ fn is_doc(attribute: TokenStream) -> bool {
     matches!(attribute.into_iter().next(), Some(TokenTree::Ident(name)) if name == "doc")
 }
 
-/// Whether a parenthesis behind these tokens holds arguments: of a function, a method, a macro, a call's result.
+/// Whether a parenthesis after these tokens contains arguments of a function, a method, a macro or a call's result.
 fn is_callee(before: &[TokenTree]) -> bool {
     match before.last() {
         Some(TokenTree::Ident(name)) => !KEYWORDS.iter().any(|keyword| name == keyword),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_together_is_told_from_what_stands_apart_only_where_it_matters() {
+    fn joint_and_separate_tokens_differ_only_where_it_matters() {
         assert_ne!(hashed("fn f() { a && b }"), hashed("fn f() { a & &b }"));
         assert_ne!(hashed("fn f() { a - -b }"), hashed("fn f() { ab }"));
         assert_ne!(hashed("fn f() { \"a b\" }"), hashed("fn f() { \"a  b\" }"));
@@ -282,8 +282,8 @@ mod tests {
         assert_ne!(hashed("fn f() { a }"), hashed("fn f() { \"a\" }"));
     }
 
-    /// Entries on disk are found by these numbers: a change makes each memoized function compute anew. They were computed by
-    /// another program.
+    /// Entries on disk are found by these numbers: after a change every memoized function computes again. They come from
+    /// another implementation.
     #[test]
     fn the_numbers_are_fixed() {
         assert_eq!(hashed("fn f() {}"), 4_025_468_132_938_502_846);

@@ -338,9 +338,9 @@ mod tests {
     }
 
     proptest! {
-        /// As somebody would forge them, with checksums to match.
+        /// Forged bytes with valid checksums.
         #[test]
-        fn bytes_that_nobody_wrote_are_an_error_or_sound_batches(
+        fn forged_bytes_are_an_error_or_sound_batches(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
             cut in prop::option::of(any::<prop::sample::Index>()),
         ) {

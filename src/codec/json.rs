@@ -173,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_decoded_is_what_was_encoded(value in rich()) {
+        fn a_decoded_value_is_the_encoded_one(value in rich()) {
             prop_assert_eq!(round_trip(&Json, &value).unwrap(), value);
         }
 

@@ -174,7 +174,7 @@ mod tests {
     fn bytes_that_are_not_those_that_were_sealed_are_never_seen() {
         let checksums = || Arc::new(BlockChecksums::new(&table_of(b"bytes"), 5).unwrap());
         let whole = Payload::with_checksums(b"bytes".to_vec(), 0..5, checksums());
-        assert!(!whole.is_verified(), "not before somebody looks");
+        assert!(!whole.is_verified(), "not before the first access");
         assert!(&whole[..] == b"bytes" && whole.is_verified() && !whole.is_damaged());
         let flipped = Payload::with_checksums(b"bytez".to_vec(), 0..5, checksums());
         let view = flipped.clone();

@@ -220,7 +220,7 @@ impl Write for LimitedWriter {
     }
 }
 
-/// Whether the values differ only in the order of elements that each instance chooses anew, such as that of a hash map: each
+/// Whether the values differ only in the order of elements that each instance chooses for itself, such as that of a hash map: each
 /// decoding then has another order. A list that is reversed or sorted has the same order in each decoding.
 fn is_in_any_order<V, C: Codec<V> + ?Sized>(codec: &C, payload: &Payload, back: &V) -> Result<bool> {
     let mut sorted = payload.to_vec();
@@ -281,7 +281,7 @@ mod tests {
 
     use super::*;
 
-    /// So many bytes, and how often they were decoded. What is a multiple of 1,000 comes back as another number.
+    /// Encodes a number as that many bytes, and counts decodings. A multiple of 1,000 is read back as another number.
     struct Zeros(&'static AtomicUsize);
 
     impl Codec<usize> for Zeros {

@@ -1,4 +1,4 @@
-//! The folders of programs in the user's cache folder, and the removal of those whose program is gone.
+//! The folders of programs in the user's cache folder, and the removal of the folders of deleted programs.
 
 use std::{
     fs::{self, File},
@@ -12,18 +12,19 @@ use crate::{
     leftovers::{self, FolderSweep, Marker},
 };
 
-/// Holds the path of the program, is locked by every process of it, and is dated to its last start.
+/// The marker file. It contains the path of the program, is locked by every process of it, and has the date of its last
+/// start.
 const MARKER: &str = "PROGRAM";
 
-/// Dated to the last sweep.
+/// A file with the date of the last sweep.
 const SWEPT: &str = "SWEPT";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// For so long the folder of a program that is gone waits for it.
+/// The folder of a deleted program stays for this time after the last start.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A longer path is not one of ours.
+/// Maximum length in bytes of the path in a marker.
 const LONGEST_PATH: u64 = 65_536;
 
 /// Marks the folder as used by this process, which runs `program`.
@@ -39,30 +40,30 @@ pub(super) fn claim(folder: &Path, program: &Path) -> io::Result<Marker> {
     Ok(marker)
 }
 
-/// The program that a marker names.
+/// The path of the program in a marker.
 fn written(mut marker: &File) -> Option<PathBuf> {
     let mut bytes = Vec::new();
     marker.rewind().ok()?;
     marker.take(LONGEST_PATH).read_to_end(&mut bytes).ok()?;
     #[cfg(unix)]
     let path = PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes));
-    // A path that is not text is never found gone.
+    // A program whose path is not text never counts as deleted.
     #[cfg(not(unix))]
     let path = PathBuf::from(String::from_utf8(bytes).ok()?);
     path.is_absolute().then_some(path)
 }
 
-/// Removes, at most once a day, folders beside `ours` whose program is gone and was not started for 30 days.
+/// Removes, at most once a day, folders beside `ours` whose program is deleted and was not started for 30 days.
 pub(super) fn sweep(ours: &Path) {
     let Some(inside) = ours.parent() else { return };
     let Ok(swept) = File::options().create(true).truncate(false).write(true).open(inside.join(SWEPT)) else {
         return;
     };
-    // Another process sweeps.
+    // If another process holds the lock, it sweeps.
     if swept.try_lock().is_err() {
         return;
     }
-    // A new file has no length: it was never dated.
+    // A new file is empty, and its date is no date of a sweep.
     let is_new = swept.metadata().is_ok_and(|found| found.len() == 0);
     if !is_new && clock::age(&swept).is_none_or(|age| age < DAY) {
         return;
@@ -72,7 +73,7 @@ pub(super) fn sweep(ours: &Path) {
     }
 }
 
-/// Whether all that was looked at and is of no use is gone.
+/// Returns whether all checked folders that can be removed were removed.
 fn sweep_now(ours: &Path, inside: &Path) -> bool {
     let mut sweep = FolderSweep::beside(ours, MARKER);
     for folder in leftovers::some_in(inside, clock::day(), |_| true) {
@@ -84,7 +85,7 @@ fn sweep_now(ours: &Path, inside: &Path) -> bool {
     true
 }
 
-/// Whether the program of a marker is gone, and was for long.
+/// Whether the program of a marker is deleted, and was not started for a long time.
 fn is_forsaken(marker: &File) -> bool {
     let is_old = || clock::age(marker).is_some_and(|age| age >= KEPT);
     let is_gone = |program: PathBuf| {

@@ -1,7 +1,7 @@
-//! The store of the process, for functions that name none.
+//! The default store of the process.
 //!
-//! `program` tells which program this is, and whether it is a test; `folders` gives each program a folder, and removes those
-//! of programs that are gone.
+//! `program` identifies the program, and detects tests. `folders` gives each program a folder, and removes the folders of
+//! deleted programs.
 
 mod folders;
 mod program;
@@ -22,52 +22,53 @@ use crate::{
     store::Store,
 };
 
-/// The variable that says where the default store is.
+/// The environment variable with the directory of the default store.
 const VARIABLE: &str = "MEMOLITH_DIR";
 
 static DEFAULT: OnceLock<Store> = OnceLock::new();
 
-/// Keeps the folder of this program until the process ends.
+/// Marks the folder of this program as used until the process ends.
 static USED: OnceLock<Marker> = OnceLock::new();
 
-/// The store of the process: the one given to [`set_default_store`], or one that is opened at the first call.
+/// The store of the process: the store given to [`set_default_store`], or one that the first call opens.
 ///
-/// Functions under [`#[memo]`](macro@crate::memo) remember in it, unless they name another. It is closed at the end of the
-/// program. Where it is:
+/// Functions under [`#[memo]`](macro@crate::memo) use it, unless they name another store. It is closed at the end of the
+/// program. Its directory is:
 ///
-/// 1. In the directory that the environment variable `MEMOLITH_DIR` names, if that is set and not empty.
-/// 2. In a test, in a [temporary](Store::temporary) directory.
-/// 3. Else in a folder of the program in the platform's cache folder: on Linux `~/.cache/memolith/<name>-<hash>/store`, by the
-///    file name of the program and a hash of its path.
+/// 1. The value of the environment variable `MEMOLITH_DIR`, if it is set and not empty.
+/// 2. In a test, a [temporary](Store::temporary) directory.
+/// 3. Otherwise a folder of the program in the platform's cache folder: on Linux `~/.cache/memolith/<name>-<hash>/store`,
+///    with the file name of the program and a hash of its path.
 ///
-/// It never fails: when the directory cannot be opened, because another run of the program has it open, say, then the store is a
-/// [temporary](Store::temporary) one, and its [`last_failure`](Store::last_failure) says why. A program that wants to
-/// know, or wants options, opens a store itself and gives it to [`set_default_store`].
+/// It never fails. If the directory cannot be opened, for example because another run of the program uses it, the store is a
+/// [temporary](Store::temporary) one, and the cause is in its [`last_failure`](Store::last_failure). To see the error, or to
+/// set options, open a store yourself and give it to [`set_default_store`].
 ///
-/// # What shares a store
+/// # Programs that share a store
 ///
-/// A program is the file that runs, known by its canonical path. These share:
+/// The canonical path of its file identifies a program. These share a store:
 ///
-/// - Runs of one file, also after it was built or installed anew in the same place, and while an older build still runs.
+/// - Runs of one file, also after it was built or installed again in the same place, and while an older build still runs.
 /// - Names of one file: symbolic links to it are one program.
 ///
-/// These do not share, and the second computes anew:
+/// These do not share a store, and the second computes again:
 ///
 /// - Two packages of one name, two checkouts or work trees, a debug and a release build, a program and its example: their
 ///   files differ. `#[memo]` knows a function by its code, and two files may call different helpers of one name.
 /// - A program that was moved or renamed, and an installed one beside the one in `target`.
 ///
-/// Two packages that are built to one path in turn, by a `CARGO_TARGET_DIR` for both or in containers that share a cache folder,
-/// are one program to memolith. Programs that are given one `MEMOLITH_DIR` share it too. Give such programs a directory
-/// each. A program that has another path at each start, as an `AppImage` has, needs a `MEMOLITH_DIR` to remember anything.
+/// Two packages that are built to the same path, by a common `CARGO_TARGET_DIR` or in containers with a common cache folder,
+/// count as one program. Programs with the same `MEMOLITH_DIR` share a store too. Give each of them its own directory. A
+/// program that has another path at each start, such as an `AppImage`, needs a `MEMOLITH_DIR` to find its values again.
 ///
-/// The folder of a program that is gone, and was not started for 30 days, is removed by a later start of any program that uses
-/// a default store.
+/// If the file of a program is deleted, and the program was not started for 30 days, its folder is removed at a later start
+/// of any program that uses a default store.
 ///
 /// # In tests
 ///
-/// Tests, benchmarks and doc tests, and programs that nextest or an integration test of a package with programs starts, remember
-/// nothing from one run to the next, unless `MEMOLITH_DIR` is set. [Testing code that uses memolith][testing] has the details.
+/// Tests, benchmarks, doc tests, and programs that are started by nextest or by an integration test of a package with
+/// programs, keep nothing from one run to the next, unless `MEMOLITH_DIR` is set. See [Testing code that uses
+/// memolith][testing].
 ///
 /// [testing]: https://docs.rs/crate/memolith/latest/source/docs/testing.md
 ///
@@ -75,7 +76,7 @@ static USED: OnceLock<Marker> = OnceLock::new();
 ///
 /// ```
 /// # memolith::set_default_store(memolith::Store::temporary()?)?;
-/// println!("remembering in {:?}", memolith::default_store().path());
+/// println!("stored in {:?}", memolith::default_store().path());
 /// assert!(memolith::default_store().last_failure().is_none());
 /// # Ok::<(), memolith::Error>(())
 /// ```
@@ -83,11 +84,12 @@ pub fn default_store() -> &'static Store {
     DEFAULT.get_or_init(open)
 }
 
-/// Makes `store` the one of the process. Call it at the beginning of `main`.
+/// Makes `store` the default store of the process. Call it at the beginning of `main`.
 ///
 /// # Errors
 ///
-/// [`is_config`](Error::is_config) when there is one already: it was set, or [`default_store`] was asked for it.
+/// [`is_config`](Error::is_config) if there already is a default store, because it was set, or because [`default_store`] was
+/// called.
 ///
 /// ```
 /// use memolith::Store;
@@ -100,7 +102,7 @@ pub fn default_store() -> &'static Store {
 /// ```
 pub fn set_default_store(store: Store) -> Result<()> {
     DEFAULT.set(store).map_err(|_| {
-        let message = "the default store is in use already: set it once, at the beginning of `main`";
+        let message = "the default store is already in use: set it once, at the beginning of `main`";
         Error::new(Kind::Config, message)
     })
 }
@@ -112,20 +114,20 @@ fn open() -> Store {
     location.and_then(StoreLocation::open).unwrap_or_else(|why| Store::builder().instead(&why))
 }
 
-/// The folder in which each program has a folder.
+/// The parent of the folders of all programs.
 fn caches() -> Option<PathBuf> {
     let folders = etcetera::base_strategy::choose_native_strategy().ok()?;
     Some(folders.cache_dir().join("memolith"))
 }
 
-/// Where the default store is.
+/// The location of the default store.
 #[derive(Debug, PartialEq, Eq)]
 enum StoreLocation {
-    /// The directory of a user's choice.
+    /// A directory that the user chose.
     Chosen(PathBuf),
-    /// A folder of the program's own, and the program.
+    /// The folder of the program, and the path of the program.
     OfProgram(PathBuf, PathBuf),
-    /// A temporary one: what a test computes is of no use to the next run.
+    /// A temporary directory, because a test must not depend on earlier runs.
     OfTest,
 }
 
@@ -135,7 +137,7 @@ impl StoreLocation {
             Self::Chosen(directory) => Ok(Store::open_or_temporary(directory)),
             Self::OfTest => Store::temporary(),
             Self::OfProgram(folder, program) => {
-                // Where the folder cannot be marked, the store says why it cannot be opened either.
+                // If the folder cannot be marked, the open of the store fails too, and reports the cause.
                 let marked = folders::claim(&folder, &program).map(|marker| USED.set(marker).is_ok());
                 let store = Store::open_or_temporary(folder.join("store"));
                 if marked.is_ok() {
@@ -147,7 +149,7 @@ impl StoreLocation {
     }
 }
 
-/// An empty variable is none, as with other variables of this kind.
+/// An empty variable counts as not set, as with other variables of this kind.
 fn location<'a>(
     asked: Option<OsString>,
     variables: impl Iterator<Item = &'a OsStr>,
@@ -163,8 +165,7 @@ fn location<'a>(
     }
     let folder = caches().and_then(|caches| Some(caches.join(program::folder_name(&program)?)));
     let folder = folder.ok_or_else(|| {
-        let message =
-            format!("no folder for the default store: there is no home of the user; set {VARIABLE}");
+        let message = format!("no folder for the default store: the user has no home folder; set {VARIABLE}");
         Error::new(Kind::Config, message)
     })?;
     Ok(StoreLocation::OfProgram(folder, program))
@@ -173,8 +174,8 @@ fn location<'a>(
 #[cold]
 fn unknown_program(cause: &io::Error) -> Error {
     let message = format!(
-        "no folder for the default store: the file of this program cannot be found ({cause}), so the program cannot be told \
-         from others; set {VARIABLE}"
+        "no folder for the default store: the file of this program cannot be found ({cause}), so the program cannot be \
+         identified; set {VARIABLE}"
     );
     Error::new(Kind::Config, message)
 }

@@ -1,4 +1,4 @@
-//! Which program this is: the name of its folder, and whether it is a test.
+//! Identifies the program: the name of its folder, and whether it is a test.
 
 use std::{
     ffi::OsStr,
@@ -8,16 +8,16 @@ use std::{
 
 use crate::key;
 
-/// Digits in the hash that cargo puts behind the names of the files that it builds, and in the one behind a folder's name.
+/// Number of digits of the hash in the names of files that cargo builds, and in the name of a folder.
 const HASH: usize = 16;
 
-/// Longer names are cut.
+/// Maximum number of characters of the file name in the name of a folder.
 const LONGEST_NAME: usize = 64;
 
 /// The canonical path of the program that `executable` names.
 ///
-/// Linux says ` (deleted)` behind the path of a program whose file was replaced while it runs. It is the same program: the
-/// file in its place is looked at.
+/// If the file of a running program is replaced, Linux appends ` (deleted)` to its path. It counts as the same program as
+/// the file that replaced it.
 pub(super) fn canonical(executable: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(executable).or_else(|gone| match before_deletion(executable) {
         Some(path) => fs::canonicalize(path),
@@ -37,7 +37,7 @@ fn before_deletion(_: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The name of the folder of the program at a canonical path: its file name, for people to read, and a hash of the path.
+/// The name of the folder of the program at a canonical path: the file name, to be readable, and a hash of the path.
 pub(super) fn folder_name(program: &Path) -> Option<String> {
     let name = program.file_name()?.to_string_lossy();
     let name = name.strip_suffix(std::env::consts::EXE_SUFFIX).unwrap_or(&name);
@@ -51,15 +51,15 @@ pub(super) fn folder_name(program: &Path) -> Option<String> {
     Some(format!("{plain}-{}", digest.get(..HASH)?))
 }
 
-/// Whether a test runs this process: it is one, by the place of its executable, or it was started by one, by the names of its
-/// environment variables.
+/// Whether this process is a test, by the place of its executable, or was started by a test, by the names of its environment
+/// variables.
 pub(super) fn is_test<'a>(executable: &Path, mut variables: impl Iterator<Item = &'a OsStr>) -> bool {
     is_test_executable(executable) || variables.any(is_set_for_tests)
 }
 
 /// Tests, benchmarks and the tests of examples are built as `deps/name-<hash>`, `examples/name-<hash>` and, in the newer
-/// layout of build folders, `<hash>/out/name-<hash>`; what `cargo run` and `cargo install` take has no hash. A doc test is
-/// `rustdoctest<random>/rust_out`.
+/// layout of build folders, `<hash>/out/name-<hash>`. Programs of `cargo run` and `cargo install` have no hash. A doc test
+/// is `rustdoctest<random>/rust_out`.
 fn is_test_executable(executable: &Path) -> bool {
     let mut names = executable.iter().rev().map(OsStr::to_string_lossy);
     let (Some(file), Some(folder)) = (names.next(), names.next()) else { return false };
@@ -79,8 +79,8 @@ fn is_hash(text: &str) -> bool {
     text.len() == HASH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Set by nextest, and by cargo for integration tests and benchmarks alone. `RUST_TEST_THREADS` and others of its kind say
-/// nothing: a configuration file of cargo sets them for `cargo run` too.
+/// Set by nextest, and by cargo only for integration tests and benchmarks. `RUST_TEST_THREADS` and similar variables are no
+/// evidence: a configuration file of cargo sets them for `cargo run` too.
 fn is_set_for_tests(variable: &OsStr) -> bool {
     let name = variable.to_string_lossy();
     name == "NEXTEST" || name.starts_with("CARGO_BIN_EXE_")

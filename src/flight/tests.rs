@@ -1,4 +1,4 @@
-//! The waking, on threads; what is decided is tested in the table. Under the schedule explorer the same tests run over
+//! Waits and wakes on threads. The tests of the table test the decisions. Under the schedule explorer these tests run over
 //! many schedules.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -30,7 +30,7 @@ impl Flight {
     }
 }
 
-/// What became of a caller, without its claim: `complete` for who computes.
+/// The result of a call, without its claim.
 #[derive(Debug, PartialEq)]
 enum Fate {
     Led,
@@ -50,7 +50,7 @@ fn call(flight: &Flight, complete: Option<Outcome>) -> Fate {
     fate
 }
 
-/// The fates of `count` callers who wait for a leader until `end` is done with its claim.
+/// The fates of `count` callers that wait for a leader until `end` ends its claim.
 fn fates(count: usize, complete: Option<Outcome>, end: impl FnOnce(&Flight, Claim<'_>)) -> Vec<Fate> {
     let flight = Flight::new();
     let leader = flight.lead(KEY);

@@ -1,7 +1,7 @@
-//! Where an attribute keeps what it opened: a `static` that names neither `Self` nor a generic, because it knows no types.
+//! Storage for the memos of an attribute: a `static` without types, because it can name neither `Self` nor a generic.
 //!
-//! Most functions have one instance: what it opened lies in `first`, and finding it is one load and one comparison. The
-//! other instances of a generic function are found in a map.
+//! Most functions have one instance. Its memo is in `first`, and a lookup is one load and one comparison. Other instances
+//! of a generic function are in a map.
 
 use std::{
     any::{Any, TypeId},
@@ -9,15 +9,15 @@ use std::{
     sync::{OnceLock, PoisonError, RwLock},
 };
 
-/// Something that lives as long as the process, of a type that the finder knows.
+/// An object that lives as long as the process. The reader knows its type.
 type Cell = &'static (dyn Any + Send + Sync);
 
-/// What one place in the program opened, for each instance of the function around it.
+/// The objects of one place in the program, one for each instance of the function around it.
 #[derive(Debug, Default)]
 pub struct Cells {
-    /// Of the instance that came first.
+    /// The object of the first instance.
     first: OnceLock<(TypeId, Cell)>,
-    /// Of the others.
+    /// The objects of the other instances.
     others: RwLock<BTreeMap<TypeId, Cell>>,
 }
 
@@ -28,9 +28,9 @@ impl Cells {
         Self { first: OnceLock::new(), others: RwLock::new(BTreeMap::new()) }
     }
 
-    /// What the instance whose mark is the type `M` opened; opened by `open` when there is nothing yet.
+    /// The object of the instance that the type `M` identifies. The first call makes it by `open`.
     ///
-    /// `open` runs under no lock. Of several that run at once one result stays.
+    /// `open` runs under no lock. If several run at once, one result is kept.
     #[inline]
     pub(super) fn get<M: 'static, T: Send + Sync + 'static>(&self, open: impl FnOnce() -> T) -> &'static T {
         const {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mark_has_what_was_opened_for_it_first() {
+    fn each_mark_has_the_object_that_was_opened_for_it_first() {
         static CELLS: Cells = Cells::new();
         let (one, two, three) = (|| 1, || 2, || 3);
         assert_eq!((mark(&one, &CELLS, 1), mark(&two, &CELLS, 2), mark(&three, &CELLS, 3)), (1, 2, 3));

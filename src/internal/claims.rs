@@ -1,8 +1,8 @@
-//! Which function has which name, in this process.
+//! The names of memoized functions in this process.
 //!
-//! A name is what the compiler calls a function, or what the user chose, and neither is unique: two blocks of one function
-//! may hold two functions of one name. They must not share a memo. So the first one claims the name, and any other is
-//! refused, and told.
+//! A name comes from the compiler or from the user, and may not be unique: two blocks of one function may contain two
+//! functions of one name. They must not share a memo. So the first function claims the name, and any other function gets
+//! an error.
 
 use std::{
     any::TypeId,
@@ -26,20 +26,21 @@ pub(super) enum EntryPoint {
     Handle,
 }
 
-/// Who has a name.
+/// The function that has a name.
 struct NameClaim {
     code: u64,
-    /// The store that the first of the two doors named: an expression may make another one each time.
+    /// The store of the entry point that opened first. The expression of the other one may make another store.
     store: Store,
-    /// The mark of whoever came through this entry. By the two code hashes alone the two doors belong together: their marks
-    /// have nothing in common.
+    /// The type of the closure at the entry point of the function. It is unrelated to that of the handle: only equal code
+    /// hashes link the two.
     function: Option<TypeId>,
+    /// The type of the closure at the entry point of the handle.
     handle: Option<TypeId>,
 }
 
 static CLAIMS: Mutex<BTreeMap<String, NameClaim>> = Mutex::new(BTreeMap::new());
 
-/// Claims `name`, and says in which store its memo is.
+/// Claims `name`, and returns the store of its memo.
 pub(super) fn claim(name: &str, code: u64, entry: EntryPoint, mark: TypeId, store: &Store) -> Result<Store> {
     let mut claims = lock(&CLAIMS);
     let anew = || NameClaim { code, store: store.clone(), function: None, handle: None };
@@ -58,7 +59,7 @@ pub(super) fn claim(name: &str, code: u64, entry: EntryPoint, mark: TypeId, stor
     Err(Error::new(Kind::Config, message))
 }
 
-/// The compiler calls all closures of one function by one name, in this run and the next.
+/// The error of a function that is generic over a closure: all closures of one function have one name.
 pub(super) fn unnameable(name: &str) -> Error {
     let message = format!(
         "the memoized function `{name}` is generic over a closure, which has no name of its own, so it computes at each call: \
@@ -67,7 +68,7 @@ pub(super) fn unnameable(name: &str) -> Error {
     Error::new(Kind::Config, message)
 }
 
-/// A part of the value type is a `Result`.
+/// The error of a function with a `Result` inside its value type.
 pub(super) fn remembers_errors(name: &str, type_name: &str) -> Error {
     let message = format!(
         "the memoized function `{name}` returns `{type_name}`, in which an error would be remembered, so it computes at each \
@@ -76,7 +77,7 @@ pub(super) fn remembers_errors(name: &str, type_name: &str) -> Error {
     Error::new(Kind::Config, message)
 }
 
-/// What tells the resources of one function from those of any other, in this process.
+/// A number for the resources of one function, unique in this process.
 #[derive(Debug)]
 pub(super) struct FunctionNumber(u64);
 

@@ -1,8 +1,9 @@
-//! What is known of a function's code: the hash of its tokens, the built-in macros in it, and the functions it depends on.
+//! The code of a function: the hash of its tokens, the built-in macros in it, and the functions that it depends on.
 //!
-//! An attribute writes a [`Code`] as a constant, of each entry point one. The files in it are digested when the memo is opened, because
-//! the compiler would need minutes for 50 MB of them: so the program holds such a file once more for each entry point that it uses.
-//! Measured with 50 MB: 42 ms at the first call of an optimized program, 2.1 s without optimization; 3 s more to compile.
+//! An attribute writes a [`Code`] as a constant for each entry point. The files in it are digested when the memo is opened,
+//! because the compiler would need minutes for 50 MB of them. So the program contains such a file once more for each entry
+//! point that it uses. Measured with 50 MB: 42 ms at the first call of an optimized program, 2.1 s without optimization, and
+//! 3 s more to compile.
 
 use serde::{Serialize, Serializer};
 
@@ -13,13 +14,13 @@ use crate::{error::Result, key};
 pub struct Code {
     /// The hash of its own tokens.
     pub tokens: u64,
-    /// Values that the tokens stand for and do not show, in the order of the tokens.
+    /// The values of built-in macros in the tokens, in the order of the tokens.
     pub built_in: &'static [BuiltIn],
     /// The functions that the user named in `depends(..)`, in that order.
     pub depends: &'static [Self],
 }
 
-/// The value of a call of a macro that the compiler brings along.
+/// The value of a call of a built-in macro.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum BuiltIn {
     /// `cfg!(..)`, or `#[cfg(..)]` within the body.
@@ -30,13 +31,13 @@ pub enum BuiltIn {
     File(#[serde(serialize_with = "whole")] &'static [u8]),
 }
 
-/// All bytes in one step: the usual way is one step a byte.
+/// Serializes all bytes at once, instead of one by one.
 fn whole<S: Serializer>(bytes: &&'static [u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
 
 impl Code {
-    /// Another number when any of this is another.
+    /// A hash of all fields.
     #[must_use]
     pub fn hash(&self) -> u64 {
         // Integers, texts and bytes always serialize.

@@ -1,30 +1,30 @@
-//! The name of a function's memo: where the function stands and for which generics, as the compiler names it.
+//! The name of a function's memo: its path and its generic arguments, as the compiler names them.
 
 use std::borrow::Cow;
 
 use super::code::Code;
 use crate::key;
 
-/// Longer names are cut, and end in a digest of the whole. A memo takes 512 bytes.
+/// Longer names are cut, and end in a digest of the whole name. The name of a memo may have 512 bytes.
 const LONGEST: usize = 400;
 
-/// A memoized function, as both of its doors describe it.
+/// A memoized function, described alike by both of its entry points.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
     /// Without its path, and without the `r#` of a raw name.
     pub name: &'static str,
-    /// In place of the path, if the user said so.
+    /// The user's name, which replaces the path.
     pub chosen: Option<&'static str>,
-    /// Its own and that of the functions it depends on.
+    /// The code of the function and of the functions that it depends on.
     pub code: Code,
-    /// Whether it returns a `Result`, of which the `Ok` is the value.
+    /// Whether it returns a `Result`, whose `Ok` is the value.
     pub fallible: bool,
 }
 
 /// The name of the memo of a function, from the type name of a closure written in it or in its handle.
 ///
-/// `crate::module::A<u8>::load<u16>::{{closure}}` is the function `crate::module::A<u8>::load<u16>`. A chosen name stands in
-/// place of the path, but the generics stay: two instances are two functions.
+/// `crate::module::A<u8>::load<u16>::{{closure}}` is the function `crate::module::A<u8>::load<u16>`. A chosen name replaces
+/// the path, but not the generics, because two instances are two functions.
 pub(super) fn identity(closure: &str, function: &Function) -> String {
     let path = without_lifetimes(closure.strip_suffix("::{{closure}}").unwrap_or(closure));
     let (parent, last) = split(&path);
@@ -36,13 +36,13 @@ pub(super) fn identity(closure: &str, function: &Function) -> String {
     shortened(name)
 }
 
-/// Whether a name says less than which function it is: all closures of one function have one name, so the instances that
-/// a generic function has for them have one too.
+/// Whether several functions have this name: all closures of one function have one name, so the instances of a generic
+/// function for these closures have one too.
 pub(super) fn is_shared(closure: &str) -> bool {
     angled(closure.strip_suffix("::{{closure}}").unwrap_or(closure)).contains("{{")
 }
 
-/// Compilers differ in what they say of lifetimes, and so do a function and its handle, which has none.
+/// Compilers print lifetimes differently, and a handle has no lifetimes.
 fn without_lifetimes(path: &str) -> Cow<'_, str> {
     if !path.contains("'_") {
         return Cow::Borrowed(path);
@@ -52,7 +52,7 @@ fn without_lifetimes(path: &str) -> Cow<'_, str> {
     )
 }
 
-/// The last step of a path, and what is before it.
+/// The path before its last segment, and the last segment.
 fn split(path: &str) -> (&str, &str) {
     let mut last = None;
     for (at, depth) in depths(path) {
@@ -64,7 +64,7 @@ fn split(path: &str) -> (&str, &str) {
     parts.unwrap_or(("", path))
 }
 
-/// All that stands in angle brackets: `A<u8>::b<u16>` has `<u8><u16>`.
+/// The parts in angle brackets: `<u8><u16>` for `A<u8>::b<u16>`.
 fn angled(path: &str) -> String {
     let mut before = 0;
     let mut angled = String::new();
@@ -77,7 +77,8 @@ fn angled(path: &str) -> String {
     angled
 }
 
-/// Where each character stands, and in how many angle brackets; an opening one is within itself. An arrow is none.
+/// Place and nesting depth in angle brackets of each character. An opening bracket counts as inside. An arrow is no
+/// bracket.
 fn depths(path: &str) -> impl Iterator<Item = (usize, usize)> {
     let (mut depth, mut before) = (0_usize, ' ');
     path.char_indices().map(move |(at, character)| {

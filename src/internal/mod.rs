@@ -1,26 +1,27 @@
-//! What the attributes write into a program. Hidden, and no promise of stability: `memolith-macros` of the same version
-//! is the only caller, and this the only module it speaks to.
+//! The interface of the attributes. It is hidden and may change in any version: only code that `memolith-macros` of the same
+//! version writes calls it.
 //!
-//! # What the caller owes
+//! # Obligations of the caller
 //!
-//! Nothing here is unsafe; who breaks one of these gets wrong answers or a memo that refuses, not undefined behaviour.
+//! Nothing here is unsafe. A caller that breaks an obligation gets wrong results or a memo that refuses, not undefined
+//! behaviour.
 //!
 //! 1. A [`Cells`] is a `static` of its own for each place that calls [`memo`], [`handle`] or [`resource`], inside the
 //!    function that calls.
-//! 2. The closure given with it is written at that place and captures nothing, so that its type stands for the function
-//!    together with its generics. (Checked while compiling.)
-//! 3. It is written *directly* in the function that it stands for, or in that function's handle, not in another closure:
-//!    the name of its type, less the last step, is the path of the function.
-//! 4. The two doors of one function, [`memo`] and [`handle`], are called with equal [`Function`]s, with plans that
-//!    set the same options, and `Function::name` is the name of the function, at both doors.
-//! 5. `Function::code` is the same at both doors. Its tokens change when those of the function do; it holds the value of each
-//!    built-in macro in them, and the code of each function that the user named.
+//! 2. The closure given with it is written at that place and captures nothing, so that its type identifies the function and
+//!    its generics. (Checked at compile time.)
+//! 3. The closure is written *directly* in its function, or in the handle of the function, and not in another closure: the
+//!    name of its type without the last segment is the path of the function.
+//! 4. The two entry points of one function, [`memo`] and [`handle`], are called with equal [`Function`]s, and with plans
+//!    that set the same options. `Function::name` is the name of the function at both.
+//! 5. `Function::code` is the same at both entry points. Its tokens change when those of the function change. It contains
+//!    the value of each built-in macro in them, and the code of each function that the user named.
 //! 6. The value given to [`OpenedMemo::call`] and [`resource`] serializes as the key type of the handle does: the same parts in the same
 //!    order, references for what they refer to.
 //! 7. The closure given to [`Call::plain`] or [`Call::fallible`] is the body of the function, for the arguments that the
 //!    key was made from.
-//! 8. `Function::fallible` says whether the value type is that of a [`Fallible`]. Where it is not, the memo is opened through
-//!    [`Returned`], which refuses a `Result`; where it is, the handle checks by [`same`] what was guessed from names.
+//! 8. `Function::fallible` is `true` if and only if the value type is that of a [`Fallible`]. If not, the memo is opened through
+//!    [`Returned`], which refuses a `Result`. If so, the handle checks by [`same`] the type that was guessed from names.
 
 mod cells;
 mod claims;
@@ -64,7 +65,7 @@ use crate::{
 };
 pub use crate::{default_store::default_store, memo::Memo, stamp::FileStamp};
 
-/// A key type that nobody can make a value of: of memos whose key has no type that an attribute could name.
+/// A key type without values, for memos whose key type an attribute cannot name.
 #[derive(Debug)]
 pub enum Unnamed {}
 
@@ -78,11 +79,11 @@ impl Serialize for Unnamed {
 #[derive(Debug)]
 pub struct OpenedMemo<K: ?Sized, V: 'static> {
     memo: Memo<K, V>,
-    /// Why there is none that could remember anything: each call computes, and tells this.
+    /// `Some` if the function cannot be cached: each call computes, and reports this error.
     refused: Option<Error>,
 }
 
-/// The memo of the function at whose first call it is opened, by the plan `plan`.
+/// The memo of a function. The first call opens it by `plan`.
 #[inline]
 pub fn memo<V, C, S, P>(
     cells: &'static Cells,
@@ -98,7 +99,7 @@ where
     cells.get::<P, _>(|| open(function, EntryPoint::Function, plan))
 }
 
-/// The same memo for the handle of the function, which knows the type of the key.
+/// The same memo for the handle of the function, with the key type.
 #[inline]
 pub fn handle<K, V, C, S, P>(
     cells: &'static Cells,
@@ -115,7 +116,7 @@ where
     &cells.get::<P, OpenedMemo<K, V>>(|| open(function, EntryPoint::Handle, plan)).memo
 }
 
-/// What the user's options are evaluated by runs before any lock is taken.
+/// The expressions of the user's options run before any lock is taken.
 fn open<K, V, C, S, P>(function: &Function, entry: EntryPoint, plan: P) -> OpenedMemo<K, V>
 where
     K: ?Sized,
@@ -140,15 +141,15 @@ where
         Ok(memo) => OpenedMemo { memo: memo.of_keys(), refused: None },
         Err(error) => {
             let error = above_a_function(error);
-            // Seen by whoever observes the store, and by the handles in it.
+            // Reports it to the observers of the store, and keeps it as its last failure.
             asked.session().failed(&error);
             OpenedMemo { memo: refused::memo(&name, &error), refused: Some(error) }
         }
     }
 }
 
-/// Whether an error would be stored. The user may have said which values are, but cannot have meant a `Result` that only the
-/// type arguments of a generic function brought along.
+/// Whether an error would be stored. `cache_if` can choose the stored values, except for a value type that is a `Result` only
+/// because of the type arguments of a generic function.
 fn remembers_errors<V, C>(
     function: &Function,
     results: Results,
@@ -161,12 +162,12 @@ fn remembers_errors<V, C>(
     }
 }
 
-/// The remedy as it is written above a function.
+/// Adds the remedy as it is written above a function.
 fn above_a_function(error: Error) -> Error {
     match error.kind() {
         Kind::Untraceable => {
             let message = format!(
-                "{error}; above a function that is `#[memo(version = n)]`, and without it each call computes"
+                "{error}; above a function write `#[memo(version = n)]`, without which each call computes"
             );
             Error::new(Kind::Untraceable, message)
         }
@@ -174,7 +175,7 @@ fn above_a_function(error: Error) -> Error {
     }
 }
 
-/// Decides whether a value is kept. Both doors bring a closure of their own, of one text: they count as one.
+/// Sets `cache_if`. The two entry points have a closure of equal tokens each, which count as one.
 pub fn cache_if<V, C, F>(builder: MemoBuilder<Unnamed, V, C>, wanted: F) -> MemoBuilder<Unnamed, V, C>
 where
     F: Fn(&V) -> bool + Send + Sync + 'static,
@@ -182,7 +183,7 @@ where
     builder.cache_if_of(wanted, TypeId::of::<Unnamed>())
 }
 
-/// Tells `observe` what happens to the memo. Both doors bring a closure of their own, as with [`cache_if`].
+/// Adds an observer. The two entry points have a closure each, as with [`cache_if`].
 pub fn observer<V, C, F>(builder: MemoBuilder<Unnamed, V, C>, observe: F) -> MemoBuilder<Unnamed, V, C>
 where
     F: Fn(&Event<'_>) + Send + Sync + 'static,
@@ -198,7 +199,7 @@ pub fn spinner<B: Spins>(builder: B, text: &str) -> B {
 /// A builder that takes a spinner, which needs a feature.
 #[diagnostic::on_unimplemented(
     message = "the option `spinner` needs the feature `spinner` of memolith",
-    label = "switch the feature on, or leave this out",
+    label = "turn the feature on, or leave this option out",
     note = "in Cargo.toml: memolith = {{ version = \"..\", features = [\"spinner\"] }}"
 )]
 pub trait Spins {
@@ -214,13 +215,13 @@ impl<V, C> Spins for MemoBuilder<Unnamed, V, C> {
     }
 }
 
-/// A call that has asked its memo and may have to compute. The key is done with.
+/// A call after its lookup, which may have to compute. The key is no longer needed.
 #[derive(Debug)]
-#[must_use = "whoever waits for this computation waits until it is dropped"]
+#[must_use = "other callers wait until this call is finished or dropped"]
 pub struct Call<V: 'static>(PendingCall<'static, V>);
 
 impl<V: 'static> OpenedMemo<Unnamed, V> {
-    /// Asks the memo.
+    /// Looks the key up.
     #[inline]
     pub fn call<K: Serialize + ?Sized>(&'static self, key: &K) -> Call<V>
     where
@@ -234,7 +235,7 @@ impl<V: 'static> OpenedMemo<Unnamed, V> {
 }
 
 impl<V: 'static> Call<V> {
-    /// Of a function that cannot fail. A panic of the body unwinds, and hands over to one of those who wait.
+    /// For a function that cannot fail. If the body panics, the panic unwinds, and one of the waiters computes.
     #[inline]
     pub fn plain(self, body: impl FnOnce() -> V) -> V
     where
@@ -245,11 +246,11 @@ impl<V: 'static> Call<V> {
         }
     }
 
-    /// Of a function that may fail: its error is passed on untouched.
+    /// For a function that may fail. Its error is returned unchanged.
     ///
     /// # Errors
     ///
-    /// Those of the body.
+    /// The errors of the body.
     #[inline]
     pub fn fallible<E>(self, body: impl FnOnce() -> Result<V, E>) -> Result<V, E>
     where
@@ -259,7 +260,7 @@ impl<V: 'static> Call<V> {
     }
 }
 
-/// A call on the pool of the process. The type of `site` is the function's own: two functions never share a resource.
+/// A call on the pool of the process. Each function has a type of `site` of its own, so two functions never share a resource.
 #[inline]
 pub fn resource<T, P, K>(cells: &'static Cells, _site: P, key: &K) -> ResourceEntry<'static, T>
 where
@@ -271,8 +272,8 @@ where
     ResourcePool::global().entry(&ResourceKey { function: function.get(), key })
 }
 
-/// The resource of a function that cannot fail. Where the type arguments of a generic function make it a `Result`, it is
-/// built by each call and not kept, as it may be an error.
+/// The resource of a function that cannot fail. If the type arguments of a generic function make it a `Result`, each call
+/// builds it and it is not kept, because it may be an error.
 #[inline]
 pub fn share<T: Send + Sync + 'static>(
     entry: ResourceEntry<'static, T>,
@@ -285,7 +286,7 @@ pub fn share<T: Send + Sync + 'static>(
     entry.or_insert_with(build)
 }
 
-/// The key of a resource. As a struct of this name it meets no key that a user gives the same pool.
+/// The key of a resource. The name of the struct keeps it apart from the keys of users of the same pool.
 #[derive(Serialize)]
 #[serde(rename = "memolith::resource")]
 struct ResourceKey<'a, K: ?Sized> {
@@ -293,14 +294,14 @@ struct ResourceKey<'a, K: ?Sized> {
     key: &'a K,
 }
 
-/// One part of a key, as it is: a place for the compiler to say that it cannot be serialized.
+/// One part of a key, unchanged. The bound makes a part that cannot be serialized a compile error at its place.
 #[inline]
 pub fn part<T: Serialize + ?Sized>(part: &T) -> &T {
     part
 }
 
-/// The stamp of a file, as one part of a key. A file that has none makes a key that cannot be serialized, and so a
-/// call that computes and tells why.
+/// The stamp of a file, as one part of a key. If the file has no stamp, the key cannot be serialized: the call computes, and
+/// reports the error.
 #[derive(Debug)]
 pub struct Stamped(Result<FileStamp>);
 

@@ -1,7 +1,7 @@
-//! The memo of a function that can have none: its value type cannot be read back, or its name is another's.
+//! The memo of a function that cannot be cached: its value type cannot be read back, or another function has its name.
 //!
-//! A function has nobody to return such an error to. So it computes at each call, and its handle gives out a memo that
-//! remembers nothing and says why.
+//! A function cannot return such an error. So it computes at each call, and its handle returns a memo that stores nothing and
+//! has the error as its last failure.
 
 use std::{collections::HashMap, io::Write};
 
@@ -13,7 +13,7 @@ use crate::{
     store::{GenerationId, Store},
 };
 
-/// Neither writes nor reads.
+/// A codec that refuses every value.
 struct RefusingCodec(Error);
 
 impl<V> Codec<V> for RefusingCodec {
@@ -34,7 +34,7 @@ impl<V> Codec<V> for RefusingCodec {
     }
 }
 
-/// A memo called `name` in a store of its own, without a disk, in which nothing is kept.
+/// A memo called `name` that stores nothing, in a store of its own without a directory.
 pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why: &Error) -> Memo<K, V> {
     let store = Store::builder().in_memory();
     let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(RefusingCodec(why.clone()));

@@ -1,22 +1,22 @@
-//! Where a value type has a `Result` in it: a memo of one remembers errors, which seldom is meant.
+//! Detects a `Result` in a value type. A memo of such a type stores errors, which is seldom intended.
 
-/// Where a type has a `Result` in it, as the compiler names it.
+/// The place of a `Result` in a type, by the name of the type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Results {
     None,
-    /// It is one.
+    /// The type is a `Result`.
     Itself,
-    /// In its generics, or in an array, a slice or a tuple.
+    /// A `Result` is in its generics, or in an array, a slice or a tuple.
     Within,
 }
 
-/// Where the type of this name has a `Result` in it.
+/// The place of a `Result` in the type of this name.
 ///
-/// By name, because no other question can be asked of a type that is generic: `TypeId` is one of infinitely many, and the
-/// kinds of a `Result` cannot be listed. The fields of a struct are not in its name: what is in there is the user's own.
+/// It goes by the name, because a generic function cannot test a type in another way: there are infinitely many `TypeId`s of
+/// a `Result`. The fields of a struct are not in its name, and are not tested.
 pub(super) fn results(type_name: &str) -> Results {
     const RESULT: &str = "core::result::Result<";
-    // `a::core::result::Result<` would be another.
+    // `a::core::result::Result<` is another type.
     let begins = |at: usize| {
         let before = type_name.get(..at).and_then(|before| before.chars().next_back());
         before.is_none_or(|before| !before.is_alphanumeric() && before != '_' && before != ':')

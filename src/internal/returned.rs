@@ -1,24 +1,24 @@
-//! What a function returns, checked by type: an attribute sees only how it is written.
+//! Checks the return type of a function by its type. An attribute sees only its tokens.
 //!
-//! A method of [`Returned`] is the one of its own `impl` for a `Result`; for any other type the compiler finds none
-//! there, goes on through `Deref`, and finds that of [`AnyReturned`]. Neither needs an import. In a generic function, where the type is
-//! not known yet, it is always `AnyReturned`; so what is generic is looked at again while the program runs, by [`results`].
+//! For a `Result`, a method of [`Returned`] is that of its `impl` for `Result`. For any other type the compiler finds no
+//! such method, continues through `Deref`, and finds the method of [`AnyReturned`]. Neither needs an import. In a generic
+//! function the type is not known yet, so it is always `AnyReturned`; there [`results`] checks the type at run time.
 
 use std::{borrow::Borrow, marker::PhantomData, ops::Deref};
 
 use super::{Cells, Function, OpenedMemo, Unnamed};
 use crate::{builder::MemoBuilder, codec::Codec, memo::Memo, store::Store};
 
-/// A `Result`, under whatever name.
+/// A `Result` under any name.
 #[diagnostic::on_unimplemented(
     message = "this function returns a type called `Result` that is not the one of `std`",
-    label = "an error could not be told from a value",
-    note = "call it otherwise in the signature, as by `type Answer = ..`, and it is remembered whole"
+    label = "an error cannot be distinguished from a value",
+    note = "give it another name in the signature, for example by `type Answer = ..`: then it is stored as a whole"
 )]
 pub trait Fallible {
-    /// Stored when there is one.
+    /// The type of stored values.
     type Value;
-    /// Passed on, never stored.
+    /// The type of errors, which are never stored.
     type Error;
 }
 
@@ -27,20 +27,20 @@ impl<T, E> Fallible for Result<T, E> {
     type Error = E;
 }
 
-/// Never implemented: what a `Result` would have to be to be remembered whole.
+/// Never implemented. A bound on it makes a `Result` under another name a compile error.
 #[diagnostic::on_unimplemented(
     message = "this function returns a `Result` under another name",
-    label = "its errors would be remembered",
-    note = "write it as `Result<..>`, or as an alias of that name, so that an error is passed on"
+    label = "its errors would be stored",
+    note = "write it as `Result<..>`, or as an alias of that name, so that errors are returned and not stored"
 )]
 pub trait RememberedWhole {}
 
-/// Never implemented: what a `Result` would have to be to be remembered as a part of another type.
+/// Never implemented. A bound on it makes a `Result` inside another type a compile error.
 #[diagnostic::on_unimplemented(
     message = "this function returns a `Result` within another type",
-    label = "an error in it would be remembered",
-    note = "return one `Result` around all, as `collect::<Result<Vec<_>, _>>()` and `transpose()` make it, or say by the \
-            option `cache_if` which values are stored"
+    label = "an error in it would be stored",
+    note = "return one `Result` around all, for example by `collect::<Result<Vec<_>, _>>()` or `transpose()`, or choose the \
+            stored values by the option `cache_if`"
 )]
 pub trait RememberedWithin {}
 
@@ -48,14 +48,14 @@ pub trait RememberedWithin {}
 #[derive(Debug)]
 pub struct Returned<T: ?Sized>(AnyReturned<T>);
 
-/// The same, of a type that is not known to be a `Result`.
+/// The same for a type that is not known to be a `Result`.
 #[derive(Debug)]
 pub struct AnyReturned<T: ?Sized>(PhantomData<fn() -> Box<T>>);
 
 impl<T: ?Sized> Returned<T> {
-    /// Of any type.
+    /// For any type.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "nobody but an attribute makes one")]
+    #[expect(clippy::new_without_default, reason = "only an attribute makes one")]
     pub const fn new() -> Self {
         Self(AnyReturned(PhantomData))
     }
@@ -71,11 +71,11 @@ impl<T: ?Sized> Deref for Returned<T> {
 }
 
 impl<T: ?Sized> AnyReturned<T> {
-    /// Compiles for anything but a `Result`.
+    /// Compiles for every type except a `Result`.
     #[inline]
     pub const fn is_no_result(&self) {}
 
-    /// The same, with the words for a part of a type.
+    /// The same, with the message for a part of a type.
     #[inline]
     pub const fn is_no_result_within(&self) {}
 }
@@ -116,7 +116,7 @@ impl<V: 'static> AnyReturned<V> {
         super::handle(cells, function, plan)
     }
 
-    /// Compiles for nothing, and asks nothing else of the type, so that there is one error and no other.
+    /// Compiles for no type. It has no other bounds, so that there is only one error.
     pub fn fallible<S, B>(
         &self,
         _: &'static Cells,
@@ -130,7 +130,8 @@ impl<V: 'static> AnyReturned<V> {
     }
 }
 
-/// Each is found before that of [`AnyReturned`]. All but one compile for nothing, and ask nothing else of the types.
+/// The compiler finds these methods before those of [`AnyReturned`]. Except `fallible` and `handle`, they compile for no
+/// type, and have no other bounds.
 impl<T: 'static, E> Returned<Result<T, E>> {
     /// [`memo`](super::memo) of the value of a function that may fail.
     #[inline]
@@ -149,21 +150,21 @@ impl<T: 'static, E> Returned<Result<T, E>> {
         super::memo(cells, function, plan)
     }
 
-    /// A `Result` that is not called so.
+    /// Refuses a `Result` under another name.
     pub const fn is_no_result(&self)
     where
         Result<T, E>: RememberedWhole,
     {
     }
 
-    /// A `Result` in another type.
+    /// Refuses a `Result` inside another type.
     pub const fn is_no_result_within(&self)
     where
         Result<T, E>: RememberedWithin,
     {
     }
 
-    /// A `Result` that is not called so.
+    /// Refuses a `Result` under another name.
     pub fn memo<S, B>(
         &self,
         _: &'static Cells,
@@ -176,7 +177,7 @@ impl<T: 'static, E> Returned<Result<T, E>> {
         RefusedReturn(PhantomData)
     }
 
-    /// Compiles, because the function beside it does not.
+    /// Compiles, because its function has the error.
     #[must_use]
     pub fn handle<K: ?Sized, S, B>(
         &self,
@@ -191,27 +192,27 @@ impl<T: 'static, E> Returned<Result<T, E>> {
     }
 }
 
-/// In place of an [`OpenedMemo`] and of a [`Call`](super::Call), where there is an error already.
+/// Replaces an [`OpenedMemo`] and a [`Call`](super::Call) after a compile error, so that there is no second error.
 #[derive(Debug)]
-#[must_use = "it stands for a call"]
+#[must_use = "it replaces a call"]
 pub struct RefusedReturn<R>(PhantomData<fn() -> R>);
 
 impl<R> RefusedReturn<R> {
-    /// As that of [`OpenedMemo`].
+    /// Like [`OpenedMemo::call`].
     pub const fn call<K: ?Sized>(self, _: &K) -> Self {
         self
     }
 
-    /// As that of [`Call`](super::Call).
+    /// Like [`Call::plain`](super::Call::plain).
     pub fn plain(self, body: impl FnOnce() -> R) -> R {
         body()
     }
 
-    /// As that of [`Call`](super::Call).
+    /// Like [`Call::fallible`](super::Call::fallible).
     pub fn fallible(self, body: impl FnOnce() -> R) -> R {
         body()
     }
 }
 
-/// Compiles when a function that returns `R` has the value type `V` that its text suggested.
+/// Compiles if a function that returns `R` has the value type `V` that its tokens suggested.
 pub const fn same<V, R: Fallible<Value = V>>() {}

@@ -1,4 +1,4 @@
-//! The canonical encoding of a whole key, and the error of a key that has none.
+//! The canonical encoding of a whole key, and the error of a key that cannot be serialized.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::error::{Error, Kind};
 
-/// The first byte of each encoding: keys of two formats never meet.
+/// The first byte of each encoding, so that keys of two formats never match.
 const FORMAT: u8 = 1;
 
 pub(super) fn encode<K: Serialize + ?Sized, S: Sink>(key: &K, sink: &mut S) -> Result<(), EncodeError> {

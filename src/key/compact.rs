@@ -1,4 +1,4 @@
-//! A key that lives only in memory: a short one stands for itself, and only a long one is digested.
+//! Keys that are used only in memory. Only long ones are digested.
 
 use std::hash::{Hash, Hasher};
 
@@ -10,19 +10,19 @@ use super::{
 };
 use crate::error::Result;
 
-/// In bytes. Enough for a text of 29.
+/// Maximum length in bytes of an encoding that is kept. Enough for a text of 29 bytes.
 const SHORT: usize = 32;
 
-/// The canonical encoding of a key, if it is short, else its digest: two are equal when the keys are.
+/// The canonical encoding of a short key, or the digest of a long one. Two are equal if and only if their keys are.
 ///
-/// With the digest of every key a hit of a pool takes 60 ns more. It is written in place and not handed back: words that
-/// were just written are slow to copy, and copying them through the fence of the caller took 15 ns.
+/// If every key were digested, a hit of a pool would take 60 ns more. It is written in place and not returned: words that
+/// were just written are slow to copy, and returning them through `catch_unwind` took 15 ns.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Compact {
-    /// Little-endian; zeros behind the encoding. Written as words because they are read as words: what is stored byte by
-    /// byte must leave the store buffer before it can be loaded eight at a time.
+    /// Little-endian, with zeros after the encoding. Written as words because they are read as words: bytes that are stored
+    /// one by one must leave the CPU's store buffer before they can be loaded as a word.
     words: [u64; SHORT / 8],
-    /// Of the encoding, in bytes; `DIGESTED` if it was too long.
+    /// Length of the encoding in bytes, or `DIGESTED` if it was too long.
     length: u64,
 }
 
@@ -47,7 +47,7 @@ impl Compact {
         Self { words, length: DIGESTED }
     }
 
-    /// What [`digest`](super::digest) gives for the key.
+    /// The [`digest`](super::digest) of the key.
     pub(crate) fn digest(&self) -> Digest {
         let words = self.words.map(u64::to_le_bytes);
         let bytes = words.as_flattened();
@@ -58,9 +58,9 @@ impl Compact {
     }
 }
 
-/// Puts the compact form of the key in the place of an empty one.
+/// Writes the compact form of the key into an empty one.
 ///
-/// An error is the `Serialize` of the key giving up. Its panic unwinds: the caller has the fence.
+/// It fails if the `Serialize` of the key fails. A panic of it unwinds, and the caller contains it.
 #[inline]
 pub(crate) fn compact<K: Serialize + ?Sized>(key: &K, compact: &mut Compact) -> Result<()> {
     let mut brief = Brief { compact, long: None };
@@ -71,11 +71,11 @@ pub(crate) fn compact<K: Serialize + ?Sized>(key: &K, compact: &mut Compact) -> 
     Ok(())
 }
 
-/// Keeps an encoding as long as it is short, and digests it from then on.
+/// Keeps a short encoding, and digests a longer one.
 struct Brief<'a> {
-    /// Its length is never more than there are bytes in its words.
+    /// Its length never exceeds the size of its words.
     compact: &'a mut Compact,
-    /// `Some` once the encoding was too long.
+    /// `Some` once the encoding is too long.
     long: Option<DigestHasher>,
 }
 
@@ -97,7 +97,7 @@ impl Sink for Brief<'_> {
 }
 
 impl Brief<'_> {
-    /// Writes the lower `length` bytes, of at most 8 that are zero above. There is room for them.
+    /// Appends the lower `length` bytes of a word, at most 8. The upper bytes are zero, and there is room.
     #[inline]
     fn push(&mut self, word: u64, length: usize) {
         let Compact { words, length: written } = &mut *self.compact;
@@ -119,11 +119,11 @@ impl Brief<'_> {
     }
 }
 
-/// Fewer than 8 bytes, with zeros above.
+/// A word of fewer than 8 bytes, with zeros above them.
 #[inline]
 pub(super) fn word(bytes: &[u8]) -> u64 {
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        // The two overlap in what both of them know.
+        // The two halves overlap in equal bytes.
         let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
         return first | last << (8 * (bytes.len() - 4));
     }

@@ -1,11 +1,11 @@
-//! What is seen of a value by its type: serde's `Serialize` of a path fails when it is not UTF-8, and that of a hashed set does
-//! not say that its order means nothing.
+//! Recognizes paths and hashed sets by their type. Serde's `Serialize` of a path fails if the path is not UTF-8, and that of a
+//! hashed set does not tell that its order is irrelevant.
 //!
-//! Each value that serde hands over comes with its type. `typeid` tells types apart that have lifetimes.
+//! Serde passes each value with its type. `typeid` compares types that have lifetimes.
 
 use std::{any::type_name, borrow::Cow, path::Path, path::PathBuf, ptr, rc::Rc, sync::Arc};
 
-/// In the words of serde's `Serialize` of a path.
+/// The message of serde's `Serialize` of a path.
 pub(super) const NOT_TEXT: &str = "path contains invalid UTF-8 characters";
 
 /// The path that a value is, or refers to.
@@ -14,7 +14,7 @@ pub(super) fn path<T: ?Sized>(value: &T) -> Option<&Path> {
     macro_rules! first_of {
         ($($path:ty),* $(,)?) => {$(
             if typeid::of::<T>() == typeid::of::<$path>() {
-                // SAFETY: `T` is that type but for lifetimes, and what it refers to lives at least as long as the value.
+                // SAFETY: `T` is that type except for lifetimes, and its referents live at least as long as the value.
                 #[expect(unsafe_code, reason = "a cast that the compiler cannot see")]
                 let path: &$path = unsafe { &*ptr::from_ref(value).cast::<$path>() };
                 return Some(path.as_ref());
@@ -43,7 +43,7 @@ pub(super) fn path<T: ?Sized>(value: &T) -> Option<&Path> {
     None
 }
 
-/// How the names of types begin that list their elements in no order.
+/// Prefixes of the names of types whose elements have no order.
 const SETS: [&str; 6] = [
     "std::collections::hash::set::HashSet<",
     "hashbrown::set::HashSet<",
@@ -53,7 +53,7 @@ const SETS: [&str; 6] = [
     "imbl::hash::set::HashSet<",
 ];
 
-/// What serde passes through: a set behind these is written by the `Serialize` of the set.
+/// Pointers that serde passes through: the `Serialize` of the set writes a set behind these.
 const POINTERS: [&str; 8] = [
     "&",
     "mut ",
@@ -67,12 +67,13 @@ const POINTERS: [&str; 8] = [
 
 /// Whether a type is a hashed set, or a pointer to one.
 ///
-/// By its name, because a set has a type for each type of element. The standard library does not promise its names: under
-/// another name a set is an ordered list, and equal sets are two keys. A unit test would tell.
+/// It goes by the name, because each type of elements makes another type of set. The standard library does not promise its
+/// names. Under another name a set would count as an ordered list, and equal sets could be different keys; a unit test
+/// would fail.
 #[inline]
 pub(super) fn is_set<T: ?Sized>() -> bool {
     let name = type_name::<T>();
-    // Known while compiling, so for most types nothing is left of this.
+    // Known at compile time, so for most types the call is removed.
     name.len() > "dashmap::set::DashSet<>".len() && has_name_of_set(name)
 }
 

@@ -1,17 +1,16 @@
-//! Keys: any `Serialize` becomes 32 bytes, and two keys that differ never become the same ones.
+//! Keys: the digest of any `Serialize`. Different keys have different digests.
 //!
 //! # Why not the bytes of postcard
 //!
-//! They are made to be read back by somebody who knows the type; they do not describe themselves, so keys of one
-//! type can share them. Tried: as `serde_json::Value` the keys `false`, `0`, `""`, `[]` and `{}` are all one zero
-//! byte, and in a struct with two `skip_serializing_if` fields min=5 is the same as max=5. One such pair is one
-//! wrong answer. So the encoding below says what it writes: it can be parsed without the type, hence it is
-//! injective, and it is streamed into SHA-256, so no key is ever too large and the digest stands for the key.
+//! The bytes of postcard can be read only with their type, so two keys of one type can have equal bytes. Tested: as
+//! `serde_json::Value` the keys `false`, `0`, `""`, `[]` and `{}` are all one zero byte, and in a struct with two
+//! `skip_serializing_if` fields min=5 and max=5 have equal bytes. One such pair is one wrong answer. The encoding below
+//! can be parsed without the type, hence it is injective. It is streamed into SHA-256, so keys of any size work.
 //!
 //! # The grammar, format 1
 //!
-//! Stable for ever: the entries on disk are found by it, and golden digests in the tests pin it. A change is a new
-//! format number, and with it a miss for every entry.
+//! It never changes, because the entries on disk are found by it. Golden digests in the tests pin it. A change would be a
+//! new format number, and every lookup would miss.
 //!
 //! ```text
 //! key       = 01 value                        the format number
@@ -44,32 +43,32 @@
 //! count     = byte+                           LEB128: 7 bits a byte, the lowest first, the high bit says that more follow
 //! ```
 //!
-//! No value starts with `00`, so an end can be told from an element, and a sequence streams whether or not its
-//! length is known: both give the same bytes.
+//! No value starts with `00`, so an end differs from every element. A sequence streams with and without a known length, and
+//! has the same bytes in both cases.
 //!
-//! # What is the same key
+//! # Equal keys
 //!
 //! - `String`, `&str`, `Cow<str>`, `Box<str>`; `Vec`, slice, `Box<[T]>`; `&T`, `Box<T>`, `Arc<T>` and `T`. A
 //!   `HashMap` and a `BTreeMap` of equal entries. Two `HashSet`s of equal elements.
-//! - A path and the text of it.
+//! - A path and its text.
 //! - All NaN of one width.
 //!
-//! # What is another key
+//! # Different keys
 //!
 //! - 1u8 and 1u32; 1 and 1.0 and true and "1"; `'a'` and "a"; `None`, `()` and `Some(())`; 0.0 and -0.0; an array or a
 //!   tuple and a slice of the same elements (serde writes an array as a tuple).
-//! - After a refactoring, and then each entry is computed anew: a struct, an enum, a field or a variant under
-//!   another serialized name (`rename` keeps the old one), fields in another order, a variant at another index, a
-//!   field that was added or removed. Names of modules and crates are not part of it.
-//! - A hashed set and a list or a `BTreeSet` of the same elements. A hashed set in another order, where its type is not seen:
-//!   in a `#[serde(transparent)]` or untagged type, in one with a `Serialize` written by hand, in a crate that `kinds` does not
-//!   know. [`unordered`](crate::unordered) is for these.
+//! - Keys before and after some refactorings: another serialized name of a struct, an enum, a field or a variant (`rename`
+//!   keeps the old one), another order of fields, another index of a variant, a field that is added or removed. Names of
+//!   modules and crates are not part of the key.
+//! - A hashed set and a list or a `BTreeSet` of the same elements. Equal hashed sets in different orders, if their type is
+//!   not recognized: in a `#[serde(transparent)]` or untagged type, in one with a `Serialize` written by hand, in a crate
+//!   that `kinds` does not know. [`unordered`](crate::unordered) is for these.
 //!
-//! # What no encoding can repair
+//! # Limits of every encoding
 //!
-//! What a `Serialize` leaves out is not part of the key: a `#[serde(skip)]` field, the variant of an untagged enum, the
-//! flow information of a `SocketAddrV6`. The encoding calls itself human-readable, because the readable form is the
-//! one that keeps more (the scope of a `SocketAddrV6` is in no other), and because it makes the head legible.
+//! Parts that `Serialize` leaves out are not part of the key: a `#[serde(skip)]` field, the variant of an untagged enum, the
+//! flow information of a `SocketAddrV6`. The encoder is human-readable for serde, because the readable form keeps more (only
+//! it has the scope of a `SocketAddrV6`), and because it makes the head legible.
 
 mod canonical;
 mod compact;
@@ -96,26 +95,26 @@ pub(crate) use self::{
 };
 use crate::error::Result;
 
-/// The digest of `key`, without an allocation unless the key holds a map or is displayed into a string.
+/// The digest of `key`. It allocates only for maps, sets and parts that are displayed into a string.
 ///
-/// An error is the `Serialize` of the key giving up. Its panic unwinds: the caller has the fence.
+/// It fails if the `Serialize` of the key fails. A panic of it unwinds, and the caller contains it.
 pub(crate) fn digest<K: Serialize + ?Sized>(key: &K) -> Result<Digest> {
     let mut hasher = DigestHasher::new();
     encode(key, &mut hasher).map_err(unserializable)?;
     Ok(hasher.finish())
 }
 
-/// The first [`KeyHead::LIMIT`] bytes of what the digest is taken from, for inspection.
+/// The first [`KeyHead::LIMIT`] bytes of the canonical encoding, for inspection.
 ///
-/// The serializer is stopped once they are there. Of a key that cannot be serialized it is what came before.
+/// The serializer is stopped after them. For a key that cannot be serialized it is the part before the error.
 pub(crate) fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
     let mut head = KeyHead::default();
-    // Either stop is an end: a full head, or a key for which `digest` reports the error.
+    // The error is either a full head, or one that `digest` reports.
     let _ = encode(key, &mut head);
     head.into_bytes()
 }
 
-/// The whole of what the digest is taken from.
+/// The whole canonical encoding.
 #[cfg(feature = "testing")]
 pub(crate) fn encoding<K: Serialize + ?Sized>(key: &K) -> Result<Vec<u8>> {
     let mut buffer = Buffer::<ForKeys>::default();

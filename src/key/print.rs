@@ -1,8 +1,8 @@
-//! What two values are compared by, where nothing but a `Serialize` is known of them.
+//! Compares two values by their `Serialize`.
 //!
-//! The canonical encoding of the [module above](super), exactly: it is injective, so two values of one type that have the
-//! same print say the same of themselves, but for an accident of 1 in 2^64. It tells more than the bytes of a codec do:
-//! postcard writes 1u8 and 1i8 alike, and JSON the numbers of every width.
+//! A print is a hash of the canonical encoding of the [parent module](super), which is injective. So two values of one type
+//! with equal prints serialize alike, except for a collision of probability 1 in 2^64. A print distinguishes more than the
+//! bytes of a codec: postcard writes 1u8 and 1i8 alike, and JSON the numbers of every width.
 
 use std::{cell::Cell, marker::PhantomData};
 
@@ -14,24 +14,24 @@ use super::{
     sink::{EncodeError, Rules, Sink},
 };
 
-/// Which form of a type with two forms, such as an address, is looked at. Either may lose something that the other has.
+/// The form of a type with two forms, such as an address. Each may leave out something that the other has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// As text formats ask for it.
+    /// The form of text formats.
     Readable,
-    /// As binary formats do.
+    /// The form of binary formats.
     Compact,
 }
 
-/// All that a value says of itself, mixed.
+/// The hash of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Print {
     mixed: u64,
-    /// The value asked which form is wanted, so it may have another one.
+    /// Whether a part of the value asked for its form. It may then have another form.
     pub(crate) has_forms: bool,
 }
 
-/// The print of `value`; `None` when its `Serialize` gives up. Its panic unwinds: the caller has the fence.
+/// The print of `value`. `None` if its `Serialize` fails. A panic of it unwinds, and the caller contains it.
 pub(crate) fn print<T: Serialize + ?Sized>(value: &T, form: Form) -> Option<Print> {
     match form {
         Form::Readable => print_by::<ReadableRules, T>(value),
@@ -59,14 +59,14 @@ impl Rules for CompactRules {
     const EXACT: bool = true;
 }
 
-/// The fraction of pi, in two words.
+/// The fraction of pi in two words.
 const SEED: u64 = 0x243f_6a88_85a3_08d3;
 const FACTOR: u64 = 0x1319_8a2e_0370_7345;
 
-/// Mixes an encoding into 64 bits. Quick, and no safeguard against an adversary: who chooses a value may store any other
-/// one as well.
+/// Hashes an encoding into 64 bits. Fast, and not cryptographic: an adversary that chooses values could store any value
+/// anyway.
 struct Mixer<R> {
-    /// Of all bytes so far.
+    /// The hash of all bytes so far.
     state: u64,
     /// Whether a value asked for its form.
     asked: Cell<bool>,
@@ -77,7 +77,7 @@ impl<R> Mixer<R> {
     #[inline]
     fn mix(&mut self, word: u64) {
         let product = u128::from(self.state ^ word) * u128::from(FACTOR);
-        // The rotation keeps the order of words: two that change places change the state.
+        // The rotation makes the state depend on the order of words.
         self.state = (product as u64 ^ (product >> 64) as u64).rotate_left(23).wrapping_add(SEED);
     }
 }
@@ -91,7 +91,7 @@ impl<R: Rules> Sink for Mixer<R> {
         for chunk in chunks {
             self.mix(u64::from_le_bytes(*chunk));
         }
-        // At most seven bytes, and how many there are.
+        // At most seven bytes and their number.
         if !rest.is_empty() {
             self.mix(word(rest) | (rest.len() as u64) << 56);
         }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_shows_what_the_other_one_loses() {
+    fn each_form_has_parts_that_the_other_one_leaves_out() {
         let address = |scope| SocketAddrV6::new(std::net::Ipv6Addr::LOCALHOST, 80, 0, scope);
         assert_eq!(print(&address(1), Form::Compact), print(&address(2), Form::Compact));
         let within = HashMap::from([(1, HashSet::from([address(1)]))]);

@@ -1,4 +1,4 @@
-//! The canonical encoding: every serde value, written by the grammar of the [module above](super).
+//! The canonical encoding of every serde value, by the grammar of the [parent module](super).
 
 use std::ops::Range;
 
@@ -17,13 +17,13 @@ use super::{
 
 type Result<T = (), E = EncodeError> = std::result::Result<T, E>;
 
-/// A newtype struct of this name has a sequence in it whose order does not count, and is written as that.
+/// A newtype struct of this name contains a sequence, and is written as that sequence without regard to its order.
 pub(crate) const UNORDERED: &str = "memolith::unordered";
 
-/// The first byte of each value and each field. The numbers are on disk: they never change.
+/// The first byte of each value and each field. The numbers determine keys on disk, so they never change.
 #[derive(Clone, Copy)]
 enum Tag {
-    /// Ends what has elements; no value starts with it.
+    /// Ends a value with elements. No value starts with it.
     End = 0x00,
     Unit = 0x01,
     None = 0x02,
@@ -60,10 +60,10 @@ enum Tag {
     Skipped = 0x61,
 }
 
-/// Writes one value into a sink; for a value with elements, one after the other.
+/// Writes one value into a sink. The elements of a value are written one after the other.
 pub(super) struct Encoder<'a, S> {
     sink: &'a mut S,
-    /// Whether the value is a set: a sequence of which the order does not count.
+    /// Whether the value is a set: a sequence whose order is irrelevant.
     set: bool,
 }
 
@@ -72,7 +72,7 @@ impl<'a, S: Sink> Encoder<'a, S> {
         Self { sink, set: false }
     }
 
-    /// Writes the value. Of two kinds the type says more than its `Serialize`: paths and sets.
+    /// Writes the value. Paths and sets are recognized by their type.
     #[inline]
     pub(super) fn whole<T: Serialize + ?Sized>(mut self, value: &T) -> Result {
         if let Some(path) = kinds::path(value) {
@@ -112,7 +112,7 @@ impl<'a, S: Sink> Encoder<'a, S> {
 
     #[inline]
     fn named(&mut self, tag: Tag, name: &str) -> Result {
-        // Tag and count in one write, as nearly every text and name is this short.
+        // Tag and count in one write, because nearly every text and name is this short.
         if let Ok(count @ ..0x80) = u8::try_from(name.len()) {
             self.sink.write(&[tag as u8, count])?;
             return self.sink.write(name.as_bytes());
@@ -136,7 +136,7 @@ impl<'a, S: Sink> Encoder<'a, S> {
         self.value(value)
     }
 
-    /// Tells the sink what a buffer noticed whose bytes go into it.
+    /// Passes on to the sink that a value in the buffer asked for its form.
     fn tell_of(&self, encoded: &Buffer<S::Rules>) {
         if encoded.asked.get() {
             self.sink.form_was_asked_for();
@@ -177,7 +177,7 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
         serialize_i128: i128 => I128,
     }
 
-    // The one NaN is spelled out: the bits of `f32::NAN` are not promised to stay.
+    // The bits of NaN are written out, because those of `f32::NAN` may change.
     fn serialize_f32(mut self, number: f32) -> Result {
         let bits = if number.is_nan() && !S::Rules::EXACT { 0x7fc0_0000 } else { number.to_bits() };
         self.number(Tag::F32, bits.to_le_bytes())
@@ -247,7 +247,7 @@ impl<'a, S: Sink> Serializer for Encoder<'a, S> {
         self.value(value)
     }
 
-    // A length is never written: it may be unknown, or a lie.
+    // The length is not written, because it may be unknown or wrong.
     fn serialize_seq(mut self, _: Option<usize>) -> Result<SequenceEncoder<'a, S>> {
         self.tag(Tag::Sequence)?;
         let set = self.set.then(SetElements::default);
@@ -343,19 +343,19 @@ macro_rules! fields {
 
 fields! { SerializeStruct, SerializeStructVariant, }
 
-/// The elements of a sequence, written as they come; those of a set, held back until all are known: equal sets list
-/// theirs in any order.
+/// Writes the elements of a sequence in their order. The elements of a set are collected and sorted, because equal sets may
+/// list them in different orders.
 pub(super) struct SequenceEncoder<'a, S: Sink> {
     encoder: Encoder<'a, S>,
     /// `Some` for a set.
     set: Option<SetElements<S::Rules>>,
 }
 
-/// The elements of a set.
+/// The collected elements of a set.
 struct SetElements<R> {
-    /// Each as it came.
+    /// The elements in their order.
     encoded: Buffer<R>,
-    /// Where each of them ends in `encoded`.
+    /// The end of each element in `encoded`.
     ends: Vec<usize>,
 }
 
@@ -392,15 +392,14 @@ impl<S: Sink> SerializeSeq for SequenceEncoder<'_, S> {
     }
 }
 
-/// The entries of a map, held back until all are known: two maps with the same entries must not differ by the order
-/// in which they happen to list them.
+/// Collects and sorts the entries of a map, because equal maps may list them in different orders.
 pub(super) struct MapEncoder<'a, S: Sink> {
     encoder: Encoder<'a, S>,
-    /// Each entry as it came, its key and then its value.
+    /// The entries in their order, each as its key and then its value.
     encoded: Buffer<S::Rules>,
-    /// Where the entries are in `encoded`.
+    /// The places of the entries in `encoded`.
     spans: Vec<EntrySpan>,
-    /// Where in `encoded` the latest key is, while its value has not come.
+    /// The place in `encoded` of a key that has no value yet.
     unpaired: Option<Range<usize>>,
 }
 
@@ -439,7 +438,7 @@ impl<S: Sink> SerializeMap for MapEncoder<'_, S> {
         }
         encoder.tell_of(&encoded);
         let bytes = |range: Range<usize>| encoded.bytes.get(range).unwrap_or_default();
-        // Stable: of two entries with one key, a reader of the map may take the later one.
+        // Stable, because a reader of a map with equal keys may take the later entry.
         spans.sort_by(|a, b| bytes(a.key.clone()).cmp(bytes(b.key.clone())));
         for span in spans {
             encoder.sink.write(bytes(span.key.start..span.end))?;

@@ -1,11 +1,11 @@
-//! Where an encoding goes: into SHA-256, into the head that a record keeps, into a print, or into memory to be sorted.
+//! The sinks of an encoding: SHA-256, the head in a record, and a buffer for sorting.
 
 use std::{cell::Cell, fmt, marker::PhantomData};
 
 use serde::ser;
 use sha2::{Digest as _, Sha256};
 
-/// What a key is found by: the SHA-256 of its canonical encoding.
+/// The SHA-256 of the canonical encoding of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Digest([u8; 32]);
 
@@ -25,17 +25,15 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// What an encoding keeps of a value.
+/// The rules of an encoding.
 pub(super) trait Rules {
-    /// Which form of a type with two is asked for.
+    /// Whether types with two forms are written in the human-readable form.
     const READABLE: bool;
-    /// Whether values are told apart that are one key: NaN by their bits. And hash sets that are equal are the same, in
-    /// whatever order they come.
+    /// Whether NaN of different bits are different. They are equal as keys. Equal hash sets are equal under both rules.
     const EXACT: bool;
 }
 
-/// The rules of keys: the readable form of a type keeps at least what its compact form keeps; the module above has the
-/// evidence.
+/// The rules of keys. The readable form of a type keeps more than its compact form: see the parent module.
 pub(super) struct ForKeys;
 
 impl Rules for ForKeys {
@@ -57,17 +55,17 @@ pub(super) trait Sink {
         self.write(little_endian)
     }
 
-    /// A value asked which of its forms is wanted.
+    /// Called when a value asks for its form.
     #[inline]
     fn form_was_asked_for(&self) {}
 }
 
-/// Why an encoding ended before its end.
+/// Why an encoding stopped early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum EncodeError {
-    /// The sink has all the bytes that it wants.
+    /// The sink is full.
     Full,
-    /// In the words of the key's own `Serialize`.
+    /// The `Serialize` of the key failed with this message.
     Refused(String),
 }
 
@@ -88,10 +86,10 @@ impl ser::Error for EncodeError {
     }
 }
 
-/// SHA-256, fed as the encoding comes; a long text goes from the key straight into it and is not copied.
+/// Streaming SHA-256. A long text is hashed from the key without a copy.
 ///
-/// It has a buffer of one block inside. One of 256 bytes in front of that was measured and left out: a struct key
-/// took 91 ns with it and takes 79 ns without, a thousand `u64` 6.5 us either way.
+/// `Sha256` has a buffer of one block. Another buffer of 256 bytes in front of it was measured and rejected: a struct key
+/// takes 91 ns with it and 79 ns without, a thousand `u64` 6.5 us in both cases.
 pub(super) struct DigestHasher(Sha256);
 
 impl DigestHasher {
@@ -119,7 +117,7 @@ impl Sink for DigestHasher {
     }
 }
 
-/// The first bytes of an encoding; it stops the serializer when it is full.
+/// Keeps the first bytes of an encoding, and stops the serializer when it is full.
 #[derive(Default)]
 pub(super) struct KeyHead {
     /// Never longer than `LIMIT`.
@@ -152,7 +150,7 @@ impl Sink for KeyHead {
     }
 }
 
-/// The entries of a map, or of a set, wait here for their order.
+/// Collects the entries of a map or of a set, to be sorted.
 pub(super) struct Buffer<R> {
     pub(super) bytes: Vec<u8>,
     /// Whether a value in it asked for its form.

@@ -1,5 +1,5 @@
-//! What is one key and what is another; the golden digests of format 1; and, in `oracle`, that an encoding can be
-//! parsed back, whatever the value.
+//! Equal and different keys; the golden digests of format 1; and, in `oracle`, that the encoding of every value can be
+//! parsed back.
 
 mod claims;
 mod golden;

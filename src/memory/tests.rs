@@ -1,4 +1,4 @@
-//! Claims about the tier as a whole; those about the order of eviction stand in `sieve.rs`.
+//! Claims about the whole tier. Claims about the order of eviction are in `sieve.rs`.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use super::*;
 use crate::clock::Timestamp;
 
 const SIZE: u64 = 712;
-/// What an entry of `SIZE` takes.
+/// The charge of an entry of `SIZE`.
 const CHARGE: u64 = SIZE + OVERHEAD;
 
 fn digest(number: u8) -> Digest {
@@ -29,7 +29,7 @@ fn room_for(entries: u64) -> Memory {
     Memory::new(entries * CHARGE)
 }
 
-/// What left for the value, which must be kept.
+/// The keys that were evicted for the value, which must be admitted.
 #[track_caller]
 fn keep(
     memory: &Memory,
@@ -91,7 +91,7 @@ fn one_value_may_take_the_whole_budget_and_no_byte_more() {
     assert!(matches!(offered, Admission::Oversize));
     let absurd = memory.admit(1, &digest(3), &cached(8_u32, u64::MAX), None, || true);
     assert!(matches!(absurd, Admission::Oversize));
-    assert_eq!((got(&memory, 1, 2), memory.len()), (Some(7), 1), "what cannot be kept evicts nothing");
+    assert_eq!((got(&memory, 1, 2), memory.len()), (Some(7), 1), "a value that does not fit evicts nothing");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn rounds(many: u32) -> u32 {
 }
 
 #[test]
-fn whoever_revokes_and_then_removes_wins_every_race() {
+fn a_removal_after_a_revocation_wins_every_race() {
     let memory = room_for(100);
     for round in 0..rounds(1_000) {
         let key = digest((round % 64) as u8);
@@ -310,12 +310,12 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A map that nothing is evicted from but what the tier says it evicted.
+/// A map from which only the values are removed that the tier reports as evicted.
 #[derive(Default)]
 struct Model(HashMap<(u64, u8), Arc<CachedValue>>);
 
 impl Model {
-    /// What left the tier was in it, and is not any more.
+    /// Removes the evicted values, each of which must be there.
     fn left(&mut self, gone: &[Arc<CachedValue>]) {
         for gone in gone {
             let before = self.0.len();
@@ -348,7 +348,7 @@ impl Model {
     fn apply(&mut self, memory: &Memory, operation: &Operation) {
         match *operation {
             Operation::Admit { owner, key, size, is_current } => {
-                self.admit(memory, owner, key, size, is_current)
+                self.admit(memory, owner, key, size, is_current);
             }
             Operation::Get { owner, key } => {
                 let (found, expected) = (memory.get(owner, &digest(key)), self.0.get(&(owner, key)));

@@ -112,7 +112,7 @@ fn a_length_over_the_end_allocates_nothing() {
     assert!(Codec::<Packed<f64>>::decode(&Postcard, &Payload::from(endless)).is_err());
 }
 
-/// Many blocks, runs that begin anywhere, and what stands before and behind them.
+/// Many blocks, and runs that begin anywhere in them, with other fields before and after.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Large {
     name: String,

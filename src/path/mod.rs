@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_written_is_read() {
+    fn only_texts_that_are_written_are_read() {
         for text in ["\0", "a\0zz", "\0f", "\0é1", "\0+f"] {
             assert_eq!(path_of(text), None, "{text:?}");
         }

@@ -41,7 +41,7 @@ impl ResourceLifetime {
 pub(super) struct Slot {
     pub(super) resource: Resource,
     pub(super) lifetime: ResourceLifetime,
-    /// Place in the order of insertion. Never used twice, so it tells a resource from a later one of the same name.
+    /// Place in the order of insertion. Never used twice, so it distinguishes a resource from a later one of the same name.
     pub(super) place: u64,
 }
 

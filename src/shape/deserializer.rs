@@ -1,4 +1,4 @@
-//! The deserializer that hands out samples and records what it is asked for.
+//! The deserializer that provides samples and records the calls.
 
 use std::any::type_name;
 
@@ -36,7 +36,7 @@ impl<'h> Tracer<'_, 'h> {
         result
     }
 
-    /// A fixed number of parts in a row.
+    /// A fixed number of parts.
     fn row<V: Visitor<'h>>(
         mut self,
         head: NodeHead,
@@ -53,7 +53,7 @@ impl<'h> Tracer<'_, 'h> {
         result
     }
 
-    /// As many entries as the type can be brought to accept, at best one.
+    /// One entry, or another number if the type refuses one.
     fn entries<V: Visitor<'h>>(
         mut self,
         head: NodeHead,
@@ -72,7 +72,7 @@ impl<'h> Tracer<'_, 'h> {
         result
     }
 
-    /// The variant to look at now: of which the least was seen, or by which a value is surely made.
+    /// The variant of this sample: the least explored one, or one that certainly makes a value.
     fn variant(&mut self, kind: usize, variants: usize) -> usize {
         if !self.brief {
             self.node.extend(variants);
@@ -85,7 +85,7 @@ impl<'h> Tracer<'_, 'h> {
         pick
     }
 
-    /// What a format that describes itself would tell.
+    /// A value of any type, which only a self-describing format knows.
     fn any<V: Visitor<'h>>(self, visitor: V) -> Result<V::Value, SampleError> {
         if self.state.format == FormatKind::Positional {
             return Err(self.state.fail(TraceFailure::Unsupported(self.inside)));
@@ -230,7 +230,7 @@ impl<'de> Deserializer<'de> for Tracer<'_, 'de> {
         let name = variants.get(pick).copied().unwrap_or_default();
         let mut content = self.part(pick, type_name::<V::Value>(), "")?;
         let result = visitor.visit_enum(Variant { content: &mut content, name, index: pick });
-        // A variant that is refused unread has no contents that a value could have.
+        // A variant that is refused before its contents are read has no possible values.
         let read = content.node.head.is_some();
         content.close(Extent::of(result.is_ok() || !read, false));
         if result.is_ok() {

@@ -1,8 +1,9 @@
-//! What can be learned from a refusal.
+//! Makes samples from error messages.
 //!
-//! A type that refuses a sample mostly says what it wants: `unknown variant "", expected one of "red", "green"`; `a string
-//! of length 24`; `must start with "usr_"`; `does not match ^[A-Z]{3}-\d{4}$`. Its words, lengths and patterns become
-//! samples. Whether they are what was meant need not be known: they are tried as all others are, and are bounded.
+//! A type that refuses a sample often names valid values: `unknown variant "", expected one of "red", "green"`; `a string
+//! of length 24`; `must start with "usr_"`; `does not match ^[A-Z]{3}-\d{4}$`. The words, lengths and patterns of the
+//! message become samples. Their meaning need not be known: they are tried like all other samples, and their number is
+//! bounded.
 
 use std::{
     collections::HashSet,
@@ -11,32 +12,32 @@ use std::{
 
 use super::{pattern, texts};
 
-/// More samples than these are not made of the refusals between one step ahead and the next.
+/// Maximum number of samples from messages between one step ahead and the next.
 const STALL: usize = 256;
-/// Nor more than these in all: it bounds the memory.
+/// Maximum number of samples from messages. It bounds the memory.
 const ALL: usize = 1024;
-/// No word, and no text of a wanted length, is longer.
+/// Maximum length of a word, and of a text of a wanted length.
 const LONGEST: usize = 256;
-/// Bounds the work for one message.
+/// Maximum number of characters of a message. It bounds the work.
 const MESSAGE: usize = 2048;
-/// As many tokens of one message are looked at.
+/// Maximum number of tokens of a message.
 const TOKENS: usize = 96;
-/// As many numbers of one message are looked at.
+/// Maximum number of numbers of a message.
 const NUMBERS: usize = 8;
-/// After these words there is what is wanted.
+/// Words before the valid values in a message.
 const CUES: &[&str] = &[
     "expect", "one of", "must", "should", "like", "such as", "e.g.", "valid", "allowed", "either", "format",
     "match",
 ];
 
-/// Samples that refusals suggested, by the place in this list.
+/// Samples from error messages, by their place in a list.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
-    /// Without what `samples` has anyway, and each once. Only ever cut at its end, and never in a part that a node picked.
+    /// Each once, and without those of `samples`. Truncated only, and never below a word that a node picked.
     words: Vec<String>,
-    /// How many there were when the samples last came a step ahead.
+    /// Number of words when a sample last made progress.
     kept: usize,
-    /// Hashes of the messages that were taken, without the refused samples in them.
+    /// Hashes of the messages that were read, without the refused samples in them.
     heard: HashSet<u64>,
 }
 
@@ -49,15 +50,15 @@ impl Hints {
         self.words.len()
     }
 
-    /// Forgets the words after the first `used`, unless they were there before the latest step ahead.
+    /// Removes the words after the first `used`, except those from before the latest progress.
     pub(super) fn keep(&mut self, used: usize) {
         self.kept = self.kept.max(used);
         self.words.truncate(self.kept);
         self.heard.clear();
     }
 
-    /// Takes what the message offers, after `refused` was handed out: the likeliest first. Of a message that says the
-    /// same again only what it offers for another hint is new.
+    /// Adds the words of the message about the sample `refused`, the likeliest first. A repeated message is read again only
+    /// for another hint.
     pub(super) fn learn(&mut self, message: &str, refused: &str) {
         if !self.has_room() {
             return;
@@ -87,7 +88,7 @@ impl Hints {
     }
 
     fn add(&mut self, word: String) {
-        // A number and a single character may be meant for another leaf than a text.
+        // A number and a single character may be a sample for a leaf that is no text.
         let is_common = || texts::is_text(&word) && word.len() > 1 && word.parse::<f64>().is_err();
         if self.has_room() && word.len() <= LONGEST && !self.words.contains(&word) && !is_common() {
             self.words.push(word);
@@ -99,7 +100,7 @@ impl Hints {
     }
 }
 
-/// Texts of a length that was told, in characters or in bytes of hexadecimal digits.
+/// Texts of a length from a message, in characters or in bytes of hexadecimal digits.
 fn of_length(length: usize, refused: &str) -> Vec<String> {
     if length == 0 || length > LONGEST {
         return Vec::new();
@@ -113,7 +114,7 @@ fn of_length(length: usize, refused: &str) -> Vec<String> {
     std::iter::once(filled).chain(long).chain([digits, prefixed]).collect()
 }
 
-/// Texts that begin or end with the word, or hold it.
+/// Texts that begin or end with the word, or contain it.
 fn around(word: &str, refused: &str) -> Vec<String> {
     if word.chars().count() > 16 {
         return Vec::new();
@@ -130,7 +131,7 @@ fn around(word: &str, refused: &str) -> Vec<String> {
     plain.into_iter().chain(completed.into_iter().filter(|_| fits)).collect()
 }
 
-/// What tells messages apart that echo a sample.
+/// A hash of a message without the sample in it.
 fn hash(message: &str, refused: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     if refused.is_empty() {
@@ -141,7 +142,7 @@ fn hash(message: &str, refused: &str) -> u64 {
     hasher.finish()
 }
 
-/// What stands between quotes of any kind.
+/// The parts between quotes of any kind.
 fn quoted(message: &str) -> impl Iterator<Item = &str> {
     let pairs = [('`', '`'), ('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»')];
     pairs.into_iter().flat_map(move |(open, close)| between(message, open, close))
@@ -164,7 +165,7 @@ fn between(message: &str, open: char, close: char) -> impl Iterator<Item = &str>
     words.filter(|word| !word.is_empty())
 }
 
-/// The words behind a cue, and those before it that are no plain words.
+/// The words after a cue, and unusual words before it.
 fn wanted(message: &str) -> impl Iterator<Item = &str> {
     let lower = message.to_ascii_lowercase();
     let cue = CUES.iter().filter_map(|cue| lower.find(cue)).min().unwrap_or(message.len());
@@ -183,7 +184,7 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
         .filter(|token| !token.is_empty())
 }
 
-/// The numbers that are told, without those of the refused text.
+/// The numbers of the message, without those of the refused text.
 fn numbers(message: &str, refused: &str) -> Vec<usize> {
     let is_text = refused.contains(|c: char| !c.is_ascii_digit());
     let rest = if is_text { message.replace(refused, " ") } else { message.to_owned() };

@@ -1,12 +1,12 @@
-//! The fingerprint of a value type: what its `Deserialize` reads.
+//! The fingerprint of a value type, from the calls of its `Deserialize`.
 //!
-//! `V` is deserialized from samples by a deserializer of our own that records what it is asked for: names, fields,
-//! types and every variant. Its hash is part of the identity of a memo's generation, so that a changed struct is a
-//! clean miss instead of bytes read wrongly.
+//! This room deserializes `V` from samples, and records the calls: names, fields, types and every variant. The hash of the
+//! record is part of the identity of a memo's generation, so after a change of a struct its entries are misses, and no bytes
+//! are read as another type.
 //!
-//! The crate serde-reflection follows the same idea and was tried: it fails on `DateTime`, `NonZeroU32`, `Uuid`, a
-//! generic type used twice and two types of one name. Here types are told apart by their visitor, and a refused
-//! sample is followed by another one.
+//! The crate serde-reflection has the same idea, and was tested: it fails on `DateTime`, `NonZeroU32`, `Uuid`, a generic
+//! type used twice and two types of one name. Here types are distinguished by their visitors, and after a refused sample
+//! another one is tried.
 
 mod deserializer;
 mod hints;
@@ -43,29 +43,28 @@ use crate::{
 
 /// The fingerprint of a value type, for implementors of [`Codec`](crate::codec::Codec).
 ///
-/// Entries of another shape are never read: a field or a variant that is added, removed, renamed, moved or given
-/// another type makes every older entry a miss. Names of structs and enums count, the modules they live in do
-/// not. Types of serde and the standard library that are stored alike are alike: `Vec<T>` and `VecDeque<T>`, `Arc<T>`
-/// and `T`.
+/// Entries of another shape are never read. If a field or a variant is added, removed, renamed, moved or given another type,
+/// every older entry is a miss. Names of structs and enums count, but not their modules. Types of serde and the standard
+/// library with equal bytes have equal shapes: `Vec<T>` and `VecDeque<T>`, `Arc<T>` and `T`.
 ///
-/// # Functions that read
+/// # Functions that read fields
 ///
-/// A shape also holds the code that reads a field, as far as the names of types tell it:
+/// A shape also depends on the code that reads a field, as far as names of types show it:
 ///
-/// | change | seen |
+/// | change | detected |
 /// |---|---|
 /// | `#[serde(with = "..")]` or `deserialize_with` is added to a field, or removed | yes, except in a newtype struct |
-/// | `with` names another function with a visitor of its own, as `ts_seconds` and `ts_milliseconds` of chrono | yes |
+/// | `with` names another function with its own visitor, such as `ts_seconds` and `ts_milliseconds` of chrono | yes |
 /// | a field becomes a type that is read through another one (`from`, `try_from`, `transparent`, a wrapper), or such a type is renamed | yes |
 /// | the elements of a list get another adapter of `serde_with` | yes |
 /// | `with` names another function that reads the same plain type: a number of cents, a number of mills | **no** |
 /// | the adapter of a whole field is replaced by one that reads the same plain type | **no** |
-/// | the body of such a function, of a `From` or of a `Deserialize` by hand; its visitor keeps its name | **no** |
-/// | two variants of an enum that is stored as a number (`serde_repr`) change places | **no** |
-/// | the meaning of a field: degrees become radians | **no** |
+/// | the body of such a function, of a `From`, or of a hand-written `Deserialize` changes, and the visitor keeps its name | **no** |
+/// | two variants of an enum that is stored as a number (`serde_repr`) are swapped | **no** |
+/// | the meaning of a field changes: degrees become radians | **no** |
 ///
-/// Raise [`version`](crate::MemoBuilder::version) for these. A new release of a crate that renames a visitor makes the entries
-/// of its types misses.
+/// Raise [`version`](crate::MemoBuilder::version) after a change that is not detected. If a new release of a crate renames a
+/// visitor, the entries of its types are misses.
 ///
 /// # Examples
 ///
@@ -86,38 +85,37 @@ use crate::{
 /// ```
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// All that a shape is told apart by.
+    /// Two shapes are equal if their digests are.
     digest: [u8; 16],
-    /// What a codec found out about the type, for the checks of its values, and which codec. Another one that takes over
-    /// the shape has shown nothing.
+    /// The knowledge of a codec about the type, for the checks of its values. It is valid for this codec only.
     proof: Option<(TypeId, Proof)>,
 }
 
-/// What is known about the values of a type before the first of them is stored.
+/// The evidence that values of a type can be read back, before the first of them is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// Nothing.
+    /// There is none.
     Missing,
-    /// Samples with every part of the type came back as they were.
+    /// Samples with every part of the type were read back unchanged.
     Samples,
-    /// The format was made for this type, and keeps all of it.
+    /// The format is made for this type.
     Format,
 }
 
 impl Shape {
-    /// The shape of `V` in a format that does not describe itself, such as postcard.
+    /// The shape of `V` in a format that is not self-describing, such as postcard.
     ///
-    /// Values of `V` are made from sample data and dropped. A type that validates is offered dates, addresses,
-    /// identifiers and the like until it accepts one; words, lengths and patterns in its refusals become samples as well.
-    /// It takes microseconds, for a type that accepts hardly anything milliseconds, and is bounded for every type. Of a
-    /// `Deserialize` that decides by what it has read what to read next, only what the samples lead to is seen.
+    /// Values of `V` are made from sample data and dropped. For a type with validation, dates, addresses, identifiers and
+    /// similar samples are tried until it accepts one; words, lengths and patterns in its error messages become samples too.
+    /// This takes microseconds, or milliseconds for a type that accepts few values, and is bounded for every type. If a
+    /// `Deserialize` chooses the next type by the values that it has read, only the choices of the samples are traced.
     ///
     /// # Errors
     ///
-    /// [`is_unsupported_type`](Error::is_unsupported_type), with the remedy in the message: for a type that asks
-    /// the format what comes next (`serde_json::Value`, and enums and structs that are untagged, internally tagged
-    /// or flattened), which such a format cannot tell; for a type that reads its fields by their names alone; and
-    /// for a type that refuses every sample before all of its parts were seen, or panics.
+    /// [`is_unsupported_type`](Error::is_unsupported_type), with the remedy in the message: for a type that asks the format
+    /// for the next type (`serde_json::Value`, and enums and structs that are untagged, internally tagged or flattened),
+    /// which such a format does not know; for a type that reads its fields only by their names; and for a type that panics,
+    /// or that refuses every sample before all of its parts were traced.
     ///
     /// # Examples
     ///
@@ -131,10 +129,10 @@ impl Shape {
         Self::digest("traced", &describe::<V>()?)
     }
 
-    /// The shape of `V` in a format that describes itself, such as JSON.
+    /// The shape of `V` in a self-describing format, such as JSON.
     ///
-    /// What is not known before the bytes are there is left open. Where tracing is impossible, the name of the
-    /// type takes the place of its shape.
+    /// Parts whose type depends on the bytes are left open. If `V` cannot be traced, the name of the type replaces its
+    /// shape.
     ///
     /// # Examples
     ///
@@ -152,7 +150,7 @@ impl Shape {
         }
     }
 
-    /// The shape of a type that is known by a name, for codecs that have their own idea of identity.
+    /// A shape identified by a name, for codecs with their own notion of identity.
     ///
     /// ```
     /// use memolith::codec::Shape;
@@ -164,7 +162,7 @@ impl Shape {
         Self::infallible("named", name)
     }
 
-    /// The shape of a type for which `version(n)` vouches.
+    /// The shape of a type that cannot be traced, and has a `version(n)`.
     pub(crate) fn untraced() -> Self {
         Self::of_digest([0; 16])
     }
@@ -177,12 +175,12 @@ impl Shape {
         &self.digest
     }
 
-    /// The same shape, with what the codec `C` knows about its values.
+    /// The same shape, with the knowledge of the codec `C` about its values.
     pub(crate) fn with<C: 'static>(self, proof: Proof) -> Self {
         Self { proof: Some((TypeId::of::<C>(), proof)), ..self }
     }
 
-    /// What `C` knows about its values.
+    /// The knowledge of `C` about its values.
     pub(crate) fn proof<C: 'static>(&self) -> Proof {
         self.proof.filter(|(codec, _)| *codec == TypeId::of::<C>()).map_or(Proof::Missing, |(_, proof)| proof)
     }
@@ -194,7 +192,7 @@ impl Shape {
         Ok(Self::of_digest(bytes))
     }
 
-    /// A pair of strings can always be digested.
+    /// A pair of strings always serializes.
     fn infallible(origin: &str, description: &str) -> Self {
         Self::digest(origin, description).unwrap_or_else(|_| Self::untraced())
     }
@@ -220,7 +218,7 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// The canonical text that is hashed, as read by position.
+/// The canonical text of a type in a positional format. Its hash is the shape.
 fn describe<V: DeserializeOwned>() -> Result<String> {
     trace::<V>(FormatKind::Positional).map_err(|failure| explain(type_name::<V>(), failure))
 }
@@ -229,12 +227,12 @@ fn trace<V: DeserializeOwned>(format: FormatKind) -> Result<String, TraceFailure
     search::trace::<V>(&mut TraceState::new(format)).map(|root| root.describe())
 }
 
-/// Makes a `V` of sample after sample, as a trace does. Whether one was made with every part that the type has.
+/// Makes a `V` from one sample after the other, like a trace. Returns whether one of them had every part of the type.
 pub(crate) fn samples<V: DeserializeOwned>(format: FormatKind) -> bool {
     search::trace::<V>(&mut TraceState::new(format)).is_ok_and(|root| root.extent() == Extent::Whole)
 }
 
-/// Makes a `V` with as little in it as the type allows: no list has an element, no option a value.
+/// Makes a `V` with as few parts as the type allows: lists without elements, options without values.
 pub(crate) fn least_sample<V: DeserializeOwned>(format: FormatKind) {
     search::least::<V>(&mut TraceState::new(format));
 }
@@ -251,15 +249,15 @@ fn explain(type_name: &str, failure: TraceFailure) -> Error {
     Error::new(Kind::Untraceable, format!("the shape of `{type_name}` cannot be traced, {reason}; {remedy}"))
 }
 
-const ASKS: &str = "asks the format what comes next, as untagged, internally tagged and flattened types do";
-const NAMES: &str = "reads its parts by their names alone, or in a way that one format has";
+const ASKS: &str = "asks the format for the next type, as untagged, internally tagged and flattened types do";
+const NAMES: &str = "reads its parts only by their names, or in a way that only one format supports";
 
 fn unsupported(type_name: &str, part: &str, why: &str) -> Error {
     let place = if part == type_name { String::new() } else { format!(" inside `{type_name}`") };
     Error::new(
         Kind::Unsupported,
         format!(
-            "`{part}`{place} {why}, and postcard cannot tell: use another codec, `memolith::codec::Auto` or \
+            "`{part}`{place} {why}, which postcard does not support: use another codec, `memolith::codec::Auto` or \
              `memolith::codec::Json` with the feature `json`, or a plain or externally tagged type"
         ),
     )

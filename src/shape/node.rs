@@ -1,13 +1,13 @@
-//! What a type turned out to read, as a tree that grows from sample to sample.
+//! The parts of a type, as a tree that grows with each sample.
 
 use std::{collections::HashMap, fmt::Write as _};
 
-/// What a type asked for at one place.
+/// The type that was requested at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum NodeHead {
     /// A primitive, text or bytes, by name.
     Leaf(&'static str),
-    /// Whatever comes next, asked for by the type of this name.
+    /// Any type, requested by the type of this name.
     Any(&'static str),
     Option,
     Seq,
@@ -18,7 +18,7 @@ pub(super) enum NodeHead {
     TupleStruct(&'static str, usize),
     Struct(&'static str, &'static [&'static str]),
     Enum(&'static str, &'static [&'static str]),
-    /// The contents of a variant without any.
+    /// The contents of a unit variant.
     Unit,
     /// The contents of a variant with one value.
     Newtype,
@@ -27,12 +27,12 @@ pub(super) enum NodeHead {
 }
 
 impl NodeHead {
-    /// Whether the type has a name of its own, so that one description can stand for all its places.
+    /// Whether the type has a name of its own, so that one description is enough for all its places.
     pub(super) fn is_named(self) -> bool {
         self.name().is_some()
     }
 
-    /// What a reference calls it.
+    /// Its name in a reference.
     fn word(self) -> &'static str {
         let plain = match self {
             Self::Option => "option",
@@ -54,15 +54,15 @@ impl NodeHead {
     }
 }
 
-/// How much of a type was seen.
+/// How much of a type is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Extent {
-    /// There may be parts that were never asked for.
+    /// There may be parts that were never requested.
     #[default]
     Unknown,
-    /// Every part was handed out, and a sample was refused after that.
+    /// Every part was requested, and then the sample was refused.
     Seen,
-    /// A value was made of it.
+    /// A value was made.
     Whole,
 }
 
@@ -76,32 +76,32 @@ impl Extent {
     }
 }
 
-/// One place in a value, and all that was ever seen below it.
+/// One place in a value, and everything known below it.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// Empty until the place is reached, and the same ever after. A variant that is refused before its contents
-    /// are asked for stays empty.
+    /// `None` until the place is reached, and then constant. It stays `None` for a variant that is refused before its
+    /// contents are requested.
     pub(super) head: Option<NodeHead>,
-    /// The code by which it is read, as far as it is known; set with `head`.
+    /// The code that reads it, as far as it is known. Set with `head`.
     pub(super) reader: Option<Box<str>>,
     /// The number of the type in its trace; leaves have none.
     pub(super) kind: Option<usize>,
-    /// The type is described at another place, and what is below only serves to make a value.
+    /// The type is described at another place, and the parts here only make values.
     pub(super) reference: bool,
     /// By position: elements, fields, variants; a key and a value.
     pub(super) parts: Vec<Node>,
-    /// How many neighbours shared this node in the longest sample.
+    /// Maximum number of neighbours that shared this node in a sample.
     pub(super) run: usize,
-    /// The sample or the alternative that was taken last.
+    /// The latest sample or alternative.
     pub(super) pick: Option<usize>,
-    /// The extent without regard to the parts. Never falls.
+    /// The extent without regard to the parts. Never decreases.
     own: Extent,
-    /// The least of its own and of those of its parts.
+    /// The minimum of `own` and the extents of the parts.
     extent: Extent,
 }
 
 impl Node {
-    /// Makes room for parts, and for no more than these: there are many small nodes.
+    /// Extends the parts, without spare capacity, because there are many small nodes.
     pub(super) fn extend(&mut self, len: usize) {
         let missing = len.saturating_sub(self.parts.len());
         self.parts.reserve_exact(missing);
@@ -112,8 +112,8 @@ impl Node {
         self.extent
     }
 
-    /// Notes how far a sample came, and tells whether that is further than before. The parts of a type that is
-    /// described elsewhere are not waited for.
+    /// Records the extent of a sample, and returns whether it increased. The parts of a type that is described elsewhere do
+    /// not count.
     pub(super) fn close(&mut self, own: Extent) -> bool {
         self.own = self.own.max(own);
         let parts = if self.reference { None } else { self.parts.iter().map(Self::extent).min() };
@@ -123,14 +123,14 @@ impl Node {
         further
     }
 
-    /// The part of which the least was seen, unless all are whole.
+    /// The least explored part, unless all are whole.
     pub(super) fn least_seen(&self) -> Option<usize> {
         let unfinished = self.parts.iter().enumerate().filter(|(_, part)| part.extent < Extent::Whole);
         unfinished.min_by_key(|(_, part)| part.extent).map(|(index, _)| index)
     }
 
-    /// The canonical text of what was seen. A type that stands in itself, or a second time, is a reference:
-    /// `^Name#n` is the n-th type, counted from zero in the order of the text.
+    /// The canonical text of the tree. A type that is nested in itself, or that occurs again, is a reference: `^Name#n` is
+    /// the n-th type, counted from zero in the order of the text.
     pub(super) fn describe(&self) -> String {
         let mut text = Description::default();
         text.number(self);
@@ -142,7 +142,7 @@ impl Node {
 #[derive(Default)]
 struct Description {
     text: String,
-    /// From the kind of a node to its place in the text.
+    /// The number in the text of each kind of node.
     numbers: HashMap<usize, usize>,
 }
 
@@ -193,11 +193,11 @@ impl Description {
     fn reference(&mut self, head: NodeHead, kind: Option<usize>) {
         self.words("^", head.word());
         let number = kind.and_then(|kind| self.numbers.get(&kind)).copied().unwrap_or_default();
-        // Writing to a string cannot fail.
+        // A write to a string cannot fail.
         let _ = write!(self.text, "#{number}");
     }
 
-    /// A name that is not an identifier is quoted, so that no rename can imitate another shape.
+    /// A name that is no identifier is quoted, so that no name can imitate another shape.
     fn words(&mut self, before: &str, name: &str) {
         let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
         let _ =

@@ -1,4 +1,4 @@
-//! Hands out what a place consists of: elements, fields, entries, variants.
+//! Provides the parts of a place: elements, fields, entries, variants.
 
 use std::any::type_name;
 
@@ -13,20 +13,20 @@ use super::{
     tracer::Tracer,
 };
 
-/// As many elements of a tuple have a node each; of those after them, neighbours of one type share a node.
+/// This many elements of a tuple have a node each. Of the elements after them, neighbours of one type share a node.
 const DISTINCT: usize = 16;
 
-/// Hands out the parts of one place.
+/// Provides the parts of one place.
 pub(super) struct PartsAccess<'p, 't, 'h> {
-    /// The place whose parts these are.
+    /// The place of the parts.
     whole: &'p mut Tracer<'t, 'h>,
-    /// As many are handed out; then there are no more.
+    /// Number of parts.
     count: usize,
-    /// How many were asked for, of `count`.
+    /// Number of requested parts. At most `count`.
     pub(super) handed: usize,
-    /// How many nodes the elements have taken so far.
+    /// Number of nodes of the elements so far.
     nodes: usize,
-    /// How many elements the latest of these nodes stands for.
+    /// Number of elements of the latest of these nodes.
     run: usize,
     /// The type of the element before.
     neighbour: &'static str,
@@ -97,7 +97,7 @@ impl<'de> MapAccess<'de> for PartsAccess<'_, '_, 'de> {
     }
 }
 
-/// Hands out one variant of an enum.
+/// Provides one variant of an enum.
 pub(super) struct Variant<'v, 't, 'h> {
     pub(super) content: &'v mut Tracer<'t, 'h>,
     pub(super) name: &'static str,
@@ -108,7 +108,7 @@ impl<'de> EnumAccess<'de> for Variant<'_, '_, 'de> {
     type Error = SampleError;
     type Variant = Self;
 
-    /// Tells the variant as the formats do: postcard by number, JSON by name.
+    /// Identifies the variant as the formats do: postcard by number, JSON by name.
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), SampleError> {
         let variant = match self.content.state.format {
             FormatKind::Positional => {

@@ -1,19 +1,19 @@
-//! A text that a pattern describes: a regular expression, or a form such as `YYYY-MM-DD`.
+//! Makes a text that matches a pattern: a regular expression, or a form such as `YYYY-MM-DD`.
 
 use std::{iter::Peekable, str::Chars};
 
-/// No example is longer.
+/// Maximum length of an example.
 const LONGEST: usize = 256;
-/// No group lies in more groups.
+/// Maximum nesting of groups.
 const DEPTH: usize = 16;
 
-/// A text that the token describes, if it is a pattern.
+/// A text that matches the token, if it is a pattern.
 pub(super) fn example(token: &str) -> Option<String> {
     let is_expression = token.starts_with('^') || token.ends_with('$') || token.contains(['[', '\\', '{']);
     if is_expression { expression(token) } else { form(token) }
 }
 
-/// Dates by letters or by `%`, then anything else where `X`, `#` or `9` stands for a digit.
+/// Dates by letters or by `%`, and other forms in which `X`, `#` or `9` means a digit.
 fn form(token: &str) -> Option<String> {
     const PARTS: &[(&str, &str)] = &[
         ("YYYY", "2026"),
@@ -62,15 +62,15 @@ fn expression(token: &str) -> Option<String> {
     (pattern.rest.next().is_none() && text != token).then_some(text)
 }
 
-/// Reads a regular expression, and writes the first text that comes to mind.
+/// Parses a regular expression, and makes a simple text that matches it.
 struct Pattern<'p> {
     rest: Peekable<Chars<'p>>,
-    /// Groups that are open; never over `DEPTH`.
+    /// Number of open groups. At most `DEPTH`.
     depth: usize,
 }
 
 impl Pattern<'_> {
-    /// The first of the alternatives; the others are read, for their end.
+    /// The first of the alternatives. The others are parsed to find their end.
     fn alternatives(&mut self) -> Option<String> {
         let first = self.row()?;
         while self.rest.next_if_eq(&'|').is_some() {
@@ -118,7 +118,7 @@ impl Pattern<'_> {
         self.rest.next_if_eq(&')').map(|_| text)
     }
 
-    /// How often the atom before is written.
+    /// Number of repetitions of the preceding atom.
     fn times(&mut self) -> Option<usize> {
         let times = match self.rest.next_if(|c| matches!(c, '*' | '+' | '?' | '{')) {
             None => return Some(1),
@@ -136,7 +136,7 @@ impl Pattern<'_> {
         inside.split(',').next()?.trim().parse().ok().filter(|times| *times <= LONGEST)
     }
 
-    /// The rest of `[a-z0-9_]`: one character of it, or one that is not in it.
+    /// The rest of `[a-z0-9_]`: one character that matches it.
     fn class(&mut self) -> Option<char> {
         let negated = self.rest.next_if_eq(&'^').is_some();
         let mut ranges = Vec::new();

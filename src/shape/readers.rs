@@ -1,30 +1,30 @@
-//! By which code a place is read, as far as the names of types tell.
+//! The code that reads a place, as far as the names of types show it.
 //!
-//! Two types can ask for the same number and make different values of it: seconds and milliseconds, a plain field and one
-//! under `#[serde(with = "...")]`, a type that is made `from` another one. Serde hands no names of functions over, but
-//! three types: the one that the outer type asks for (the *seed*), the visitor, and the type that the visitor makes.
+//! Two types can read the same number and make different values from it: seconds and milliseconds, a plain field and one
+//! under `#[serde(with = "...")]`, a type that is made `from` another one. Serde provides no names of functions, but three
+//! types: the type that the outer type requests (the *seed*), the visitor, and the value of the visitor.
 //!
-//! Modules, lifetimes and closures are left out of the names: a type may be moved, and compilers differ in how they print
-//! these. So is the code that serde derives, whose types are told by their own names, and that of serde and the
-//! standard library.
+//! Modules, lifetimes and closures are left out of the names, because a type may be moved, and compilers print lifetimes and
+//! closures differently. Derived code is left out, because the names of its types are recorded anyway. So is the code of
+//! serde and of the standard library.
 
 use std::any::type_name;
 
 use serde::de::Visitor;
 
-/// Crates that read plain values: their names would tell `Vec` from `VecDeque`, which are stored alike.
+/// Crates that read plain values. Their names would distinguish `Vec` and `VecDeque`, which have equal bytes.
 const PLAIN: &[&str] = &["core", "alloc", "std", "serde", "serde_core"];
-/// Types of the standard library that read what they hold.
+/// Types of the standard library that read their contents.
 const WRAPPERS: &[&str] =
     &["Box", "Arc", "Rc", "Cell", "RefCell", "Mutex", "RwLock", "Cow", "Wrapping", "Saturating", "Reverse"];
-/// In which serde's derive wraps a field that is read by a function.
+/// The type in which serde's derive wraps a field that a function reads.
 const WITH: &str = "__DeserializeWith";
-/// Names of functions by convention, in which visitors are declared: they say nothing, and the name before them does.
+/// Conventional names of functions that declare visitors. The name before such a function identifies the visitor.
 const FUNCTIONS: &[&str] = &["deserialize", "visit_"];
-/// No name is nested deeper.
+/// Maximum nesting of a name.
 const DEPTH: usize = 64;
 
-/// The names of what reads a place, if that is more than the place shows by itself; each ends with `=`.
+/// The names of the code that reads a place, if the place alone does not show them. Each ends with `=`.
 pub(super) fn of<'de, V: Visitor<'de>>(seed: &str) -> Option<Box<str>> {
     let (visitor, value) = (type_name::<V>(), type_name::<V::Value>());
     let seed = if seed == value { None } else { sought(seed, value) };
@@ -33,12 +33,12 @@ pub(super) fn of<'de, V: Visitor<'de>>(seed: &str) -> Option<Box<str>> {
     (!names.is_empty()).then(|| names.into())
 }
 
-/// What an `Option` of this name holds.
+/// The contents of an `Option` of this name.
 pub(super) fn inside_option(name: &'static str) -> &'static str {
     name.strip_prefix("core::option::Option<").and_then(|rest| rest.strip_suffix('>')).unwrap_or_default()
 }
 
-/// The quick way for most types. Nothing but the code that serde derives knows its visitor's name.
+/// A fast test for most types. Only derived code has a visitor of this name.
 fn is_derived_or_plain(visitor: &str) -> bool {
     is_plain(visitor) || visitor.contains("::__Visitor")
 }
@@ -47,7 +47,7 @@ fn is_plain(name: &str) -> bool {
     name.split_once("::").is_none_or(|(root, _)| PLAIN.contains(&root))
 }
 
-/// The name of the type that was asked for, if another one is read in its place.
+/// The name of the requested type, if another type is read in its place.
 fn sought(seed: &str, value: &str) -> Option<String> {
     let (seed, value) = (unwrapped(seed), unwrapped(value));
     if seed == value || is_plain(seed) {
@@ -57,7 +57,7 @@ fn sought(seed: &str, value: &str) -> Option<String> {
     Some(if name.starts_with(WITH) { "with".into() } else { name })
 }
 
-/// What the wrappers of the standard library hold.
+/// The contents of the wrappers of the standard library.
 fn unwrapped(mut name: &str) -> &str {
     while let Some((path, inside)) = name.split_once('<')
         && is_plain(name)
@@ -75,7 +75,7 @@ fn unwrapped(mut name: &str) -> &str {
 /// The path of a type, without its modules.
 #[derive(Default)]
 struct Path {
-    /// Its first segment, or that of the type whose `impl` it is in.
+    /// Its first segment, or that of the type of its `impl`.
     root: String,
     /// The segments before the last: the last but one and the one before that.
     before: [String; 2],
@@ -94,7 +94,7 @@ impl Path {
             return None;
         }
         let [owner, function] = &self.before;
-        // Compilers print the parameters of an `impl` in their own ways.
+        // Compilers print the parameters of an `impl` differently.
         let owner = owner.split_once('<').map_or(&**owner, |(owner, _)| owner);
         let is_inside = FUNCTIONS.iter().any(|name| function.starts_with(name)) && !owner.is_empty();
         Some(if is_inside { format!("{owner}::{}", self.last) } else { self.last })
@@ -107,10 +107,10 @@ impl Path {
     }
 }
 
-/// Reads what [`type_name`] prints.
+/// Parses the output of [`type_name`].
 struct NameParser<'n> {
     rest: &'n str,
-    /// How many names this one is in.
+    /// Nesting of the current name.
     depth: usize,
 }
 
@@ -140,7 +140,7 @@ impl<'n> NameParser<'n> {
         }
     }
 
-    /// The rest of `<impl Trait for Type>` or `<Type as Trait>`: the type, and where the `impl` comes from.
+    /// The rest of `<impl Trait for Type>` or `<Type as Trait>`: the type, and the crate of the `impl`.
     fn owner(&mut self) -> (String, String) {
         let is_trait_first = self.skip("impl ");
         let first = self.inner();
@@ -173,7 +173,7 @@ impl<'n> NameParser<'n> {
         }
     }
 
-    /// Parameters, elements: nothing if there is no such list.
+    /// A list of parameters or elements. Empty if there is none.
     fn list(&mut self, open: char, close: char) -> String {
         let Some(rest) = self.rest.strip_prefix(open) else { return String::new() };
         self.rest = rest;
@@ -185,7 +185,7 @@ impl<'n> NameParser<'n> {
             }
             self.rest = self.rest.trim_start_matches([',', ';', ' ']);
             if self.rest.len() == before {
-                // What is unknown here: a pointer to a function, say.
+                // Unknown syntax, such as a pointer to a function.
                 self.rest = self.rest.get(1..).unwrap_or_default();
             }
         }

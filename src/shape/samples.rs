@@ -1,20 +1,20 @@
-//! What is handed to a type that asks for a leaf, in the order in which it is tried.
+//! The samples for leaves, in the order in which they are tried.
 //!
-//! The first sample is what most types take. The others are there for types that validate: each was put in for a
-//! format that occurs in the field. More may be added at any time; the description of a type does not hold them.
-//! What a type says when it refuses one of them is followed in [`Hints`].
+//! Most types accept the first sample. The others are for types that validate: each is valid in a format that is in use.
+//! More may be added at any time, because they are not part of the description of a type. [`Hints`] makes more samples from
+//! error messages.
 
 use super::{
     hints::Hints,
     texts::{ALPHABET, ALPHABETS, TEXTS, of_length},
 };
 
-/// What a choice is made among.
+/// The samples of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SamplePool {
-    /// So many alternatives of the type itself: its variants; something or nothing.
+    /// This many alternatives of the type: its variants, or `Some` and `None`.
     Alternatives(usize),
-    /// How many entries a list or a map has.
+    /// The number of entries of a list or a map.
     Counts,
     Bools,
     Integers,
@@ -22,17 +22,17 @@ pub(super) enum SamplePool {
     Chars,
     Texts,
     Bytes,
-    /// Nothing, or a text: for what may be of any type.
+    /// A unit or a text, for a place of any type.
     Any,
 }
 
 impl SamplePool {
-    /// Another pick changes a leaf, and not what comes after it.
+    /// Whether another pick changes only this leaf, and not the parts after it.
     pub(super) fn is_leaf(self) -> bool {
         !matches!(self, Self::Alternatives(_) | Self::Counts)
     }
 
-    /// How many samples there are without the hints, which come after them.
+    /// Number of samples. Hints come after them.
     pub(super) fn len(self) -> usize {
         match self {
             Self::Alternatives(count) => count,
@@ -65,14 +65,14 @@ impl SamplePool {
     }
 }
 
-/// A point at which a sample could have gone another way.
+/// A choice of a sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     pub(super) pick: usize,
     pub(super) pool: SamplePool,
 }
 
-/// How a leaf is shown in a message.
+/// The text of a leaf in an error message.
 pub(super) fn shown(hints: &Hints, choice: Choice) -> String {
     let pick = choice.pick;
     match choice.pool {
@@ -91,7 +91,7 @@ pub(super) fn bool(_: &Hints, pick: usize) -> bool {
     pick == 1
 }
 
-/// A number that the type cannot hold becomes one that it can.
+/// A number out of range becomes one in range.
 pub(super) fn integer<T: TryFrom<i128> + Default>(hints: &Hints, pick: usize) -> T {
     let hint = || hints.get(pick - INTEGERS.len())?.parse().ok();
     let integer = INTEGERS.get(pick).copied().or_else(hint).unwrap_or(1);
@@ -128,7 +128,7 @@ pub(super) fn any(hints: &Hints, pick: usize) -> Option<&str> {
     pick.checked_sub(1).map(|pick| text(hints, pick))
 }
 
-/// One entry shows the type of the entries, none ends a recursion.
+/// One entry explores the type of the entries. No entry ends a recursion.
 pub(super) fn count(hints: &Hints, pick: usize) -> usize {
     let hint = || hints.get(pick - COUNTS - LONG_COUNTS.len())?.parse().ok();
     match pick {
@@ -145,7 +145,7 @@ pub(super) const EMPTY: usize = 1;
 /// Every count below this one is tried.
 const COUNTS: usize = 65;
 const LONG_COUNTS: &[usize] = &[96, 128, 256];
-/// No list of samples is longer.
+/// Maximum length of a list.
 const LONGEST: usize = 1024;
 
 /// Bytes of the lengths that identifiers, addresses, keys and digests have, then of every other length up to 64.
@@ -157,7 +157,7 @@ fn length(pick: usize) -> usize {
     COMMON.get(pick).copied().unwrap_or_else(|| pick - COMMON.len())
 }
 
-/// A number is a length.
+/// A hint that is a number is a length.
 fn as_bytes(hint: &str) -> &[u8] {
     hint.parse().ok().and_then(|length| ONES.get(..length)).unwrap_or(hint.as_bytes())
 }
@@ -179,8 +179,8 @@ const FLOATS: &[f64] = &[
     f64::INFINITY, f64::NEG_INFINITY, f64::NAN,
 ];
 
-/// 1 is a month, a day, a divisor and not zero, so it comes first. The numbers of 13 and 16 digits have the right check
-/// digit: one is of a book, the other of a credit card.
+/// 1 comes first, because it is a month, a day, a divisor and not zero. The numbers of 13 and 16 digits have valid check
+/// digits, of a book and of a credit card.
 #[rustfmt::skip]
 const INTEGERS: &[i128] = &[
     1, 0, 2, 3, 4, -1, 7, 8, 10, 12, 16, 32, 64, 100, 128, 200, 255, 256, 443, 1000, 1024, 2026, 4096, 8080,
@@ -193,7 +193,7 @@ const INTEGERS: &[i128] = &[
     -100, -128, -180, -1000, -1_000_000,
 ];
 
-/// Bytes that are no ones: points of the curves behind public keys; the heads of well-known files; what encodes nothing.
+/// Other bytes than ones: points on the curves of public keys, the heads of well-known files, encodings of nothing.
 const BYTES: &[&[u8]] = &[
     &[0; 16],
     &[0; 32],

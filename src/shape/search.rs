@@ -1,8 +1,8 @@
-//! Sample after sample, until a type has shown all that it reads.
+//! Tries samples until all parts of a type are known.
 //!
-//! Each sample goes where the least was seen, so that the enums of a type unfold side by side. When a sample shows
-//! nothing new, something refused it: then one choice after the other is changed until a sample comes further. What the
-//! refusals say is tried first. It ends because the places are finite, and it is bounded besides.
+//! Each sample explores the least known parts, so the enums of a type are explored in parallel. A sample without progress was
+//! refused: then one choice after the other is changed until a sample makes progress. Hints from error messages are tried
+//! first. The search ends because a type has finitely many places, and it has a budget.
 
 use std::{
     any::{Any, type_name},
@@ -20,16 +20,15 @@ use super::{
     variations::Variations,
 };
 
-/// Bounds the work for a sample that is refused whatever is changed: a few milliseconds.
+/// Maximum number of changes to a refused sample. It bounds the work to a few milliseconds.
 const VARIATIONS: usize = 1 << 11;
-/// After so many samples the first one is handed out again, to hear what was wrong with it. Most types that validate take
-/// one of the first samples, and following refusals costs ten times a sample.
+/// After this many samples the first one is repeated, to read its error message. Most types that validate accept one of the
+/// first samples, and an error message costs ten times a sample.
 const QUICK: usize = 10;
-/// What so many of the latest visitors expect is looked at.
+/// Number of the latest visitors whose expectations are read.
 const EXPECTATIONS: usize = 4;
 
-/// All that `V` reads. A type that refuses every sample in the end is known all the same, as long as every part
-/// of it was handed out.
+/// All parts of `V`. A type is known even if it refuses every sample, as long as it requested every part.
 pub(super) fn trace<V: DeserializeOwned>(state: &mut TraceState) -> Result<Node, TraceFailure> {
     let (mut root, mut hints) = (Node::default(), Hints::default());
     let mut error = String::from("it has too many parts");
@@ -44,18 +43,18 @@ pub(super) fn trace<V: DeserializeOwned>(state: &mut TraceState) -> Result<Node,
     if root.extent() == Extent::Unknown { Err(TraceFailure::Refused(error)) } else { Ok(root) }
 }
 
-/// One value of `V` with as little in it as possible. A type that refuses that has none.
+/// Makes one value of `V` with as few parts as possible. Some types refuse it.
 pub(super) fn least<V: DeserializeOwned>(state: &mut TraceState) {
     state.begin(Vec::new());
     let mut root = Node::default();
     let hints = Hints::default();
     let mut tracer = Tracer::new(&mut root, state, &hints, type_name::<V>());
     tracer.brief = true;
-    // What a panic leaves half done is not looked at, and a type that panics has no value here.
+    // The state after a panic is not used, and a type that panics makes no value.
     drop(catch_unwind(AssertUnwindSafe(|| V::deserialize(tracer).map(drop))));
 }
 
-/// Changes the latest sample here and there until it shows something new.
+/// Changes the latest sample until it discovers something new. Returns whether it did.
 fn vary<V: DeserializeOwned>(
     root: &mut Node,
     state: &mut TraceState,
@@ -85,7 +84,7 @@ fn picks(choices: &[Choice]) -> Vec<usize> {
     choices.iter().map(|choice| choice.pick).collect()
 }
 
-/// Takes hints out of a refusal, and of what the latest visitors expected.
+/// Makes hints from the error message, and from the expectations of the latest visitors.
 fn learn(outcome: Result<(), SampleError>, state: &TraceState, hints: &mut Hints) {
     let Err(error) = outcome else { return };
     let leaf = state.choices.iter().rfind(|choice| choice.pool.is_leaf());
@@ -95,13 +94,13 @@ fn learn(outcome: Result<(), SampleError>, state: &TraceState, hints: &mut Hints
     latest.for_each(|expected| hints.learn(expected, &text));
 }
 
-/// How many of the hints the latest sample reaches to.
+/// Number of hints up to the last one that the latest sample uses.
 fn used(state: &TraceState, hints: &Hints) -> usize {
     let place = |choice: &Choice| (choice.pick + 1).saturating_sub(choice.pool.len());
     state.choices.iter().map(place).max().unwrap_or_default().min(hints.len())
 }
 
-/// Makes one value of `V` and drops it: whether that was refused, or why no other sample is worth it.
+/// Makes one value of `V` and drops it. The inner result is that of the sample; the outer error ends the trace.
 fn sample<V: DeserializeOwned>(
     root: &mut Node,
     state: &mut TraceState,
@@ -110,7 +109,7 @@ fn sample<V: DeserializeOwned>(
 ) -> Result<Result<(), SampleError>, TraceFailure> {
     state.begin(script);
     let tracer = Tracer::new(root, &mut *state, hints, type_name::<V>());
-    // Nothing that a panic leaves half done is looked at again.
+    // The state after a panic is not used again.
     let outcome = catch_unwind(AssertUnwindSafe(|| V::deserialize(tracer).map(drop)));
     let result = outcome.map_err(|payload| TraceFailure::Panicked(message(&*payload)))?;
     state.take_failure().map_or(Ok(result), Err)

@@ -1,7 +1,7 @@
 //! Texts that types parse: dates, identifiers, addresses, codes, numbers.
 //!
-//! The most frequent ones come first. Each is valid in a format that occurs in the field; what has a check digit has the
-//! right one. All are published examples or made up.
+//! The most frequent ones come first. Each is valid in a format that is in use, and check digits are valid. All are
+//! published examples or made up.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -14,18 +14,18 @@ pub(super) const ALPHABETS: &[&str] = &[
 ];
 pub(super) const ALPHABET: usize = 64;
 
-/// All alphabets at one length, then at the next.
+/// Texts by increasing length, one in each alphabet.
 pub(super) fn of_length(pick: usize) -> Option<&'static str> {
     let length = pick / ALPHABETS.len() + 1;
     ALPHABETS.get(pick % ALPHABETS.len()).and_then(|alphabet| alphabet.get(..length))
 }
 
-/// A text of this length, in each alphabet.
+/// A text of this length in each alphabet.
 pub(super) fn texts_of_length(length: usize) -> impl Iterator<Item = String> {
     ALPHABETS.iter().map(move |alphabet| alphabet.chars().cycle().take(length).collect())
 }
 
-/// As many hexadecimal digits.
+/// This many hexadecimal digits.
 pub(super) fn digits_of_length(length: usize) -> String {
     "0123456789abcdef".chars().cycle().take(length).collect()
 }
@@ -35,7 +35,7 @@ pub(super) fn is_text(word: &str) -> bool {
     ALL.contains(word)
 }
 
-/// In the order in which they are tried.
+/// In the order of trials.
 #[rustfmt::skip]
 pub(super) const TEXTS: &[&str] = &[
     "", "2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01 00:00:00", "00:00:00",

@@ -1,4 +1,4 @@
-//! What the samples of one trace share: the types met so far, the choices made, and the budget.
+//! Shared by the samples of one trace: the types so far, the choices, and the budget.
 
 use std::{any::type_name, collections::HashMap, fmt};
 
@@ -9,36 +9,36 @@ use super::{
     samples::{Choice, SamplePool},
 };
 
-/// Nesting that no sensible value has; the samples stay well within the stack of a thread.
+/// Maximum nesting of a sample, well within the stack of a thread. No sensible value is nested deeper.
 const DEPTH: usize = 128;
-/// How often a type may stand in itself before another alternative is looked for.
+/// How often a type may be nested in itself before another alternative is tried.
 const REENTRY: usize = 3;
 /// Bounds the memory for a type that is made of an exponential number of parts: 7 MiB.
 const NODES: usize = 1 << 16;
 /// Bounds the work for a type with very many parts that validate.
 const SAMPLES: usize = 1 << 14;
-/// Bounds the work in places reached. One takes some 25 ns, so that this is 25 ms. Further elements of an array cost a
-/// quarter, for an array of 65 000 has to be read anew for each sample of what comes after it.
+/// Bounds the work, in units per place that is reached. A place takes some 25 ns, so the bound is 25 ms. Further elements of
+/// an array cost a quarter, because an array of 65 000 is read again for each sample of the parts after it.
 const BUDGET: usize = PRICE << 20;
 const PRICE: usize = 4;
 
-/// How the format that will be used reads a value.
+/// How the format of a codec reads a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FormatKind {
-    /// By position alone, as postcard: the type has to know what comes next.
+    /// By position, like postcard: only the type knows the next part.
     Positional,
-    /// As JSON: the bytes tell what comes next.
+    /// Like JSON: the bytes describe the next part.
     SelfDescribing,
 }
 
-/// Why a type cannot be traced, whatever the sample.
+/// Why a type cannot be traced by any sample.
 #[derive(Debug)]
 pub(super) enum TraceFailure {
-    /// The type of this name asks a positional format what comes next.
+    /// The type of this name asks a positional format for the next type.
     Unsupported(&'static str),
-    /// The type of this name does not read what it asks a positional format for.
+    /// The type of this name refuses the parts that it requested from a positional format.
     Mismatched(&'static str),
-    /// The type of this name asked for different things at the same place.
+    /// The type of this name requested different types at the same place.
     Inconsistent(&'static str),
     /// The `Deserialize` panicked with this message.
     Panicked(String),
@@ -46,11 +46,11 @@ pub(super) enum TraceFailure {
     Refused(String),
 }
 
-/// One sample was refused.
+/// The error of a refused sample.
 #[derive(Debug)]
 pub(super) struct SampleError {
     message: String,
-    /// The visitor has no method for what it was given, or says so.
+    /// The visitor does not accept this type of data.
     is_of_another_type: bool,
 }
 
@@ -79,65 +79,65 @@ impl fmt::Display for SampleError {
     }
 }
 
-/// What tells types apart. The name alone does not: it is the same in two modules, and for all parameters of a
-/// generic type. `TypeId` would ask for `'static`, which serde's visitors are not.
+/// Identifies a type. A name alone is not enough: types in two modules, and all instances of a generic type, may share it.
+/// `TypeId` needs `'static`, which serde's visitors are not.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Identity {
     /// With the names of all fields or variants.
     head: NodeHead,
     /// The full name of the visitor, with module and parameters.
     visitor: &'static str,
-    /// The full name of what the visitor makes, and its size: two releases of one crate share their names.
+    /// The full name of the visitor's value, and its size, because two releases of one crate share their names.
     value: &'static str,
     size: usize,
 }
 
 #[derive(Debug, Default)]
 struct TypeInfo {
-    /// Some node describes it.
+    /// A node describes the type.
     described: bool,
-    /// A variant of which a value was made: it ends a recursion.
+    /// A variant of which a value was made. It ends a recursion.
     constructible: Option<usize>,
 }
 
-/// A type that the current place is in.
+/// A type around the current place.
 #[derive(Debug)]
 struct OpenType {
     kind: usize,
-    /// Of an enum, once it was chosen.
+    /// The chosen variant of an enum.
     variant: Option<usize>,
 }
 
 #[derive(Debug)]
 pub(super) struct TraceState {
     pub(super) format: FormatKind,
-    /// Every type that was met, numbered in that order.
+    /// All types so far, numbered in order of discovery.
     identities: HashMap<Identity, usize>,
-    /// By the number that `identities` gives.
+    /// By the number in `identities`.
     kinds: Vec<TypeInfo>,
     /// From the outermost to the innermost.
     open: Vec<OpenType>,
-    /// The latest pick for a leaf of a visitor, in a type: what one date accepts, the next one does.
+    /// The latest pick for a leaf of a visitor in a type: one date accepts what another date accepted.
     remembered: HashMap<(&'static str, &'static str), usize>,
-    /// Picks that the current sample has to make, in order; afterwards it is free.
+    /// The first picks of the current sample. It chooses the later ones freely.
     script: Vec<usize>,
     /// The choices of the current sample, in order.
     pub(super) choices: Vec<Choice>,
-    /// The current sample showed something new.
+    /// The current sample discovered something new.
     pub(super) learned: bool,
-    /// The first that happened.
+    /// The first failure.
     failure: Option<TraceFailure>,
-    /// What visitors say that they expect is noted.
+    /// Whether the expectations of visitors are recorded.
     pub(super) records_expectations: bool,
-    /// What the visitors of the current sample expect, from the first to the last.
+    /// The expectations of the visitors of the current sample, in order.
     pub(super) expectations: Vec<String>,
-    /// The type that was handed a leaf last.
+    /// The type of the latest leaf.
     pub(super) latest: &'static str,
-    /// Places that exist; never over `NODES` by more than one.
+    /// Number of places. At most `NODES + 1`.
     nodes: usize,
-    /// Samples begun, of `SAMPLES`.
+    /// Number of samples so far. At most `SAMPLES`.
     samples: usize,
-    /// What was charged so far, of `BUDGET`.
+    /// Used part of `BUDGET`.
     spent: usize,
 }
 
@@ -162,7 +162,7 @@ impl TraceState {
         }
     }
 
-    /// Begins another sample, which starts with the picks of `script`.
+    /// Starts another sample, with the picks of `script` first.
     pub(super) fn begin(&mut self, script: Vec<usize>) {
         self.script = script;
         self.choices.clear();
@@ -176,13 +176,13 @@ impl TraceState {
         self.samples >= SAMPLES || self.spent >= BUDGET || self.nodes >= NODES
     }
 
-    /// How many places were reached, in how many samples.
+    /// Number of reached places and of samples.
     #[cfg(test)]
     pub(super) fn effort(&self) -> (usize, usize) {
         (self.spent / PRICE, self.samples)
     }
 
-    /// Notes what a visitor says that it expects.
+    /// Records the expectation of a visitor.
     pub(super) fn record_expectation<'de, V: Visitor<'de>>(&mut self, visitor: &V) {
         if self.records_expectations {
             let expected: &dyn de::Expected = visitor;
@@ -196,8 +196,8 @@ impl TraceState {
         error
     }
 
-    /// A row that the visitor refuses as such, before it took a part: the type reads maps alone, or asks a format for
-    /// more than serde has.
+    /// Turns the refusal of a row before its first part into a failure: the type reads only maps, or needs a format with
+    /// more than serde's data model.
     pub(super) fn check_row<T>(
         &mut self,
         row: Result<T, SampleError>,
@@ -218,7 +218,7 @@ impl TraceState {
         self.failure.take()
     }
 
-    /// Pays for one more place that is reached.
+    /// Charges the budget for one more place.
     pub(super) fn charge(&mut self, depth: usize, repeated: bool) -> Result<(), SampleError> {
         self.spent += if repeated { 1 } else { PRICE };
         if self.spent >= BUDGET || self.nodes >= NODES {
@@ -227,7 +227,7 @@ impl TraceState {
         if depth > DEPTH { Err(SampleError::new("it is nested too deeply")) } else { Ok(()) }
     }
 
-    /// Counts a place that was never reached before.
+    /// Counts a new place.
     pub(super) fn discover(&mut self, head: NodeHead) -> NodeHead {
         self.learned = true;
         self.nodes += 1;
@@ -246,7 +246,7 @@ impl TraceState {
         kind
     }
 
-    /// Notes that a node describes the type, and tells whether another one did before.
+    /// Records that a node describes the type, and returns whether another node did before.
     pub(super) fn describe(&mut self, kind: usize) -> bool {
         self.kinds.get_mut(kind).is_some_and(|kind| std::mem::replace(&mut kind.described, true))
     }
@@ -257,7 +257,7 @@ impl TraceState {
         }
     }
 
-    /// The variant by which a value of the type most surely comes to an end.
+    /// The variant that most probably ends a value of the type.
     pub(super) fn shortest_variant(&self, kind: usize, variants: usize) -> usize {
         let is_open =
             |variant| self.open.iter().any(|open| open.kind == kind && open.variant == Some(variant));
@@ -277,7 +277,7 @@ impl TraceState {
         Ok(())
     }
 
-    /// Tells which variant the innermost type, an enum, is in.
+    /// Records the variant of the innermost type, an enum.
     pub(super) fn enter_variant(&mut self, variant: usize) {
         if let Some(open) = self.open.last_mut() {
             open.variant = Some(variant);
@@ -299,7 +299,7 @@ impl TraceState {
         pick
     }
 
-    /// What a leaf of this visitor in this type was given the last time.
+    /// The latest pick for a leaf of this visitor in this type.
     pub(super) fn remembered_sample(&self, visitor: &'static str, inside: &'static str) -> usize {
         self.remembered.get(&(visitor, inside)).copied().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Where a sample is at: one place of the value, and what is known about it.
+//! One place of a sample.
 
 use serde::de::{Error as _, Visitor};
 
@@ -10,22 +10,22 @@ use super::{
     trace_state::{SampleError, TraceFailure, TraceState},
 };
 
-/// Stands at one place of a sample.
+/// The deserializer at one place of a sample.
 pub(super) struct Tracer<'t, 'h> {
-    /// What was ever seen here.
+    /// All that earlier samples recorded here.
     pub(super) node: &'t mut Node,
     pub(super) state: &'t mut TraceState,
-    /// What earlier refusals suggested.
+    /// Samples from earlier error messages.
     pub(super) hints: &'h Hints,
     /// The type that is read here, as far as it is known.
     pub(super) inside: &'static str,
-    /// The type that was asked for here; empty where that is not told.
+    /// The type that the outer type requested here. Empty if it is unknown.
     pub(super) seed: &'static str,
-    /// Only a value is wanted: the type is described elsewhere.
+    /// The type is described elsewhere, and only a value is needed.
     pub(super) brief: bool,
-    /// The node is shared with the element before: its choices are made.
+    /// The node is shared with the element before, whose choices apply.
     pub(super) repeated: bool,
-    /// How many places this one is in.
+    /// Number of places around this one.
     depth: usize,
 }
 
@@ -62,14 +62,14 @@ impl<'t, 'h> Tracer<'t, 'h> {
         })
     }
 
-    /// Records what is asked for here.
+    /// Records the call at this place.
     pub(super) fn reach(&mut self, head: NodeHead) -> Result<(), SampleError> {
         self.state.charge(self.depth, self.repeated)?;
         let known = *self.node.head.get_or_insert_with(|| self.state.discover(head));
         if known == head { Ok(()) } else { Err(self.state.fail(TraceFailure::Inconsistent(self.inside))) }
     }
 
-    /// Records what is asked for here, and by which code.
+    /// Records the call at this place, and the code that calls.
     pub(super) fn meet<'de, V: Visitor<'de>>(&mut self, head: NodeHead) -> Result<(), SampleError> {
         if self.node.head.is_none() && !matches!(head, NodeHead::Any(_)) {
             self.node.reader = readers::of::<V>(self.seed);
@@ -77,7 +77,7 @@ impl<'t, 'h> Tracer<'t, 'h> {
         self.reach(head)
     }
 
-    /// Reaches a place that has parts. Whatever follows ends with `leave`.
+    /// Enters a place with parts. The caller ends it by `leave`.
     pub(super) fn enter<'de, V: Visitor<'de>>(mut self, head: NodeHead) -> Result<Self, SampleError> {
         self.meet::<V>(head)?;
         let kind = match self.node.kind {
@@ -89,8 +89,8 @@ impl<'t, 'h> Tracer<'t, 'h> {
         Ok(self)
     }
 
-    /// Decides whether this place describes its type or refers to the one that does. Types without a name are
-    /// described in full wherever they stand, except in themselves.
+    /// Decides whether this place describes its type, or refers to the place that does. Types without a name are described
+    /// at every place, except inside themselves.
     fn classify<'de, V: Visitor<'de>>(&mut self, head: NodeHead) -> usize {
         let kind = self.state.kind_of::<V>(head);
         self.node.kind = Some(kind);

@@ -1,31 +1,31 @@
-//! In which order a refused sample is changed.
+//! The order of the changes to a refused sample.
 //!
-//! Two rows take turns. One is what the refusals said, for the latest leaf that it can be meant for. The other one is
-//! another pick for the latest choice, which is mostly to blame; all leaves alike, for rules that span several; the other
-//! choices one by one, from the last to the first, among the most frequent samples. At last comes what the refusals said
-//! for every leaf.
+//! Two sequences alternate. The first one is the hints from error messages, each for the latest leaf that it suits. The
+//! second one is: other picks for the latest choice, which is the most frequent cause; equal picks for all leaves, for rules
+//! about several leaves; and other picks for the other choices one by one, from the last to the first, among the most
+//! frequent samples. At last the hints are tried for every leaf.
 
 use super::{hints::Hints, samples::Choice};
 
-/// As many samples are tried for a leaf that is not the latest.
+/// Number of samples that are tried for a leaf other than the latest.
 const FREQUENT: usize = 64;
 
-/// The changes of one sample.
+/// The changes to one sample.
 pub(super) struct Variations<'c> {
-    /// Of the sample that was refused.
+    /// The choices of the refused sample.
     choices: &'c [Choice],
-    /// The hints before this one were tried for the latest leaf, or were there before.
+    /// The next hint to try for the latest leaf.
     fresh: usize,
-    /// The next script comes from `plain`.
+    /// Whether the next script comes from `plain`.
     is_plain_next: bool,
-    /// Scripts that do not need the hints to come.
+    /// Scripts without new hints.
     plain: Box<dyn Iterator<Item = Vec<usize>> + 'c>,
-    /// Where the hints are tried for every leaf: the choice, counted from the last one, and the hint.
+    /// The next hint to try for every leaf: the choice, counted from the last one, and the hint.
     everywhere: (usize, usize),
 }
 
 impl<'c> Variations<'c> {
-    /// `hints` were there before.
+    /// `hints` is the number of older hints.
     pub(super) fn new(choices: &'c [Choice], hints: usize) -> Self {
         let mut others = (0..choices.len()).rev();
         let latest = others.next().into_iter().flat_map(move |at| change(choices, at, usize::MAX, hints));
@@ -70,7 +70,7 @@ impl<'c> Variations<'c> {
     }
 }
 
-/// Every other pick for one choice: at most so many, and so many hints.
+/// Other picks for one choice: at most `most` samples, and `hints` hints.
 fn change(choices: &[Choice], at: usize, most: usize, hints: usize) -> impl Iterator<Item = Vec<usize>> {
     let choice = choices.get(at).copied();
     let picks = choice.into_iter().flat_map(move |choice| {
@@ -81,7 +81,7 @@ fn change(choices: &[Choice], at: usize, most: usize, hints: usize) -> impl Iter
     picks.map(move |pick| changed(choices, at, pick))
 }
 
-/// All leaves by the same pick, if there are several.
+/// Equal picks for all leaves, if there are several.
 fn alike(choices: &[Choice]) -> impl Iterator<Item = Vec<usize>> {
     let leaves = choices.iter().filter(|choice| choice.pool.is_leaf());
     let most = if leaves.clone().count() > 1 { leaves.map(|choice| choice.pool.len()).max() } else { None };
@@ -92,7 +92,7 @@ fn hinted(choices: &[Choice], at: usize, hint: usize) -> Vec<usize> {
     changed(choices, at, choices.get(at).map_or(0, |choice| choice.pool.len()) + hint)
 }
 
-/// What comes after another leaf stays; what comes after another variant is another matter.
+/// The picks with one changed. The picks after a leaf stay, and those after another alternative are dropped.
 fn changed(choices: &[Choice], at: usize, other: usize) -> Vec<usize> {
     let before = choices.iter().take(at).map(|choice| choice.pick);
     let after = choices.iter().skip(at + 1).map(|choice| choice.pick);

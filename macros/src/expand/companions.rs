@@ -1,4 +1,4 @@
-//! What stands beside a function: the handle of its memo, and what tells its code.
+//! The companions of a function: the handle of its memo, and a function that returns its code.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -14,7 +14,7 @@ use crate::{
     returned, surroundings,
 };
 
-/// The name of the handle, where there is one.
+/// The name of the handle, if there is one.
 pub(super) fn name(options: &AttributeOptions, function: &AnnotatedFunction) -> Option<Ident> {
     let mut name = match &options.handle {
         HandleOption::Without => return None,
@@ -28,7 +28,7 @@ pub(super) fn name(options: &AttributeOptions, function: &AnnotatedFunction) -> 
 /// Refuses a function that can have no companions.
 pub(super) fn check_place(function: &AnnotatedFunction, message: &str) -> Result<()> {
     let name = &function.signature.ident;
-    // With a `pub` it is in no `impl` of a trait.
+    // A function with a `pub` is in no `impl` of a trait.
     match function.visibility {
         Visibility::Inherited if surroundings::is_in_trait_impl(name) => {
             Err(Error::new(name.span(), message))
@@ -37,7 +37,7 @@ pub(super) fn check_place(function: &AnnotatedFunction, message: &str) -> Result
     }
 }
 
-/// The companion that hands out the memo.
+/// The companion that returns the memo.
 pub(super) fn handle(
     options: &AttributeOptions,
     function: &AnnotatedFunction,
@@ -52,13 +52,13 @@ pub(super) fn handle(
     let generics = generics_to_static(&function.signature.generics);
     let (_, _, bounds) = generics.split_for_impl();
     let docs = format!(
-        "The memo of `{}`: to clear, to remove from, and to count what it remembers.",
+        "The memo of `{}`: to clear it, to remove values from it, and to read its counters.",
         function.signature.ident
     );
     let place = written_at(function.returned().span());
     let (same, open) = if let Some(arguments) = function.result() {
         let returned = returned::returned_to_static(function);
-        // Of an alias without arguments it is the same by definition.
+        // For an alias without arguments the types are equal by definition.
         let is_guessed = !arguments.is_empty();
         let same = quote_spanned!(place=> #krate::internal::same::<#value, #returned>(););
         let open = quote_spanned!(place=> #krate::internal::handle::<#kind, #value, _, _, _>);
@@ -77,7 +77,7 @@ pub(super) fn handle(
     }
 }
 
-/// The companion that tells the function's code, for those who depend on it.
+/// The companion that returns the function's code, for functions that depend on it.
 pub(super) fn code(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
     let krate = &options.krate;
     let (visibility, attributes) = (visibility(function), of_hidden_companion(function));
@@ -93,8 +93,8 @@ pub(super) fn code(options: &AttributeOptions, function: &AnnotatedFunction) -> 
     }
 }
 
-/// As of the function. What is said of a `pub` that nobody reaches was said there: the span of a whole item is taken from its first
-/// token.
+/// The visibility of the function, at another span. A lint about an unreachable `pub` takes the span of the first token of an
+/// item, and the function has that lint already.
 fn visibility(function: &AnnotatedFunction) -> Visibility {
     let mut visibility = function.visibility.clone();
     if let Visibility::Public(public) | Visibility::Restricted(VisRestricted { pub_token: public, .. }) =

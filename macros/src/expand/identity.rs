@@ -1,4 +1,4 @@
-//! Which function it is and with which options its memo is opened: both doors write the same.
+//! The identity of a function, and the plan that opens its memo. Both entry points write the same.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -12,12 +12,12 @@ use crate::{
     tokens,
 };
 
-/// What is asked for a function's code: not a name that anybody would give a function of his own.
+/// The prefix of the companion that returns the code of a function. No user would choose this name.
 pub(super) fn code_name(function: &Ident) -> Ident {
     format_ident!("memolith_code_of_{}", function.unraw(), span = function.span())
 }
 
-/// The code of a function, and of those it depends on.
+/// The code of a function, and of the functions that it depends on.
 pub(super) fn code_of(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
     let krate = &options.krate;
     let tokens = tokens::hash(&function.signature, &function.body, options.about_key());
@@ -28,7 +28,7 @@ pub(super) fn code_of(options: &AttributeOptions, function: &AnnotatedFunction) 
     }
 }
 
-/// Where the code of the function at `path` is asked for.
+/// The path of the companion that returns the code of the function at `path`.
 fn code_path(path: &Path) -> Path {
     let mut path = path.clone();
     if let Some(last) = path.segments.last_mut() {
@@ -38,7 +38,7 @@ fn code_path(path: &Path) -> Path {
     path
 }
 
-/// Who the function is, as both of its doors say.
+/// The identity of the function, equal at both of its entry points.
 pub(super) fn identity(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
     let krate = &options.krate;
     let name = function.signature.ident.unraw().to_string();
@@ -51,7 +51,7 @@ pub(super) fn identity(options: &AttributeOptions, function: &AnnotatedFunction)
     }
 }
 
-/// The closure that says in which store and with which options the memo is opened. It captures nothing.
+/// The closure that returns the store and the options of the memo. It captures nothing.
 pub(super) fn plan(options: &AttributeOptions) -> TokenStream {
     let krate = &options.krate;
     let (plan, settings) = (local("plan"), &options.builder);
@@ -66,7 +66,7 @@ pub(super) fn plan(options: &AttributeOptions) -> TokenStream {
         CodecOption::Given(codec) => quote!(.codec(#codec)),
     });
     let builder = quote!(#plan #version #ttl #(#settings)* #codec);
-    // Of each of these the two doors have a value of their own, so that they go through functions of ours.
+    // The two entry points have a value of their own for each of these options, so functions of memolith set them.
     let through =
         [("cache_if", &options.cache_if), ("observer", &options.observer), ("spinner", &options.spinner)];
     let builder = through.into_iter().fold(builder, |builder, (option, value)| match value {

@@ -1,4 +1,4 @@
-//! What the three attributes turn a function into.
+//! The expansion of the three attributes.
 
 mod companions;
 mod identity;
@@ -16,7 +16,7 @@ use crate::{
     returned,
 };
 
-/// `#[code]`: the function as it is, and a companion that tells its code.
+/// `#[code]`: the unchanged function, and a companion that returns its code.
 pub(crate) fn code(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     companions::check_place(
         function,
@@ -27,7 +27,7 @@ pub(crate) fn code(options: &AttributeOptions, function: &AnnotatedFunction) -> 
     Ok(quote!(#(#attributes)* #visibility #signature #body #companion))
 }
 
-/// `#[memo]`: the function asks its memo, and two companions stand beside it.
+/// `#[memo]`: the function calls its memo, and has two companions.
 pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     function.check()?;
     function.check_remembered(options)?;
@@ -49,10 +49,10 @@ pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> 
     Ok(quote!(#asking #companions))
 }
 
-/// `#[resource]`: the function asks the pool of the process.
+/// `#[resource]`: the function calls the pool of the process.
 pub(crate) fn resource(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     function.check()?;
-    function.check_owned("what is shared")?;
+    function.check_owned("a shared resource")?;
     let key = KeySpec::new(function, &chosen(options))?;
     let AnnotatedFunction { attributes, visibility, signature, .. } = function;
     let krate = &options.krate;
@@ -88,7 +88,7 @@ fn chosen(options: &AttributeOptions) -> Chosen<'_> {
     Chosen { krate: &options.krate, key: options.key.as_ref(), skip: &options.skip, files: &options.files }
 }
 
-/// The function itself, whose body became a closure of its memo.
+/// The function, with its body as a closure of its memo.
 fn asking(options: &AttributeOptions, function: &AnnotatedFunction, key: &KeySpec) -> TokenStream {
     let AnnotatedFunction { attributes, visibility, signature, .. } = function;
     let krate = &options.krate;
@@ -115,7 +115,7 @@ fn asking(options: &AttributeOptions, function: &AnnotatedFunction, key: &KeySpe
     }
 }
 
-/// The signature of a resource, with `Arc` around what is shared.
+/// The signature of a resource, with an `Arc` around the shared object.
 fn shared(krate: &Path, function: &AnnotatedFunction, signature: &Signature) -> Signature {
     let returned = function.returned();
     let mut signature = signature.clone();
@@ -132,13 +132,13 @@ fn shared(krate: &Path, function: &AnnotatedFunction, signature: &Signature) -> 
     signature
 }
 
-/// The body, as a closure: `return` and `?` leave it as they left the function.
+/// The body as a closure: `return` and `?` leave the closure as they left the function.
 fn compute(function: &AnnotatedFunction) -> TokenStream {
     let (returned, body) = (function.returned(), &function.body);
     quote!(|| -> #returned #body)
 }
 
-/// A variable that the body cannot see.
+/// A variable that is hidden from the body.
 fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }

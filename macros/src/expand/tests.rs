@@ -1,4 +1,4 @@
-//! What is written, as text.
+//! The text of expansions.
 
 use syn::parse::Parser;
 

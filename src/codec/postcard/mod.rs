@@ -41,7 +41,7 @@ use crate::{
 /// For such values use the codec `Json` of the feature `json`, or [`Auto`](super::Auto), which chooses between the two, or
 /// [one of your own](Codec).
 ///
-/// A field under `#[serde(skip)]` is not part of the value for any codec: it comes back as its `Default`.
+/// A field under `#[serde(skip)]` is not part of the value for any codec: it is read back as its `Default`.
 ///
 /// # Examples
 ///
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_decoded_is_what_was_encoded(value in rich()) {
+        fn a_decoded_value_is_the_encoded_one(value in rich()) {
             prop_assert_eq!(round_trip(&Postcard, &value).unwrap(), value);
         }
 
@@ -333,8 +333,8 @@ mod tests {
             unknown.contains("length beforehand: collect it first; or use the codec `Json`"),
             "{unknown}"
         );
-        assert!(refused(&vec![Announced(Some(4))]).contains("not the length"));
-        assert!(refused(&vec![Announced(Some(2))]).contains("not the length"));
+        assert!(refused(&vec![Announced(Some(4))]).contains("not have the length"));
+        assert!(refused(&vec![Announced(Some(2))]).contains("not have the length"));
         assert!(encoded(&Postcard, &Announced(Some(3))).is_ok());
     }
 

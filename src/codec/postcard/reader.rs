@@ -99,7 +99,8 @@ impl<'scope, 'env> PostcardReader<'scope, 'env> {
     #[inline]
     fn length(&mut self) -> Result<usize> {
         let length = self.varint(u64::BITS)?;
-        usize::try_from(length).map_err(|_| unreadable("a length is over what this machine can address"))
+        usize::try_from(length)
+            .map_err(|_| unreadable("a length is beyond the address space of this machine"))
     }
 
     #[inline]
@@ -289,11 +290,11 @@ impl<'scope> Deserializer<'scope> for &mut PostcardReader<'scope, '_> {
     }
 
     fn deserialize_identifier<V: Visitor<'scope>>(self, _: V) -> Result<V::Value> {
-        Err(unreadable("the bytes carry no names"))
+        Err(unreadable("the bytes contain no names"))
     }
 
     fn deserialize_ignored_any<V: Visitor<'scope>>(self, _: V) -> Result<V::Value> {
-        Err(unreadable("nothing can be passed over in bytes that do not say what they are"))
+        Err(unreadable("a value of unknown type cannot be skipped"))
     }
 
     #[inline]
@@ -320,7 +321,7 @@ impl PostcardElements<'_, '_, '_> {
         }
     }
 
-    /// Not of elements that take no bytes: what is allocated for them must be there.
+    /// `None` if the bytes are fewer than the elements, so that no allocation exceeds the payload.
     #[inline]
     fn hint(&self) -> Option<usize> {
         (self.left <= self.reader.input.remaining()).then_some(self.left)

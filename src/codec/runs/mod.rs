@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_at_once_is_what_postcard_writes_one_by_one() {
+    fn a_run_has_the_bytes_that_postcard_writes_one_by_one() {
         let floats: Vec<f64> = (0..1_000).map(f64::from).chain([f64::NAN, -0.0]).collect();
         let bytes: Vec<u8> = (0..=255).collect();
         assert_eq!(encoded(&Postcard, &floats).unwrap(), postcard::to_stdvec(&floats).unwrap());

@@ -11,7 +11,7 @@ const fn key(owner: u64) -> FlightKey {
     FlightKey { owner, digest: [7; 32] }
 }
 
-/// A table in which `LEADER` leads and the others stand in line, in this order.
+/// A table in which `LEADER` leads and the others are queued in this order.
 fn line(waiters: &[Caller]) -> (Table, ClaimState) {
     let mut table = Table::new();
     let claim = table.leads(LEADER, KEY);
@@ -164,7 +164,7 @@ fn after_two_failures_in_a_row_the_rest_compute_alone_and_the_next_starts_afresh
 
     let fresh = table.leads(LATE, KEY);
     table.waits(FIRST, KEY);
-    assert_eq!(table.fails(&second) + table.fails(&third), 0, "they leader nobody");
+    assert_eq!(table.fails(&second) + table.fails(&third), 0, "they have no waiters");
     assert_eq!(table.fails(&fresh), 1);
     let successor = table.came_to_lead(FIRST);
     table.completes(&successor, Outcome::Stored);
@@ -172,7 +172,7 @@ fn after_two_failures_in_a_row_the_rest_compute_alone_and_the_next_starts_afresh
 }
 
 #[test]
-fn a_failure_that_nobody_saw_is_forgotten() {
+fn a_failure_without_waiters_leaves_no_trace() {
     let (mut table, leader) = line(&[]);
     assert_eq!(table.fails(&leader), 0);
     assert!(table.is_empty());
@@ -190,7 +190,7 @@ fn a_leader_that_asks_for_its_own_key_computes_alone() {
 }
 
 #[test]
-fn who_would_close_a_cycle_of_any_length_computes_alone() {
+fn a_caller_that_would_close_a_cycle_of_any_length_computes_alone() {
     let callers = [Caller(10), Caller(11), Caller(12), Caller(13)];
     for length in 2..=callers.len() {
         let mut table = Table::new();
@@ -215,7 +215,7 @@ fn a_chain_without_an_end_in_the_caller_is_waited_for() {
 }
 
 #[test]
-fn who_was_called_waits_for_nobody_even_before_it_wakes() {
+fn a_caller_with_a_verdict_waits_no_more_even_before_it_wakes() {
     let (mut table, leader) = line(&[]);
     let _ = table.leads(FIRST, key(8));
     table.waits(FIRST, KEY);
@@ -239,7 +239,7 @@ fn one_overdue_waiter_takes_over_and_the_rest_count_anew() {
 }
 
 #[test]
-fn a_former_leader_that_kept_its_value_calls_everybody() {
+fn a_former_leader_that_stored_its_value_wakes_every_waiter() {
     let (mut table, leader) = line(&[FIRST, SECOND]);
     let successor = table.takes_over(FIRST);
     assert_eq!(table.completes(&leader, Outcome::Stored), 1);
@@ -248,14 +248,18 @@ fn a_former_leader_that_kept_its_value_calls_everybody() {
 
     let next = table.leads(LATE, KEY);
     table.waits(SECOND, KEY);
-    assert_eq!(table.completes(&successor, Outcome::Stored), 1, "whoever keeps a value tells it");
+    assert_eq!(
+        table.completes(&successor, Outcome::Stored),
+        1,
+        "each claim that stores a value wakes the waiters"
+    );
     table.has_to_look(SECOND, Outcome::Stored);
     table.fails(&next);
     assert!(table.is_empty());
 }
 
 #[test]
-fn a_former_leader_without_a_value_touches_nobody() {
+fn a_former_leader_without_a_value_wakes_no_waiter() {
     for outcome in [None, Some(Outcome::Unstored), Some(Outcome::Revoked)] {
         let (mut table, leader) = line(&[FIRST, SECOND]);
         let successor = table.takes_over(FIRST);
@@ -267,7 +271,7 @@ fn a_former_leader_without_a_value_touches_nobody() {
 }
 
 #[test]
-fn a_leader_that_handed_its_value_over_leads_nobody_and_can_still_be_revoked() {
+fn a_leader_that_handed_its_value_over_leads_no_more_and_can_still_be_revoked() {
     let (mut table, leader) = line(&[FIRST, SECOND]);
     assert_eq!(table.detach(KEY, &leader).len(), 2);
     table.has_to_look(FIRST, Outcome::Stored);
@@ -280,7 +284,7 @@ fn a_leader_that_handed_its_value_over_leads_nobody_and_can_still_be_revoked() {
 }
 
 #[test]
-fn a_value_of_one_that_computes_alone_is_there_for_those_who_wait_for_the_leader() {
+fn a_value_that_was_computed_alone_wakes_the_waiters_of_the_leader() {
     let (mut table, leader) = line(&[FIRST]);
     let alone = table.is_alone(LEADER, KEY, AloneReason::Reentrant);
     assert_eq!(table.detach(KEY, &alone).len(), 1);

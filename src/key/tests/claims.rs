@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{differ, key, same, written};
 
-/// A map that lists its entries as told.
+/// A map that lists its entries in a given order.
 struct Pairs<K, V>(Vec<(K, V)>);
 
 impl<K: Serialize, V: Serialize> Serialize for Pairs<K, V> {

@@ -57,7 +57,7 @@ fn the_head_stays_full_when_a_key_overlooks_that() {
 }
 
 #[test]
-fn the_head_of_a_key_that_gives_up_is_what_came_before() {
+fn the_head_of_a_key_that_fails_is_the_part_before_the_error() {
     let broken = written!(|s| {
         let mut pair = s.serialize_tuple(2)?;
         pair.serialize_element("a")?;

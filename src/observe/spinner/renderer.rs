@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// A renderer on a terminal of 30 columns, whose thread is never started: it is looked at by hand.
+    /// A renderer on a terminal of 30 columns. Its thread is never started, and tests redraw by hand.
     fn renderer() -> (&'static Renderer, InMemoryTerm) {
         let terminal = InMemoryTerm::new(10, 30);
         let target = terminal.clone();
@@ -334,7 +334,7 @@ mod tests {
 
     /// As when its output is stopped, or the lock of `stderr` is held by a thread that computes.
     #[test]
-    fn a_terminal_that_keeps_its_writer_waiting_keeps_nobody_else() {
+    fn a_terminal_that_blocks_its_writer_blocks_no_other_thread() {
         let (renderer, terminal, now) = shown("Fetching...");
         let drawn_by_another = lock(&renderer.state).line.take();
         renderer.begin(&"Training...".into());
@@ -351,12 +351,12 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_while_the_line_was_drawn_is_taken_away_by_who_drew_it() {
+    fn the_drawing_thread_clears_a_line_that_ended_meanwhile() {
         static RENDERER: Mutex<Option<&'static Renderer>> = Mutex::new(None);
         let terminal = InMemoryTerm::new(10, 30);
         let target = terminal.clone();
         let line = Line::on(move || {
-            // The target is asked for when the line is first drawn.
+            // Called when the line is first drawn.
             if let Some(renderer) = lock(&RENDERER).take() {
                 renderer.end();
             }

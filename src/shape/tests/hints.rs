@@ -1,8 +1,8 @@
-//! What a refusal says becomes a sample.
+//! Error messages become samples.
 
 use super::*;
 
-/// A type that reads another one, and says what it wants of it.
+/// A type that reads another one, and names the valid values in its error message.
 macro_rules! wants {
     ($($name:ident($raw:literal as $kind:ty, $rule:expr, $message:expr);)*) => {$(
         #[derive(Deserialize)]
@@ -20,7 +20,7 @@ macro_rules! wants {
     )*};
 }
 
-/// The whole of it is seen: what stands behind it is reached.
+/// The type is traced to its end: the part after the hinted one is reached.
 #[track_caller]
 fn whole<T: DeserializeOwned>() {
     let text = describe::<(T, char)>().unwrap();
@@ -96,7 +96,7 @@ fn numbers_are_tried_with_their_neighbours() {
 }
 
 #[test]
-fn a_visitor_that_says_what_it_expects_is_listened_to() {
+fn the_expectation_of_a_visitor_becomes_a_sample() {
     struct Metal;
     impl<'de> Deserialize<'de> for Metal {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

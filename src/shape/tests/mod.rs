@@ -1,4 +1,4 @@
-//! Claims about what is read from a type, by the text that is hashed.
+//! Claims about the parts of a type, by the text that is hashed.
 
 mod effort;
 mod hints;
@@ -23,7 +23,7 @@ fn apart<A: DeserializeOwned, B: DeserializeOwned>() {
     assert_ne!(one, other, "{}", describe::<A>().unwrap());
 }
 
-/// The message of the error, after its kind was looked at.
+/// The message of the error, after a check of its kind.
 #[track_caller]
 fn refused<V: DeserializeOwned>(kind: Kind) -> String {
     let error = Shape::of::<V>().unwrap_err();
@@ -32,7 +32,7 @@ fn refused<V: DeserializeOwned>(kind: Kind) -> String {
     error.to_string()
 }
 
-/// A type that reads a string, and takes only what its rule allows.
+/// A type that reads a string, and accepts only the strings that its rule allows.
 macro_rules! text {
     ($($name:ident($rule:expr);)*) => {$(
         #[derive(Clone, Deserialize, PartialEq, Eq, PartialOrd, Ord)]

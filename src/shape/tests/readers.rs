@@ -1,4 +1,4 @@
-//! By which code a field is read: what of it a shape sees, and what it must not see.
+//! The code that reads a field: the parts of its name that count, and those that must not count.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -176,7 +176,7 @@ fn types_without_readers_of_their_own_are_described_as_ever() {
     );
 }
 
-/// What cannot be seen, so that nobody promises it.
+/// Changes that are not detected, as the docs say.
 #[test]
 fn functions_without_a_visitor_of_their_own_and_numbers_of_variants_are_not_told_apart() {
     mod other {

@@ -1,4 +1,4 @@
-//! What a type reads, and what counts as a change of it.
+//! The parts of a type, and the changes that change its shape.
 
 use std::{
     borrow::Cow,
@@ -101,7 +101,7 @@ fn types_that_validate_are_offered_samples_until_they_accept() {
 }
 
 #[test]
-fn a_format_that_describes_itself_leaves_open_what_is_only_known_later() {
+fn a_self_describing_format_leaves_open_the_types_that_depend_on_the_bytes() {
     let text = trace::<Pair<serde_json::Value>>(FormatKind::SelfDescribing).unwrap();
     assert_eq!(
         text,

@@ -1,4 +1,4 @@
-//! What cannot be traced, and what is said about it.
+//! Types that cannot be traced, and their errors.
 
 use super::*;
 
@@ -72,7 +72,7 @@ fn a_value_without_end_is_refused() {
 }
 
 #[test]
-fn a_type_that_reads_by_what_it_read_is_untraceable() {
+fn a_type_that_reads_by_earlier_values_is_untraceable() {
     struct Inconsistent;
     impl<'de> Deserialize<'de> for Inconsistent {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -80,7 +80,7 @@ fn a_type_that_reads_by_what_it_read_is_untraceable() {
             impl<'de> de::Visitor<'de> for Tagged {
                 type Value = Inconsistent;
                 fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a tag and what belongs to it")
+                    f.write_str("a tag and its contents")
                 }
                 fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Inconsistent, A::Error> {
                     match seq.next_element::<u8>()? {

@@ -18,7 +18,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, usize)> {
     })
 }
 
-/// What is read, or that nothing is, is what postcard says.
+/// This reader and postcard's own give the same value, or both fail.
 #[track_caller]
 fn reads_as_postcard<T: DeserializeOwned + PartialEq>(bytes: &[u8]) {
     let theirs: Option<(T, &[u8])> = postcard::take_from_bytes(bytes).ok();

@@ -1,4 +1,4 @@
-//! A value of every form that serde knows. What is one key is one value once it is `canonical`.
+//! Values of every form of serde's data model. Equal keys are equal values once they are `canonical`.
 
 use serde::{
     Serialize, Serializer,
