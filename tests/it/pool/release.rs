@@ -1,4 +1,4 @@
-//! A resource is released once, when its last holder lets go, and its `Drop` may do what it likes.
+//! A resource is released once, when its last holder drops it. Its `Drop` may call anything.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -37,7 +37,7 @@ fn one_is_released_once_by_remove_and_the_others_stay() {
 
 #[test]
 fn everything_is_released_in_order_when_the_last_handle_is_dropped() {
-    // B141: nothing outlives its pool for having been forgotten.
+    // B141: no resource outlives its pool unnoticed.
     let (pool, log) = (ResourcePool::new(), Log::default());
     let names = ["b", "c", "a"];
     for name in names {
@@ -147,7 +147,7 @@ fn a_release_may_use_the_pool() {
     });
 }
 
-/// Removes what took its place when it is released.
+/// Removes its successor in the pool when it is released.
 struct Vengeful(Arc<Mutex<Option<ResourcePool>>>, Log);
 impl Drop for Vengeful {
     fn drop(&mut self) {
