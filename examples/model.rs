@@ -4,8 +4,8 @@
 //! cargo run --example model
 //! ```
 //!
-//! Loaded weights are in memory only: they are loaded once a process, and the hits are in the same run. What a model answers
-//! serializes, and may be kept on disk: see the example `inference`.
+//! Loaded weights are in memory only: they are loaded once a process, and the hits are in the same run. The answers
+//! of a model can be serialized, and may be kept on disk: see the example `inference`.
 
 use std::{error::Error, fs, io, path::Path, sync::Arc, thread};
 
@@ -37,7 +37,7 @@ impl Model {
     }
 }
 
-/// The key is the file as it is now, so everybody reads the same weights until it changes.
+/// The key is the stamp of the file, so all callers read the same weights until the file changes.
 fn model(pool: &ResourcePool, path: &Path) -> Result<Arc<Model>, Box<dyn Error + Send + Sync>> {
     pool.get_or_try_insert_with(&FileStamp::of(path)?, || Ok(Model::load(path)?))
 }
@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     };
     fs::write(&path, weights(0))?;
 
-    // Old weights are let go when new ones come.
+    // Old weights are released when new ones come.
     let pool = ResourcePool::builder().max_entries(1).build()?;
     ask(&pool, &path)?;
     println!("asked again:");
