@@ -1,4 +1,4 @@
-//! A process that has a store open is forked, and the child goes on as itself: no exec.
+//! A process that has a store open is forked, and the child goes on without an exec.
 
 use std::{
     ffi::c_int,

@@ -7,7 +7,7 @@ use crate::{harness::Claim, values::is_blob};
 pub const CLAIMS: &[Claim] = &[
     ("history::what_was_acknowledged_must_be_there_and_nothing_older", acknowledged_is_required),
     ("history::what_was_under_way_may_have_happened_or_not", under_way_is_open),
-    ("history::only_newer_keys_excuse_an_absence", eviction_is_an_excuse),
+    ("history::only_newer_keys_explain_an_absence", eviction_is_an_excuse),
 ];
 
 /// The bound of the memo.

@@ -35,7 +35,7 @@ pub const CLAIMS: &[Claim] = &[
         assert_whole(FEW, "no descriptors at the ends");
     }),
     ("limits::a_store_that_is_deleted_under_a_running_program_is_made_anew", || assert_whole(ALL, "deleted")),
-    ("limits::what_stands_in_the_way_of_its_folders_is_told_and_when_it_is_gone_values_are_kept", || {
+    ("limits::a_file_in_place_of_a_folder_is_told_and_without_it_values_are_kept", || {
         assert_whole(ALL, "blocked");
     }),
     ("limits::in_a_directory_that_is_read_only_for_a_while_values_are_handed_over", || {

@@ -64,7 +64,7 @@ fn any_clone_and_any_memo_keeps_the_store_open() {
 }
 
 #[test]
-fn two_threads_that_open_and_drop_are_never_in_each_others_way() {
+fn two_threads_that_open_and_drop_do_not_disturb_each_other() {
     let bench = Bench::new();
     let barrier = Barrier::new(2);
     thread::scope(|scope| {

@@ -187,22 +187,22 @@ fn each_method_meets(fault: Fault) {
 }
 
 #[test]
-fn each_method_stands_it_when_there_is_no_space() {
+fn each_method_ends_well_when_there_is_no_space() {
     each_method_meets(Fault::NoSpace);
 }
 
 #[test]
-fn each_method_stands_it_when_the_bytes_are_damaged() {
+fn each_method_ends_well_when_the_bytes_are_damaged() {
     each_method_meets(Fault::Corrupt);
 }
 
 #[test]
-fn each_method_stands_it_when_the_engine_panics() {
+fn each_method_ends_well_when_the_engine_panics() {
     each_method_meets(Fault::Panic);
 }
 
 #[test]
-fn each_method_stands_it_when_the_engine_does_not_answer_for_a_while() {
+fn each_method_ends_well_when_the_engine_hangs_for_a_while() {
     each_method_meets(Fault::Hang);
 }
 

@@ -28,7 +28,7 @@ pub fn watched<T: Send + 'static>(scenario: impl FnOnce() -> T + Send + 'static)
     });
     match ended.recv_timeout(PATIENCE) {
         Err(RecvTimeoutError::Timeout) => panic!("a deadlock: the scenario does not end"),
-        // The channel closed without a message, so the scenario panicked.
+        // The scenario ended. A closed channel means that it panicked.
         _ => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
     }
 }
@@ -51,7 +51,7 @@ impl<T: Send + 'static> Caller<T> {
         Self { thread, status }
     }
 
-    /// The result of the call. A panic of the call goes on.
+    /// The result of the call. A panic of the call is resumed here.
     #[track_caller]
     pub fn join(self) -> T {
         self.outcome().unwrap_or_else(|panic| resume_unwind(panic))

@@ -110,7 +110,7 @@ fn watched(key: u8) -> u8 {
 }
 
 #[test]
-fn an_observer_and_a_spinner_are_told_by_both_doors() {
+fn an_observer_and_a_spinner_serve_the_function_and_its_handle() {
     assert_eq!((watched(1), watched(1), watched_memo().get(&1).unwrap()), (1, 1, Some(1)));
     assert_eq!(HITS.load(SeqCst), 2);
     assert!(watched_memo().last_failure().is_none(), "the function and its handle have the same observers");
@@ -192,7 +192,7 @@ fn elsewhere(key: u8) -> u8 {
 }
 
 #[test]
-fn a_store_that_is_made_on_the_spot_is_one_for_both_doors() {
+fn a_store_that_the_option_opens_is_one_for_the_function_and_its_handle() {
     elsewhere(1);
     assert_eq!(elsewhere_memo().len(), 1);
     assert!(!store().memos().iter().any(|name| name.contains("elsewhere")));

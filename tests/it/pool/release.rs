@@ -64,7 +64,7 @@ fn what_somebody_holds_is_released_when_they_let_go() {
 }
 
 #[test]
-fn a_release_that_panics_in_clear_keeps_nobody_else_back_and_is_told() {
+fn a_release_that_panics_in_clear_stops_no_other_release_and_is_told() {
     // B138
     let (pool, log) = (ResourcePool::new(), Log::default());
     put(&pool, &log, "a");
@@ -77,7 +77,7 @@ fn a_release_that_panics_in_clear_keeps_nobody_else_back_and_is_told() {
 }
 
 #[test]
-fn a_release_that_panics_by_a_bound_is_no_trouble_of_who_puts_in() {
+fn a_release_that_panics_by_a_bound_does_not_fail_the_call_that_puts_in() {
     // B139
     let (pool, log) = (bounded(1), Log::default());
     pool.get_or_insert_with("a", || log.failing("a"));
@@ -169,7 +169,7 @@ fn a_release_may_remove_the_resource_that_took_its_place() {
 }
 
 #[test]
-fn the_release_of_a_pool_within_a_pool_is_no_trouble() {
+fn the_release_of_a_pool_within_a_pool_fails_nothing() {
     let (outer, log) = (ResourcePool::new(), Log::default());
     let inner = outer.get_or_insert_with("inner", ResourcePool::new);
     put(&inner, &log, "a");
