@@ -25,7 +25,7 @@ struct Neighbour {
     kilometres: f64,
 }
 
-/// The airports nearest to one, as the server at `address` tells.
+/// The airports nearest to one, from the server at `address`.
 ///
 /// The key is the request; the address of the server is not in it. `Ok` is stored for a day. An `Err` is never
 /// stored: when a server is down, or a status is no success, the next call tries again, and no old error is ever

@@ -20,7 +20,7 @@ struct State {
     crowded: u32,
 }
 
-/// The states with the most airports that have another one closer than so many degrees.
+/// The states with the most airports that have another airport closer than `degrees`.
 ///
 /// `_db` begins with `_`, so any connection gets the same answer. The database does not notify this program of
 /// changes, so it asks again after an hour. An error is not remembered, so the next call asks again at once.

@@ -39,7 +39,7 @@ impl Model {
         Ok((Self { name, seen: places(seen) }, places(asked)))
     }
 
-    /// The state of each place, of which the model has seen none.
+    /// The state of each place. The model has seen none of these places.
     ///
     /// A real model is large, so its name is in the key, and the model is not. The name must cover everything that
     /// the answer depends on. The expression is evaluated at each call, may use all parameters, and may borrow from
