@@ -14,7 +14,7 @@ pub(crate) struct Size {
     pub(crate) calls: usize,
     /// How often each key is asked for once it is there.
     pub(crate) passes: usize,
-    /// How often the whole is repeated, in new processes.
+    /// The number of rounds, each in new processes.
     pub(crate) rounds: usize,
 }
 
