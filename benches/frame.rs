@@ -1,6 +1,6 @@
 //! What do large frames cost? Storing beside a plain `write` of the same bytes, a copy of its own beside `clone`.
 //!
-//! Four columns of 2.5 million `f64` each: 80 MB, so that a run is short; `examples/frame_cost.rs` takes larger ones.
+//! Four columns of 2.5 million `f64` each: 80 MB, so that a run is short; `examples/frame_cost` takes larger ones.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a bench")]
 

@@ -16,7 +16,7 @@ mod timed;
 
 const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
 
-/// The box that is looked at: longitude and latitude of its corners.
+/// The corners of the counted box, as longitude and latitude.
 const WEST: f64 = -125.0;
 const EAST: f64 = -66.0;
 const SOUTH: f64 = 24.0;

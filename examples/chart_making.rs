@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --example chart_making                      # run it twice: the second time is hits
-//! cargo run --example chart_making -- airports.svg FL   # where the last map goes, and of which states
+//! cargo run --example chart_making -- airports.svg FL   # the file of the last map, and the states
 //! ```
 
 use std::{env, error::Error, fs, ops::Range, path::Path};

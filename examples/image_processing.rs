@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run --example image_processing                            # run it twice: the second time is a hit
-//! cargo run --example image_processing -- picture.png small.png   # another picture, and where the small one goes
+//! cargo run --example image_processing -- picture.png small.png   # another picture, and the file of the small one
 //! ```
 
 use std::{env, error::Error, io::Write, path::Path};

@@ -61,7 +61,7 @@ fn input(number: u32) -> Vec<f32> {
     (0..INPUTS as u32).map(|place| noise(number.wrapping_mul(7919).wrapping_add(place))).collect()
 }
 
-/// Not random at all, but it looks so.
+/// A number that looks random, and is the same in each run.
 fn noise(seed: u32) -> f32 {
     let mixed = (seed ^ seed >> 16).wrapping_mul(0x45d9_f3b5);
     f32::from((mixed ^ mixed >> 15) as u16) / f32::from(u16::MAX) - 0.5

@@ -83,7 +83,7 @@ fn main() {
     drop(worker);
     println!("the next caller finds it dead, and gets a new one:");
     println!("{:?}", ask(6));
-    // The last handle goes, and with it the worker.
+    // The drop of the last handle releases the worker.
     drop(pool);
     println!("the end");
 }

@@ -186,7 +186,7 @@ fn meet(cell: Cell, path: &Path) {
     assert!(longest < BOUND, "a call took {longest:?}");
 }
 
-/// All callers call. Meanwhile memory serves, and then the fault goes.
+/// All callers call, and memory serves meanwhile. Then the fault is removed.
 fn call(callers: &mut [Caller], spell: Duration, mut memory_serves: impl FnMut()) {
     thread::scope(|scope| {
         let begun = Instant::now();

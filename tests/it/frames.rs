@@ -29,7 +29,7 @@ struct Frame {
     plain: Vec<f64>,
 }
 
-/// Some 11 MB: many blocks, and runs on two threads.
+/// About 11 MB: many blocks, and runs on two threads.
 fn frame(seed: f64) -> Frame {
     let column = |rows: usize| (0..rows).map(|row| row as f64 + seed).collect::<Vec<f64>>();
     let names = ["a", "b", "c"].map(String::from).to_vec();

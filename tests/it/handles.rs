@@ -142,7 +142,7 @@ fn a_name_that_is_open_with_another_type_or_codec_says_so() -> Result<(), Error>
     Ok(())
 }
 
-/// Generations live side by side: two programs of two versions do not wipe each other at every start.
+/// Generations live side by side: programs of two versions do not remove each other's entries at every start.
 #[test]
 fn two_versions_that_take_turns_both_keep_their_entries() {
     let bench = Bench::new();

@@ -211,7 +211,7 @@ fn dependencies() -> BTreeSet<String> {
     lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.replace('-', "_")).collect()
 }
 
-/// `serde` is the language of keys and values, and is named in many rooms.
+/// `serde` describes keys and values, and is named in many rooms.
 #[test]
 fn every_dependency_has_its_room() {
     let mut placed: BTreeSet<String> = FOREIGN.iter().map(|(name, _)| (*name).to_owned()).collect();
