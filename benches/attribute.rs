@@ -25,7 +25,7 @@ fn instance<const N: u64>(of: &str) -> Reading {
 
 /// 100 bytes of 10,000 keys, by one thread and by two at once.
 fn hits(criterion: &mut Criterion) {
-    // The instance that came first has the short way.
+    // The first instance has the short way.
     instance::<0>("");
     for key in keys(10_000) {
         // The first hit after a computation reads from disk.

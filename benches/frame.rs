@@ -1,6 +1,6 @@
-//! What do large frames cost? Storing beside a plain `write` of the same bytes, a copy of one's own beside `clone`.
+//! What do large frames cost? Storing beside a plain `write` of the same bytes, a copy of its own beside `clone`.
 //!
-//! Four columns of 2.5 million `f64` each: 80 MB, so that a run is short; `examples/frame_cost.rs` takes larger ones.
+//! Four columns of 2.5 million `f64` each: 80 MB, so that a run is short; `examples/frame_cost` takes larger ones.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a bench")]
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 const COLUMNS: usize = 4;
 const ROWS: usize = 10_000_000;
 
-/// Plain vectors, as anybody would write them.
+/// Plain vectors, as in an ordinary program.
 #[derive(Clone, Serialize, Deserialize)]
 struct Plain {
     columns: Vec<Vec<f64>>,
@@ -38,7 +38,7 @@ fn plain() -> Plain {
     Plain { columns: (0..COLUMNS).map(column).collect() }
 }
 
-/// Only `operation` is timed; what it leaves behind is tidied up outside.
+/// Only `operation` is timed. Its leftovers are removed outside of the measurement.
 fn row<T>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,

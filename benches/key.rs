@@ -1,5 +1,5 @@
-//! What does a key cost, by its kind? All of a hit but the value: `contains_key` of what is in memory, beside SHA-256 of
-//! the same key as postcard, which is what a digest costs at least.
+//! What does a key cost, by its kind? `contains_key` of a key in memory is a hit without its value. Beside it stands
+//! SHA-256 of the same key as postcard, the least cost of a digest.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a bench")]
 

@@ -53,7 +53,7 @@ where
     (memo, bound..)
 }
 
-/// Into the index: the same two trees by hand, where the writer knows by heart what is the oldest.
+/// Into the index. The reference is the same two trees by hand: its writer knows the oldest entry without a search.
 fn into_index<V>(criterion: &mut Criterion, name: &str, value: &V)
 where
     V: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
@@ -89,8 +89,8 @@ where
     group.bench_function("two trees of sled", |bencher| bencher.iter(|| insert(next.next().unwrap())));
 }
 
-/// What a caller pays beyond its computing, which takes 20 us, with a full memo: each call by itself, so that the calls that
-/// wait for the worker can be seen. Two callers ask for more than one worker has.
+/// The cost of a call beyond its computation of 20 us, with a full memo. Each call is timed by itself, so that calls
+/// that wait for the worker can be seen. Two callers ask for more than one worker can do.
 fn beyond_computing(name: &str, callers: u64, calls: u64, call: impl Fn(u64) -> Duration + Sync) {
     let start = Barrier::new(callers as usize);
     let run = |caller: u64| {
@@ -189,7 +189,7 @@ fn into_files(criterion: &mut Criterion) {
     });
 }
 
-/// What it takes to see that a value comes back, before it is stored: one decoding, and one comparison.
+/// The cost of the check that a value comes back, before it is stored: one decoding, and one comparison.
 fn look<V>(criterion: &mut Criterion, name: &str, value: &V)
 where
     V: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,

@@ -1,4 +1,5 @@
-//! What does opening a large store cost, one that was closed cleanly? Beside sled's own open of the same files.
+//! What does it cost to open a large store that was closed cleanly? Beside it stands sled's own open of the same
+//! files.
 //!
 //! A million entries, made once a run, or as many as `MEMOLITH_BENCH_ENTRIES` says. Closing is not timed.
 
@@ -57,7 +58,7 @@ fn timed<T>(iterations: u64, open: impl Fn() -> T, close: impl Fn(T)) -> Duratio
     (0..iterations).map(|_| once()).sum()
 }
 
-/// What as many functions as a large program has take, each with one small result.
+/// The cost of as many functions as a large program has, each with one small result.
 fn many_memos() {
     const MEMOS: u32 = 10_000;
     let directory = tempfile::tempdir().unwrap();

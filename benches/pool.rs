@@ -16,14 +16,14 @@ use moka::sync::Cache;
 
 type Resource = Mutex<Vec<u8>>;
 
-/// How many resources there are.
 const RESOURCES: usize = 100;
 
 fn keys() -> Vec<String> {
     (0..RESOURCES).map(|number| format!("connection {number}")).collect()
 }
 
-/// The time of `iterations` calls on each of `threads` threads, which ask for resources of their own or for the same one.
+/// The time of `iterations` calls on each of `threads` threads, which ask for resources of their own or for the same
+/// one.
 fn timed(
     threads: usize,
     spread: bool,

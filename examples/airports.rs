@@ -1,4 +1,4 @@
-//! The ten nearest airports of every airport, worked out once and remembered on disk.
+//! The ten nearest airports of every airport, computed once and remembered on disk.
 //!
 //! ```text
 //! cargo run --release --example airports              # computes, then reads back: run it twice
@@ -61,7 +61,7 @@ fn run() -> Result<()> {
     }
 }
 
-// What is slow, as it would stand in a program without a cache.
+// The slow part, as in a program without a cache.
 
 #[derive(Deserialize)]
 struct Airport {
@@ -147,7 +147,7 @@ enum Source {
 }
 
 impl Source {
-    /// Not assumed: read off the counters before and after the call.
+    /// Read from the counters before and after the call, and not assumed.
     fn between(before: &Stats, after: &Stats) -> Self {
         if after.hits.memory > before.hits.memory {
             Self::Memory
@@ -184,7 +184,7 @@ fn call(atlas: &Atlas) -> Result<Call> {
 fn show() -> Result<()> {
     let atlas = Atlas::open()?;
     let first = call(&atlas)?;
-    // What a hit saves is what computing took, whichever process that was.
+    // A hit saves the time of the computation, also of one in another process.
     let computing =
         if first.source == Source::Computed { first.time } else { atlas.nearest.stats().time_saved };
     headline(&first.answer);
@@ -224,7 +224,7 @@ fn after_restart() -> Result<Duration> {
     Ok(Duration::from_nanos(String::from_utf8(child.stdout)?.trim().parse()?))
 }
 
-/// What the restarted process does: one call, whose nanoseconds go to the parent.
+/// The restarted process makes one call, and sends its nanoseconds to the parent.
 fn answer_the_parent() -> Result<()> {
     let atlas = Atlas::open()?;
     let only = call(&atlas)?;

@@ -1,4 +1,4 @@
-//! A call of an API. Shows what becomes of errors: they are the caller's, untouched, and asked for again.
+//! A call of an API. Shows errors: the caller gets them unchanged, and the next call asks again.
 //!
 //! ```text
 //! cargo run --example api_call   # run it twice: the second time is hits, but for the error
@@ -25,13 +25,14 @@ struct Neighbour {
     kilometres: f64,
 }
 
-/// The airports nearest to one, as the server at `address` tells.
+/// The airports nearest to one, from the server at `address`.
 ///
-/// What the API is asked is the key; where it runs is not. `Ok` is stored, for a day. An `Err` never is: a server that
-/// is down, or a status that is no success, is the next call's to try again, and no old error is ever handed out.
+/// The key is the request; the address of the server is not in it. `Ok` is stored for a day. An `Err` is never
+/// stored: when a server is down, or a status is no success, the next call tries again, and no old error is ever
+/// returned.
 #[memo(ttl = "1d", skip(address))]
 fn nearest(address: &str, iata: &str) -> Result<Vec<Neighbour>, ureq::Error> {
-    // The server is in this very program: not by way of the proxy that the environment may name.
+    // The server is in this program, so a proxy in the environment must not be used.
     let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
     let response = agent.get(format!("http://{address}/nearest/{iata}")).call()?;
     let answer = serde_json::from_reader(response.into_body().into_reader());
@@ -59,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-// The server, of which the rest knows nothing but its address. It answers one request a connection.
+// The server. The rest of the program knows only its address. It answers one request a connection.
 
 fn answer(mut stream: &TcpStream) -> io::Result<()> {
     let head =

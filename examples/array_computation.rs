@@ -1,11 +1,11 @@
-//! Computing with arrays: where the airports are dense. Shows `packed`: numbers are stored as the bytes that they are.
+//! Computing with arrays: the density of airports. Shows `packed`: numbers are stored as their bytes.
 //!
 //! ```text
 //! cargo run --example array_computation   # run it twice: the second time is a hit
 //! ```
 
 #![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "small numbers, and none below zero")]
-#![allow(clippy::indexing_slicing, reason = "what is checked for a grid's size once")]
+#![allow(clippy::indexing_slicing, reason = "the size of a grid is checked once")]
 
 use std::{error::Error, path::Path, sync::Arc};
 
@@ -16,7 +16,7 @@ mod timed;
 
 const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
 
-/// The box that is looked at: longitude and latitude of its corners.
+/// The corners of the counted box, as longitude and latitude.
 const WEST: f64 = -125.0;
 const EAST: f64 = -66.0;
 const SOUTH: f64 = 24.0;
@@ -26,14 +26,14 @@ const NORTH: f64 = 50.0;
 #[derive(Serialize, Deserialize)]
 struct Grid {
     columns: usize,
-    /// Without this line serde is asked for number after number; with it all of them are one piece.
+    /// Without this line serde handles number after number. With it all numbers are one piece.
     #[serde(with = "memolith::packed")]
     cells: Vec<f64>,
 }
 
 /// Airports counted in a grid of cells, which is then blurred by a bell curve along both axes: a density.
 ///
-/// In an `Arc`, as nobody changes it: hits in one process share one grid.
+/// In an `Arc`, because no caller changes it: hits in one process share one grid.
 #[memo(files(path), depends(count, blur, transpose))]
 fn density(path: &Path, columns: usize, rows: usize) -> csv::Result<Arc<Grid>> {
     let across = blur(&count(path, columns, rows)?, columns);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --example chart_making                      # run it twice: the second time is hits
-//! cargo run --example chart_making -- airports.svg FL   # where the last map goes, and of which states
+//! cargo run --example chart_making -- airports.svg FL   # the file of the last map, and the states
 //! ```
 
 use std::{env, error::Error, fs, ops::Range, path::Path};
@@ -27,8 +27,8 @@ struct Airport {
 
 /// The map of `state`, as SVG.
 ///
-/// There may be more charts than anybody wants to keep. With the 51st the first one leaves, and sooner when all of them
-/// weigh more than 4 MiB. Both hold on disk, over all runs.
+/// The number of charts is bounded. With the 51st the first one leaves, and sooner when all of them weigh more than 4
+/// MiB. Both bounds hold on disk, over all runs.
 #[memo(files(path), max_entries = 50, max_bytes = 4 << 20, depends(extent))]
 fn map(path: &Path, state: &str) -> Result<String, Box<dyn Error>> {
     let airports = csv::Reader::from_path(path)?.deserialize().collect::<csv::Result<Vec<Airport>>>()?;

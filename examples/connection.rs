@@ -23,12 +23,12 @@ fn database(path: &Path) -> rusqlite::Result<Database> {
     Ok(Mutex::new(Connection::open(path)?))
 }
 
-/// A connection after a query that panicked is refused too: nobody knows in which state it is.
+/// A connection after a query that panicked is refused too: its state is unknown.
 fn answers(database: &Database) -> bool {
     database.lock().is_ok_and(|connection| connection.query_row("SELECT 1", [], |_| Ok(())).is_ok())
 }
 
-/// What the rest of the program calls.
+/// The function that the rest of the program calls.
 fn count(path: &Path) -> Result<u32, Box<dyn Error + Send + Sync>> {
     let database = database(path)?;
     let connection = database.lock().map_err(|_| "a query panicked")?;

@@ -20,10 +20,10 @@ struct State {
     crowded: u32,
 }
 
-/// The states with the most airports that have another one closer than so many degrees.
+/// The states with the most airports that have another airport closer than `degrees`.
 ///
-/// `_db` begins with `_`, so any connection gets the same answer. Nobody tells this program when a row of the database
-/// changes: after an hour it asks again. What fails is not remembered, so the next call asks again at once.
+/// `_db` begins with `_`, so any connection gets the same answer. The database does not notify this program of
+/// changes, so it asks again after an hour. An error is not remembered, so the next call asks again at once.
 #[memo(ttl = "1h")]
 fn crowded(_db: &Connection, degrees: f64) -> rusqlite::Result<Vec<State>> {
     let mut query = _db.prepare(
@@ -36,7 +36,7 @@ fn crowded(_db: &Connection, degrees: f64) -> rusqlite::Result<Vec<State>> {
     states.collect()
 }
 
-/// Stands for the database of a program: in memory, filled from a file.
+/// The database of a program: in memory, filled from a file.
 fn database() -> Result<Connection, Box<dyn Error>> {
     let mut database = Connection::open_in_memory()?;
     let filling = database.transaction()?;

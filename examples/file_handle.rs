@@ -31,7 +31,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    // A pool of its own, for the bound: the file that was opened first is closed first.
+    // A pool of its own, for the bound. The file that was opened first is closed first.
     let files = ResourcePool::builder().max_entries(2).build()?;
     let path = |name: &str| directory.path().join(name);
     let tell = |name: &str, line: &str| {
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     });
     tell("errors.log", "no trouble")?;
-    tell("audit.log", "nobody did anything")?;
+    tell("audit.log", "nothing to report")?;
     println!("{} files are open, and requests.log is not one of them", files.len());
     tell("requests.log", "opened again, and nothing was lost")?;
     let requests = fs::read_to_string(path("requests.log"))?;

@@ -1,4 +1,4 @@
-//! Transforming a frame: airports by state. Shows a frame as an argument: what is in it is the key.
+//! Transforming a frame: airports by state. Shows a frame as an argument: its content is the key.
 //!
 //! ```text
 //! cargo run --example frame_transform   # run it twice: the second time is a hit
@@ -32,9 +32,9 @@ struct State {
 
 /// One row a state, those with the most airports first.
 ///
-/// Wherever the frame comes from, a file, a query, another transform: with the same rows it is a hit, with one cell
-/// changed a miss. To see that, each call reads the frame from one end to the other. When it comes from one file,
-/// `files(path)` is quicker: the path is the argument then, and nothing is read.
+/// The frame may come from a file, a query or another transform. With the same rows it is a hit, with one changed
+/// cell a miss. So each call reads the frame from one end to the other. For a frame from one file `files(path)` is
+/// quicker: the path is the argument then, and no frame is read.
 #[memo(depends(kilometres))]
 fn by_state(airports: &Airports) -> Vec<State> {
     type Airport<'a> = (&'a String, (f64, f64));

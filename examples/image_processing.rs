@@ -1,8 +1,9 @@
-//! Processing an image. Shows a `codec` of one's own: the result is a type of another crate, which knows nothing of serde.
+//! Processing an image. Shows a `codec` of one's own: the result is a type of another crate, which does not support
+//! serde.
 //!
 //! ```text
 //! cargo run --example image_processing                            # run it twice: the second time is a hit
-//! cargo run --example image_processing -- picture.png small.png   # another picture, and where the small one goes
+//! cargo run --example image_processing -- picture.png small.png   # another picture, and the file of the small one
 //! ```
 
 use std::{env, error::Error, io::Write, path::Path};
@@ -17,8 +18,8 @@ mod timed;
 
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/frame-cost.png");
 
-/// A small, soft copy, `width` pixels wide. A type of one's own around the picture, with serde's `into` and `from`, would do
-/// as well; with a codec the function returns what the rest of the program works with.
+/// A small, soft copy, `width` pixels wide. A type of one's own around the picture, with serde's `into` and `from`,
+/// would do as well. With a codec the function returns the type that the rest of the program uses.
 #[memo(files(path), codec = Pixels)]
 fn thumbnail(path: &Path, width: u32) -> Result<RgbImage, ImageError> {
     let picture = image::open(path)?.into_rgb8();
@@ -28,8 +29,8 @@ fn thumbnail(path: &Path, width: u32) -> Result<RgbImage, ImageError> {
 
 /// Pictures as their size and their pixels.
 ///
-/// The memo vouches for the bytes by checksums, so the codec has only to see that they are exactly one picture. Change `id`
-/// when the bytes change: what is stored under another one is never read.
+/// The memo checks the bytes by checksums, so the codec must only check that they are exactly one picture. Change
+/// `id` when the bytes change: values under another `id` are never read.
 struct Pixels;
 
 impl Codec<RgbImage> for Pixels {

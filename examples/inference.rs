@@ -22,9 +22,9 @@ struct Place {
     longitude: f64,
 }
 
-/// The nearest of the places that it has seen vote.
+/// The nearest of the known places vote.
 struct Model {
-    /// What it was made of: another file or another number of votes is another model.
+    /// Its origin: another file or another number of votes is another model.
     name: (FileStamp, usize),
     seen: Vec<Place>,
 }
@@ -39,10 +39,11 @@ impl Model {
         Ok((Self { name, seen: places(seen) }, places(asked)))
     }
 
-    /// The state of each place, of which the model has seen none.
+    /// The state of each place. The model has seen none of these places.
     ///
-    /// The model is large in earnest, so it is not in the key: its name is. That must say everything that the answer depends
-    /// on. The expression is evaluated at each call, may use all parameters, and may borrow from them.
+    /// A real model is large, so its name is in the key, and the model is not. The name must cover everything that
+    /// the answer depends on. The expression is evaluated at each call, may use all parameters, and may borrow from
+    /// them.
     #[memo(key = (&self.name, places))]
     fn states(&self, places: &[(f64, f64)]) -> Vec<String> {
         let state = |(latitude, longitude): &(f64, f64)| {
@@ -54,7 +55,7 @@ impl Model {
             near.sort_by(|(one, _), (other, _)| one.total_cmp(other));
             near.truncate(self.name.1);
             let votes = |state: &String| near.iter().filter(|(_, other)| *other == state).count();
-            // Of equals the last: the nearest.
+            // Among equals the last one wins: the nearest.
             let elected = near.iter().rev().max_by_key(|(_, state)| votes(state));
             elected.map(|(_, state)| (*state).clone()).unwrap_or_default()
         };

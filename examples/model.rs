@@ -4,8 +4,8 @@
 //! cargo run --example model
 //! ```
 //!
-//! Loaded weights are in memory only: they are loaded once a process, and the hits are in the same run. What a model answers
-//! serializes, and may be kept on disk: see the example `inference`.
+//! Loaded weights are in memory only: they are loaded once a process, and the hits are in the same run. The answers
+//! of a model can be serialized, and may be kept on disk: see the example `inference`.
 
 use std::{error::Error, fs, io, path::Path, sync::Arc, thread};
 
@@ -37,7 +37,7 @@ impl Model {
     }
 }
 
-/// The key is the file as it is now, so everybody reads the same weights until it changes.
+/// The key is the stamp of the file, so all callers read the same weights until the file changes.
 fn model(pool: &ResourcePool, path: &Path) -> Result<Arc<Model>, Box<dyn Error + Send + Sync>> {
     pool.get_or_try_insert_with(&FileStamp::of(path)?, || Ok(Model::load(path)?))
 }
@@ -61,7 +61,7 @@ fn input(number: u32) -> Vec<f32> {
     (0..INPUTS as u32).map(|place| noise(number.wrapping_mul(7919).wrapping_add(place))).collect()
 }
 
-/// Not random at all, but it looks so.
+/// A number that looks random, and is the same in each run.
 fn noise(seed: u32) -> f32 {
     let mixed = (seed ^ seed >> 16).wrapping_mul(0x45d9_f3b5);
     f32::from((mixed ^ mixed >> 15) as u16) / f32::from(u16::MAX) - 0.5
@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     };
     fs::write(&path, weights(0))?;
 
-    // Old weights are let go when new ones come.
+    // Old weights are released when new ones come.
     let pool = ResourcePool::builder().max_entries(1).build()?;
     ask(&pool, &path)?;
     println!("asked again:");

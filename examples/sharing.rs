@@ -1,4 +1,4 @@
-//! One object for everybody, or a copy for each. Shows a pool and a memo side by side, with three callers at once.
+//! One object for all callers, or a copy for each. Shows a pool and a memo side by side, with three callers at once.
 //!
 //! ```text
 //! cargo run --example sharing
@@ -23,14 +23,14 @@ fn guests() -> Vec<String> {
     vec!["Alan".to_owned()]
 }
 
-/// Everybody gets the same list, and what one of them writes all of them see.
+/// All callers get the same list, and each sees the changes of all.
 fn by_pool(pool: &ResourcePool, caller: &str) -> Arc<Mutex<Vec<String>>> {
     let list = pool.get_or_insert_with("guests", || Mutex::new(guests()));
     list.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(caller.to_owned());
     list
 }
 
-/// Each gets a list of their own, and what they write nobody else sees.
+/// Each caller gets a list of its own, and no other caller sees the changes to it.
 fn by_memo(memo: &Memo<str, Vec<String>>, caller: &str) -> Vec<String> {
     let mut list = memo.get_or_insert_with("guests", guests);
     list.push(caller.to_owned());

@@ -11,10 +11,11 @@ use memolith::{code, memo};
 
 mod timed;
 
-/// The number up to `limit` that takes the most steps to 1, and how many these are.
+/// The number up to `limit` with the most steps to 1, and the number of these steps.
 ///
-/// The version of this function is a hash of its code, and `depends` puts the code of `steps` into it. Change either, and
-/// it computes anew; without `depends` the old answers would go on being given after a change of `steps`.
+/// The version of this function is a hash of its code, and `depends` adds the code of `steps`. After a change of
+/// either the function computes anew. Without `depends` the old answers would still be returned after a change of
+/// `steps`.
 #[memo(depends(steps))]
 fn longest(limit: u64) -> Option<(u64, u32)> {
     (1..=limit).map(|number| (number, steps(number))).max_by_key(|(_, steps)| *steps)
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (number, steps) = longest.ok_or("there is no number from 1 up to 0")?;
         println!("{number} takes {steps} steps");
     }
-    // The companion of the function: what it remembers.
+    // The companion of the function counts the remembered results.
     println!("{} limits are remembered", longest_memo().len());
     timed::kept();
     Ok(())

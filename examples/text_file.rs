@@ -13,13 +13,13 @@ mod timed;
 
 const TEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/design.md");
 
-/// Words that stand there once, each with a more frequent word that is one letter away.
+/// Words that occur once, each with a more frequent word that is one letter away.
 ///
 /// The path alone would be a poor key: the file changes under it. With `files` the key is the path, the length and the
 /// time of the last change. A file that cannot be read is an error of the caller, and never stored.
 #[memo(files(path))]
 fn misspelt(path: &Path) -> io::Result<Vec<(String, String)>> {
-    // What stands in the body is part of the function's version: so are these two helpers.
+    // The body is part of the function's version, and so are these two helpers.
     fn count(text: &str) -> BTreeMap<Vec<char>, usize> {
         let mut words = BTreeMap::new();
         let letters = |word: &str| word.to_lowercase().chars().collect();
@@ -29,7 +29,8 @@ fn misspelt(path: &Path) -> io::Result<Vec<(String, String)>> {
         words
     }
 
-    /// One letter is another, missing or too many: what is left between the common beginning and the common end.
+    /// One letter differs, is missing or is too many: it alone is left between the common beginning and the common
+    /// end.
     fn one_letter_away(one: &[char], other: &[char]) -> bool {
         let beginning = one.iter().zip(other).take_while(|(a, b)| a == b).count();
         let rests = one.iter().skip(beginning).rev().zip(other.iter().skip(beginning).rev());

@@ -17,7 +17,7 @@ mod timed;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread with a queue. Dropping it is its release: the queue is closed, and the thread waited for.
+/// A thread with a queue. Its drop is the release: the drop closes the queue, and waits for the thread.
 struct Worker {
     /// `Some` until the drop.
     queue: Option<Sender<Job>>,
@@ -32,7 +32,7 @@ impl Worker {
         Self { queue: Some(queue), thread: Some(thread) }
     }
 
-    /// Runs `job` on the worker and waits for what it returns; `None` if it panicked.
+    /// Runs `job` on the worker and waits for its result; `None` if the job panicked.
     fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = mpsc::channel();
         let job = move || {
@@ -55,7 +55,7 @@ impl Drop for Worker {
     }
 }
 
-/// On the one worker, whoever asks.
+/// All callers use the one worker.
 fn square(pool: &ResourcePool, number: u64) -> Option<u64> {
     pool.entry("worker").validate(Worker::is_alive).or_insert_with(Worker::start).run(move || number * number)
 }
@@ -83,7 +83,7 @@ fn main() {
     drop(worker);
     println!("the next caller finds it dead, and gets a new one:");
     println!("{:?}", ask(6));
-    // The last handle goes, and with it the worker.
+    // The drop of the last handle releases the worker.
     drop(pool);
     println!("the end");
 }

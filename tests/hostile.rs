@@ -1,7 +1,7 @@
-//! Bytes that nobody wrote: what the fuzz targets of `fuzz/` demand, on random bytes and on changed golden ones; and how
-//! much memory decoding them may take.
+//! Random bytes and changed golden bytes: the claims of the targets in `fuzz/`, and the memory that decoding such
+//! bytes may take.
 //!
-//! A binary of its own, because it counts what is allocated. `MEMOLITH_SOAK=1` takes more cases.
+//! A binary of its own, because it counts allocated bytes. `MEMOLITH_SOAK=1` takes more cases.
 
 #![allow(
     unreachable_pub,
@@ -28,7 +28,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// One test at a time: what is allocated is counted for the whole process.
+/// One test at a time: allocations are counted for the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -46,7 +46,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// A golden input with a few bytes changed, put in or taken out; or bytes as they come.
+/// A golden input with a few bytes changed, inserted or removed; or random bytes.
 fn inputs(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let edits = vec((any::<Index>(), any::<u8>(), 0..4u8), 0..4);
     let changed = (prop::sample::select(seeds(target)), edits).prop_map(|(mut bytes, edits)| {
@@ -116,8 +116,8 @@ proptest! {
     }
 }
 
-/// Decoded three times over. serde reserves up to 1 MiB for a list on the word of its length alone, and lists of lists
-/// are three deep here; behind that an empty text of one byte takes 24, a narrow entry of a map over 100.
+/// The input is decoded three times. serde reserves up to 1 MiB for a list by its length alone, and lists of lists
+/// are three deep here. Beyond that an empty text of one byte takes 24 bytes, and a narrow entry of a map over 100.
 fn allowed(input: usize) -> usize {
     (8 << 20) + 512 * input
 }
@@ -136,7 +136,7 @@ fn a_length_that_lies_reserves_no_more_than_that() {
     }
 }
 
-/// Or the bound above proves nothing.
+/// Without this claim the bound above proves nothing.
 #[test]
 fn what_is_allocated_is_counted() {
     let _alone = alone();

@@ -1,20 +1,20 @@
-//! Locks and threads under a schedule explorer: files of `src/` are mounted here over shuttle's locks and threads, so their
-//! own tests of threads run over many schedules too. `MEMOLITH_SOAK=1` takes the long form.
+//! Locks and threads under a schedule explorer. Files of `src/` are mounted here over shuttle's locks and threads, so
+//! their own tests of threads run over many schedules too. `MEMOLITH_SOAK=1` takes the long form.
 //!
 //! The flight is mounted whole; `tiers` drives it beside a disk and a memory tier of the test. Of the store the pending
 //! values, the forgetting, the queue, the hand-overs and the changes of the worker are mounted; `worker` drives them with a
 //! worker loop, a disk and a memory tier of the test, since sled's own threads cannot be scheduled.
 //!
-//! Time is a matter of the schedule as well: a wait with an end may be over whenever it is looked at.
+//! Time is a matter of the schedule as well: a wait with a deadline may end at any look at it.
 
-#![allow(dead_code, unreachable_pub, unused_imports)] // Whole files are mounted, not what uses them.
+#![allow(dead_code, unreachable_pub, unused_imports)] // Whole files are mounted, without their users.
 #![allow(
     clippy::needless_pass_by_value,
     clippy::unnecessary_wraps,
     clippy::unused_self,
-    reason = "stand-ins have the signatures of what they stand for"
+    reason = "stand-ins have the signatures of the originals"
 )]
-#![allow(clippy::unwrap_used)] // Tests all the way down.
+#![allow(clippy::unwrap_used)] // Tests only.
 
 #[path = "../src/error.rs"]
 mod error;
@@ -29,7 +29,7 @@ mod tiers;
 #[path = "shuttle/worker.rs"]
 mod worker;
 
-/// `src/flight` with one table an execution in place of one a process.
+/// `src/flight` with one table for each execution in place of one for the process.
 mod flight {
     pub(crate) use crate::single_flight::*;
 
@@ -106,7 +106,7 @@ mod sync {
             Ok(MutexGuard { guard, mutex })
         }
 
-        /// shuttle's never ends by itself; this one may end whenever it is looked at.
+        /// shuttle's wait never ends by itself. This one may end at any look at it.
         pub(crate) fn wait_timeout<'a, T: ?Sized>(
             &self,
             guard: MutexGuard<'a, T>,
@@ -146,14 +146,14 @@ mod sync {
 
         pub(crate) use shuttle::thread::*;
 
-        /// shuttle's never ends by itself.
+        /// shuttle's `park` never ends by itself.
         pub(crate) fn park_timeout(left: Duration) {
             if left == Duration::MAX { park() } else { yield_now() }
         }
     }
 }
 
-/// `Deadline` of `src/clock.rs`: one that can end does so at random. Nothing expires.
+/// `Deadline` of `src/clock.rs`: a deadline that can end does so at random. Nothing expires.
 mod clock {
     use std::time::Duration;
 
@@ -195,14 +195,14 @@ mod races {
     pub(crate) const FOREVER: Duration = Duration::MAX;
     const A_WHILE: Duration = Duration::from_secs(1);
 
-    /// The smallest memo: one key, whose value is the moment at which its computation began.
+    /// The smallest memo, with one key. Its value is the moment at which the computation began.
     struct Memo {
         flight: Flight,
-        /// What there would be on disk. Its lock is the writer lock.
+        /// The record on disk. Its lock is the writer lock.
         record: Mutex<Option<u64>>,
         moments: AtomicU64,
         computations: AtomicU64,
-        /// So many computations fail, the first ones.
+        /// The number of computations that fail, from the first one on.
         failures: u64,
         max_wait: Duration,
     }
@@ -222,7 +222,7 @@ mod races {
             self.computations.load(Ordering::SeqCst)
         }
 
-        /// Nothing when the computation failed.
+        /// `None` when the computation failed.
         fn get(&self) -> Option<u64> {
             self.get_with(thread::yield_now)
         }
@@ -269,7 +269,7 @@ mod races {
             Outcome::Stored
         }
 
-        /// Returns the moment of the change: what began before it must not be seen any more.
+        /// Returns the moment of the change. No value from before it may be seen any more.
         fn replace(&self, with: impl FnOnce(u64) -> Option<u64>) -> u64 {
             let mut record = lock(&self.record);
             let now = self.now();
@@ -287,14 +287,14 @@ mod races {
         }
     }
 
-    /// A caller on a thread of its own. Not a scoped one: the last to end wakes shuttle's scope out of whatever else it
-    /// waits for.
+    /// A caller on a thread of its own, which is not scoped: the end of the last scoped thread wakes shuttle's scope
+    /// out of any other wait.
     fn call(memo: &Arc<Memo>) -> thread::JoinHandle<Option<u64>> {
         let memo = Arc::clone(memo);
         thread::spawn(move || memo.get())
     }
 
-    /// What `count` concurrent callers get, while `meanwhile` goes on beside them.
+    /// The results of `count` concurrent callers, while `meanwhile` goes on beside them.
     fn race(memo: &Arc<Memo>, count: usize, meanwhile: impl FnOnce()) -> Vec<Option<u64>> {
         let callers: Vec<_> = (0..count).map(|_| call(memo)).collect();
         meanwhile();

@@ -1,4 +1,5 @@
-//! What the questions share: the same keys and values on both sides, the raw references, and the settings of a run.
+//! The common parts of the benchmarks: the same keys and values on both sides, the raw references, and the settings
+//! of a run.
 
 #![allow(dead_code, reason = "each question uses its part")]
 
@@ -31,14 +32,14 @@ impl Reading {
     }
 }
 
-/// A page of text: the sizes are those of its encoding, and decoding it is one copy.
+/// A page of text. Its encoding has this size, and decoding it is one copy.
 pub fn text(size: usize, number: u64) -> String {
     let mut text = format!("{number:020}");
     text.extend(std::iter::repeat_n('x', size - 23));
     text
 }
 
-/// Just below the border to a file of its own.
+/// Just below the size from which a value has a file of its own.
 pub const INDEXED: usize = 4_000;
 pub const FILED: usize = 256 << 10;
 
@@ -51,14 +52,14 @@ pub fn keys(count: u64) -> Vec<String> {
     (0..count).map(key).collect()
 }
 
-/// In another order than they were stored in, so that no side is helped by what happens to lie side by side in memory.
+/// In another order than they were stored in, so that no side gains from neighbours in memory.
 pub fn shuffled(count: u64) -> impl Iterator<Item = u64> {
     const STRIDE: u64 = 7_919;
     assert!(!count.is_multiple_of(STRIDE));
     (0..count).map(move |number| number * STRIDE % count)
 }
 
-/// What memolith finds a key by is of this kind: 32 uniform bytes.
+/// A digest like memolith's: 32 uniform bytes.
 pub fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
@@ -76,7 +77,7 @@ pub fn sled(path: &Path) -> sled::Db {
     sled::Config::new().path(path).cache_capacity(64 << 20).flush_every_ms(None).open().unwrap()
 }
 
-/// Of a database that was just dropped: its threads let go of the file a little later.
+/// Waits for a database that was just dropped: its threads release the file a little later.
 pub fn await_release(path: &Path) {
     let file = File::open(path.join("db")).unwrap();
     while file.try_lock().is_err() {
@@ -107,8 +108,8 @@ where
     Filled { memo, store, directory }
 }
 
-/// `iterations` of `operation` on each of so many threads at once, over the same keys from different places on. The time
-/// is that of the slowest: without contention it is the same for any number of threads.
+/// Runs `iterations` of `operation` on each of several threads at once, over the same keys from different starts. The
+/// time is that of the slowest thread: without contention it is the same for any number of threads.
 pub fn at_once(
     threads: usize,
     iterations: u64,
@@ -129,7 +130,7 @@ pub fn at_once(
     })
 }
 
-/// Short rows: all questions together take a few minutes. `cargo bench -- --quick` takes one.
+/// Short rows: all benchmarks together take a few minutes. `cargo bench -- --quick` takes one minute.
 pub fn criterion() -> Criterion {
     Criterion::default()
         .sample_size(30)

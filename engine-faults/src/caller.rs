@@ -1,4 +1,4 @@
-//! One thread that calls while the fault is there, and notes what was acknowledged to it.
+//! One thread that calls during the fault, and notes the acknowledgements.
 
 use std::{
     collections::BTreeMap,
@@ -12,11 +12,11 @@ use sled::fault;
 
 use crate::{KEYS, index, is_large, options, own, shared, value};
 
-/// What was acknowledged of a key.
+/// The acknowledged state of a key.
 ///
-/// An entry is *owed* when its insert returned `Ok`, or a flush after its computation with no failure in between, and no
-/// other change of its key was begun since. A large one must be there. A small one must be there unless its index was
-/// lost, which the number of the index shows: small values lie in the index.
+/// An entry is *owed* when its insert returned `Ok`, or when a flush after its computation did without a failure in
+/// between, and no other change of its key has begun since. A large entry must be there. A small entry must be there
+/// unless its index was lost. The number of the index shows that loss, because small values lie in the index.
 #[derive(Clone, Copy)]
 pub struct Acknowledged {
     pub key: u64,
@@ -61,9 +61,9 @@ impl Acknowledged {
 /// The calls of one thread.
 #[derive(Default)]
 pub struct Calls {
-    /// The longest that did not itself hang in the engine.
+    /// The longest call that did not itself hang in the engine.
     pub longest: Duration,
-    /// The number of those that did.
+    /// The number of calls that did.
     pub hung: u64,
 }
 
@@ -96,7 +96,7 @@ impl<'a> Caller<'a> {
     pub fn new(number: u64, store: &'a Store, clock: &'a ManualClock, path: &'a Path) -> Self {
         let (shared, own) = (shared(store), own(store));
         let (calls, mut acknowledged) = (Calls::default(), BTreeMap::new());
-        // Some that no later call changes.
+        // Some keys that no later call changes.
         for key in (number + 1) * 1_000_000 + 8..(number + 1) * 1_000_000 + 16 {
             own.insert(&key, &value(key, 0)).unwrap();
             acknowledged.insert(key, Acknowledged { key, oldest: 0, index: index(path) });
@@ -126,7 +126,7 @@ impl<'a> Caller<'a> {
             6 if turn.is_multiple_of(5) => self.compute_and_flush(turn),
             7 if turn % 50 == 7 => _ = self.calls.time(|| self.store.sweep()),
             8 if turn % 100 == 8 => self.clear(),
-            // Some take long enough to be worth a flush.
+            // Some take long enough for a flush.
             kind => self.compute(key, kind == 10 && turn < 800),
         }
     }
@@ -174,8 +174,8 @@ impl<'a> Caller<'a> {
         self.acknowledged.insert(key, Acknowledged { key, oldest: 0, index });
     }
 
-    /// The index in which an acknowledged entry is owed. That of a small one is known when there was only one during the
-    /// call.
+    /// The index in which an acknowledged entry is owed. For a small entry it is known when there was only one index
+    /// during the call.
     fn owed(&self, key: u64, before: u64) -> u64 {
         if is_large(key) || index(self.path) == before { before } else { 0 }
     }
@@ -206,7 +206,8 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Whatever the engine does, a computed value is found by one of the next calls: the first may be lost with its index.
+    /// Under any fault of the engine, a computed value is found by one of the next calls: the first may be lost with
+    /// its index.
     fn computed_values_are_kept_in_memory(&mut self) {
         let key = u64::MAX - 4 * self.turn - self.number;
         let is_found = || {

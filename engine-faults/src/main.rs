@@ -1,4 +1,4 @@
-//! What becomes of memolith when the engine below it panics or hangs, at each of its calls and in its own threads.
+//! memolith over an engine that panics or hangs, at each of its calls and in its own threads.
 //!
 //! Each cell of the table is a process of its own, because sled's threads belong to the process. Four threads call before,
 //! during and after the fault, then the next process looks. The claims:
@@ -7,7 +7,7 @@
 //! - Memory serves.
 //! - No call takes longer than [`BOUND`], except on a thread that itself hangs in a read.
 //! - Acknowledged entries are there for the next process; [`Acknowledged`] says which.
-//! - The store remembers again when the fault is gone. Where a thread of sled died, it may not: then its close is an error
+//! - The store keeps values again when the fault is gone. Where a thread of sled died, it may not: then its close is an error
 //!   within the bound, its directory stays locked until the process ends, and the next process works.
 
 mod caller;
@@ -42,7 +42,7 @@ const BOUND: Duration = Duration::from_secs(1 + 1 + 1 + 1);
 /// How long each thread calls while the fault is there. Before it and after it an eighth of that.
 const SPELL: Duration = Duration::from_secs(1);
 
-/// How long a store that remembers again may take for that.
+/// The limit for a store to keep values again after the fault.
 const RECOVERY: Duration = Duration::from_secs(5);
 
 /// One more than the bound of the memo, so that entries leave.
@@ -120,7 +120,7 @@ fn run(arguments: &[&str], log: &Path) -> Option<ExitStatus> {
     None
 }
 
-/// A store whose calls wait for a tenth of the time, and whose index has another number only when it was lost.
+/// A store with short timeouts. It copies no index, so a new number of the index shows a loss.
 fn options(clock: &ManualClock) -> StoreBuilder {
     let options = Store::builder().memory(1 << 20).clock(clock).max_wait(TIMEOUT);
     options.reply_timeout(TIMEOUT).open_timeout(TIMEOUT).compacted_when(u64::MAX, 1)
@@ -186,13 +186,13 @@ fn meet(cell: Cell, path: &Path) {
     assert!(longest < BOUND, "a call took {longest:?}");
 }
 
-/// All callers call. Meanwhile memory serves, and then the fault goes.
+/// All callers call, and memory serves meanwhile. Then the fault is removed.
 fn call(callers: &mut [Caller], spell: Duration, mut memory_serves: impl FnMut()) {
     thread::scope(|scope| {
         let begun = Instant::now();
         let calling: Vec<_> =
             callers.iter_mut().map(|caller| scope.spawn(move || caller.call_for(spell))).collect();
-        // A thread that hangs in a read does so until the fault is gone. The others are through by then.
+        // A thread that hangs in a read does so until the fault is gone. The others have ended by then.
         while begun.elapsed() < spell + BOUND && !calling.iter().all(ScopedJoinHandle::is_finished) {
             memory_serves();
             thread::sleep(Duration::from_millis(5));
@@ -201,7 +201,7 @@ fn call(callers: &mut [Caller], spell: Duration, mut memory_serves: impl FnMut()
     });
 }
 
-/// How long it takes until an entry is acknowledged again. Pauses come to their end, as the clock is moved.
+/// The time until an entry is acknowledged again. The clock is moved, so that pauses end.
 fn remembers_again(store: &Store, clock: &ManualClock) -> Option<Duration> {
     let (memo, healed) = (shared(store), Instant::now());
     while memo.insert(&u64::MAX, &value(u64::MAX, 0)).is_err() {

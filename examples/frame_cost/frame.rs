@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const COLUMNS: usize = 4;
 pub(crate) const ROW: usize = COLUMNS * size_of::<f64>();
 
-/// Plain vectors, as anybody would write them.
+/// Plain vectors, as in an ordinary program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Plain {
     pub columns: Vec<Vec<f64>>,
@@ -34,7 +34,7 @@ pub(crate) fn batch(columns: Vec<Vec<f64>>) -> RecordBatch {
     RecordBatch::try_from_iter(named).unwrap()
 }
 
-/// A few numbers of each column, to see that what comes back is what was stored.
+/// A few numbers of each column, to compare a returned value with the stored one.
 pub(crate) fn sample<'a>(columns: impl IntoIterator<Item = &'a [f64]>) -> Vec<f64> {
     columns
         .into_iter()

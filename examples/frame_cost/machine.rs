@@ -1,4 +1,4 @@
-//! What this machine has room for, and what this process takes.
+//! The room on this machine, and the memory of this process.
 
 use std::{env, fs};
 
@@ -20,7 +20,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A frame, a copy of it, and the file while it is read; on disk one file at a time.
+/// Room for a frame, a copy of it, and the file while it is read; on disk one file at a time.
 pub(crate) fn room_for(rows: usize) -> Result<(), String> {
     let frame = (rows * ROW) as u64;
     let memory = field("/proc/meminfo", "MemAvailable:").unwrap_or(u64::MAX);
@@ -38,13 +38,13 @@ pub(crate) fn room_for(rows: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// What this process holds now, and the most that it held since [`forget_peak`].
+/// The present memory of this process, and the largest since [`forget_peak`].
 pub(crate) fn resident() -> Option<(u64, u64)> {
     Some((field("/proc/self/status", "VmRSS:")?, field("/proc/self/status", "VmHWM:")?))
 }
 
 pub(crate) fn forget_peak() {
-    // Where it is not allowed, the table says nothing of memory.
+    // Where this is not allowed, the table has no rows of memory.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 

@@ -1,4 +1,4 @@
-//! What a large frame costs: to store, to get a copy of one's own, to share, and to read without a copy.
+//! The cost of a large frame: to store, to copy, to share, and to read without a copy.
 //!
 //! ```text
 //! cargo run --release --example frame_cost                                # 10M and 50M rows

@@ -25,7 +25,7 @@ use crate::{
 pub(crate) const AFTER_RESTART: &str = "--after-restart";
 const KEY: &str = "rides";
 
-/// What was measured of one size.
+/// The measurements of one size.
 pub(crate) struct Costs {
     pub rows: usize,
     pub write: Duration,
@@ -38,7 +38,7 @@ pub(crate) struct Costs {
     pub zero_copy: Cost,
 }
 
-/// Of one form.
+/// The measurements of one form.
 pub(crate) struct Cost {
     /// The call that stored it, without its closure.
     pub first: Duration,
@@ -46,7 +46,7 @@ pub(crate) struct Cost {
     pub later: Duration,
     /// The first call of a new process.
     pub restarted: Duration,
-    /// What storing took in memory beside the frame itself.
+    /// The memory for storing, beside the frame itself.
     pub extra: Option<u64>,
 }
 
@@ -61,12 +61,12 @@ fn timed<T>(operation: impl FnOnce() -> T) -> (Duration, T) {
     (began.elapsed(), outcome)
 }
 
-/// The median time of an operation; what it returns is dropped outside of it.
+/// The median time of an operation. Its result is dropped outside of the measurement.
 fn several<T>(rounds: usize, mut operation: impl FnMut() -> T) -> Duration {
     median((0..rounds).map(|_| timed(&mut operation).0).collect())
 }
 
-/// Says on the screen what goes on.
+/// Shows on the screen the step under way.
 struct Progress(ProgressBar);
 
 impl Progress {
@@ -206,7 +206,7 @@ fn measure<V: Clone + Send + Sync + 'static>(
     Ok((Cost { first: median(firsts), later, restarted: median(restarted?), extra }, frame))
 }
 
-/// This program again, as if it had been started the next day.
+/// Runs this program again, as if it had been started the next day.
 fn in_a_new_process(variant: &str, directory: &Path) -> Result<Duration> {
     let child = Command::new(env::current_exe()?)
         .args([AFTER_RESTART, variant])

@@ -8,7 +8,7 @@ use crate::{
     measure::{Cost, Costs},
 };
 
-/// What a row says of one size.
+/// The text of a row for one size.
 type Cell<'a> = Box<dyn Fn(&Costs) -> String + 'a>;
 
 pub(crate) fn print(costs: &[Costs]) {

@@ -1,6 +1,6 @@
-//! What the examples print: a line a call, `computed` or `hit`, how long it took, and what was asked for.
+//! The output of the examples: a line a call, with `computed` or `hit`, the time of the call, and its subject.
 //!
-//! A program has no need of this. Which of the words it is, is never assumed: a memo counts, and a closure says that it ran.
+//! A real program does not need this. The word is never assumed: a memo counts, and a closure reports that it ran.
 
 #![allow(dead_code, reason = "an example is about memos or about resources, and uses one half of it")]
 
@@ -36,7 +36,7 @@ where
     answer
 }
 
-/// Where the functions under `#[memo]` remember.
+/// Prints the folder in which the functions under `#[memo]` keep their results.
 pub(crate) fn kept() {
     if let Some(folder) = default_store().path() {
         println!("kept in {}: the next run reads it there", folder.display());
@@ -48,12 +48,13 @@ thread_local! {
     static RAN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Said by what builds a resource.
+/// Called by a closure that builds a resource.
 pub(crate) fn ran() {
     RAN.set(true);
 }
 
-/// Asks for a resource, and prints whether the closure [`ran`] for that. Who waited for another's has a hit.
+/// Asks for a resource, and prints whether the closure [`ran`]. A caller that waited for the build of another has a
+/// hit.
 pub(crate) fn resource<T>(what: impl Display, call: impl FnOnce() -> T) -> T {
     RAN.set(false);
     let (answer, time) = timed(call);

@@ -1,4 +1,4 @@
-//! The codecs: bytes that nobody encoded are an error or a value, never a panic.
+//! The codecs: decoding any bytes is an error or a value, never a panic.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
 use memolith::codec::{Codec, Json, Payload, Postcard};
 use serde::{Deserialize, Serialize};
 
-/// A bit of everything that serde has a word for.
+/// A field of every kind in serde's data model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Rich {
     numbers: (u8, i16, u32, i64, u128, i128),
@@ -33,10 +33,10 @@ enum Choice {
     Struct { left: Option<i32>, right: Vec<u16> },
 }
 
-/// Decodes bytes as a value of some type, and holds what comes of it to its word.
+/// Decodes bytes as a value of some type, and checks the value.
 type Decode = fn(&[u8]);
 
-/// Lengths of lists, maps and texts are what an attacker would lie about; a tree, where the stack ends.
+/// Lengths of lists, maps and texts, where an attacker would lie; a tree, where the stack ends.
 pub const CODECS: [(&str, Decode); 12] = [
     ("postcard: rich", |bytes| decode::<Rich>(&Postcard, bytes)),
     ("postcard: wide elements", |bytes| decode::<Vec<[u64; 32]>>(&Postcard, bytes)),
@@ -52,11 +52,11 @@ pub const CODECS: [(&str, Decode); 12] = [
     ("json: wide elements", |bytes| decode::<Vec<[u64; 32]>>(&Json, bytes)),
 ];
 
-/// What a value is decoded to is encoded and decoded to itself.
+/// A decoded value is encoded and decoded to itself.
 fn decode<V: Debug + PartialEq>(codec: &impl Codec<V>, bytes: &[u8]) {
     let Ok(value) = codec.decode(&Payload::from(bytes.to_vec())) else { return };
     let mut again = Vec::new();
-    // What JSON would not give back is refused: then there is nothing to hold it to.
+    // JSON refuses a value that it could not read back: then there is nothing to check.
     if codec.encode(&value, &mut again).is_ok() {
         assert_eq!(codec.decode(&Payload::from(again)).unwrap(), value);
     }

@@ -1,14 +1,10 @@
-//! What must hold for any bytes whatever: nothing panics, and what is accepted says the same when it is written again.
+//! The properties that hold for any bytes: nothing panics, and an accepted input is the same when it is written
+//! again.
 //!
-//! Most of what lies on disk ends with a checksum, which random bytes never bear. So each property is also put to bytes
-//! that a forger would have provided with the right one.
+//! Most data on disk ends with a checksum, which random bytes never match. So each property is also tried on bytes
+//! with the right checksum added.
 
-#![allow(
-    missing_docs,
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    reason = "assertions all the way down"
-)]
+#![allow(missing_docs, clippy::missing_panics_doc, clippy::unwrap_used, reason = "assertions only")]
 
 mod codecs;
 mod oracle;
@@ -33,7 +29,7 @@ pub fn record(data: &[u8]) {
     }
 }
 
-/// A forged head says its own length.
+/// A forged head has its own length.
 pub fn blob_head(data: &[u8]) {
     let length = (8 + data.len() + 8) as u32;
     let front = [&b"MB\x01\x00"[..], &length.to_le_bytes()].concat();
@@ -44,7 +40,7 @@ pub fn blob_head(data: &[u8]) {
     }
 }
 
-/// Of the order, and of the catalog.
+/// The rows of the order, and of the catalog.
 pub fn rows(data: &[u8]) {
     let (key, value) = data.split_at(data.len().min(8));
     if let Some(again) = fuzzing::order_row(key, value) {
@@ -55,7 +51,7 @@ pub fn rows(data: &[u8]) {
     }
 }
 
-/// Numbers of a MANIFEST may be written in two ways; what is read is written in one.
+/// Numbers of a MANIFEST may be written in two ways. A number that was read is written in one way.
 pub fn manifest(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let with_sum = |text: &str| format!("{text}check {:016x}\n", fuzzing::checksum(text.as_bytes()));

@@ -22,7 +22,7 @@ pub fn key(data: &[u8]) {
     assert_eq!(Parser::parse(&right).canonical(), other);
 }
 
-/// Data that is used up byte by byte; behind its end there are zeros.
+/// Data that is used up byte by byte. After its end there are zeros.
 struct Source<'a>(&'a [u8]);
 
 impl Source<'_> {

@@ -1,4 +1,4 @@
-//! What the attributes cannot do is an error at its place that says what to do.
+//! Code that the attributes refuse is an error at its place, and the message names the remedy.
 
 #[test]
 fn what_cannot_be_is_refused_at_its_place() {

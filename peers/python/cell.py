@@ -21,7 +21,7 @@ class NotThere(Exception):
 
 def compute(key):
     if pending is None:
-        raise NotThere("what was stored is not there")
+        raise NotThere("a stored value is not there")
     return pending
 
 
@@ -64,7 +64,7 @@ class Joblib:
         self.call = self.memory.cache(compute)
 
     def bound(self, task):
-        """Its bound is held when it is told to, by walking through everything."""
+        """Its bound is applied on demand, by a walk through all files."""
         self.memory.reduce_size(items_limit=task["live"])
 
 

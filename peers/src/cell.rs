@@ -1,4 +1,4 @@
-//! What a child does: one peer, one size, one phase.
+//! The work of a child: one peer, one size, one phase.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::{
     value::{Frame, Record, Value},
 };
 
-/// Never fails: what goes wrong is a refusal with its reason.
+/// Never fails: a failure becomes a refusal with its reason.
 pub(crate) fn found(task: &Task) -> Found {
     let measured = catch_unwind(AssertUnwindSafe(|| match task.bytes {
         RECORD => caches::measure::<Record>(task),
@@ -59,7 +59,7 @@ fn key(number: usize) -> String {
     format!("reading/{number:024}")
 }
 
-/// The mean of a call in seconds. Making the value, and letting go of the one that comes back, is not timed.
+/// The mean of a call in seconds. Making the value, and dropping the returned one, is not timed.
 fn misses<V: Value, C: Cache<V>>(cache: &C, task: &Task) -> Result<f64> {
     let mut total = Duration::ZERO;
     for number in 0..task.calls {
@@ -72,11 +72,11 @@ fn misses<V: Value, C: Cache<V>>(cache: &C, task: &Task) -> Result<f64> {
     Ok(total.as_secs_f64() / task.calls as f64)
 }
 
-/// The median over the passes, in seconds a call: a first hit may still come from disk, and has its own figure as that
-/// after a restart. Letting go of a frame is not timed.
+/// The median over the passes, in seconds a call. A first hit may still come from disk: the hit after a restart has a
+/// figure of its own. Dropping a frame is not timed.
 fn hits<V: Value, C: Cache<V>>(cache: &C, task: &Task) -> Result<f64> {
     let keys: Vec<String> = (0..task.calls).map(|number| key(number * 7_919 % task.calls)).collect();
-    let call = |key: &String| cache.call(key, || panic!("what was stored is not there"));
+    let call = |key: &String| cache.call(key, || panic!("a stored value is not there"));
     let pass = || {
         let began = Instant::now();
         let mut latest = None;
@@ -88,11 +88,11 @@ fn hits<V: Value, C: Cache<V>>(cache: &C, task: &Task) -> Result<f64> {
         Ok(elapsed.as_secs_f64() / keys.len() as f64)
     };
     let passes: Result<Vec<f64>> = std::iter::repeat_with(pass).take(task.passes).collect();
-    results::median(passes?).ok_or_else(|| "nothing was asked for".into())
+    results::median(passes?).ok_or_else(|| "there were no passes".into())
 }
 
-/// Writes values of which only the last few count. A peer with a bound lets the others go by it; one without removes
-/// them itself, or, where not even that is there, writes over them.
+/// Writes values, and needs only the last few. A peer with a bound evicts the others by it. For a peer without a bound
+/// they are removed here.
 fn churn<V: Value, C: Cache<V>>(cache: &C, task: &Task) -> Result<()> {
     for number in 0..task.calls {
         cache.call(&key(number), || V::sample(task.bytes, number))?;

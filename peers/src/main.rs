@@ -1,18 +1,19 @@
-//! The same work through memolith and through what else there is, in one table.
+//! The same work through memolith and through other caches, in one table.
 //!
 //! ```text
 //! cargo run --release -p memolith-peers            everything, and then the page
 //! cargo run --release -p memolith-peers -- measure --sizes 100B,4KiB --peers moka,redb --rounds 1
-//! cargo run --release -p memolith-peers -- page    docs/benchmarks.md from what was measured so far
+//! cargo run --release -p memolith-peers -- page    docs/benchmarks.md from the results so far
 //! ```
 //!
-//! Each peer does each size in a process of its own, so that its memory can be told; the peers take turns, so that a
-//! slow minute of the machine hits all of them. What a process found is one line in `target/peers/results.jsonl`, which
-//! later runs add to; remove the file to begin anew.
+//! Each peer does each size in a process of its own, so that its memory can be measured. The peers take turns, so that a
+//! slow minute of the machine affects all of them. The results are in `target/peers/results.jsonl`. Later runs add to
+//! that file; remove it to begin anew.
 
 mod caches;
 mod cell;
 mod page;
+mod remarks;
 mod results;
 mod run;
 mod task;
@@ -41,7 +42,7 @@ fn execute(arguments: &[String]) -> Result<()> {
         }
         Some(("measure", rest)) => run::measure(&run::Choice::parse(rest)?),
         Some(("page", [])) => page::write(),
-        // A child: its task is its argument, what it found is its output.
+        // A child: its task is its argument, its result is its output.
         Some(("cell", [task])) => {
             println!("{}", serde_json::to_string(&cell::found(&serde_json::from_str(task)?))?);
             Ok(())

@@ -1,4 +1,4 @@
-//! docs/benchmarks.md, from what was found.
+//! docs/benchmarks.md, from the results. The words of the page are here, and its remarks on one run in `remarks.rs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Result,
+    Result, remarks,
     results::{self, Figure, Measure},
     run,
     task::{CHURN, LIVE, OURS, PEERS, Peer, SIZES},
@@ -19,9 +19,9 @@ const MEASURES: [(Measure, &str, &str); 5] = [
     (
         Measure::Miss,
         "Miss",
-        "What the first call of a key costs beyond the computation, to the moment the caller has the value.",
+        "The first call of a key, without the computation, until the caller has the value.",
     ),
-    (Measure::Hit, "Hit", "In the process that stored it."),
+    (Measure::Hit, "Hit", "A call in the process that stored the value."),
     (
         Measure::Again,
         "Hit after restart",
@@ -30,68 +30,90 @@ const MEASURES: [(Measure, &str, &str); 5] = [
     (
         Measure::Peak,
         "Peak memory",
-        "The largest resident size of the process that stored the values and read them, the \
-        values of the computation and mapped files included.",
+        "The largest resident size of the process that stored and read the values. It includes the values of the \
+        computation and mapped files.",
     ),
-    (Measure::PeakAgain, "Peak memory after restart", "Of the process that only read them."),
+    (Measure::PeakAgain, "Peak memory after restart", "The same of a process that only reads the values."),
 ];
 
-/// How much quicker or smaller a peer must be, to be called ahead: less is noise.
+/// A peer is called ahead below this ratio. A smaller difference is noise.
 const AHEAD: f64 = 0.95;
+
+/// The run that the page is about.
+struct Run {
+    /// Its last day, as `2026-11-26`.
+    day: String,
+    machine: String,
+    /// The number of rounds of each size, in words.
+    rounds: String,
+}
 
 pub(crate) fn write() -> Result<()> {
     let cells = results::medians()?;
-    let mut page = head()?;
-    for (measure, title, words) in MEASURES {
-        write!(page, "\n## {title}\n\n{words}\n\n")?;
-        table(&mut page, &cells, measure, &SIZES.map(|size| size.name))?;
-    }
-    write!(
-        page,
-        "\n## Disk use after churn\n\n{} values of 256 KiB come and go, and {LIVE} of them, 8 MiB, are live at the end. What \
-         has a bound on its entries holds it by itself; for the others the oldest is removed after each call. What the \
-         files take once the process has ended.\n\n",
-        CHURN.calls,
-    )?;
-    table(&mut page, &cells, Measure::Disk, &[CHURN.name])?;
-    page.push_str(
-        "\n## Where a peer is ahead\n\nBy more than 5 %, of the row `memolith`. It stores before it answers and gives each caller a \
-         value of its own: moka and quick_cache store nothing, foyer stores later, and foyer and joblib with mmap hand out a \
-         share, as `memolith, Arc<V>` does.\n\n",
-    );
-    ahead(&mut page, &cells)?;
-    reasons(&mut page, &cells)?;
-    notes(&mut page)?;
-    let path = run::root().join("docs/benchmarks.md");
-    fs::write(&path, page)?;
+    let run = Run { day: results::day()?, machine: machine()?, rounds: rounds()? };
+    fs::write(run::root().join("docs/benchmarks.md"), page(&cells, &run)?)?;
     eprintln!("written: docs/benchmarks.md");
     Ok(())
 }
 
-fn head() -> Result<String> {
-    let date = chrono::Utc::now().format("%Y-%m-%d");
+fn page(cells: &Cells, run: &Run) -> Result<String> {
+    let mut page = head(run);
+    for (measure, title, words) in MEASURES {
+        let words = if measure == Measure::Miss {
+            remarks::with(words, remarks::MISS, &run.day)
+        } else {
+            words.to_owned()
+        };
+        write!(page, "\n## {title}\n\n{words}\n\n")?;
+        table(&mut page, cells, measure, &SIZES.map(|size| size.name))?;
+    }
+    write!(
+        page,
+        "\n## Disk use after churn\n\n{} values of 256 KiB come and go, and {LIVE} of them, 8 MiB, are live at the end. \
+         Caches with a bound on their entries apply it; for the others the oldest entry is removed after each call. The \
+         figure is the size of the files after the end of the process.\n\n",
+        CHURN.calls,
+    )?;
+    table(&mut page, cells, Measure::Disk, &[CHURN.name])?;
+    page.push_str(
+        "\n## Where a peer is ahead\n\nBy more than 5 %, compared with the row `memolith`. In that row the value is stored \
+         before the call returns, and each caller gets its own value. moka and quick_cache store nothing, foyer stores \
+         later, and foyer and joblib with mmap share one value, as `memolith, Arc<V>` does.\n\n",
+    );
+    ahead(&mut page, cells)?;
+    reasons(&mut page, cells)?;
+    notes(&mut page)?;
+    Ok(page)
+}
+
+fn machine() -> Result<String> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let kernel = kernel.split(['-', '+']).next().unwrap_or_default().trim();
     let memory = fs::read_to_string("/proc/meminfo")?;
     let kibibytes: f64 = memory.split_whitespace().nth(1).unwrap_or_default().parse()?;
-    let rounds = rounds()?;
     let processors = thread::available_parallelism()?;
-    Ok(format!(
-        "# Beside the others\n\n\
-         Written by `just peers` (`.ci/run peers`) on {date}, with {processors} virtual CPUs, {:.0} GiB of memory, Linux \
-         {kernel}.\n\n\
-         The same values through each of them: {}. A frame has four columns of `f64`, so 10 M rows are 320 MB and 50 M rows \
-         1.6 GB; in Python it is a pandas `DataFrame`. Each peer does each size in a process of its own, and they take turns. \
-         A figure is the median over the rounds ({}) of the mean of a call; \
-         of hits it is the median pass over all keys. In brackets its ratio to \
-         memolith's: below 1 the peer is ahead. A dash has its reason below.\n",
-        kibibytes / f64::from(1 << 20),
-        SIZES.map(|size| size.name).join(", "),
-        rounds,
-    ))
+    let gibibytes = kibibytes / f64::from(1 << 20);
+    Ok(format!("{processors} virtual CPUs, {gibibytes:.0} GiB of memory, Linux {kernel}"))
 }
 
-/// How many turns each size had; those without any have dashes only.
+fn head(run: &Run) -> String {
+    let Run { day, machine, rounds } = run;
+    let spread = "A miss of 256 KiB and more depends on unfinished writes of the peer before it.";
+    format!(
+        "# The same work through other caches\n\n\
+         Written by `just peers` (`.ci/run peers`) on {day}, with {machine}.\n\n\
+         The same values go through each cache: {}. A frame has four columns of `f64`, so 10 M rows are 320 MB and 50 M \
+         rows 1.6 GB; in Python it is a pandas `DataFrame`. Each peer does each size in a process of its own, and they \
+         take turns. A figure is the mean of a call, and the median over the rounds ({rounds}); of hits it is the median \
+         pass over all keys. In brackets is its ratio to memolith's: below 1 the peer is ahead. The reasons for dashes \
+         are below.\n\n\
+         {}\n",
+        SIZES.map(|size| size.name).join(", "),
+        remarks::with(spread, remarks::SPREAD, day),
+    )
+}
+
+/// The number of rounds of each size. A size without any has dashes only.
 fn rounds() -> Result<String> {
     let mut words = Vec::new();
     for size in SIZES.iter().chain([&CHURN]) {
@@ -140,7 +162,7 @@ fn readable(figure: f64, measure: Measure) -> String {
     unit.map(|(unit, name)| format!("{} {name}", significant(figure / unit))).unwrap_or_default()
 }
 
-/// Two or three digits that count.
+/// Two or three significant digits.
 fn significant(number: f64) -> String {
     match number {
         ..0.1 => format!("{number:.3}"),
@@ -172,7 +194,7 @@ fn ahead(page: &mut String, cells: &Cells) -> Result<()> {
 fn win(cells: &Cells, peer: &Peer, size: &str, measure: Measure) -> Option<String> {
     let (theirs, ours) = (number(cells, peer.name, size, measure)?, number(cells, OURS, size, measure)?);
     let (them, us) = (readable(theirs, measure), readable(ours, measure));
-    // Its title says which values they were.
+    // The title names the size.
     let size = if measure == Measure::Disk { String::new() } else { format!("{size} ") };
     (theirs < AHEAD * ours).then(|| format!("{size}{them} against {us}"))
 }
@@ -195,7 +217,7 @@ fn reasons(page: &mut String, cells: &Cells) -> Result<()> {
 }
 
 fn notes(page: &mut String) -> Result<()> {
-    page.push_str("\n## Who they are\n\n| | version | how it is used |\n|---|---|---|\n");
+    page.push_str("\n## The peers\n\n| | version | how it is used |\n|---|---|---|\n");
     let python = python_versions();
     for peer in &PEERS {
         let version = if peer.is_python { python.get(peer.package).cloned() } else { locked(peer.package) };
@@ -206,7 +228,7 @@ fn notes(page: &mut String) -> Result<()> {
     Ok(writeln!(page, "\nPython {language} with pandas {pandas} and numpy {numpy}.")?)
 }
 
-/// The version that this program was built with.
+/// The version in this program.
 fn locked(package: &str) -> Option<String> {
     let lock = include_str!("../../Cargo.lock");
     let (_, rest) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
@@ -240,5 +262,28 @@ mod tests {
             |theirs| win(&Cells::from([cell(OURS, 1e-6), cell("moka", theirs)]), moka, "4 KiB", Measure::Hit);
         assert_eq!(win(0.96e-6), None);
         assert_eq!(win(0.5e-6).as_deref(), Some("4 KiB 500 ns against 1.0 us"));
+    }
+
+    /// Headings and paragraphs, each on one line. Lists, and the paragraphs on the machine and on Python, are results.
+    fn prose(page: &str) -> Vec<String> {
+        let paragraphs = page.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        let is_result =
+            |text: &String| ["|", "- ", "Written by", "Python"].iter().any(|start| text.starts_with(start));
+        paragraphs.filter(|text| !text.is_empty() && !is_result(text)).collect()
+    }
+
+    #[test]
+    fn the_page_has_the_words_of_this_program() {
+        let written = include_str!("../../docs/benchmarks.md");
+        let between = |start: &str, end: &str| {
+            let (_, rest) = written.split_once(start).unwrap();
+            rest.split_once(end).unwrap().0.to_owned()
+        };
+        let run =
+            Run { day: between("`) on ", ","), machine: String::new(), rounds: between("the rounds (", ")") };
+        assert_eq!(prose(&page(&Cells::new(), &run).unwrap()), prose(written));
+        for peer in &PEERS {
+            assert!(written.contains(&format!(" | {} |\n", peer.note)), "{}: {}", peer.name, peer.note);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What was found so far: one line a peer, size and round.
+//! The results so far, one figure a line.
 
 use std::{
     collections::BTreeMap,
@@ -7,6 +7,7 @@ use std::{
     path::PathBuf,
 };
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, run, task::Found};
@@ -18,14 +19,14 @@ pub(crate) enum Measure {
     Miss,
     Hit,
     Again,
-    /// Of the process that stored.
+    /// Of the process that stored the values.
     Peak,
-    /// Of the process that only read.
+    /// Of the process that only read them.
     PeakAgain,
     Disk,
 }
 
-/// One figure in seconds or bytes, or why there is none.
+/// One figure in seconds or bytes, or the reason why there is none.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Figure {
@@ -58,7 +59,6 @@ pub(crate) fn append(lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
-/// All that was found.
 fn lines() -> Result<Vec<Line>> {
     let text = match fs::read_to_string(path()) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err("nothing was measured yet".into()),
@@ -81,13 +81,19 @@ pub(crate) fn medians() -> Result<BTreeMap<(String, String, Measure), Figure>> {
     Ok(cells.into_iter().map(|(cell, figures)| (cell, figure(figures))).collect())
 }
 
-/// How often each size had its turn: what all medians of it are taken from, at the least.
+/// The number of rounds of a size: each of its medians is of at least as many figures.
 pub(crate) fn rounds(size: &str) -> Result<usize> {
     let mut turns: BTreeMap<(String, Measure), usize> = BTreeMap::new();
     for line in lines()?.into_iter().filter(|line| line.size == size) {
         *turns.entry((line.peer, line.measure)).or_default() += 1;
     }
     Ok(turns.into_values().min().unwrap_or_default())
+}
+
+/// The day of the last result, as `2026-11-26`.
+pub(crate) fn day() -> Result<String> {
+    let changed = fs::metadata(path())?.modified()?;
+    Ok(DateTime::<Utc>::from(changed).format("%Y-%m-%d").to_string())
 }
 
 /// The middle one, or the mean of the two in the middle.

@@ -1,4 +1,4 @@
-//! The children: who is started, what they may take, and what they leave on disk.
+//! The children: their order, their limits, and their files on disk.
 
 use std::{
     env, fs,
@@ -20,7 +20,7 @@ const MEMORY: u64 = 8 << 30;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Which cells. Each of the three is everything unless told.
+/// The chosen cells. Each of the three is everything without its option.
 #[derive(Default)]
 pub(crate) struct Choice {
     sizes: Option<Vec<String>>,
@@ -44,7 +44,7 @@ impl Choice {
     }
 }
 
-/// `--sizes 10Mrows --peers cacheddisk` is understood too.
+/// `--sizes 10Mrows --peers cacheddisk` is accepted too.
 fn comparable(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
 }
@@ -68,7 +68,7 @@ pub(crate) fn measure(choice: &Choice) -> Result<()> {
     Ok(())
 }
 
-/// All peers, each round another one first: who comes first finds the disk as somebody else left it.
+/// All peers. Each round begins with another one, because the first one finds the disk as its predecessor left it.
 fn turns(size: &Size) -> impl Iterator<Item = &'static Peer> {
     let first = results::rounds(size.name).unwrap_or_default();
     PEERS.iter().cycle().skip(first % PEERS.len()).take(PEERS.len())
@@ -95,7 +95,7 @@ fn cells(peer: &Peer, size: &Size, directory: &Path) -> Result<Vec<Line>> {
     ])
 }
 
-/// What the child finds; that it fails, or takes too much, is a finding too.
+/// The answer of the child. A failure, or a child over its limits, is an answer too.
 fn child(peer: &Peer, task: &Task) -> Result<Found> {
     let mut command = if peer.is_python { python() } else { Command::new(env::current_exe()?) };
     let arguments = [if peer.is_python { "" } else { "cell" }.to_owned(), serde_json::to_string(task)?];
@@ -116,7 +116,7 @@ fn child(peer: &Peer, task: &Task) -> Result<Found> {
         .unwrap_or_else(|_| Found::refused(format!("it ended with {}", output.status))))
 }
 
-/// Waits for the end; `Some` when it has to be brought about. What a child prints fits into a pipe.
+/// Waits for the end. `Some` with the reason when the child must be killed. The output of a child fits into a pipe.
 fn overstep(child: &mut Child) -> Result<Option<String>> {
     let began = Instant::now();
     while child.try_wait()?.is_none() {
@@ -137,7 +137,7 @@ fn resident(process: u32) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
 }
 
-/// What files take, not how long they are.
+/// The space that files take, not their lengths.
 fn disk_use(path: &Path) -> Result<u64> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir() {
@@ -157,7 +157,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where everything happens: on the disk of the project, as the temporary folder may be in memory.
+/// The folder of all files: on the disk of the project, because the temporary folder may be in memory.
 pub(crate) fn directory() -> PathBuf {
     root().join("target/peers")
 }

@@ -1,20 +1,20 @@
-//! What is measured: sizes, peers, and the three things that a process may be asked to do.
+//! The measurements: sizes, peers, and the three phases of a process.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// One kind of value, and how often it is asked for.
+/// One kind of value, and the number of its calls.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Size {
     pub(crate) name: &'static str,
-    /// Of the encoded value. What is over [`FRAME`] is a frame of four columns of `f64`.
+    /// Of the encoded value. A value over [`FRAME`] is a frame of four columns of `f64`.
     pub(crate) bytes: usize,
-    /// How many keys.
+    /// The number of keys.
     pub(crate) calls: usize,
     /// How often each key is asked for once it is there.
     pub(crate) passes: usize,
-    /// How often the whole is repeated, in new processes.
+    /// The number of rounds, each in new processes.
     pub(crate) rounds: usize,
 }
 
@@ -32,7 +32,7 @@ pub(crate) const SIZES: [Size; 5] = [
     Size { name: "50 M rows", bytes: 1_600_000_000, calls: 1, passes: 3, rounds: 1 },
 ];
 
-/// What the disk use is measured with: so many values of 256 KiB are written, of which the last [`LIVE`] count.
+/// The measurement of disk use: values of 256 KiB are written, and the last [`LIVE`] of them stay.
 pub(crate) const CHURN: Size = Size { name: "churn", bytes: 256 << 10, calls: 400, passes: 0, rounds: 3 };
 
 /// 8 MiB of them.
@@ -49,7 +49,7 @@ pub(crate) enum Phase {
     Churn,
 }
 
-/// What a child is told.
+/// The argument of a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) peer: String,
@@ -61,11 +61,11 @@ pub(crate) struct Task {
     pub(crate) directory: PathBuf,
 }
 
-/// What a child answers. Times are in seconds a call.
+/// The answer of a child. Times are in seconds a call.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Found {
-    /// What the first call of a key costs beyond the computation.
+    /// The first call of a key, without the computation.
     pub(crate) miss: Option<f64>,
     pub(crate) hit: Option<f64>,
     /// The largest resident size of the process, in bytes.
@@ -80,13 +80,13 @@ impl Found {
     }
 }
 
-/// Who takes part, in the order of the table.
+/// A row of the tables.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    /// In Cargo.lock, or among the packages of Python; empty for what has no version.
+    /// In Cargo.lock, or among the packages of Python; empty for a row without a version.
     pub(crate) package: &'static str,
     pub(crate) is_python: bool,
-    /// What to know of it when its figures are read.
+    /// Its use, for a reader of its figures.
     pub(crate) note: &'static str,
 }
 
@@ -98,15 +98,15 @@ const fn python(name: &'static str, package: &'static str, note: &'static str) -
     Peer { name, package, is_python: true, note }
 }
 
-/// The one that all ratios are taken to.
+/// All ratios are taken to this row.
 pub(crate) const OURS: &str = "memolith";
 
 pub(crate) const PEERS: [Peer; 16] = [
     rust(
         "files by hand",
         "",
-        "No cache: a miss is one `write` of the raw bytes, a hit `clone()` of what a `HashMap` \
-        holds, a hit after restart one `read`.",
+        "No cache: a miss is one `write` of the raw bytes, a hit one `clone()` out of a `HashMap`, a hit \
+        after restart one `read`.",
     ),
     rust(OURS, "memolith", "Each hit is the caller's own value."),
     rust(
@@ -122,7 +122,7 @@ pub(crate) const PEERS: [Peer; 16] = [
     rust(
         "cached, disk",
         "cached",
-        "As it comes: each store is one transaction with fsync. Values in MessagePack, by redb.",
+        "The default: each store is one transaction with fsync. Values in MessagePack, by redb.",
     ),
     rust(
         "cached, disk, not durable",
@@ -149,13 +149,13 @@ pub(crate) const PEERS: [Peer; 16] = [
         "Streamlit",
         "streamlit",
         "`st.cache_data(persist=\"disk\")`, outside of its server but with the server's own \
-        storage on disk. Hits of one process unpickle what memory holds.",
+        storage on disk. Hits in one process unpickle from memory.",
     ),
     python("joblib", "joblib", "`Memory(mmap_mode=None)`."),
     python(
         "joblib, mmap",
         "joblib",
-        "`Memory(mmap_mode=\"r\")`: a hit is a view of the file, and reading it comes later.",
+        "`Memory(mmap_mode=\"r\")`: a hit is a view of the file, which is read later.",
     ),
     python("diskcache", "diskcache", "`Cache.memoize`, SQLite and files."),
 ];

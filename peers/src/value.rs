@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::task::{RECORD, Size, Task};
 
 pub(crate) trait Value: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    /// A value of about so many bytes; another one for each number.
+    /// A value of about `bytes` bytes, and another one for each number.
     fn sample(bytes: usize, number: usize) -> Self;
 
     /// For bounds in bytes.

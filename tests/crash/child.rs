@@ -1,4 +1,4 @@
-//! A process of this binary with a role to play: both of its sides.
+//! A child process of this binary, which plays a role: the side of the parent and the side of the child.
 
 use std::{
     env,
@@ -14,7 +14,7 @@ const ROLE: &str = "MEMOLITH_ROLE";
 const DIRECTORY: &str = "MEMOLITH_DIRECTORY";
 pub const SEED: &str = "MEMOLITH_SEED";
 
-/// No role takes longer, unless something hangs.
+/// Each role takes less time, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The side of the parent. A child that is dropped is killed.
@@ -28,7 +28,7 @@ impl Child {
         Self::spawn(Command::new(env::current_exe().unwrap()).env(SEED, seed.to_string()), role, directory)
     }
 
-    /// Under another umask, which is a property of the process.
+    /// Plays under another umask, which is a property of the process.
     pub fn play_under(umask: &str, role: &str, directory: &Path) -> Self {
         let mut shell = Command::new("sh");
         let script = format!("umask {umask} && exec \"$0\"");
@@ -36,14 +36,14 @@ impl Child {
     }
 
     pub fn spawn(command: &mut Command, role: &str, directory: &Path) -> Self {
-        // A backtrace takes longer than a tick, by the end of which everything is flushed anyway.
+        // A backtrace takes longer than a tick, and after a tick everything is flushed anyway.
         let command = command.env(ROLE, role).env(DIRECTORY, directory).env("RUST_BACKTRACE", "0");
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap());
         Self { process, lines }
     }
 
-    /// The next whole line that it said; `None` at its end.
+    /// The next whole line of its output; `None` at the end.
     pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
@@ -63,12 +63,12 @@ impl Child {
         assert_eq!(status.signal(), Some(9), "it had ended by itself: {status}");
     }
 
-    /// Lets it go on behind [`wait_for_release`].
+    /// Lets it go on after [`wait_for_release`].
     pub fn release(&mut self) {
         drop(self.process.stdin.take());
     }
 
-    /// How it ended by itself, with what it had said on stderr if that is piped.
+    /// Its exit status, with its stderr if that is piped.
     pub fn end(mut self) -> (ExitStatus, String) {
         self.release();
         let status = self.process.wait().unwrap();
@@ -87,7 +87,7 @@ impl Drop for Child {
     }
 }
 
-/// What this process is to play, if it is a child.
+/// The role of this process, if it is a child.
 pub fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
@@ -100,7 +100,7 @@ pub fn seed() -> u64 {
     env::var(SEED).unwrap().parse().unwrap()
 }
 
-/// One line to the parent, who has it before this returns.
+/// Writes one line to the parent, and returns when the line is written.
 pub fn say(words: &str) {
     let mut out = io::stdout().lock();
     // The parent may be gone.

@@ -1,9 +1,9 @@
-//! Files that were flipped, zeroed, cut, emptied, lengthened, deleted or swapped while nobody looked.
+//! Files that were flipped, zeroed, cut, emptied, lengthened, deleted or swapped while no process had the store open.
 //!
-//! A store that was closed serves nothing wrong, nothing that had been overwritten and nothing that had been evicted,
-//! removed or cleared; it works at once and at the next open; what was not hurt is there. An unclean end and damage
-//! together may bring older values back, which is said where the promise is made: here they are counted, and everything
-//! else is demanded as well. `MEMOLITH_SOAK=1` takes thousands of rounds.
+//! A store that was closed returns no wrong value, no overwritten value, and no evicted, removed or cleared value. It
+//! works at once and at the next open. Undamaged entries are there. An unclean end and damage together may bring
+//! older values back, as the README says. Here these values are counted, and all other claims are checked as well.
+//! `MEMOLITH_SOAK=1` takes thousands of rounds.
 
 use std::{
     cell::RefCell,
@@ -33,18 +33,18 @@ pub const CLAIMS: &[Claim] = &[
     ("damage::a_store_that_was_killed_serves_nothing_wrong_and_works", killed_works),
 ];
 
-/// So many damaged copies of one image a child looks at.
+/// The number of damaged copies of one image that a child looks at.
 const ROUNDS: u64 = 20;
 
-/// Which entries were served, by memo and key.
+/// The entries that were returned, by memo and key.
 type Served = BTreeSet<(&'static str, u32)>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     rounds: u64,
-    /// Rounds in which the store had noticed something.
+    /// Rounds in which the store had noticed damage.
     told: u64,
-    /// Panics of the storage engine that nobody else saw.
+    /// Panics of the storage engine that no caller saw.
     contained: u64,
     /// Entries, in all rounds together.
     stale: u64,
@@ -91,7 +91,7 @@ fn killed_works() {
     sweep(End::Killed, 2);
 }
 
-/// Each child looks at the copies of an image of its own; two at a time.
+/// Each child looks at the copies of an image of its own. Two children run at a time.
 fn sweep(end: End, children: u64) -> Counts {
     let children = if std::env::var_os("MEMOLITH_SOAK").is_some() { 50 } else { children };
     let mut all = Counts::default();
@@ -101,15 +101,18 @@ fn sweep(end: End, children: u64) -> Counts {
         lanes.into_iter().flat_map(|lane| lane.join().unwrap()).for_each(|counts| all += counts);
     });
     println!("damage after {end:?}: {all:?}");
-    assert!(all.rounds == 2 * children * ROUNDS && all.told * 3 > all.rounds, "it hardly hurts: {all:?}");
-    assert!(all.served > all.missing, "next to nothing was served: {all:?}");
+    assert!(
+        all.rounds == 2 * children * ROUNDS && all.told * 3 > all.rounds,
+        "the store noticed too little damage: {all:?}"
+    );
+    assert!(all.served > all.missing, "too few entries were returned: {all:?}");
     all
 }
 
 fn look(end: End, seed: u64) -> Counts {
     let directory = tempfile::tempdir().unwrap();
     images::make(directory.path(), end, seed);
-    let role = if end == End::Killed { "look at what was killed" } else { "look at what was closed" };
+    let role = if end == End::Killed { "look at a killed store" } else { "look at a closed store" };
     let mut command = Command::new(std::env::current_exe().unwrap());
     let command = command.env(child::SEED, seed.to_string()).stderr(Stdio::piped());
     let mut child = Child::spawn(command, role, directory.path());
@@ -125,11 +128,11 @@ fn look(end: End, seed: u64) -> Counts {
 static CONTAINED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// What the round under way is, on the thread that makes demands.
+    /// The round under way, on the thread that checks the claims.
     static ROUND: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Panics of the engine are counted and hushed up. One that ends the round is told by who catches it.
+/// Panics of the engine are counted and not printed. A panic that ends the round is printed where it is caught.
 fn count(panic: &PanicHookInfo<'_>) {
     CONTAINED.fetch_add(1, Ordering::SeqCst);
     ROUND.with_borrow_mut(|round| {
@@ -167,10 +170,10 @@ fn fail(words: &str) -> ! {
     std::process::exit(1)
 }
 
-/// Mostly one wound, sometimes none, sometimes several.
+/// Mostly one damaged file, sometimes none, sometimes several.
 fn hurt(store: &Path, earlier: &Path, end: End, rolls: &mut Rolls) -> Vec<Wound> {
     let wounds = match rolls.below(10) {
-        // Without a wound an unclean end promises all that a close does.
+        // Without damage an unclean end promises all that a close does.
         0 | 1 if end == End::Killed => 0,
         0 => 3,
         1 => 2,
@@ -187,7 +190,7 @@ struct Patient<'a> {
 }
 
 impl Patient<'_> {
-    /// Whether nothing older may be served.
+    /// Whether no older value may be returned.
     fn is_sure(&self) -> bool {
         self.end != End::Killed || self.wounds.is_empty()
     }
@@ -197,7 +200,8 @@ impl Patient<'_> {
         let memos = images::open(&store);
         let mut counts = Counts { rounds: 1, ..Counts::default() };
         let first = self.serve(&memos, &mut counts);
-        // A page that cannot be read costs the index at the first look; by now it was filled from the blobs.
+        // A page that cannot be read costs the index at the first look. By now the index was filled from the payload
+        // files.
         let second = self.serve(&memos, &mut Counts::default());
         counts.told = u64::from(
             memos.iter().any(|memo| memo.last_failure().is_some()) || store.last_failure().is_some(),
@@ -211,7 +215,7 @@ impl Patient<'_> {
         counts
     }
 
-    /// What is served of every key: nothing, or a value of its own that is whole and, when that is promised, the latest.
+    /// Each key has no value, or a whole value of its own. That value is the latest one, where this is promised.
     fn serve(&self, memos: &[Values; 2], counts: &mut Counts) -> Served {
         let mut served = Served::new();
         for ((name, keys, latest), memo) in MEMOS.into_iter().zip(memos) {
@@ -244,7 +248,7 @@ impl Patient<'_> {
             for (key, version) in (0..keys).filter_map(|key| Some((key, latest(key)?))) {
                 let entry = (name, key);
                 let in_blob = is_blob(key, version);
-                let lost = |entry| format!("{name} {key} was not hurt, and is not served: {entry:?}");
+                let lost = |entry| format!("{name} {key} is undamaged, and has no value: {entry:?}");
                 let stays = !in_blob || spared.contains(&entry);
                 assert!(!whole || !stays || first.contains(&entry), "{}", lost(entry));
                 let sure = self.is_sure() && in_blob && spared.contains(&entry);
@@ -253,7 +257,7 @@ impl Patient<'_> {
         }
     }
 
-    /// Calls for every key that has a value; what they came to.
+    /// Calls for every key that has a value, and returns the results.
     fn call_for_all(&self, memos: &[Values; 2]) -> Vec<(usize, u32, u64)> {
         let mut expected = Vec::new();
         for (memo, (_, keys, latest)) in MEMOS.into_iter().enumerate() {
@@ -267,14 +271,14 @@ impl Patient<'_> {
         expected
     }
 
-    /// The next open, of a store that was closed and not hurt since.
+    /// The next open, of a store that was closed and not damaged since.
     fn examine_again(&self, expected: &[(usize, u32, u64)]) {
         let store = Store::builder().memory(0).open(self.store).unwrap();
         let memos = images::open(&store);
         assert!(memos.iter().all(|memo| memo.len() <= 120), "{}", memos[0].len());
         for (memo, key, version) in expected {
             let found = memos[*memo].get(key).unwrap().map(|found| version_of(*key, &found));
-            // What came back beside it took its place.
+            // A resurrected entry took its place.
             let evicted = !self.is_sure() && found.is_none();
             assert!(
                 evicted || found == Some(*version),
@@ -288,7 +292,7 @@ impl Patient<'_> {
     }
 }
 
-/// Everything that a memo can be asked for works, and the one that was being written to has nothing wrong.
+/// Every method of a memo works, and the memo that was being written to has no wrong value.
 fn work(store: &Store) {
     let busy = images::busy(store);
     for key in 0..60 {

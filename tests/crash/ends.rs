@@ -25,13 +25,13 @@ pub const CLAIMS: &[Claim] = &[
     ("ends::a_store_by_a_relative_path_stays_where_it_was_opened", relative_stays),
 ];
 
-/// How many quick results a short program computes.
+/// The number of quick results that a short program computes.
 const RESULTS: u32 = 400;
 
 static STORE: LazyLock<Store> = LazyLock::new(|| Store::open(child::directory()).unwrap());
 static VALUES: LazyLock<Values> = LazyLock::new(|| Memo::builder("values").open(&STORE).unwrap());
 
-/// The short program, as a user would write it. What comes after it is its end.
+/// The short program, as a user would write it. Its end comes after it.
 pub fn remember() {
     for key in 0..RESULTS {
         VALUES.get_or_insert_with(&key, || value(key, 0));
@@ -68,7 +68,7 @@ pub fn temporary() {
     std::mem::forget(memo);
 }
 
-/// Opens by a relative path, goes elsewhere, works on.
+/// Opens by a relative path, changes the directory, works on.
 pub fn relative() {
     let store = Store::open("here/cache").unwrap();
     let memo: Values = Memo::builder("values").open(&store).unwrap();

@@ -1,4 +1,4 @@
-//! A process that has a store open is forked, and the child goes on as itself: no exec.
+//! A process that has a store open is forked, and the child goes on without an exec.
 
 use std::{
     ffi::c_int,
@@ -26,15 +26,15 @@ pub const CLAIMS: &[Claim] = &[
     ("forks::a_store_of_a_process_that_was_forked_before_its_first_store_works", forked_first),
 ];
 
-// SAFETY: the signatures are those of POSIX. A child calls nothing between `fork` and its end that the standard library does
-// not allow there, as the tests are to show.
+// SAFETY: the signatures are those of POSIX. Between `fork` and its end a child calls only functions that the
+// standard library allows there, as the tests show.
 #[expect(unsafe_code, reason = "std has no fork")]
 unsafe extern "C" {
     safe fn fork() -> c_int;
     safe fn alarm(seconds: u32) -> u32;
 }
 
-/// Of a child. A child that hangs is ended by a signal.
+/// The limit of a child, in seconds. A child that hangs is ended by a signal.
 const LIMIT: u32 = 30;
 
 const CHILDREN: u32 = 40;
@@ -50,7 +50,7 @@ fn in_a_child(name: &str, child: impl FnOnce()) {
     end_or_await(process, name);
 }
 
-/// Ends the child; the parent waits for that.
+/// In the child: ends it. In the parent: waits for the end.
 fn end_or_await(child: c_int, name: &str) {
     let Some(child) = Pid::from_raw(child) else { process::exit(0) };
     let (_, status) = waitpid(Some(child), WaitOptions::empty()).unwrap().unwrap();
@@ -70,7 +70,7 @@ fn children_compute() {
     assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
 }
 
-/// Three threads hold every lock now and then while the process is forked.
+/// Three threads take every lock now and then while the process is forked.
 pub fn play() {
     let (store, memo) = values::open(&child::directory());
     let pool = ResourcePool::new();
@@ -116,7 +116,7 @@ fn keep_busy(number: u32, memo: &Values, pool: &ResourcePool, store: &Store, end
     }
 }
 
-/// Everything that a child may call.
+/// All calls that a child may make.
 fn go_on(number: u32, memo: Values, pool: &ResourcePool, store: Store) {
     for key in 0..3 {
         assert_eq!(memo.get_or_insert_with(&key, || value(key, 7)), value(key, 7), "it computes");
@@ -160,7 +160,7 @@ fn go_on(number: u32, memo: Values, pool: &ResourcePool, store: Store) {
     }
 }
 
-/// The child comes back out of the closure, with the value, into the call that its parent made.
+/// The child returns from the closure, with the value, into the call that its parent made.
 fn forked_in_a_closure(memo: &Values, pool: &ResourcePool) {
     let fork = || {
         let child = fork();
@@ -201,7 +201,7 @@ fn child_holds_no_lock() {
     child.expect("lived on");
 }
 
-/// The child of this one lives until the test lets it go on.
+/// The child of this process lives until the test releases it.
 pub fn fork_and_wait() {
     let (_store, memo) = values::open(&child::directory());
     memo.insert(&0, &value(0, 1)).unwrap();
@@ -222,7 +222,7 @@ fn forked_first() {
     assert!(child.end().0.success());
 }
 
-/// As a program that puts itself into the background.
+/// Like a program that moves itself into the background.
 pub fn fork_first() {
     in_a_child("before the first store", || {
         let (store, memo) = values::open(&child::directory());

@@ -1,4 +1,4 @@
-//! As much of the usual harness as `cargo test` and its arguments ask for.
+//! The part of the usual harness that `cargo test` and its arguments need.
 
 use std::{panic::catch_unwind, process::ExitCode};
 
@@ -30,7 +30,7 @@ struct Asked {
     skipped: Vec<String>,
     exact: bool,
     list: bool,
-    /// Only what is marked to be ignored, which nothing is.
+    /// Runs ignored tests only. There are none.
     ignored: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What two threads said they did, and so what a store may hold after they were killed.
+//! The operations that two threads reported, and so the entries that a store may hold after they were killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::{harness::Claim, values::is_blob};
 pub const CLAIMS: &[Claim] = &[
     ("history::what_was_acknowledged_must_be_there_and_nothing_older", acknowledged_is_required),
     ("history::what_was_under_way_may_have_happened_or_not", under_way_is_open),
-    ("history::only_newer_keys_excuse_an_absence", eviction_is_an_excuse),
+    ("history::only_newer_keys_explain_an_absence", eviction_is_an_excuse),
 ];
 
 /// The bound of the memo.
@@ -15,7 +15,7 @@ pub const BOUND: usize = 64;
 /// More than that, so that entries are evicted.
 pub const KEYS: u32 = 96;
 
-/// What a key may be found to hold: a version, or nothing.
+/// The possible states of a key: a version, or nothing.
 type Allowed = BTreeSet<Option<u64>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ enum Operation {
     Clear,
 }
 
-/// One that began and was not acknowledged yet.
+/// An operation that began and was not acknowledged yet.
 #[derive(Clone, Copy)]
 struct UnderWay {
     operation: Operation,
@@ -39,9 +39,9 @@ struct UnderWay {
 
 struct Key {
     allowed: Allowed,
-    /// When the last acknowledged insert began, and after how many kills.
+    /// The begin of the last acknowledged insert, and the number of kills before it.
     inserted: (usize, usize),
-    /// When it was written last, for all we know.
+    /// The latest possible write of the key.
     written: usize,
     told: Vec<String>,
 }
@@ -49,7 +49,7 @@ struct Key {
 pub struct History {
     keys: Vec<Key>,
     threads: [Option<UnderWay>; 2],
-    /// What was acknowledged beside a clear that is under way: it may have come before it or after it.
+    /// States that were acknowledged beside a clear under way. They may be from before it or after it.
     beside_clear: Option<BTreeMap<u32, Allowed>>,
     now: usize,
     kills: usize,
@@ -62,7 +62,7 @@ impl History {
         Self { keys, threads: [None; 2], beside_clear: None, now: 0, kills: 0 }
     }
 
-    /// `begin <thread> <operation>` or `end <thread> [<version that was returned>]`; anything else is not history.
+    /// `begin <thread> <operation>` or `end <thread> [<version that was returned>]`; other lines are ignored.
     pub fn tell(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         self.now += 1;
@@ -136,7 +136,7 @@ impl History {
         }
     }
 
-    /// What was under way happened, or did not.
+    /// An operation under way happened, or did not.
     pub fn kill(&mut self) {
         self.kills += 1;
         self.beside_clear = None;
@@ -157,7 +157,7 @@ impl History {
         (0..KEYS).for_each(|key| self.note(key, "killed"));
     }
 
-    /// What lay in the index of a store that was closed is lost; what had a file of its own is not.
+    /// Values in the index of a closed store are lost. Values with files of their own are not.
     pub fn lose_index(&mut self) {
         for (key, known) in (0..).zip(&mut self.keys) {
             if known.allowed.iter().flatten().any(|version| !is_blob(key, *version)) {
@@ -167,7 +167,7 @@ impl History {
         }
     }
 
-    /// Holds what was found against what may be. Whether it had to be there.
+    /// Checks a found state against the possible ones. Returns whether the entry had to be there.
     #[track_caller]
     pub fn check(&mut self, key: u32, found: Option<u64>) -> bool {
         let may_be_absent = self.was_evictable(key);
@@ -180,8 +180,8 @@ impl History {
         required
     }
 
-    /// Whether as many others were written since as the bound allows. A kill may leave two rows that lead nowhere, and
-    /// count.
+    /// Whether as many others were written since as the bound allows. A kill may leave two rows without an entry,
+    /// which count.
     fn was_evictable(&self, key: u32) -> bool {
         let (since, kills) = self.keys[key as usize].inserted;
         let others = self.keys.iter().enumerate().filter(|(other, _)| *other != key as usize);
@@ -208,7 +208,7 @@ fn number(word: &str) -> u64 {
     word.parse().unwrap()
 }
 
-/// Whether `found` is a complaint after these lines and a kill.
+/// Whether `found` is an error after these lines and a kill.
 fn complains(lines: &[&str], key: u32, found: Option<u64>) -> bool {
     let mut history = History::new();
     for line in lines {

@@ -1,4 +1,4 @@
-//! Stores to be damaged: three runs of filling, overwriting, evicting, removing and clearing, and then one of three ends.
+//! Stores for the damage: three runs that fill, overwrite, evict, remove and clear, and then one of three ends.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Closed,
-    /// By `exit`, with the store in a `static`: closed by the handler of the end.
+    /// By `exit`, with the store in a `static`: the handler at the exit closes it.
     Exit,
     /// By `kill -9`, while two threads were writing to another memo.
     Killed,
@@ -39,7 +39,7 @@ impl End {
 /// The latest version of a key, if it has one.
 type Latest = fn(u32) -> Option<u64>;
 
-/// What is known for sure of the memos that were flushed: name, number of keys, and each key.
+/// The certain state of the flushed memos: name, number of keys, and each key.
 pub const MEMOS: [(&str, u32, Latest); 2] = [
     ("values", 180, |key| match key {
         30..40 => Some(3),
@@ -62,12 +62,12 @@ pub fn open(store: &Store) -> [Values; 2] {
     MEMOS.map(|(name, ..)| Memo::builder(name).max_entries(BOUND).open(store).unwrap())
 }
 
-/// The memo that was written to when its program was killed.
+/// The memo that was being written to when its program was killed.
 pub fn busy(store: &Store) -> Values {
     Memo::builder("busy").max_entries(40).open(store).unwrap()
 }
 
-/// A new store at `directory/image`, and what it was before the last two runs at `directory/earlier`.
+/// A new store at `directory/image`, and its state before the last two runs at `directory/earlier`.
 pub fn make(directory: &Path, end: End, seed: u64) {
     let mut child = Child::play(end.role(), directory, seed);
     child.expect("furnished");
@@ -152,8 +152,8 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Which entries of [`MEMOS`] lie in files of their own, by the path of the file in the store. Read from the heads
-/// without the crate.
+/// The entries of [`MEMOS`] in files of their own, by the path of the file in the store. The heads are read without
+/// the crate.
 pub fn blobs(image: &Path) -> BTreeMap<PathBuf, (&'static str, u32)> {
     let folders = fs::read_dir(image.join("blobs")).unwrap().flatten();
     let files = folders.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten());

@@ -1,4 +1,4 @@
-//! What was acknowledged before `kill -9` is so after it.
+//! A change that was acknowledged before `kill -9` is there after it.
 
 use std::{
     path::Path,
@@ -27,11 +27,11 @@ const ROUNDS: u64 = 20;
 const KEYS: u32 = 12;
 const MANY: u32 = 3_000;
 
-/// Each role opens a store that was left by a close, does one thing, and says so.
+/// Each role opens a store that was closed, does one thing, and says so.
 pub fn remove() {
     let (_store, memo) = values::open(&child::directory());
     for key in 0..KEYS {
-        // Also out of the memory tier, every other time.
+        // Every other time the entry is in the memory tier as well.
         assert!(seed().is_multiple_of(2) || memo.get(&key).unwrap().is_some());
         assert!(memo.remove(&key).unwrap());
     }
@@ -76,7 +76,7 @@ pub fn flush() {
     acknowledge();
 }
 
-/// Over 15 ms of real time, none of it asleep.
+/// Over 15 ms of real time, without a sleep.
 pub fn compute_slowly() {
     let (_store, memo) = values::open(&child::directory());
     let key = seed() as u32;
@@ -95,7 +95,7 @@ fn acknowledge() {
     wait_for_release();
 }
 
-/// The run that counts changes nothing, and the next one goes by what it wrote down.
+/// The run that counts makes no change. The next run goes by the account that it wrote.
 fn counted_then_cleared() {
     let directory = tempfile::tempdir().unwrap();
     kill_when_done("flush", directory.path(), 1);
@@ -118,7 +118,7 @@ fn kill_when_done(role: &str, directory: &Path, seed: u64) {
     child.kill();
 }
 
-/// What the child will find: every key at the version `round`, on a store that was closed.
+/// The store before the child: closed, with every key at the version `round`.
 fn fill(directory: &Path, round: u64) {
     let (store, memo) = values::open(directory);
     (0..KEYS).for_each(|key| memo.insert(&key, &value(key, round)).unwrap());

@@ -1,7 +1,7 @@
-//! What the operating system takes away from a running program, and gives back: descriptors, folders, the right to
-//! write, the store itself. Each in a child of its own, which has a watchdog.
+//! Resources that the operating system takes from a running program, and gives back: descriptors, folders, the right
+//! to write, the store itself. Each test runs in a child of its own, with a watchdog.
 //!
-//! The value is always handed over; the trouble is counted and told; and when it is over the same process remembers again.
+//! The value is always returned. The failure is counted and reported. Afterwards the same process remembers again.
 
 use std::{
     env,
@@ -35,7 +35,7 @@ pub const CLAIMS: &[Claim] = &[
         assert_whole(FEW, "no descriptors at the ends");
     }),
     ("limits::a_store_that_is_deleted_under_a_running_program_is_made_anew", || assert_whole(ALL, "deleted")),
-    ("limits::what_stands_in_the_way_of_its_folders_is_told_and_when_it_is_gone_values_are_kept", || {
+    ("limits::a_file_in_place_of_a_folder_is_told_and_without_it_values_are_kept", || {
         assert_whole(ALL, "blocked");
     }),
     ("limits::in_a_directory_that_is_read_only_for_a_while_values_are_handed_over", || {
@@ -48,10 +48,10 @@ pub const CLAIMS: &[Claim] = &[
     }),
 ];
 
-/// What a shell does before the child: so many descriptors, or all.
+/// The commands of a shell before the child: a limit of descriptors, or none.
 const FEW: &str = "ulimit -n 48 && exec \"$0\"";
 const ALL: &str = "exec \"$0\"";
-/// On a file system in memory that nobody else sees, where a user may make one.
+/// On a file system in memory that no other process sees, where a user may make one.
 const SMALL_DISK: &str = r#"
     unshare --user --map-root-user --mount true 2>/dev/null || exec "$0"
     exec unshare --user --map-root-user --mount sh -c '
@@ -62,7 +62,7 @@ const SMALL_DISK: &str = r#"
 /// Every third of these has a file of its own.
 const KEYS: u32 = 30;
 
-/// The child says what it found, and that it came to its end.
+/// The child reports its results, and that it came to its end.
 fn assert_whole(script: &str, role: &str) {
     let directory = tempfile::tempdir().unwrap();
     let mut shell = Command::new("sh");
@@ -77,7 +77,7 @@ fn assert_whole(script: &str, role: &str) {
     said[..said.len() - 1].iter().for_each(|line| println!("{role}: {line}"));
 }
 
-/// A store that reads from disk, with a clock that a rest of the engine is over by.
+/// A store that reads from disk, with a clock by which a pause of the engine ends.
 struct Scene {
     clock: ManualClock,
     store: Store,
@@ -98,7 +98,7 @@ impl Scene {
         scene
     }
 
-    /// Every value of a version is handed over, whatever becomes of it.
+    /// Every value of a version is returned, stored or not.
     #[track_caller]
     fn hands_over(&self, version: u64) {
         for key in keys(version) {
@@ -109,7 +109,7 @@ impl Scene {
         }
     }
 
-    /// What was handed over is there.
+    /// Every value of a version is stored.
     #[track_caller]
     fn keeps(&self, version: u64) {
         self.clock.advance(Duration::from_secs(120));
@@ -130,7 +130,7 @@ impl Scene {
         say(&told.to_string().replace('\n', " "));
     }
 
-    /// And so does the next process.
+    /// So does the next process.
     fn ends(self, version: u64) {
         self.store.close().unwrap();
         let (store, memo) = values::open(&directory());
@@ -151,13 +151,13 @@ fn keys(version: u64) -> std::ops::Range<u32> {
     first..first + KEYS
 }
 
-/// How many entries of earlier versions are there.
+/// The number of entries of earlier versions.
 fn others(memo: &Values, version: u64) -> usize {
     let earlier = (0..version).flat_map(keys);
     earlier.filter(|key| memo.contains_key(key).unwrap()).count()
 }
 
-/// All descriptors that there are.
+/// All descriptors that are left.
 fn hoard() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
@@ -165,7 +165,7 @@ fn hoard() -> Vec<File> {
 pub fn few_descriptors() {
     let scene = Scene::new();
     let hoarded = hoard();
-    assert!(hoarded.len() < 48, "there is no end of them");
+    assert!(hoarded.len() < 48, "the descriptors do not run out");
     scene.hands_over(2);
     scene.told();
     let in_the_index = keys(1).filter(|key| !is_blob(*key, 1));
@@ -182,7 +182,7 @@ pub fn no_descriptors_at_the_ends() {
     if let Err(error) = scene.store.close() {
         say(&format!("close: {error}"));
     }
-    // The store had some of them.
+    // The store had some of the descriptors.
     let more = hoard();
     let error = Store::open(directory()).unwrap_err();
     assert!(error.is_io(), "{error}");
@@ -208,8 +208,8 @@ pub fn deleted() {
     scene.ends(4);
 }
 
-/// A file in the place of the folder, and the folder back in its place. Both are exchanged in one step: in a moment
-/// with nothing at the path, the store would make the folder anew.
+/// A file takes the place of the folder, and later the folder comes back. Each exchange is one step: in a moment with
+/// nothing at the path, the store would make the folder anew.
 pub fn blocked() {
     let scene = Scene::new();
     let aside = directory().join("aside");
@@ -243,7 +243,7 @@ pub fn read_only() {
     if fs::write(directory().join("probe"), "").is_ok() {
         set(0o700);
         fs::remove_file(directory().join("probe")).unwrap();
-        say("not tried: permissions mean nothing to this user");
+        say("not tried: permissions have no effect on this user");
         return scene.ends(1);
     }
     scene.hands_over(2);
@@ -255,12 +255,12 @@ pub fn read_only() {
     scene.ends(3);
 }
 
-/// Not one byte is left; then all of it again.
+/// Not one byte is left. Later all of the space is free again.
 pub fn full_disk() {
     let scene = Scene::new();
     let disk = rustix::fs::statvfs(directory()).unwrap();
     if disk.f_blocks * disk.f_frsize > 16 << 20 {
-        say("not tried: no file system of its own to be had");
+        say("not tried: this user cannot make a file system");
         return scene.ends(1);
     }
     let ballast = directory().with_file_name("ballast");
@@ -270,7 +270,7 @@ pub fn full_disk() {
     }
     for version in [2, 1, 3] {
         scene.hands_over(version);
-        // More than the log of the index holds back.
+        // More than the buffer of the log of the index.
         scene.store.flush().unwrap_or_else(|error| say(&format!("flush: {error}")));
         scene.clock.advance(Duration::from_secs(120));
     }
@@ -292,7 +292,8 @@ fn no_threads() {
     }
 }
 
-/// From here on this thread starts no other. Root may start as many as it likes, so it becomes somebody else.
+/// From here on this thread starts no other. Root has no limit of threads, so the process takes the identity of
+/// another user.
 fn start_no_thread() {
     let nobody = Uid::from_raw(65_534);
     let none = Rlimit { current: Some(0), maximum: Some(0) };
@@ -340,7 +341,7 @@ pub fn no_thread_after_the_open() {
     say("whole");
 }
 
-/// Over 15 ms of real time, none of it asleep: a caller waits for the disk then.
+/// Over 15 ms of real time, without a sleep: then a caller waits for the disk.
 fn slowly<T>(compute: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_millis(16) {
@@ -349,7 +350,7 @@ fn slowly<T>(compute: impl FnOnce() -> T) -> T {
     compute()
 }
 
-/// A library in front of that of the system, which says so.
+/// A library that replaces the clock of the system, and says 1969.
 const IN_1969: &str = r#"
     printf '%s
 ' '#include <time.h>'         'int clock_gettime(clockid_t id, struct timespec *to) {'         '    extern long syscall(long, ...);'         '    long done = syscall(228, id, to);'         '    if (id == CLOCK_REALTIME) to->tv_sec = -1000;'         '    return (int)done; }' >"$MEMOLITH_DIRECTORY.c"
@@ -364,10 +365,10 @@ fn clock_before_1970() {
     assert_whole(IN_1969, "a clock before 1970");
 }
 
-/// The store is filled by a process with another clock.
+/// A process with another clock fills the store.
 pub fn a_clock_before_1970() {
     if SystemTime::now() > UNIX_EPOCH {
-        // This is the process whose clock goes right, or no clock could be put in front.
+        // The clock is right: this is the process without the library, or the library could not be built.
         say("not tried: no compiler for C");
         return say("whole");
     }

@@ -1,4 +1,4 @@
-//! One process at a time: the others are told, or wait.
+//! One process at a time has the store. Others get an error, or wait.
 
 use std::{
     env, fs,
@@ -44,7 +44,7 @@ pub fn nowhere() {
         assert_eq!(memo.get_or_insert_with(&key, || value(key, 0)), value(key, 0));
         assert_eq!(memo.get_or_insert_with(&key, || panic!("it is in memory")), value(key, 0));
     }
-    // What is asked to survive the process cannot.
+    // A change that must survive the process fails.
     let error = memo.insert(&9, &value(9, 0)).unwrap_err();
     assert!(error.to_string().contains("no directory, results are kept in memory only"), "{error}");
     assert_eq!(memo.get(&9).unwrap(), None);

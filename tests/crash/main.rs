@@ -1,7 +1,7 @@
-//! What is left when processes end: at the end of `main`, in the middle of it, by a panic, by `kill -9`; and how two
-//! of them share a directory.
+//! The files of processes that ended: at the end of `main`, in the middle of it, by a panic, by `kill -9`; and two
+//! processes that share a directory.
 //!
-//! This binary runs itself again as a child, with a role to play. It has a `main` of its own (`harness = false`),
+//! This binary runs itself again as a child, which plays a role. It has a `main` of its own (`harness = false`),
 //! because one of the claims is about a program that returns from it. `MEMOLITH_SOAK=1` kills a thousand times.
 
 #![allow(unreachable_pub, missing_docs, reason = "a test binary")]
@@ -56,8 +56,8 @@ fn main() -> ExitCode {
         "furnish and close" => images::play(End::Closed),
         "furnish and exit" => images::play(End::Exit),
         "furnish and write on" => images::play(End::Killed),
-        "look at what was closed" => damage::play(End::Closed),
-        "look at what was killed" => damage::play(End::Killed),
+        "look at a closed store" => damage::play(End::Closed),
+        "look at a killed store" => damage::play(End::Killed),
         "few descriptors" => limits::few_descriptors(),
         "no descriptors at the ends" => limits::no_descriptors_at_the_ends(),
         "deleted" => limits::deleted(),
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
         "fork" => forks::play(),
         "fork and wait" => forks::fork_and_wait(),
         "fork first" => forks::fork_first(),
-        other => panic!("nobody plays {other}"),
+        other => panic!("there is no role {other}"),
     }
     ExitCode::SUCCESS
 }

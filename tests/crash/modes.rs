@@ -1,4 +1,4 @@
-//! What the store makes is for its owner alone, whatever the umask of the process.
+//! The files of the store are for its owner alone, under any umask of the process.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::{
 
 pub const CLAIMS: &[Claim] = &[("modes::what_it_makes_is_for_the_owner_alone", owner_alone)];
 
-/// Puts, overwrites and removes entries of both sizes; the directory is asked for below one that is missing too.
+/// Puts, overwrites and removes entries of both sizes. The folder above the directory is missing, too.
 pub fn fill_and_hold() {
     let (store, memo) = values::open(&directory());
     let control = directory().with_file_name("control");
@@ -35,12 +35,12 @@ fn owner_alone() {
         let made = bench.path().join("missing");
         let mut child = Child::play_under(umask, "fill and hold", &made.join("store"));
         child.expect("filled");
-        assert_eq!(mode(&made.join("control")), usual, "the umask is not as it should be");
+        assert_eq!(mode(&made.join("control")), usual, "the umask is not that of the test");
         fs::remove_file(made.join("control")).unwrap();
-        assert!(assert_closed_to_others(&made) > 20, "there is hardly anything");
+        assert!(assert_closed_to_others(&made) > 20, "there are too few files");
         child.release();
         child.expect("closed");
-        assert!(assert_closed_to_others(&made) > 20, "there is hardly anything");
+        assert!(assert_closed_to_others(&made) > 20, "there are too few files");
         assert!(child.end().0.success());
         let (_store, memo) = values::open(&made.join("store"));
         assert_eq!(memo.len(), 50);
@@ -48,7 +48,7 @@ fn owner_alone() {
     }
 }
 
-/// How many files there are below `path`.
+/// The number of files below `path`.
 #[track_caller]
 fn assert_closed_to_others(path: &Path) -> usize {
     let mut folders = vec![path.to_owned()];
@@ -66,7 +66,7 @@ fn assert_closed_to_others(path: &Path) -> usize {
     files
 }
 
-/// Not of a file that was unlinked while we looked.
+/// `false` for a file that was unlinked meanwhile.
 #[track_caller]
 fn is_closed(path: &PathBuf) -> bool {
     let Ok(found) = fs::symlink_metadata(path) else { return false };

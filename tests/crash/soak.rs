@@ -21,14 +21,14 @@ pub const CLAIMS: &[Claim] = &[
     ("soak::a_kill_while_the_index_is_copied_costs_nothing_that_was_acknowledged", survives_copies),
 ];
 
-/// Of each thread, before the store is closed.
+/// The number of operations of each thread, before the store is closed.
 const OPERATIONS: u64 = 300;
 
 pub fn play() {
     play_in(Store::builder());
 }
 
-/// Every flush has the index copied.
+/// Every flush starts a copy of the index.
 pub fn play_copying() {
     play_in(Store::builder().compacted_when(0, 0));
 }
@@ -50,7 +50,7 @@ fn play_in(options: StoreBuilder) {
     wait_for_release();
 }
 
-/// From two threads at once.
+/// Closes from two threads at once.
 fn close_twice(store: &Store) {
     thread::scope(|scope| {
         let other = scope.spawn(|| store.close());
@@ -62,7 +62,7 @@ fn bounded(store: &Store) -> Values {
     Memo::builder("values").max_entries(BOUND as u64).open(store).unwrap()
 }
 
-/// Says something all the while, so that a kill can be aimed by counting lines.
+/// Writes lines all the while, so that a kill can be aimed by counting lines.
 fn ticking<T>(action: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -77,7 +77,7 @@ fn ticking<T>(action: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Every other key is this thread's own, so that it knows the order of what happened to it.
+/// Every other key is this thread's own, so it knows the order of the changes of that key.
 fn work(thread: u32, memo: &Values) {
     let mut rolls = Rolls(seed() ^ u64::from(thread));
     for count in 0..OPERATIONS {
@@ -108,7 +108,7 @@ fn work(thread: u32, memo: &Values) {
     }
 }
 
-/// So many lines behind a word of the child.
+/// A number of lines after a word of the child.
 struct Moment(&'static str, u64);
 
 impl Moment {
@@ -140,11 +140,12 @@ fn survives_as(role: &str, rounds: u64) {
     for round in 1..=rounds {
         let (directory, history) = &mut bench;
         live_and_be_killed(role, directory.path(), round, history, &Moment::by_chance(&mut rolls));
-        // Some are opened again, and killed again, before anybody looks.
+        // Some stores are opened and killed again before the look.
         if rolls.below(3) > 0 {
             looks += 1;
             required += look(directory.path(), history);
-            // Closed, and so known for sure; the next one fills a new index from the blobs, and may be killed at that.
+            // The store is closed, and so known for sure. The next process fills a new index from the payload files,
+            // and may be killed meanwhile.
             if rolls.below(5) == 0 {
                 fs::remove_file(directory.path().join("MANIFEST")).unwrap();
                 history.lose_index();
@@ -154,7 +155,7 @@ fn survives_as(role: &str, rounds: u64) {
             bench = (tempfile::tempdir().unwrap(), History::new());
         }
     }
-    assert!(required > looks * 5, "next to nothing had to be there: {required} entries at {looks} looks");
+    assert!(required > looks * 5, "too few entries had to be there: {required} entries at {looks} looks");
 }
 
 fn live_and_be_killed(role: &str, directory: &Path, seed: u64, history: &mut History, moment: &Moment) {
@@ -177,7 +178,7 @@ fn live_and_be_killed(role: &str, directory: &Path, seed: u64, history: &mut His
     history.kill();
 }
 
-/// How many entries were there that had to be.
+/// The number of entries that were there and had to be.
 fn look(directory: &Path, history: &mut History) -> usize {
     let store = Store::open(directory).unwrap();
     let memo = bounded(&store);
@@ -203,7 +204,7 @@ fn blob_files(directory: &Path) -> usize {
     folders.map(|folder| fs::read_dir(folder.path()).unwrap().count()).sum()
 }
 
-/// Nothing is left over of what was under way.
+/// No file is left of the operations under way.
 #[track_caller]
 fn assert_tidy(directory: &Path) {
     assert_eq!(fs::read_dir(directory.join("trash")).unwrap().count(), 0);

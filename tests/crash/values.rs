@@ -1,4 +1,4 @@
-//! Values that say which key and which version of it they are, and whether they are whole.
+//! Values that hold their key and their version, and show damage.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use memolith::{Memo, Store};
 
 pub type Values = Memo<u32, Vec<u8>>;
 
-/// Every third is large enough for a file of its own.
+/// Every third value is large enough for a file of its own.
 pub fn value(key: u32, version: u64) -> Vec<u8> {
     let mut rolls = Rolls(u64::from(key) << 40 ^ version);
     let length = if is_blob(key, version) { 4_500 + rolls.below(2_000) } else { rolls.below(300) };
@@ -23,7 +23,7 @@ pub fn is_blob(key: u32, version: u64) -> bool {
     (u64::from(key) + version).is_multiple_of(3)
 }
 
-/// The version of a value of `key`, every byte of which must be as it was made.
+/// The version of a value of `key`. Every byte must be as it was made.
 #[track_caller]
 pub fn version_of(key: u32, found: &[u8]) -> u64 {
     let version = u64::from_le_bytes(found[4..12].try_into().unwrap());
@@ -38,7 +38,7 @@ pub fn open(directory: &Path) -> (Store, Values) {
     (store, memo)
 }
 
-/// Numbers by chance (splitmix64).
+/// Random numbers (splitmix64).
 pub struct Rolls(pub u64);
 
 impl Rolls {

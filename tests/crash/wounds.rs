@@ -1,7 +1,7 @@
-//! What happens to the files of a store behind its back.
+//! Damage to the files of a store while it is closed.
 //!
-//! A payload file of yesterday that is put back is not among it: when the index is lost as well, nothing tells that it
-//! was retired.
+//! An old payload file that is put back is not among the kinds: when the index is lost as well, nothing tells that
+//! the file was retired.
 
 use std::{
     fmt, fs,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::values::Rolls;
 
-/// What was done, and to which files, by their paths in the store.
+/// The kind of damage, and the damaged files, by their paths in the store.
 #[derive(Debug)]
 pub struct Wound {
     what: &'static str,
@@ -24,7 +24,7 @@ impl fmt::Display for Wound {
 }
 
 impl Wound {
-    /// Whether the index is as it was, so that what else was not hurt must be there.
+    /// Whether the index is unchanged, so that undamaged entries must be there.
     pub fn spares_the_index(&self) -> bool {
         let is_of_index =
             |file: &PathBuf| file.starts_with("MANIFEST") || class(file).is_some_and(|it| it < 3);
@@ -34,7 +34,7 @@ impl Wound {
 
 const BLOB: usize = 4;
 
-/// The kinds of files of which there are few beside the many blobs.
+/// The kinds of files that are few beside the many payload files.
 fn class(file: &Path) -> Option<usize> {
     let in_index = file.iter().next().is_some_and(|folder| folder.to_string_lossy().starts_with("index-"));
     let name = file.file_name()?.to_string_lossy();
@@ -48,12 +48,12 @@ fn class(file: &Path) -> Option<usize> {
     }
 }
 
-/// Hurts one file of `store`; what is swapped in comes from the same store or from `earlier`, the same store as it was
-/// two runs ago.
+/// Damages one file of `store`. A swapped file comes from the same store or from `earlier`, the same store two runs
+/// ago.
 pub fn inflict(store: &Path, earlier: &Path, rolls: &mut Rolls) -> Wound {
     let mut files = files(store);
     files.retain(|file| !file.starts_with("trash"));
-    // The log is where the engine goes wrong.
+    // Most failures of the engine come from its log.
     let wanted = [0, 0, 0, 1, 2, 3, BLOB, 5][rolls.below(8) as usize];
     let of_class: Vec<&PathBuf> = files.iter().filter(|file| class(file) == Some(wanted)).collect();
     let file = match &of_class[..] {
@@ -76,7 +76,7 @@ pub fn inflict(store: &Path, earlier: &Path, rolls: &mut Rolls) -> Wound {
     }
 }
 
-/// A file that is empty cannot be hurt in most ways.
+/// Most kinds of damage need a file with content.
 fn change(bytes: &mut Vec<u8>, rolls: &mut Rolls) -> &'static str {
     let length = bytes.len() as u64;
     match rolls.below(8) {

@@ -1,4 +1,4 @@
-//! What a memo is for: a function runs once for each key, and nobody can spoil the value of another.
+//! The purpose of a memo: a function runs once for each key, and no caller can change the value of another.
 
 use std::{
     cell::Cell,
@@ -183,7 +183,7 @@ fn a_call_that_asks_for_its_own_key_computes_as_the_plain_function_would() {
     hit!(memo, "a" => 7);
 }
 
-/// Written to a tenth: what is read back is not what was computed.
+/// Written to a tenth: the value that is read back differs from the computed one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Tenth(f64);
 
@@ -199,7 +199,7 @@ impl<'de> Deserialize<'de> for Tenth {
     }
 }
 
-/// B12: the first call gives the closure's own value; every hit was decoded, from disk and from memory.
+/// B12: the first call returns the closure's own value; every hit was decoded, from disk and from memory.
 #[test]
 fn the_first_call_returns_the_closures_own_value_and_every_hit_was_decoded() -> Result<(), Error> {
     let bench = Bench::new();
@@ -239,7 +239,7 @@ fn what_a_caller_does_to_its_value_no_other_caller_sees() -> Result<(), Error> {
     Ok(())
 }
 
-/// B15 turned round: the type says that it is shared.
+/// B15 reversed: the type says that the value is shared.
 #[test]
 fn hits_of_an_arc_share_one_value() -> Result<(), Error> {
     let bench = Bench::new();
@@ -346,7 +346,7 @@ fn every_call_is_counted_once() -> Result<(), Error> {
     Ok(())
 }
 
-/// What computing took is the user's gain at every hit.
+/// Each hit saves the time of the computation.
 #[test]
 fn the_time_that_hits_save_is_counted() {
     let bench = Bench::new();

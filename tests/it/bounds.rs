@@ -1,4 +1,4 @@
-//! The bounds hold on disk, and what leaves for them is the oldest insertion.
+//! The bounds hold on disk, and the oldest insertion leaves first.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn values(name: &str) -> MemoBuilder<str, Vec<u8>> {
 /// The value of a letter.
 type ValueOf = fn(&str) -> Vec<u8>;
 
-/// A value that stands in the index.
+/// A value that lies in the index.
 fn small(letter: &str) -> Vec<u8> {
     letter.repeat(100).into_bytes()
 }
@@ -42,7 +42,7 @@ fn fill(memo: &Values, letters: &str, value: ValueOf) {
     assert_eq!(memo.stats().failures.total(), 0, "{:?}", memo.last_failure());
 }
 
-/// The letters whose values are remembered, whole.
+/// The letters with remembered values. Each value is checked.
 #[track_caller]
 fn kept(memo: &Values, letters: &str, value: ValueOf) -> String {
     let whole = |letter: &&str| match memo.get(letter).unwrap() {
@@ -52,7 +52,7 @@ fn kept(memo: &Values, letters: &str, value: ValueOf) -> String {
     letters.split_terminator("").skip(1).filter(whole).collect()
 }
 
-/// What one entry under a letter weighs.
+/// The weight of one entry under a letter.
 fn weight(value: ValueOf) -> u64 {
     let bench = Bench::new();
     let store = bench.store();
@@ -163,7 +163,7 @@ fn a_bound_of_one_keeps_the_newest() -> Result<(), Error> {
     Ok(())
 }
 
-/// B90: from the tier in front of the disk too.
+/// B90: it leaves the memory tier too.
 #[test]
 fn an_evicted_key_leaves_memory_too() -> Result<(), Error> {
     for value in BOTH {
@@ -219,7 +219,7 @@ fn the_bytes_of_a_memo_never_exceed_its_bound() -> Result<(), Error> {
     Ok(())
 }
 
-/// B92: as many leave as it takes.
+/// B92: as many entries leave as the new value needs.
 #[test]
 fn a_larger_value_takes_the_place_of_several() -> Result<(), Error> {
     let bench = Bench::new();
@@ -258,7 +258,7 @@ fn a_value_over_the_bound_is_handed_over_and_told_once() -> Result<(), Error> {
     Ok(())
 }
 
-/// B92: the whole store's bound, over whose memos it is one order of insertion.
+/// B92: the bound of a store covers all its memos, in one order of insertion.
 #[test]
 fn the_bytes_of_a_store_are_bounded_over_all_its_memos() -> Result<(), Error> {
     for value in BOTH {
@@ -296,7 +296,7 @@ fn a_value_over_the_bound_of_the_store_is_handed_over() -> Result<(), Error> {
     Ok(())
 }
 
-/// A bound that was lowered between two runs is obeyed before anything is stored.
+/// A bound that was lowered between two runs is applied before any value is stored.
 #[test]
 fn a_lowered_bound_is_obeyed_at_open() -> Result<(), Error> {
     for value in BOTH {
@@ -333,7 +333,7 @@ fn a_lowered_bound_of_the_store_is_obeyed_at_open() -> Result<(), Error> {
     Ok(())
 }
 
-/// The observer is told while the open of the memo waits for its bound.
+/// The observer is called while the open of the memo waits for its bound.
 #[test]
 fn a_bound_that_is_far_lower_than_before_is_applied_while_others_write() -> Result<(), Error> {
     let bench = Bench::new();
@@ -368,7 +368,7 @@ fn a_bound_that_is_far_lower_than_before_is_applied_while_others_write() -> Resu
     Ok(())
 }
 
-/// Values of all sizes, one of which is as large as a quarter of the bound.
+/// Values of all sizes. One of them is as large as a quarter of the bound.
 #[test]
 fn no_put_takes_a_memo_over_its_bound() -> Result<(), Error> {
     let bench = Bench::new();
@@ -383,7 +383,7 @@ fn no_put_takes_a_memo_over_its_bound() -> Result<(), Error> {
     Ok(())
 }
 
-/// What stands in the way is a file where the folder of the payloads was.
+/// A file stands in place of the folder of the payloads.
 #[test]
 fn values_that_could_not_be_stored_push_nothing_out() {
     let bench = Bench::new();
@@ -407,7 +407,7 @@ fn values_that_could_not_be_stored_push_nothing_out() {
     hit!(memo, &3 => large(3));
 }
 
-/// Where the payload files of those that are to leave cannot be moved to there is a file.
+/// A file stands in place of the trash, so the payload files of evicted entries cannot be moved there.
 #[test]
 fn while_the_oldest_cannot_leave_nothing_comes_in() -> Result<(), Error> {
     let bench = Bench::new();
@@ -421,7 +421,7 @@ fn while_the_oldest_cannot_leave_nothing_comes_in() -> Result<(), Error> {
     for letter in ["c", "d", "e", "f", "g"] {
         assert_eq!(memo.get_or_insert_with(letter, || small(letter)), small(letter));
     }
-    assert_eq!(memo.len(), 3, "one was there before it showed");
+    assert_eq!(memo.len(), 3, "one came in before the failure was noticed");
     assert!(memo.last_failure().unwrap().is_io());
     assert!(memo.insert("h", &small("h")).is_err());
     fs::remove_file(&trash).unwrap();

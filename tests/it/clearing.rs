@@ -1,4 +1,4 @@
-//! What was cleared or removed is gone for good, its space comes back, and what is not ours stays.
+//! A cleared or removed value is gone for good, its space comes back, and files of the user stay.
 
 use std::{
     fs,
@@ -37,14 +37,14 @@ fn assert_empty(memo: &Values) {
     assert_eq!((memo.len(), memo.stats().bytes), (0, 0));
 }
 
-/// How many payload files there are below `blobs` and `trash`, whatever they are called.
+/// The number of payload files below `blobs` and `trash`, under any name.
 fn payloads(store: &Path) -> usize {
     let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|file| file.path());
     let below = |file: PathBuf| if file.is_dir() { entries(&file).count() } else { 1 };
     ["blobs", "trash"].iter().flat_map(|folder| entries(&store.join(folder))).map(below).sum()
 }
 
-/// Waits for the maintenance thread to get there.
+/// Waits until the janitor has made the condition true.
 #[track_caller]
 fn eventually(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
@@ -77,7 +77,7 @@ fn clearing_a_memo_leaves_the_others() -> Result<(), Error> {
     Ok(())
 }
 
-/// B95: what was in memory is cleared with what is on disk.
+/// B95: a clear covers memory as well as disk.
 #[test]
 fn a_cleared_value_does_not_come_back_from_memory() -> Result<(), Error> {
     let bench = Bench::new();
@@ -96,7 +96,7 @@ fn a_cleared_value_does_not_come_back_from_memory() -> Result<(), Error> {
     Ok(())
 }
 
-/// Another version keeps what it has.
+/// Another version keeps its entries.
 #[test]
 fn clearing_one_version_leaves_the_other() -> Result<(), Error> {
     let bench = Bench::new();
@@ -139,7 +139,7 @@ fn clearing_the_store_empties_every_memo_open_or_not() -> Result<(), Error> {
     Ok(())
 }
 
-/// B96: all versions of it too.
+/// B96: this covers all versions of a memo.
 #[test]
 fn clearing_the_store_empties_retired_versions() -> Result<(), Error> {
     let bench = Bench::new();
@@ -275,8 +275,8 @@ fn what_is_not_ours_stays_through_everything() -> Result<(), Error> {
     fill(&other);
     store.clear()?;
     store.sweep()?;
-    // What lay among our own files moves aside with them, and comes back when these are unlinked.
-    eventually("what is not ours to be where it was", untouched);
+    // Files of the user among our own files move aside with them, and come back when ours are unlinked.
+    eventually("the files of the user to be at their old places", untouched);
     drop((memo, other, store));
     for _ in 0..2 {
         let store = bench.store();
@@ -289,7 +289,7 @@ fn what_is_not_ours_stays_through_everything() -> Result<(), Error> {
     Ok(())
 }
 
-/// B101: after a clear only what an empty store has is left.
+/// B101: after a clear the store is as small as an empty one.
 #[test]
 fn the_space_of_cleared_values_comes_back() -> Result<(), Error> {
     let bench = Bench::new();
@@ -303,7 +303,7 @@ fn the_space_of_cleared_values_comes_back() -> Result<(), Error> {
     assert!(full > 41 * 20_000, "{full} bytes");
     memo.clear()?;
     store.sweep()?;
-    // The log has a little to say about it.
+    // The log has records of the clear.
     let space_is_back = || store.size_on_disk().unwrap() < full - 39 * 20_000;
     eventually("the space of a cleared memo", space_is_back);
     hit!(other, "large" => large(1));
@@ -312,7 +312,7 @@ fn the_space_of_cleared_values_comes_back() -> Result<(), Error> {
     Ok(())
 }
 
-/// B100, B101: an overwrite and an eviction give back what they took the place of.
+/// B100, B101: an overwrite and an eviction give back the space of the old value.
 #[test]
 fn the_space_of_replaced_values_comes_back() -> Result<(), Error> {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Handles that come and go, and what is left of a store that was closed.
+//! Handles that are opened and dropped, and the handles of a store that was closed.
 
 use std::{
     any::Any,
@@ -64,7 +64,7 @@ fn any_clone_and_any_memo_keeps_the_store_open() {
 }
 
 #[test]
-fn two_threads_that_open_and_drop_are_never_in_each_others_way() {
+fn two_threads_that_open_and_drop_do_not_disturb_each_other() {
     let bench = Bench::new();
     let barrier = Barrier::new(2);
     thread::scope(|scope| {
@@ -184,7 +184,7 @@ fn a_close_does_not_wait_for_a_computation_and_the_computation_returns() {
     miss!(memo, "closes" => 2);
 }
 
-/// The last handle may be one that a computation of another thread holds.
+/// A computation of another thread may hold the last handle.
 #[test]
 fn a_store_dropped_during_a_computation_is_closed_by_it() {
     let bench = Bench::new();
@@ -224,7 +224,7 @@ fn two_temporary_stores_are_two() {
     miss!(plain(&other, "numbers"), "one" => 2);
 }
 
-/// What was quick to compute is flushed a moment later, and here that is refused.
+/// A value that was quick to compute is flushed a moment later. Here that flush is refused.
 #[test]
 fn a_close_says_that_what_was_written_last_is_lost() {
     watched(|| {

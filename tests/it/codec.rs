@@ -1,4 +1,4 @@
-//! What a value must be to be remembered, and what becomes of one that cannot be.
+//! Which values can be remembered, and what happens to a value that cannot be.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,7 +12,7 @@ use memolith::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-/// That opening a memo of such values fails, and says why.
+/// Opening a memo of such values fails, and the error says why.
 #[track_caller]
 fn unsupported<V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static>() -> String {
     let store = Store::temporary().unwrap();
@@ -21,7 +21,7 @@ fn unsupported<V: Clone + Send + Sync + Serialize + DeserializeOwned + 'static>(
     error.to_string()
 }
 
-/// That the value is handed over by each call, while it is never stored: counted, and told in these words.
+/// Each call returns the value, and it is never stored. The failure is counted, and its message has these words.
 #[track_caller]
 fn computed_and_told<V>(memo: &Memo<str, V>, value: &V, words: &str)
 where
@@ -168,7 +168,7 @@ struct Color {
 
 const SLATE: Color = Color { red: 112, green: 128, blue: 144 };
 
-/// Colors as `112,128,144`; black is beyond it.
+/// Colors as `112,128,144`. Black cannot be written.
 struct Csv(&'static str);
 
 impl Codec<Color> for Csv {

@@ -1,5 +1,4 @@
-//! The index gives its space back: it is copied while calls go on, and nothing that happens meanwhile is lost or comes
-//! back.
+//! The index gives its space back. It is copied while calls go on, and no change of that time is lost or undone.
 
 use std::{fs, path::Path, thread};
 
@@ -15,7 +14,7 @@ use crate::{
 
 type Pages = Memo<u64, Vec<u8>>;
 
-/// The largest kind that stands in the index.
+/// The largest value that lies in the index.
 fn page(number: u64) -> Vec<u8> {
     number.to_le_bytes().repeat(480)
 }
@@ -37,7 +36,7 @@ fn index(store: &Path) -> (u64, u64) {
 
 const MIB: u64 = 1 << 20;
 
-/// An index over its limit, of which nineteen twentieths are over.
+/// An index over its limit. Nineteen twentieths of its entries have expired.
 fn overgrown(store: Store, bench: &Bench, count: u64) -> (Store, Pages) {
     let memo = pages(&store, "pages");
     for number in 0..count {
@@ -47,7 +46,7 @@ fn overgrown(store: Store, bench: &Bench, count: u64) -> (Store, Pages) {
         memo.get_or_insert_with(&number, || page(number));
     }
     store.flush().unwrap();
-    assert_eq!(index(&bench.path()).1, 1, "what lives is not copied");
+    assert_eq!(index(&bench.path()).1, 1, "the index was not copied");
     bench.clock.advance(HOUR / 2);
     (store, memo)
 }
@@ -104,7 +103,7 @@ fn an_index_that_holds_little_is_made_smaller_by_a_close() {
     let bench = Bench::new();
     let (store, memo) = overgrown_small(&bench);
     drop(memo);
-    // Evicting is not flushed at once, and so nobody has looked at the length yet.
+    // An eviction is not flushed at once, so the length was not checked yet.
     let memo: Pages = Memo::builder("pages").max_entries(10).open(&store).unwrap();
     store.close().unwrap();
     assert_small(&bench);
@@ -127,7 +126,7 @@ fn clear_gives_the_space_back() {
         other.insert("one", &1).unwrap();
         assert!(store.size_on_disk().unwrap() > 10 * MIB);
         store.clear().unwrap();
-        // The files of the payloads go on another thread, or here.
+        // The janitor unlinks the payload files, or this call does.
         store.sweep().unwrap();
         assert!(
             store.size_on_disk().unwrap() <= 2 * empty.max(MIB),
@@ -145,7 +144,7 @@ fn clear_gives_the_space_back() {
     }
 }
 
-/// Everything that can happen to an entry happens while the index is copied. Every flush has it copied.
+/// Each kind of change happens while the index is copied. Every flush starts a copy.
 #[test]
 fn what_happens_while_the_index_is_copied_is_in_the_copy() {
     watched(|| {
@@ -211,7 +210,7 @@ fn a_copy_that_fails_leaves_the_index_as_it_was() {
     (950..1_000).for_each(|number| hit!(memo, &number => page(number)));
 }
 
-/// The old index is removed as soon as the copy took its place: from then on an unclean end must leave the copy.
+/// The old index is removed as soon as the copy has taken its place. From then on an unclean end must leave the copy.
 #[test]
 fn a_close_that_fails_after_its_copy_leaves_a_store_with_all_its_values() {
     let bench = Bench::new();
@@ -270,18 +269,18 @@ fn nothing_is_lost_while_the_index_is_copied_again_and_again() {
                 assert_eq!(memo.get(&(thread, key)).unwrap(), (!removed).then_some(value), "{thread} {key}");
                 present += usize::from(!removed);
             }
-            assert_eq!(memo.len(), present, "an entry that left during a copy is counted out once");
+            assert_eq!(memo.len(), present, "an entry that left during a copy is subtracted once");
             assert_eq!(memo.last_failure().map(|failure| failure.to_string()), None);
         };
         check(&memo);
         drop((memo, store));
-        // Not before: a copy may be under way, and be the second folder.
+        // Only here, because a copy under way is a second folder.
         assert!(index(&bench.path()).1 > 5, "{:?}", index(&bench.path()));
         check(&Memo::builder("numbers").open(&bench.diskful()).unwrap());
     });
 }
 
-/// By day there are many entries, at night none: a thousand kilobytes an hour of new ones, each of which lives an hour.
+/// During the day new entries of a thousand kilobytes come each hour, with a ttl of one hour. At night none come.
 #[test]
 fn a_day_of_churn_leaves_the_index_no_larger_than_its_first_hours_did() {
     let bench = Bench::new();
@@ -312,6 +311,6 @@ fn a_thousand_memos_of_one_number_take_no_more_than_one_memo_of_a_thousand() {
         bench.diskful().size_on_disk().unwrap()
     };
     let (many, one) = (size(|number| format!("memo {number}")), size(|_| "memo".to_owned()));
-    // A catalog row each, in sled's pages and in its log.
+    // Each memo takes a catalog row, in sled's pages and in its log.
     assert!(many < one + 1_000 * 4_096, "{many} bytes, beside {one}");
 }

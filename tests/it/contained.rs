@@ -1,6 +1,6 @@
-//! Code of the user that fails or panics beside the closure: in a value's `Serialize`, `Deserialize`, `Clone` or
-//! `Drop`, in a key's `Serialize`, in `cache_if`. It is kept away from the callers, and nothing is left locked. The
-//! observer has `observers`.
+//! Code of the user that fails or panics beside the closure: a value's `Serialize`, `Deserialize`, `Clone` or `Drop`,
+//! a key's `Serialize`, `cache_if`. No caller sees it, and no lock stays held. Observers have claims of their own in
+//! `observers`.
 
 use std::{
     cell::Cell,
@@ -20,7 +20,7 @@ use crate::{
     vocabulary::*,
 };
 
-/// What a [`Touchy`] value does not stand.
+/// The operation that fails or panics for a [`Touchy`] value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Touch {
     Encode = 10,
@@ -87,7 +87,7 @@ pub fn touchy(store: &Store) -> Memo<str, Touchy> {
     Memo::builder("touchy").max_entries(2).open(store).unwrap()
 }
 
-/// Calls, and lets the value go without its `Drop`.
+/// Calls, and forgets the value without its `Drop`.
 #[track_caller]
 pub fn call(memo: &Memo<str, Touchy>, key: &str, touch: Touch) -> bool {
     let mut computed = false;
@@ -100,7 +100,7 @@ pub fn call(memo: &Memo<str, Touchy>, key: &str, touch: Touch) -> bool {
     computed
 }
 
-/// Whatever was locked is free again, for this thread and for others.
+/// No lock is held any more, for this thread and for others.
 #[track_caller]
 pub fn all_is_free(store: &Store, memo: &Memo<str, Touchy>) {
     let other = Caller::start({
@@ -189,7 +189,7 @@ fn a_value_that_cannot_be_decoded_is_computed_each_time_and_told() {
     }
 }
 
-/// It could be when it was stored.
+/// It could be decoded when it was stored.
 #[test]
 fn a_value_that_can_no_longer_be_decoded_is_computed_each_time_and_told() {
     watched(|| {
@@ -206,7 +206,7 @@ fn a_value_that_can_no_longer_be_decoded_is_computed_each_time_and_told() {
         for calls in 1..=2 {
             miss!(memo, "one" => 1);
             let stats = memo.stats();
-            // It is decoded when it is looked for, and when it is to be stored.
+            // It is decoded by the lookup, and again before it is stored.
             assert_eq!((stats.misses.damaged, stats.failures.panic), (calls, 2 * calls));
         }
         assert!(memo.last_failure().unwrap().to_string().contains("not to be read"));
@@ -229,7 +229,7 @@ fn a_value_that_cannot_be_cloned_is_read_from_disk() {
     });
 }
 
-/// Puts entries into disk and memory whose values do not stand their drop.
+/// Puts entries into disk and memory. Their values panic when they are dropped.
 fn held(store: &Store) -> Memo<str, Touchy> {
     let memo = touchy(store);
     for key in ["one", "two"] {
@@ -284,7 +284,7 @@ fn values_that_panic_when_they_are_dropped_do_not_keep_a_store_from_closing() {
     }
 }
 
-/// The memory makes room: the victims are values of other calls.
+/// The memory tier makes room. The victims are values of other calls.
 #[test]
 fn a_value_that_panics_when_the_memory_makes_room_does_not_fail_another_call() {
     watched(|| {
@@ -302,7 +302,7 @@ fn a_value_that_panics_when_the_memory_makes_room_does_not_fail_another_call() {
     });
 }
 
-/// A key that is written as often as allowed, and panics from there on.
+/// A key that can be serialized a number of times, and panics after that.
 struct Fragile(Cell<u32>);
 
 impl Serialize for Fragile {

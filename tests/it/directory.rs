@@ -1,4 +1,4 @@
-//! Where a store lives, whose its files are, and what it refuses to touch.
+//! The place of a store, the owner of its files, and the files that it refuses to touch.
 
 use std::{
     fs, io,
@@ -9,7 +9,7 @@ use std::{
 use crate::vocabulary::*;
 use memolith::{Error, Memo, Store};
 
-/// A store with an entry of both sizes, closed.
+/// A closed store with a small and a large entry.
 fn furnish(path: &Path) {
     let store = Store::open(path).unwrap();
     plain(&store, "numbers").insert("one", &1).unwrap();
@@ -107,13 +107,13 @@ fn what_it_makes_is_for_the_owner_alone_and_what_it_finds_keeps_its_mode() {
         blobs.insert(&key, &large(key)).unwrap();
         plain(&store, "numbers").insert(&key.to_string(), &1).unwrap();
     }
-    assert!(assert_closed_below(&bench.path()) > 20, "there is hardly anything");
+    assert!(assert_closed_below(&bench.path()) > 20, "there are too few files");
     drop((blobs, store));
-    assert!(assert_closed_below(&bench.path()) > 20, "there is hardly anything");
+    assert!(assert_closed_below(&bench.path()) > 20, "there are too few files");
     assert_eq!(mode(&bench.path()), 0o755, "the user's own directory");
 }
 
-/// How many files there are.
+/// The number of files.
 #[track_caller]
 fn assert_closed_below(folder: &Path) -> usize {
     let mut files = 0;
@@ -133,7 +133,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Puts a link to something of the user in place of one of the store's own, and expects it to be left alone.
+/// Puts a link to something of the user in place of one of the store's own, and expects the store to leave it alone.
 #[track_caller]
 fn assert_link_refused(name: &str, aim: &Path, look: impl Fn() -> Vec<u8>) {
     let bench = Bench::new();
@@ -205,7 +205,7 @@ fn where_nothing_may_be_written_open_fails_and_open_or_temporary_works() {
     fs::set_permissions(bench.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let blocked = match fs::write(bench.path().join("probe"), "") {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bench.path(),
-        // Permissions mean nothing to this user; below a file nobody can make anything.
+        // Permissions have no effect on this user. Below a file nothing can be made.
         _ => bench.path().join("probe/store"),
     };
     let error = refused(&blocked);

@@ -1,4 +1,4 @@
-//! What an observer is told, of a memo or of its store.
+//! The events of an observer, of a memo or of its store.
 
 use std::{
     fmt::Write as _,
@@ -10,12 +10,12 @@ use memolith::{Error, Memo, MemoBuilder, observe::Event};
 
 use crate::vocabulary::*;
 
-/// What was told, in words, a line an event.
+/// The events in words, one a line.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<String>>);
 
 impl Log {
-    /// An observer that writes down what it is told, behind its own name.
+    /// An observer that writes down its events, behind its own name.
     fn observer(&self, name: &'static str) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
         let log = Arc::clone(&self.0);
         move |event| writeln!(log.lock().unwrap(), "{name}: {}", words(event)).unwrap()
@@ -198,7 +198,7 @@ fn an_observer_goes_with_the_last_handle_of_its_memo() -> Result<(), Error> {
     Ok(())
 }
 
-/// It asks for the length and puts something in, at each event that it does not cause itself.
+/// It asks for the length and inserts an entry, at each event that it does not cause itself.
 #[test]
 fn the_observer_of_a_memo_may_use_the_memo() -> Result<(), Error> {
     let bench = Bench::new();

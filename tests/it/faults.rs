@@ -1,5 +1,5 @@
-//! Every operation of the engine that can fail, every way in which it can, and every method that may meet it: the call
-//! ends, says something true, leaves nothing locked, and when the trouble is over all works as before.
+//! Every operation of the engine that can fail, with every fault, under every method that may meet it: the call ends,
+//! its result or error is true, no lock stays held, and after the fault everything works as before.
 
 use std::{
     fmt::Debug,
@@ -18,13 +18,13 @@ use crate::{
     vocabulary::*,
 };
 
-/// A call of one public method, with what it may come to while something is broken. In the scene, "kept" and "changed"
-/// are there with the value 1.
+/// A call of one public method, with its possible outcomes during a fault. In the scene, "kept" and "changed" are
+/// stored with the value 1.
 type Method = (&'static str, fn(&Scene));
 
 const METHODS: [Method; 22] = [
-    ("get_or_insert_with of what is there", |scene| scene.call("kept", 1)),
-    ("get_or_insert_with of what is not", |scene| scene.call("new", 7)),
+    ("get_or_insert_with of a stored key", |scene| scene.call("kept", 1)),
+    ("get_or_insert_with of an absent key", |scene| scene.call("new", 7)),
     ("get_or_try_insert_with that fails", |scene| {
         let outcome = scene.numbers.get_or_try_insert_with("new", || Err("its own words"));
         assert_eq!(outcome, Err("its own words"));
@@ -38,7 +38,7 @@ const METHODS: [Method; 22] = [
         maybe(scene.numbers.get("kept"), |found| assert!(found.is_none_or(|number| number == 1)));
         maybe(scene.pictures.get("kept"), |found| assert!(found.is_none_or(|picture| picture == large(1))));
     }),
-    ("get of what is not there", |scene| {
+    ("get of an absent key", |scene| {
         maybe(scene.numbers.get("new"), |found| assert_eq!(found, None));
         maybe(scene.pictures.get("new"), |found| assert_eq!(found, None));
     }),
@@ -97,7 +97,7 @@ const METHODS: [Method; 22] = [
     }),
 ];
 
-/// An error says something.
+/// An error has a message.
 #[track_caller]
 fn maybe<T: Debug>(outcome: Result<T>, fine: impl FnOnce(T)) {
     match outcome {
@@ -111,7 +111,7 @@ fn works(store: &Store) {
     assert_eq!((memo.get_or_insert_with("one", || 1), memo.get_or_insert_with("one", || 1)), (1, 1));
 }
 
-/// The engine of a store that was just opened may hang with what a memo needs to be opened.
+/// The engine of a store that was just opened may hang in a call that the open of a memo needs.
 fn may_work(store: &Store) {
     match Memo::<str, u64>::builder("works").open(store) {
         Ok(_) => works(store),
@@ -119,7 +119,7 @@ fn may_work(store: &Store) {
     }
 }
 
-/// What was cleared away does not come back; what could not be cleared may still be there.
+/// A cleared value does not come back. A value that could not be cleared may still be there.
 fn cleared(scene: &Scene, clear: impl FnOnce(&Scene) -> Result<(), Error>) {
     let cleared = clear(scene).is_ok();
     let number = scene.numbers.get_or_insert_with("kept", || 2);
@@ -133,7 +133,7 @@ fn meet(operation: Operation, fault: Fault, method: fn(&Scene), looks_twice: boo
     let scene = Scene::new(0);
     scene.bench.faults.plant(operation, fault);
     if fault == Fault::Hang {
-        // Nobody can tell how long: the method waits with the engine, or gives up on it, and comes to its end.
+        // The duration is unknown: the method waits for the engine or gives up, and ends.
         let faults = scene.bench.faults.clone();
         let caller = Caller::start(move || {
             method(&scene);
@@ -148,7 +148,7 @@ fn meet(operation: Operation, fault: Fault, method: fn(&Scene), looks_twice: boo
     is_well(&scene, looks_twice);
 }
 
-/// The trouble is over: the same process remembers again, if its store was not closed, and the next one does.
+/// After the fault the same process remembers again, unless its store was closed. So does the next process.
 fn is_well(scene: &Scene, looks_twice: bool) {
     let closed =
         scene.numbers.insert("open", &1).is_err_and(|error| error.to_string().contains("open it again"));
@@ -179,7 +179,7 @@ fn each_method_meets(fault: Fault) {
     for operation in OPERATIONS.into_iter().chain([Operation::Open]) {
         for (number, (name, method)) in METHODS.into_iter().enumerate() {
             println!("{name}: {operation:?} {fault:?}");
-            // The next process looks after every fourth method; in the long form after each.
+            // The next process checks every fourth method; in the long form every method.
             let looks_twice = (number + operation as usize).is_multiple_of(4) || is_long();
             watched(move || meet(operation, fault, method, looks_twice));
         }
@@ -187,26 +187,26 @@ fn each_method_meets(fault: Fault) {
 }
 
 #[test]
-fn each_method_stands_it_when_there_is_no_space() {
+fn each_method_ends_well_when_there_is_no_space() {
     each_method_meets(Fault::NoSpace);
 }
 
 #[test]
-fn each_method_stands_it_when_the_bytes_are_damaged() {
+fn each_method_ends_well_when_the_bytes_are_damaged() {
     each_method_meets(Fault::Corrupt);
 }
 
 #[test]
-fn each_method_stands_it_when_the_engine_panics() {
+fn each_method_ends_well_when_the_engine_panics() {
     each_method_meets(Fault::Panic);
 }
 
 #[test]
-fn each_method_stands_it_when_the_engine_does_not_answer_for_a_while() {
+fn each_method_ends_well_when_the_engine_hangs_for_a_while() {
     each_method_meets(Fault::Hang);
 }
 
-/// Nobody lets it go on before the method has come to its end. The deadline is as short as can be: what is hit may be missed.
+/// The engine hangs until the method has ended. The deadline is as short as possible, so a hit may become a miss.
 fn meet_silence(operation: Operation, method: fn(&Scene)) {
     let scene = Scene::new(0).impatient();
     scene.bench.faults.plant(operation, Fault::Hang);
@@ -219,7 +219,7 @@ fn meet_silence(operation: Operation, method: fn(&Scene)) {
     assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
 }
 
-/// Each waits for the deadline more than once, so that four wait at a time.
+/// Each method waits for the deadline more than once, so four of them run at a time.
 #[test]
 fn each_method_ends_though_the_engine_never_answers() {
     // A read stays with its caller for as long as the disk takes.

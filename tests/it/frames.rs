@@ -1,5 +1,5 @@
-//! Large values: packed vectors, record batches without a copy, files that are damaged or do not fit, space that comes
-//! back.
+//! Large values: packed vectors, record batches without a copy, damaged files, files that do not fit, space that
+//! comes back.
 
 #![allow(clippy::cast_precision_loss, clippy::indexing_slicing, reason = "a test")]
 
@@ -29,7 +29,7 @@ struct Frame {
     plain: Vec<f64>,
 }
 
-/// Some 11 MB: many blocks, and runs on two threads.
+/// About 11 MB: many blocks, and runs on two threads.
 fn frame(seed: f64) -> Frame {
     let column = |rows: usize| (0..rows).map(|row| row as f64 + seed).collect::<Vec<f64>>();
     let names = ["a", "b", "c"].map(String::from).to_vec();
@@ -41,7 +41,7 @@ fn batch(rows: u32) -> RecordBatch {
     RecordBatch::try_from_iter([("x", numbers)]).unwrap()
 }
 
-/// Larger than what is verified at once.
+/// Larger than the part that is verified at once.
 const MANY: u32 = 3_000_000;
 
 /// The payload files of a store.
@@ -109,7 +109,7 @@ fn a_cut_emptied_or_missing_file_is_a_miss_and_so_is_that_of_another_memo() -> R
         |path| fs::write(path, &fs::read(path).unwrap()[..5_000_000]).unwrap(),
         |path| fs::write(path, "").unwrap(),
         |path| fs::remove_file(path).unwrap(),
-        |path| fs::write(path, "MB of somebody else").unwrap(),
+        |path| fs::write(path, "MB of another program").unwrap(),
     ];
     for (number, damage) in damages.into_iter().enumerate() {
         let bench = Bench::new();
@@ -255,7 +255,7 @@ fn damage_among_the_numbers_of_a_large_batch_is_found_after_the_call_and_told() 
     found.wait();
     assert_eq!(memo.stats().failures.total(), 1);
     drop(store);
-    // The second failure is told to nobody who waits.
+    // The observer waits at the barrier for the second failure too.
     std::thread::scope(|scope| {
         scope.spawn(|| found.wait());
         miss!(memo, "rides" => batch(1));
@@ -289,7 +289,7 @@ fn verified_arrow_on_a_memo_that_is_open_without_it_is_an_error() -> Result<(), 
     Ok(())
 }
 
-/// Keeps the bytes, and looks at them when it is asked.
+/// Keeps the bytes, and reads them only on demand.
 #[derive(Clone)]
 struct View(Payload);
 
@@ -338,7 +338,7 @@ fn on_disk(folder: PathBuf) -> u64 {
         .sum()
 }
 
-/// The most that is on disk between two calls.
+/// The largest size on disk between two calls.
 fn most_on_disk(bench: &Bench, calls: u32, mut call: impl FnMut(u32)) -> u64 {
     let after = |number| {
         call(number);

@@ -1,4 +1,4 @@
-//! One name is one function and one directory is one store, however often they are opened; versions live side by side.
+//! One name is one function and one directory is one store, for any number of opens. Versions live side by side.
 
 use std::{cell::Cell, time::Duration};
 
@@ -109,7 +109,7 @@ fn a_name_that_is_open_with_another_option_says_so() -> Result<(), Error> {
     Ok(())
 }
 
-/// Where the first one set nothing, setting something is a conflict too.
+/// Where the first open set no option, setting one is a conflict too.
 #[test]
 fn an_option_that_the_open_memo_does_not_have_is_refused() -> Result<(), Error> {
     let bench = Bench::new();
@@ -142,7 +142,7 @@ fn a_name_that_is_open_with_another_type_or_codec_says_so() -> Result<(), Error>
     Ok(())
 }
 
-/// Generations live side by side: two programs of two versions do not wipe each other at every start.
+/// Generations live side by side: programs of two versions do not remove each other's entries at every start.
 #[test]
 fn two_versions_that_take_turns_both_keep_their_entries() {
     let bench = Bench::new();
@@ -211,7 +211,7 @@ fn a_version_that_nobody_used_for_a_day_leaves_when_its_memo_is_opened() -> Resu
     Ok(())
 }
 
-/// It counts from when it was last of use, not from when it was opened.
+/// The day counts from its last use, not from its open.
 #[test]
 fn a_version_that_was_in_use_for_days_has_its_day_from_then_on() -> Result<(), Error> {
     let bench = Bench::new();
@@ -237,7 +237,7 @@ fn a_version_that_was_in_use_for_days_has_its_day_from_then_on() -> Result<(), E
     Ok(())
 }
 
-/// The sweep takes it at once.
+/// A sweep removes it at once.
 #[test]
 fn a_sweep_takes_retired_versions() -> Result<(), Error> {
     let bench = Bench::new();
@@ -259,7 +259,7 @@ fn a_sweep_takes_retired_versions() -> Result<(), Error> {
     Ok(())
 }
 
-/// A closed store is closed for all its handles, and they go on as the plain functions would.
+/// A closed store is closed for all its handles. They compute as the plain functions do.
 #[test]
 fn memos_of_a_closed_store_compute_at_each_call() -> Result<(), Error> {
     let bench = Bench::new();

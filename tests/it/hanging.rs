@@ -1,8 +1,9 @@
-//! A worker that hangs in a call of the engine: its callers give up the wait, never the change. Values are computed and
-//! held in memory, and when the engine answers the worker has finished that one change. A read stays with its caller.
+//! A worker that hangs in a call of the engine: its callers give up the wait, never the change. Values are computed
+//! and held in memory. When the engine answers, the worker has finished that one change. A read stays with its
+//! caller.
 //!
-//! Where the deadline is not the claim it is as short as can be, and only ever runs while the engine hangs: a call that
-//! works is never taken for one that does not.
+//! The deadline is as short as possible where it is not the claim. It runs only while the engine hangs, so no working
+//! call reaches it.
 
 use std::{
     sync::{Arc, Mutex},
@@ -21,12 +22,12 @@ use crate::{
     vocabulary::*,
 };
 
-/// The store of a bench whose calls wait for 100 ms.
+/// The store of a bench with a deadline of 100 ms.
 fn impatient(bench: &Bench) -> Store {
     bench.options().reply_timeout(Duration::ZERO).open(bench.path()).unwrap()
 }
 
-/// Tries again until the engine is back. The clock moves on a little, so that a pause has its end.
+/// Tries again until the engine is back. Each try moves the clock, so a pause ends.
 fn until_healed(bench: &Bench, mut call: impl FnMut() -> Result<()>) {
     while call().is_err() {
         bench.clock.advance(Duration::from_millis(1));
@@ -54,7 +55,7 @@ fn while_a_write_hangs_values_are_computed_once_and_held_in_memory() {
         miss!(other, "handed over" => 2);
         hit!(other, "handed over" => 2);
         unanswered(other.insert("given up", &3));
-        // The worker is known to hang: later calls fail at once, and send nothing.
+        // The worker is known to hang: later calls fail at once, and send no request.
         unanswered(other.remove("kept"));
         unanswered(other.clear());
         unanswered(store.sweep());
@@ -146,7 +147,7 @@ fn an_observer_that_takes_its_time_holds_up_no_change() {
     });
 }
 
-/// As on a disk to which another program writes gigabytes.
+/// The same happens on a disk to which another program writes gigabytes.
 #[test]
 fn a_flush_that_is_slow_costs_no_index_and_nothing_in_it() {
     watched(|| {
@@ -202,7 +203,8 @@ fn a_close_whose_worker_hangs_keeps_the_directory_until_it_is_done() {
     });
 }
 
-/// The worker hides the old payload file before the new one has its name. In between there is a value all the same.
+/// The worker hides the old payload file before the new one has its name. A reader in between finds a value all the
+/// same.
 #[test]
 fn a_reader_that_comes_while_a_large_value_is_replaced_finds_the_new_one() {
     watched(|| {
@@ -229,7 +231,7 @@ fn a_reader_that_comes_while_a_large_value_is_replaced_finds_the_new_one() {
     });
 }
 
-/// An index that takes its time is there later.
+/// An index that opens slowly is there later.
 #[test]
 fn an_index_that_is_long_in_opening_does_not_keep_its_store() {
     watched(|| {
@@ -297,7 +299,7 @@ fn a_memo_that_is_opened_while_the_worker_hangs_is_there_for_the_next_process() 
     });
 }
 
-/// As sled does after a failed write of a large value, when the disk has room again.
+/// sled hangs like this after a failed write of a large value, when the disk has room again.
 #[test]
 fn an_engine_that_hangs_while_it_is_dropped_is_opened_again_when_it_is_gone() {
     watched(|| {

@@ -1,5 +1,5 @@
-//! Promise 6 under load. Threads call, remove, clear and insert over few keys, while a bound evicts; every value
-//! carries the tick at which its computation began, and the history is held against what was changed.
+//! Promise 6 under load. Threads call, remove, clear and insert over few keys, while a bound evicts. Every value
+//! carries the tick at which its computation began. Each answer is checked against the history of changes.
 
 #![allow(clippy::indexing_slicing, reason = "keys and ticks are drawn within bounds")]
 
@@ -15,23 +15,23 @@ use crate::{threads::watched, vocabulary::*};
 const THREADS: usize = 4;
 const KEYS: usize = 3;
 
-/// A value: its tick, and enough behind it to have a file of its own where that is wanted.
+/// A value: its tick, and padding where the value must have a file of its own.
 type Value = Vec<u64>;
 
 pub struct History {
-    /// What orders everything.
+    /// The order of all events.
     ticks: AtomicU64,
     /// By key: the tick before the latest change that has returned.
     floors: Vec<AtomicU64>,
-    /// By the tick of a value: until when its origin may count as later than a change. A computation began at its
-    /// tick; an insert counts until it has returned, as it may take effect as late as that.
+    /// By the tick of a value: the latest tick at which its origin may count. A computation counts at its tick. An
+    /// insert counts until it has returned, because it may take effect as late as that.
     latest: Vec<AtomicU64>,
-    /// How many calls were answered with a value that another call had computed.
+    /// The number of calls that were answered with a value of another call.
     shared: AtomicUsize,
 }
 
 impl History {
-    /// Of so many keys and ticks.
+    /// For a number of keys and ticks.
     pub fn new(keys: usize, ticks: usize) -> Self {
         let latest = (0..ticks).map(|_| AtomicU64::new(u64::MAX)).collect();
         let floors = (0..keys).map(|_| AtomicU64::new(0)).collect();
@@ -49,12 +49,12 @@ impl History {
         tick
     }
 
-    /// A call of the key begins: what it may not be answered from before.
+    /// A call of the key begins. Its answer must not be from before the returned tick.
     pub fn floor(&self, key: usize) -> u64 {
         self.floors[key].load(SeqCst)
     }
 
-    /// Something that makes what came before it invalid for a key.
+    /// A change that makes earlier values of some keys invalid.
     pub fn change(&self, keys: impl Iterator<Item = usize>, change: impl FnOnce(u64)) {
         let before = self.tick();
         change(before);
@@ -81,7 +81,7 @@ impl History {
         }
     }
 
-    /// Inserts what belongs to the tick.
+    /// Inserts the value of the tick.
     pub fn insert(&self, key: usize, insert: impl FnOnce(u64)) {
         self.change([key].into_iter(), |tick| {
             insert(tick);
@@ -97,7 +97,7 @@ impl History {
     }
 }
 
-/// A stream of numbers that is the same in each run.
+/// Random numbers that are the same in each run.
 pub struct Dice(pub u64);
 
 impl Dice {

@@ -1,5 +1,5 @@
-//! Two keys share an entry exactly when they are one key. The encoding has its own claims beside it; these are what
-//! the user of a memo sees of them. B25 and so on are the rows of the behaviours that memolith answers to.
+//! Two keys share an entry exactly when they are equal. The encoding has its own claims beside it; these are the
+//! claims that a user of a memo sees. B25 and so on are rows in the list of required behaviours.
 
 use std::{
     cell::Cell,
@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How many of the keys, asked for in this order, the memo computes instead of finding them.
+/// How many of the keys the memo computes, when they are asked for in this order.
 #[track_caller]
 fn computed<K: Serialize>(keys: impl IntoIterator<Item = K>) -> u32 {
     let store = Store::temporary().unwrap();

@@ -80,7 +80,7 @@ const FLOORS: [Floors; 3] = [
     },
 ];
 
-/// Which foreign crate is named where, and nowhere else. A folder ends in a slash. One that names two rooms has two rows.
+/// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
 const FOREIGN: [(&str, &str); 26] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
@@ -110,7 +110,7 @@ const FOREIGN: [(&str, &str); 26] = [
     ("thiserror", "error.rs"),
 ];
 
-/// Imports of each kind that are there, so that a reader of nothing does not pass.
+/// Known imports of each kind, so that a test that reads nothing fails.
 const KNOWN: [(&str, &str); 5] = [
     ("builder/mod.rs", "memo.rs"),
     ("memo.rs", "flow/mod.rs"),
@@ -120,7 +120,7 @@ const KNOWN: [(&str, &str); 5] = [
 ];
 
 impl Floors {
-    /// The row of a file, if the folder holds it, and what the rows call it.
+    /// The row of a file, if the folder holds it, and its name in the rows.
     fn place<'a>(&self, path: &'a str) -> Option<(&'a str, Option<usize>)> {
         let first = path.strip_prefix(self.folder)?.split('/').next()?;
         let name = first.strip_suffix(".rs").unwrap_or(first);
@@ -211,7 +211,7 @@ fn dependencies() -> BTreeSet<String> {
     lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.replace('-', "_")).collect()
 }
 
-/// `serde` is the language of keys and values, and is named in many rooms.
+/// `serde` describes keys and values, and is named in many rooms.
 #[test]
 fn every_dependency_has_its_room() {
     let mut placed: BTreeSet<String> = FOREIGN.iter().map(|(name, _)| (*name).to_owned()).collect();

@@ -1,7 +1,7 @@
-//! The model test: random operations on a store, held against a plain `HashMap` and `VecDeque`.
+//! The model test: random operations on a store, compared with a plain `HashMap` and `VecDeque`.
 //!
-//! While nothing fails the model is exact: every answer, every hit and miss, every eviction is as it says. With faults
-//! it is one-sided: no answer is wrong, stale or back from the dead, and the closure's own always arrives.
+//! While nothing fails the model is exact: it predicts every answer, every hit and miss, every eviction. With faults
+//! it is one-sided: no answer is wrong, stale or resurrected, and the closure's own answer always arrives.
 //! `MEMOLITH_SOAK=1` runs twenty times as many sequences.
 
 #![allow(clippy::indexing_slicing, reason = "memos and keys are numbered")]
@@ -62,9 +62,9 @@ fn answers(scenario: &Scenario) -> Vec<Answer> {
     answers
 }
 
-/// Keeps away from what the contract leaves to the store: which of the expired it evicts, which is seen when they come
-/// back to life; which of two generations is of today while no memo is open; and the hour in which a generation's day
-/// of no use ends.
+/// Avoids the cases that the contract leaves to the store. The choice among expired entries for an eviction shows
+/// when they become valid again. While no memo is open, either of two generations may be the present one. The unused
+/// day of a generation ends within an hour, at no exact time.
 fn prepare(operation: &Operation, reference: &mut Reference, subject: &mut Subject) {
     let revives = matches!(operation, Operation::Advance(_) | Operation::SetBack(_) | Operation::Reopen(_));
     let lowers = matches!(operation, Operation::Reopen(Some(setup)) if reference.is_lowered_by(*setup));
@@ -85,7 +85,7 @@ fn both(operation: &Operation, serial: u64, reference: &mut Reference, subject: 
     answer
 }
 
-/// Everything that can be told without changing anything.
+/// Checks everything that can be read without a change.
 fn audit(operation: &Operation, reference: &Reference, subject: &Subject) {
     for memo in 0..MEMOS {
         for key in 0..KEYS {
@@ -94,13 +94,13 @@ fn audit(operation: &Operation, reference: &Reference, subject: &Subject) {
         }
         assert_eq!(subject.memo(memo).len(), reference.len(memo), "{operation:?}: how many are in {memo}");
         let counts = subject.counts(memo);
-        assert_eq!(counts, reference.counts(memo, counts), "{operation:?}: what {memo} counted");
+        assert_eq!(counts, reference.counts(memo, counts), "{operation:?}: the counters of {memo}");
     }
     subject.assert_bounded();
     assert!(subject.store().last_failure().is_none(), "{:?}", subject.store().last_failure());
 }
 
-/// As many files as large values and, after a sweep, as many bytes as there should be.
+/// There must be as many files as large values and, after a sweep, as many bytes as expected.
 fn look_at_files(operation: &Operation, reference: &Reference, subject: &Subject) {
     if reference.knows_what_is_over() {
         assert_eq!(subject.files(), reference.files(), "{operation:?}: files under blobs/");
@@ -110,7 +110,7 @@ fn look_at_files(operation: &Operation, reference: &Reference, subject: &Subject
     }
 }
 
-/// Whatever fails: never wrong, never stale, never back from the dead, and the closure's answer arrives.
+/// Under any fault: never wrong, never stale, never resurrected, and the closure's answer arrives.
 fn never_wrong(scenario: &Scenario) {
     let mut subject = Subject::new(scenario.setup);
     let mut suspicion = Suspicion::new(scenario.setup);
@@ -129,15 +129,12 @@ fn look_around(suspicion: &Suspicion, subject: &Subject) {
     for memo in 0..MEMOS {
         for key in 0..KEYS {
             let contains = subject.memo(memo).contains_key(&key).unwrap_or(false);
-            assert!(
-                !contains || suspicion.may_contain(Slot { memo, key }),
-                "{memo}/{key} is back from the dead"
-            );
+            assert!(!contains || suspicion.may_contain(Slot { memo, key }), "{memo}/{key} was resurrected");
         }
     }
 }
 
-/// After the trouble is over a store is whole again: it works, within its bounds, without a file too many.
+/// After the fault a store is whole again: it works, within its bounds, without superfluous files.
 fn look_at_healed_files(suspicion: &mut Suspicion, subject: &mut Subject, serial: u64) {
     let counted = subject.store().stats();
     for memo in 0..MEMOS {

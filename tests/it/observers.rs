@@ -1,4 +1,4 @@
-//! An observer may panic, and may use the cache itself: it fails no call, and nothing is left locked.
+//! An observer may panic, and may use the cache itself. It fails no call, and no lock stays held.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -35,7 +35,7 @@ fn an_observer_that_panics_fails_no_call_and_is_counted() {
     });
 }
 
-/// The panic of the closure arrives as it was, though the observer panics while it unwinds.
+/// The panic of the closure reaches the caller unchanged, though the observer panics while it unwinds.
 #[test]
 fn an_observer_that_panics_does_not_take_the_place_of_the_closures_panic() {
     watched(|| {
@@ -49,10 +49,10 @@ fn an_observer_that_panics_does_not_take_the_place_of_the_closures_panic() {
     });
 }
 
-/// What the observer of a scenario works with, once it is open.
+/// The store and the memo that the observer of a scenario uses, once they are open.
 type Door = Arc<Mutex<Option<(Store, Memo<str, Touchy>)>>>;
 
-/// A store whose observer uses the store and the memo at each event, and how often it did.
+/// A store with an observer that uses the store and the memo at each event, and the number of times it did.
 fn meddling(bench: &Bench) -> (Store, Memo<str, Touchy>, Door, Arc<AtomicU64>) {
     let (door, count) = (Door::default(), Arc::new(AtomicU64::new(0)));
     let (open, counting) = (Arc::clone(&door), Arc::clone(&count));
@@ -114,7 +114,7 @@ fn an_observer_may_call_the_memo_again_from_many_threads() {
     });
 }
 
-/// Opening a memo with a tighter bound evicts, and the observer is told of it.
+/// Opening a memo with a tighter bound evicts, and the observer receives that event.
 #[test]
 fn an_observer_may_open_a_memo_while_one_is_opened() {
     watched(|| {
@@ -132,7 +132,7 @@ fn an_observer_may_open_a_memo_while_one_is_opened() {
     });
 }
 
-/// Each of its reads would be told to it again, without an end.
+/// Each of its reads would be one more event for it, without an end.
 #[test]
 fn what_an_observer_causes_is_counted_and_told_to_nobody() {
     watched(|| {
@@ -159,7 +159,7 @@ fn what_an_observer_causes_is_counted_and_told_to_nobody() {
     });
 }
 
-/// Damage is found while the store is opened. Whoever is told of it may open the store, and close it.
+/// Damage is found while the store is opened. An observer of that event may open the store, and close it.
 #[test]
 fn an_observer_may_open_and_close_the_store_whose_damage_it_is_told_of() {
     watched(|| {
@@ -203,7 +203,7 @@ fn what_a_panic_throws_may_panic_when_it_is_dropped() {
     });
 }
 
-/// What an observer captured is dropped with the last handle, in whichever call that may be.
+/// The captures of an observer are dropped with the last handle, in any call.
 #[test]
 fn the_drop_of_what_an_observer_captured_may_panic() {
     struct Loud;

@@ -1,5 +1,5 @@
-//! Callers of one key at the same time cause one computation and one read; no memo call deadlocks. What becomes of
-//! those who wait is in `waiters`.
+//! Callers of one key at the same time cause one computation and one read; no memo call deadlocks. Claims about
+//! waiters are in `waiters`.
 
 #![allow(clippy::indexing_slicing, reason = "the ring knows its length")]
 
@@ -21,14 +21,14 @@ use crate::{
 
 const CALLERS: usize = 50;
 
-/// Spins until everybody has at least begun to call.
+/// Spins until every caller has at least begun to call.
 fn until_all(entered: &AtomicUsize) {
     while entered.load(SeqCst) < CALLERS {
         thread::yield_now();
     }
 }
 
-/// Calls from many threads at once, and gives each the count of those who came so far.
+/// Calls from many threads at once, and gives each the number of callers so far.
 fn together<T: Send>(call: impl Fn(&AtomicUsize) -> T + Sync) -> Vec<T> {
     let (entered, start) = (AtomicUsize::new(0), Barrier::new(CALLERS));
     thread::scope(|scope| {
@@ -62,7 +62,8 @@ fn fifty_threads_on_a_cold_key_compute_once() {
     });
 }
 
-/// Those who waited for a computation share one read of what it stored; before it was stored, it was decoded to be compared.
+/// Waiters for a computation share one read of the stored value. Before it was stored, it was decoded for the
+/// comparison.
 #[test]
 fn fifty_threads_on_a_cold_key_read_it_once() {
     watched(|| {
@@ -87,7 +88,7 @@ fn fifty_threads_on_a_cold_key_read_it_once() {
     });
 }
 
-/// B109: with the memory tier off, those who come late read the disk.
+/// B109: with the memory tier off, late callers read the disk.
 #[test]
 fn fifty_threads_on_a_cold_key_compute_once_without_memory_too() {
     watched(|| {
@@ -139,7 +140,7 @@ fn fifty_threads_on_a_key_that_is_on_disk_decode_it_once() {
     });
 }
 
-/// B110: nobody passes the barrier unless all are inside their closures at the same time.
+/// B110: no thread passes the barrier unless all are inside their closures at the same time.
 #[test]
 fn different_keys_compute_in_parallel() {
     watched(|| {
@@ -228,7 +229,7 @@ fn a_closure_that_asks_for_its_own_key_computes_it_directly() {
     });
 }
 
-/// Each thread computes its own key, and when all are inside, asks for the key of the next: a ring.
+/// Each thread computes its own key. When all are inside, each asks for the key of the next: a ring.
 fn ring(memos: &[Memo<u64, u64>]) {
     let inside = Barrier::new(memos.len());
     let direct = Mutex::new(Vec::new());
@@ -252,9 +253,9 @@ fn ring(memos: &[Memo<u64, u64>]) {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let direct = direct.into_inner().unwrap();
-    assert!(!direct.is_empty(), "somebody must have closed the ring");
+    assert!(!direct.is_empty(), "one thread must have closed the ring");
     for (own, value) in computed.into_iter().enumerate() {
-        assert!(value >= 10, "{own} returned {value}: not what its own closure returned");
+        assert!(value >= 10, "{own} returned {value}, which its own closure did not return");
     }
 }
 
@@ -304,7 +305,8 @@ fn a_ring_of_three_over_three_stores_does_not_deadlock() {
     });
 }
 
-/// The leader waits by a channel for somebody who wants its key: that cannot be seen, so one waiter computes too.
+/// The leader waits by a channel for a caller of its key. The flight cannot see that wait, so one waiter computes
+/// too.
 #[test]
 fn after_max_wait_a_waiter_computes_beside_a_leader_that_waits_for_it() {
     watched(|| {
@@ -329,7 +331,7 @@ fn after_max_wait_a_waiter_computes_beside_a_leader_that_waits_for_it() {
     });
 }
 
-/// The address of something on the stack, here.
+/// The address of a local variable in this call.
 #[inline(never)]
 fn place() -> usize {
     let here = 0_u8;

@@ -1,4 +1,4 @@
-//! What cannot work is refused when it is opened, by name and with the remedy.
+//! An option that cannot work is refused by `open`, with its name and the remedy.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who leaves before the oldest insertion: what nobody could read any more.
+//! Entries that cannot be read any more leave before the oldest insertion.
 
 use memolith::{Error, Memo, MemoBuilder, Store};
 
@@ -89,7 +89,7 @@ fn an_entry_from_the_future_leaves_before_a_live_one() -> Result<(), Error> {
     Ok(())
 }
 
-/// B77, over the memos of a store: none of the expired is forgotten while others leave.
+/// B77, over the memos of a store: no expired entry stays while a live one leaves.
 #[test]
 fn the_expired_of_every_memo_leave_before_a_live_one_of_any() -> Result<(), Error> {
     let bench = Bench::new();
@@ -124,7 +124,7 @@ fn the_expired_of_every_memo_leave_before_a_live_one_of_any() -> Result<(), Erro
     Ok(())
 }
 
-/// Under a bound, what another version stored leaves before the oldest of this one.
+/// Under a bound, entries of another version leave before the oldest of this one.
 #[test]
 fn a_retired_generation_leaves_first() -> Result<(), Error> {
     let bench = Bench::new();
@@ -149,7 +149,7 @@ fn a_retired_generation_leaves_first() -> Result<(), Error> {
     Ok(())
 }
 
-/// The bound is over all versions together, from the moment of the open.
+/// The bound covers all versions together, from the moment of the open.
 #[test]
 fn a_bound_counts_the_entries_of_every_version() -> Result<(), Error> {
     let bench = Bench::new();
@@ -166,7 +166,7 @@ fn a_bound_counts_the_entries_of_every_version() -> Result<(), Error> {
     Ok(())
 }
 
-/// Among what is over and what is retired, what is over goes first.
+/// Expired entries leave before those of a retired version.
 #[test]
 fn the_expired_leave_before_the_retired() -> Result<(), Error> {
     let bench = Bench::new();

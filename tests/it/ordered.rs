@@ -1,5 +1,5 @@
-//! A call that starts after `clear`, `remove` or `insert` returned never gets a value whose computation began before
-//! it, and what was removed never comes back. The same under load is in `history`.
+//! A call that starts after `clear`, `remove` or `insert` returned never gets a value from a computation that began
+//! earlier, and a removed value never comes back. The same under load is in `history`.
 
 use std::sync::Mutex;
 
@@ -12,7 +12,7 @@ use crate::{
 
 type Pictures = Memo<str, Vec<u8>>;
 
-/// What happens to the entry while something is under way.
+/// A change of the entry while another call runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
     Remove,
@@ -22,7 +22,7 @@ enum Change {
     RemoveMemo,
 }
 
-/// One way in which a scenario is played.
+/// One variant of a scenario.
 #[derive(Clone, Copy, Debug)]
 struct Setting {
     change: Change,
@@ -32,7 +32,7 @@ struct Setting {
 }
 
 impl Setting {
-    /// Plays the scenario in each way.
+    /// Plays the scenario in each variant.
     #[track_caller]
     fn each(scenario: fn(Scene)) {
         use Change::{Clear, ClearStore, Insert, Remove, RemoveMemo};
@@ -60,7 +60,7 @@ impl Scene {
         Memo::builder("pictures").codec(Observed(|| ())).open(store).unwrap()
     }
 
-    /// A memo whose first read is held up between the disk and the value.
+    /// A memo with a first read that stops between the disk and the value.
     fn reading(store: &Store) -> (Pictures, Keeper) {
         let (there, keeper) = gate();
         let there = Mutex::new(Some(there));
@@ -85,12 +85,12 @@ impl Scene {
         self.value(2)
     }
 
-    /// What the change leaves behind.
+    /// The entry after the change.
     fn left(&self) -> Option<Vec<u8>> {
         (self.setting.change == Change::Insert).then(|| self.value(3))
     }
 
-    /// What a call gets after the change.
+    /// The result of a call after the change.
     fn due(&self) -> Vec<u8> {
         self.left().unwrap_or_else(|| self.anew())
     }
@@ -105,7 +105,7 @@ impl Scene {
         }
     }
 
-    /// Calls after the change: computes, unless something was inserted.
+    /// A call after the change computes, unless a value was inserted.
     #[track_caller]
     fn call_gets_what_is_due(&self, memo: &Pictures) {
         if self.left().is_none() {
@@ -114,7 +114,7 @@ impl Scene {
         hit!(memo, "one" => self.due());
     }
 
-    /// Neither memory nor disk has anything but this, now and after a restart.
+    /// Memory and disk have this and nothing else, now and after a restart.
     #[track_caller]
     fn remains(&self, store: Store, memo: Pictures, value: Option<&Vec<u8>>) {
         assert_eq!(memo.contains_key("one").unwrap(), value.is_some());
@@ -127,7 +127,7 @@ impl Scene {
         assert_eq!(memo.len(), usize::from(value.is_some()));
     }
 
-    /// A computation of the old value that stands at a gate.
+    /// A computation of the old value that stops at a gate.
     fn computing(&self, memo: &Pictures) -> (Caller<Vec<u8>>, Keeper) {
         let (there, keeper) = gate();
         let (memo, old) = (memo.clone(), self.old());
@@ -173,7 +173,7 @@ fn a_call_after_the_change_does_not_wait_for_the_computation_before_it() {
     });
 }
 
-/// The computation that began first ends while the second, of after the change, is under way.
+/// The computation that began first ends while the second, which began after the change, is under way.
 #[test]
 fn a_computation_from_before_the_change_does_not_get_between_those_after_it() {
     Setting::each(|scene| {
@@ -197,7 +197,7 @@ fn a_computation_from_before_the_change_does_not_get_between_those_after_it() {
     });
 }
 
-/// The read is held up between the disk and the value, and so between the disk and the memory.
+/// The read stops between the disk and the value, and so between the disk and the memory tier.
 fn a_read_that_is_held_up(scene: &Scene, read: fn(&Pictures) -> Vec<u8>) {
     Scene::memo(&scene.store()).insert("one", &scene.old()).unwrap();
     let store = scene.store();
@@ -247,7 +247,7 @@ fn a_call_after_the_change_does_not_wait_for_the_read_before_it() {
     });
 }
 
-/// So the claims above hold by what was changed, not because nothing is ever kept.
+/// So the claims above hold by the change, not because values are never kept.
 #[test]
 fn a_change_of_another_key_or_memo_leaves_a_computation_alone() {
     Setting::each(|scene| {

@@ -1,4 +1,4 @@
-//! What was stored is found by the next run of the program, and what is damaged is a miss.
+//! Stored values are found by the next run of the program, and a damaged value is a miss.
 
 use std::{
     fs,
@@ -56,7 +56,7 @@ fn a_restart_forgets_nothing_and_brings_nothing_back() -> Result<(), Error> {
     Ok(())
 }
 
-/// B118, B129: where results are kept is the store's own choice.
+/// B118, B129: each directory keeps the results of its own store.
 #[test]
 fn two_directories_are_two_stores() {
     let (here, there) = (Bench::new(), Bench::new());
@@ -93,7 +93,7 @@ fn a_value_that_was_read_once_is_not_read_from_disk_again() {
     }
 }
 
-/// B121 turned round: without the tier every hit is read.
+/// B121 reversed: without the tier every hit is read from disk.
 #[test]
 fn without_memory_every_hit_is_read_from_disk() -> Result<(), Error> {
     let bench = Bench::new();
@@ -107,7 +107,7 @@ fn without_memory_every_hit_is_read_from_disk() -> Result<(), Error> {
     Ok(())
 }
 
-/// What may happen to the bytes of a payload file.
+/// A kind of damage to the bytes of a payload file.
 type Damage = fn(&mut Vec<u8>);
 
 const DAMAGES: [(&str, Damage); 9] = [
@@ -172,7 +172,7 @@ fn assert_heals(what: &str, damage: impl Fn(&Path)) {
     hit!(memo, "b" => large(4));
 }
 
-/// B125: a whole file, but that of another entry.
+/// B125: the file is whole, but belongs to another entry.
 #[test]
 fn a_payload_file_in_the_place_of_another_is_not_taken_for_it() {
     let bench = Bench::new();
@@ -193,7 +193,7 @@ fn a_payload_file_in_the_place_of_another_is_not_taken_for_it() {
     assert_eq!(memo.stats().misses.damaged, 2);
 }
 
-/// B65: nothing of a store that another version of this crate wrote is touched.
+/// B65: a store of another version of this crate is not touched.
 #[test]
 fn a_store_of_another_format_is_an_error_and_is_left_alone() {
     fn contents(directory: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
@@ -266,7 +266,7 @@ fn a_store_whose_manifest_is_damaged_or_gone_opens_and_works() {
     }
 }
 
-/// B118: only where it was asked for.
+/// B118: results are kept only where the user asked for it.
 #[test]
 fn a_temporary_store_leaves_nothing_behind() -> Result<(), Error> {
     let bench = Bench::new();
@@ -288,7 +288,7 @@ fn a_temporary_store_leaves_nothing_behind() -> Result<(), Error> {
     Ok(())
 }
 
-/// What `kill -9` leaves of a store that is just being settled: everything that was flushed, and a piece of a snapshot.
+/// The files that `kill -9` leaves of a store during its close: all flushed data, and a part of a snapshot.
 #[test]
 fn a_snapshot_that_a_kill_left_unfinished_costs_nothing() {
     let bench = Bench::new();

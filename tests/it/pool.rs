@@ -1,4 +1,4 @@
-//! What a pool promises: one object for everybody, built once, released once.
+//! The promises of a pool: one object for all callers, built once, released once.
 
 use std::{
     panic::panic_any,
@@ -15,7 +15,7 @@ mod release;
 mod sharing;
 mod validation;
 
-/// Who was released, in order.
+/// The released names, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<&'static str>>>);
 
@@ -25,7 +25,7 @@ impl Log {
         Logged { name, log: self.clone(), fails: false }
     }
 
-    /// One whose release panics after that.
+    /// A resource that panics in its release, after it has entered its name.
     fn failing(&self, name: &'static str) -> Logged {
         Logged { name, log: self.clone(), fails: true }
     }
@@ -51,12 +51,12 @@ impl Drop for Logged {
     }
 }
 
-/// Puts one in under its own name, or gets the one that is there.
+/// Puts a resource in under its own name, or gets the present one.
 fn put(pool: &ResourcePool, log: &Log, name: &'static str) -> Arc<Logged> {
     pool.get_or_insert_with(name, || log.resource(name))
 }
 
-/// A pool whose time is driven by hand.
+/// A pool with a manual clock.
 fn timed(options: impl FnOnce(ResourcePoolBuilder) -> ResourcePoolBuilder) -> (ResourcePool, ManualClock) {
     let clock = ManualClock::new();
     (options(ResourcePool::builder().clock(&clock)).build().unwrap(), clock)

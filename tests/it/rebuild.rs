@@ -1,4 +1,4 @@
-//! A lost index is filled from the heads of the payload files: what was costly is there, what was taken away is not.
+//! A lost index is filled from the heads of the payload files: large values are there, removed values are not.
 
 use std::{fs, path::Path, thread};
 
@@ -9,10 +9,10 @@ use memolith::{
 
 use crate::{threads::watched, vocabulary::*};
 
-/// Does something to a closed store.
+/// Damages a closed store.
 type Loss = fn(&Path);
 
-/// What may happen to a closed store so that its index is lost.
+/// The ways in which a closed store loses its index.
 const LOSSES: [(&str, Loss); 5] = [
     ("no manifest", |store| fs::remove_file(store.join("MANIFEST")).unwrap()),
     ("a manifest of garbage", |store| fs::write(store.join("MANIFEST"), [0xa5; 300]).unwrap()),
@@ -56,14 +56,14 @@ fn what_has_a_file_of_its_own_survives_the_loss_of_the_index() {
         assert_eq!(memo.get("removed").unwrap(), None, "{what}");
         assert_eq!(store.memos(), ["pictures"], "{what}");
         assert_eq!(store.sweep().unwrap().orphaned, 0, "{what}");
-        // What is put now is newer than what was found.
+        // A value that is put now is newer than the found values.
         memo.insert("kept", &large(6)).unwrap();
         drop((memo, store));
         hit!(pictures(&bench.store()), "kept" => large(6));
     }
 }
 
-/// sled would make a new file, and every payload file would be one that nobody knows.
+/// sled would make a new file, and no payload file would have a record.
 #[test]
 fn what_has_a_file_of_its_own_survives_the_loss_of_an_index_that_was_not_closed() {
     let bench = Bench::new();
@@ -72,7 +72,7 @@ fn what_has_a_file_of_its_own_survives_the_loss_of_an_index_that_was_not_closed(
     memo.insert("kept", &large(1)).unwrap();
     memo.insert("removed", &large(2)).unwrap();
     memo.remove("removed").unwrap();
-    // As a crash leaves it: another directory has a copy of what is there by now.
+    // A crash leaves this state: another directory has a copy of the present files.
     let left = Bench::new();
     copy(&bench.path(), &left.path());
     fs::remove_file(left.path().join("index-1/db")).unwrap();
@@ -84,8 +84,8 @@ fn what_has_a_file_of_its_own_survives_the_loss_of_an_index_that_was_not_closed(
     assert_eq!(store.sweep().unwrap().orphaned, 0);
 }
 
-/// What a crash left between a file's name and its record is of no harm until the index is lost. Whoever looks for such files
-/// may be cut short by a close: the next open goes on.
+/// A payload file without a record, as a crash leaves it, is harmless until the index is lost. A close may interrupt
+/// the search for such files. Then the next open goes on.
 #[test]
 fn what_a_crash_left_is_looked_for_until_it_was_found() {
     watched(|| {
@@ -98,12 +98,12 @@ fn what_a_crash_left_is_looked_for_until_it_was_found() {
         copy(&bench.path(), &left.path());
         let folder = fs::read_dir(left.path().join("blobs")).unwrap().flatten().next().unwrap().path();
         let named = fs::read_dir(&folder).unwrap().flatten().next().unwrap().path();
-        // Of the same key, as if its record had not been written any more.
+        // A file of the same key, as if its record had not been written any more.
         let orphan = folder.join("0123456789abcdef0123456789abcdef");
         fs::copy(&named, &orphan).unwrap();
         let manifest = || fs::read_to_string(left.path().join("MANIFEST")).unwrap();
 
-        // However early a close cuts the search short, the next open goes on with it.
+        // A close may interrupt the search at any moment; the next open goes on with it.
         for _ in 0..20 {
             left.store().close().unwrap();
             let is_noted = manifest().contains("closed\n") && manifest().contains("unrecovered\n");
@@ -113,7 +113,7 @@ fn what_a_crash_left_is_looked_for_until_it_was_found() {
         while orphan.exists() {
             thread::yield_now();
         }
-        // The tidying thread says that it is done after it has moved the file.
+        // MANIFEST is written after the file has moved.
         while manifest().contains("unrecovered") {
             left.store().close().unwrap();
         }
@@ -166,7 +166,7 @@ fn the_order_of_insertion_and_the_bounds_hold_for_what_is_brought_back() {
     hit!(memo, "first" => large(4));
 }
 
-/// An index that is given up while the store is open, too.
+/// The same holds for an index that is given up while the store is open.
 #[test]
 fn what_has_a_file_of_its_own_outlives_a_damaged_engine() {
     use memolith::testing::{Fault, Operation};
@@ -178,7 +178,7 @@ fn what_has_a_file_of_its_own_outlives_a_damaged_engine() {
     bench.faults.plant(Operation::Read, Fault::Corrupt);
     miss!(memo, "other" => large(2));
     bench.faults.heal();
-    // The engine rests the longer the more often it failed.
+    // The pause grows with the number of failures.
     bench.clock.advance(MINUTE);
     hit!(memo, "kept" => large(1));
     assert!(memo.last_failure().unwrap().is_corrupt());
@@ -202,7 +202,7 @@ fn a_copy_of_a_payload_file_in_another_folder_is_not_taken_for_one() {
     assert_eq!(pictures(&store).len(), 1);
 }
 
-/// Nobody had begun another one when the program ended.
+/// The program ended before another index was begun.
 #[test]
 fn an_index_that_its_engine_calls_damaged_is_not_opened_again() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! A spinner on a terminal: the tests run themselves again as a child, whose stderr is one.
+//! A spinner on a terminal: the tests run themselves again as a child that has a terminal as its stderr.
 
 use std::{
     env,
@@ -17,10 +17,10 @@ use rustix::{
 
 use crate::vocabulary::*;
 
-/// Says which scenario the child plays.
+/// Names the scenario of the child.
 const SCENARIO: &str = "MEMOLITH_SPINNER_SCENARIO";
 
-/// What the child computes, until it is told to go on.
+/// The computation of the child. It runs until the child is told to go on.
 fn slow() -> u64 {
     let mut line = String::new();
     io::stdin().read_line(&mut line).unwrap();
@@ -62,7 +62,7 @@ fn child() {
     }
 }
 
-/// The terminal that a child has for its stderr, from the other side.
+/// The other side of the terminal that is a child's stderr.
 struct Terminal {
     master: File,
     screen: InMemoryTerm,
@@ -77,12 +77,13 @@ impl Terminal {
         }
     }
 
-    /// Whether there is more to come.
+    /// Whether more output may come.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 1024];
-        // An error is how the end of the last process on the other side is told.
+        // The end of the last process on the other side is reported as an error.
         let Ok(length @ 1..) = self.master.read(&mut bytes) else { return false };
-        // A read may end within a character: one beyond ASCII is a star where it begins, and nothing where it goes on.
+        // A read may end within a character. A character beyond ASCII shows as a star for its first byte, and as
+        // nothing for the others.
         let begins = bytes.iter().take(length).filter(|byte| !(0x80..0xc0).contains(*byte));
         let text: String = begins.map(|byte| if byte.is_ascii() { char::from(*byte) } else { '*' }).collect();
         self.screen.write_str(&text).unwrap();
@@ -90,7 +91,7 @@ impl Terminal {
     }
 }
 
-/// Plays a scenario in a process of its own, and looks at its terminal meanwhile. What is left on the screen.
+/// Plays a scenario in a process of its own, and looks at its terminal meanwhile. Returns the final screen.
 #[track_caller]
 fn play(scenario: &str, look: impl FnOnce(&mut Terminal, &mut ChildStdin)) -> String {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -103,7 +104,7 @@ fn play(scenario: &str, look: impl FnOnce(&mut Terminal, &mut ChildStdin)) -> St
     command.env(SCENARIO, scenario).env("TERM", "xterm").env("RUST_BACKTRACE", "0");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(other_side);
     let mut child = command.spawn().unwrap();
-    // It holds the other side too.
+    // It holds the other side of the terminal too.
     drop(command);
     let mut terminal = Terminal { master: master.into(), screen: InMemoryTerm::new(20, 80) };
     let mut stdin = child.stdin.take().unwrap();
@@ -146,7 +147,7 @@ fn a_computation_that_panics_ends_its_line() {
         terminal.shows("Of the store...");
         writeln!(stdin, "7").unwrap();
     });
-    // What was drawn when the panic was told stands above that.
+    // The line at the time of the panic stands above the message of the panic.
     let last = left.lines().last().unwrap_or_default();
     assert!(
         left.contains("after 7") && !left.contains("Of the store") && !last.contains("Fetching"),
@@ -157,7 +158,7 @@ fn a_computation_that_panics_ends_its_line() {
 #[test]
 fn a_hit_shows_nothing() {
     let left = play("hit", |terminal, stdin| {
-        // Had a hit begun something, it would have come before this one.
+        // A hit that began a line would have come before this one.
         terminal.shows("Of the store... 1 s");
         let screen = terminal.screen.contents();
         assert!(!screen.contains("Fetching") && !screen.contains("more"), "{screen}");

@@ -8,14 +8,14 @@ use std::{
 
 use memolith::{FileStamp, Memo, Result, Store};
 
-/// Writes the file, and dates it so many seconds after the epoch.
+/// Writes the file, and dates it by seconds after the epoch.
 fn write(path: &Path, contents: &str, seconds: u64) {
     fs::write(path, contents).unwrap();
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
 }
 
-/// What the memo answers for the file as it is now, and whether it had to read it.
+/// The memo's answer for the present file, and whether it read the file.
 fn read(memo: &Memo<FileStamp, String>, path: &Path) -> Result<(String, bool)> {
     let mut computed = false;
     let contents = memo.get_or_insert_with(&FileStamp::of(path)?, || {

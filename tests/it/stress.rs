@@ -37,7 +37,7 @@ fn place(memo: usize, key: usize) -> usize {
     memo * KEYS + key
 }
 
-/// Of the third memo each value has a file of its own.
+/// Each value of the third memo has a file of its own.
 fn value(memo: usize, key: usize, tick: u64) -> Value {
     let mut value = vec![tick, place(memo, key) as u64];
     // 10 bytes each, as postcard writes them.
@@ -45,7 +45,7 @@ fn value(memo: usize, key: usize, tick: u64) -> Value {
     value
 }
 
-/// One memo with everything as it comes, one without memory, one with large values on disk, one as `last` says.
+/// One memo with default options, one without memory, one with large values on disk, one with the options of `last`.
 fn memos(
     store: &Store,
     last: impl FnOnce(MemoBuilder<usize, Value>) -> MemoBuilder<usize, Value>,
@@ -55,13 +55,14 @@ fn memos(
         .map(|memo| memo.open(store).unwrap())
 }
 
-/// Everything at once: what each call is answered with is held against the history.
+/// Everything at once. Each answer is checked against the history.
 struct Storm {
     history: History,
     store: Store,
     memos: [Memo<usize, Value>; MEMOS],
-    /// How many calls were answered with what another one had computed, and how many failed or panicked.
+    /// The number of calls that were answered with a value of another call.
     shared: AtomicU64,
+    /// The number of calls that failed or panicked.
     broken: AtomicU64,
 }
 
@@ -90,7 +91,7 @@ impl Storm {
         }
     }
 
-    /// A call whose closure does as the dice have it. Its own failures come back to it, and nobody else's do.
+    /// A call with a closure that returns, fails or panics by the dice. Only its own caller gets its failure.
     fn call(&self, memo: usize, key: usize, dice: &mut Dice, depth: u32) {
         let floor = self.history.floor(place(memo, key));
         let own = Cell::new(0);
@@ -99,7 +100,7 @@ impl Storm {
                 own.set(self.history.begin());
                 match dice.below(if depth < 3 { 16 } else { 4 }) {
                     0 => return Err(own.get()),
-                    // Without the words of the hook.
+                    // Without the message of the panic hook.
                     1 => resume_unwind(Box::new(own.get())),
                     4 => self.call(memo, key, dice, depth + 1),
                     5..10 => {
@@ -148,7 +149,7 @@ fn storm(seed: u64, operations: usize) {
     assert!(stats.evictions > 0 && all.shared.into_inner() > 0 && all.broken.into_inner() > 0, "{stats}");
     assert!(all.memos[3].len() <= 2);
     let Storm { store, memos, .. } = all;
-    // Everything is free, and what is on disk is sound.
+    // No lock is held any more, and the stored values are right.
     for (number, memo) in memos.iter().enumerate() {
         for key in 0..KEYS {
             let found = memo.get_or_insert_with(&key, || value(number, key, 1));
@@ -165,11 +166,11 @@ fn closures_that_fail_panic_re_enter_and_ask_for_each_other_neither_deadlock_nor
     }
 }
 
-/// Nothing but calls: a memo asks only those behind it, so that nobody is told to compute for itself, and at most one
-/// closure of a key fails, so that the next one is waited for.
+/// Calls only, without changes. A memo asks only the memos behind it, so no caller must compute for itself. At most
+/// one closure of a key fails, so waiters wait for the next closure.
 struct Crowd {
     memos: [Memo<usize, Value>; MEMOS],
-    /// By place: what was computed, and how many closures failed, since all was cleared.
+    /// By place: the number of computations and of failed closures since the last clear.
     computed: Vec<AtomicU64>,
     failed: Vec<AtomicU64>,
 }
@@ -196,7 +197,7 @@ impl Crowd {
     }
 }
 
-/// Rounds of calls, all of them at once; after each of them everything is cleared.
+/// Rounds of concurrent calls. After each round everything is cleared.
 fn crowd(seed: u64) {
     let bench = Bench::new();
     let store = bench.store();

@@ -1,4 +1,4 @@
-//! Threads that are watched: a deadlock is a failure, and who waits is seen to wait.
+//! Threads with a watchdog: a deadlock is a failure, and a waiting thread is seen to wait.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use memolith::{
     codec::{Codec, Payload, Postcard, Shape},
 };
 
-/// Nothing here takes a second; only a deadlock takes this long.
+/// Each scenario takes less than a second. Only a deadlock takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a scenario on a thread of its own, so that a deadlock in it fails instead of hanging.
@@ -28,15 +28,15 @@ pub fn watched<T: Send + 'static>(scenario: impl FnOnce() -> T + Send + 'static)
     });
     match ended.recv_timeout(PATIENCE) {
         Err(RecvTimeoutError::Timeout) => panic!("a deadlock: the scenario does not end"),
-        // Without a word it panicked.
+        // The scenario ended. A closed channel means that it panicked.
         _ => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
     }
 }
 
-/// A thread whose sleep can be seen.
+/// A thread that can be seen to sleep.
 pub struct Caller<T> {
     thread: JoinHandle<T>,
-    /// Where Linux tells about the thread.
+    /// The file in which Linux describes the thread.
     status: PathBuf,
 }
 
@@ -51,7 +51,7 @@ impl<T: Send + 'static> Caller<T> {
         Self { thread, status }
     }
 
-    /// What the call returned; its panic goes on.
+    /// The result of the call. A panic of the call is resumed here.
     #[track_caller]
     pub fn join(self) -> T {
         self.outcome().unwrap_or_else(|panic| resume_unwind(panic))
@@ -61,7 +61,7 @@ impl<T: Send + 'static> Caller<T> {
         self.thread.join()
     }
 
-    /// How often it fell asleep, if it sleeps now.
+    /// The number of times that it fell asleep, if it sleeps now.
     fn sleep(&self) -> Option<String> {
         let status = fs::read_to_string(&self.status).ok()?;
         let line = |name: &str| status.lines().find(|line| line.starts_with(name));
@@ -69,7 +69,7 @@ impl<T: Send + 'static> Caller<T> {
     }
 }
 
-/// Returns once all of them sleep, and none has woken for a while: whoever a leader keeps waiting is in line by then.
+/// Returns once all of them sleep, and none has woken for a while. By then each waiter for a leader is in the queue.
 pub fn until_asleep<T: Send + 'static>(callers: &[Caller<T>]) {
     let look = || callers.iter().map(Caller::sleep).collect::<Option<Vec<_>>>();
     let (mut before, mut unchanged) = (None, 0);
@@ -92,7 +92,7 @@ pub fn until_still<T: Send + 'static>(caller: &Caller<T>) {
     }
 }
 
-/// A point that a thread reaches, and where it stays until it is let go.
+/// A point at which a thread stops until it is released.
 pub struct Gate {
     reach: Sender<()>,
     released: Receiver<()>,
@@ -111,7 +111,7 @@ pub fn gate() -> (Gate, Keeper) {
 }
 
 impl Gate {
-    /// Tells the keeper, and stays until it lets go or gives up.
+    /// Reports to the keeper, and waits until the keeper releases it or gives up.
     pub fn pass(self) {
         let _ = self.reach.send(());
         let _ = self.released.recv();
@@ -130,7 +130,7 @@ impl Keeper {
     }
 }
 
-/// Postcard that calls somebody before each decoding.
+/// Postcard that calls a function before each decoding.
 pub struct Observed<F>(pub F);
 
 impl<V, F: Fn() + Send + Sync + 'static> Codec<V> for Observed<F>

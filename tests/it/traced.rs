@@ -1,4 +1,4 @@
-//! What `tracing` is told: the same events, and a span around each computation.
+//! The records of `tracing`: the same events, and a span around each computation.
 
 use std::{
     fmt::{Debug, Write as _},
@@ -16,7 +16,7 @@ use tracing::{
 
 use crate::vocabulary::*;
 
-/// A subscriber that writes down what it is told, indented by how deep it is in spans.
+/// A subscriber that writes down its records, indented by the depth of spans.
 #[derive(Clone, Default)]
 struct Log {
     text: Arc<Mutex<String>>,
@@ -75,8 +75,9 @@ impl Subscriber for Log {
 
 /// Calls with `subscriber` for this thread.
 ///
-/// As long as a process has one subscriber, tracing asks that of the thread alone about a place that it comes to first: one
-/// without any, in another test, would switch the place off for all. So there is always a second one.
+/// While a process has one subscriber, tracing decides about a new place by the subscriber of the present thread
+/// alone. A thread without a subscriber, in another test, would switch the place off for all. So there is always a
+/// second one.
 fn subscribed<T>(subscriber: impl Subscriber + Send + Sync, call: impl FnOnce() -> T) -> T {
     static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Log::default()));
     LazyLock::force(&SECOND);
@@ -120,7 +121,7 @@ fn a_closure_that_panics_leaves_its_span() {
     assert!(log.take().contains("recorded succeeded=false"));
 }
 
-/// Panics at whatever it is told.
+/// Panics at every record.
 struct Panicking;
 
 impl Subscriber for Panicking {

@@ -1,6 +1,6 @@
-//! A memoized call fails only as its own closure fails: whatever the disk does, the value is handed over, the trouble
-//! is counted, kept and told, and when it is over the memo remembers again. What code of the user does is in
-//! `contained`.
+//! A memoized call fails only as its own closure fails. Under every fault of the disk the value is returned, and the
+//! failure is counted, kept and reported. After the fault the memo remembers again. Claims about code of the user are
+//! in `contained`.
 
 use std::{
     fs::{self, File},
@@ -21,7 +21,7 @@ use crate::{
     vocabulary::*,
 };
 
-/// Everything but opening, which is claimed about by itself.
+/// Every operation but opening, which has claims of its own.
 pub const OPERATIONS: [Operation; 7] = [
     Operation::Read,
     Operation::Write,
@@ -32,13 +32,13 @@ pub const OPERATIONS: [Operation; 7] = [
     Operation::BlobRead,
 ];
 
-/// Those that end; a hang is only bounded for a flush and a close.
+/// Faults that end. A hang has a time limit only in a flush and a close.
 const FAULTS: [Fault; 3] = [Fault::NoSpace, Fault::Corrupt, Fault::Panic];
 
 /// The memo, if it concerns one, and the message.
 type Failure = (Option<String>, String);
 
-/// What the observer is told of failures.
+/// The failures that an observer receives.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<Failure>>>);
 
@@ -80,7 +80,7 @@ impl Scene {
         scene
     }
 
-    /// The same, opened again so that no call of the engine is waited for for long.
+    /// The same, opened again with a short deadline for calls of the engine.
     pub fn impatient(self) -> Self {
         let Self { mut bench, told, store, .. } = self;
         store.close().unwrap();
@@ -91,13 +91,13 @@ impl Scene {
         Self { bench, told, store, numbers, pictures }
     }
 
-    /// What is left when all handles are gone.
+    /// The bench, when all handles are dropped.
     pub fn close(self) -> Bench {
         let _ = self.store.close();
         self.bench
     }
 
-    /// Calls that took as long as asks for a flush. Whether remembered or computed, the value is the right one.
+    /// The computation takes long enough for a flush. The value is the right one, remembered or computed.
     #[track_caller]
     pub fn call(&self, key: &str, seed: u8) {
         let slowly = || self.bench.clock.advance(Duration::from_millis(20));
@@ -123,7 +123,7 @@ impl Scene {
         assert!(picture == large(2) || (picture == large(1) && inserted.1.is_err()));
     }
 
-    /// A hit, an overwrite, misses and, as there is no room, evictions.
+    /// A hit, an overwrite, misses and, at the bound, evictions.
     fn play(&self) {
         self.call("kept", 1);
         self.overwrite("changed");
@@ -137,7 +137,7 @@ impl Scene {
     pub fn remembers_again(&self) {
         self.bench.faults.heal();
         self.bench.clock.advance(MINUTE);
-        // Another thread may just be trying to bring the engine back, and may have begun before the disk was healed.
+        // Another thread may be reopening the engine, and may have begun before the end of the fault.
         while self.numbers.insert("engine", &1).is_err() {
             self.bench.clock.advance(MINUTE);
             thread::yield_now();
@@ -150,7 +150,7 @@ impl Scene {
         }
     }
 
-    /// Closed, so that the maintenance thread does not count on meanwhile.
+    /// The store is closed, so that the janitor counts no further.
     fn reopened_remembers(self) -> (Failures, Told) {
         let Self { bench, told, store, numbers, pictures } = self;
         store.close().unwrap();
@@ -164,7 +164,7 @@ impl Scene {
     }
 }
 
-/// The counter that a fault of an operation belongs to.
+/// The counter for a fault of an operation.
 fn counter(operation: Operation, fault: Fault, failures: &Failures) -> u64 {
     let blob = matches!(operation, Operation::BlobRead | Operation::BlobWrite);
     match fault {
@@ -229,7 +229,7 @@ fn with_a_full_disk_the_memory_remembers() {
     }
 }
 
-/// As on a full disk: the store opens, works in memory, and on disk when there is room again.
+/// The same happens on a full disk: the store opens and works in memory, and on disk when there is room again.
 #[test]
 fn a_store_that_cannot_be_opened_for_lack_of_space_computes_and_comes_back() {
     watched(|| {
@@ -253,7 +253,7 @@ fn a_store_that_cannot_be_opened_for_lack_of_space_computes_and_comes_back() {
     });
 }
 
-/// No index at all can be opened: the strict form says so, the other one works.
+/// No index can be opened. The strict form is an error; the other form works.
 #[test]
 fn a_store_that_can_never_be_opened_is_one_in_memory_that_tells_why() {
     for fault in [Fault::Corrupt, Fault::Panic] {
@@ -281,7 +281,7 @@ fn in_place_of_a_file_there_is_a_temporary_store_that_tells_why() {
     });
 }
 
-/// Another process is only another file handle to the lock.
+/// For the lock, another file handle stands for another process.
 #[test]
 fn in_place_of_a_directory_in_use_there_is_a_temporary_store_that_tells_why() {
     watched(|| {
@@ -330,7 +330,7 @@ fn memos_of_a_closed_store_compute() {
     });
 }
 
-/// The value of a call that was under way is handed over, and nobody waits for ever.
+/// A call under way returns its value, and no caller waits for ever.
 #[test]
 fn a_store_that_is_closed_during_a_computation_does_not_keep_the_value_back() {
     watched(|| {
@@ -353,7 +353,7 @@ fn a_store_that_is_closed_during_a_computation_does_not_keep_the_value_back() {
     });
 }
 
-/// Nobody who asks for no flush waits for one.
+/// A caller waits for a flush only if it asked for one.
 #[test]
 fn a_flush_that_hangs_in_the_background_holds_up_no_call() {
     watched(|| {
@@ -371,7 +371,7 @@ fn a_flush_that_hangs_in_the_background_holds_up_no_call() {
     });
 }
 
-/// A new index may fail as the old one did: then there is a rest before the next.
+/// A new index may fail as the old one did. Then there is a pause before the next.
 #[test]
 fn an_engine_that_always_fails_is_not_begun_anew_at_each_call() {
     watched(|| {
@@ -393,7 +393,7 @@ fn a_flush_that_hangs_takes_the_engine_out_of_service_and_nothing_else() {
     watched(|| {
         let scene = Scene::new(1 << 20);
         scene.bench.faults.plant(Operation::Flush, Fault::Hang);
-        // The new index that takes the place of the first hangs too, and there is a rest before the next.
+        // The index that takes the place of the first hangs too, and there is a pause before the next.
         assert!(scene.numbers.insert("new", &7).unwrap_err().to_string().contains("did not answer in time"));
         assert!(scene.numbers.insert("new", &7).unwrap_err().to_string().contains("did not answer in time"));
         miss!(scene.numbers, "newer" => 7);

@@ -1,4 +1,4 @@
-//! An entry lives for its ttl by the wall clock, whatever happens in between.
+//! An entry lives for its ttl by the wall clock, in every case.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn an_expired_entry_is_computed_once_and_lives_from_then_on() {
     assert_eq!(memo.len(), 1);
 }
 
-/// B69: a long computation does not eat the life of its value.
+/// B69: a long computation does not shorten the life of its value.
 #[test]
 fn the_life_of_a_value_begins_when_it_is_stored() {
     let bench = Bench::new();
@@ -156,7 +156,7 @@ fn a_life_goes_on_by_the_wall_clock_while_the_store_is_closed() -> Result<(), Er
     Ok(())
 }
 
-/// B76: the tighter of what was set when the entry was stored and of what is set today.
+/// B76: of the ttl when the entry was stored and the present ttl, the shorter one counts.
 #[test]
 fn of_the_stored_ttl_and_todays_the_tighter_one_counts() {
     let runs =
@@ -177,7 +177,7 @@ fn of_the_stored_ttl_and_todays_the_tighter_one_counts() {
     }
 }
 
-/// What was read only under a tighter ttl was not harmed by it.
+/// A tighter ttl hides an entry, and does no harm to it.
 #[test]
 fn a_ttl_that_is_loosened_again_finds_what_was_stored() {
     let bench = Bench::new();
@@ -278,7 +278,7 @@ fn a_sweep_gives_back_what_the_expired_took() -> Result<(), Error> {
     Ok(())
 }
 
-/// B82: also of a memo that nobody opened in this run.
+/// B82: this covers memos that are not open in this run.
 #[test]
 fn a_sweep_takes_the_expired_of_memos_that_are_not_open() -> Result<(), Error> {
     let bench = Bench::new();
@@ -294,7 +294,7 @@ fn a_sweep_takes_the_expired_of_memos_that_are_not_open() -> Result<(), Error> {
     Ok(())
 }
 
-/// B79: as does the tier in front of the disk.
+/// B79: this holds in the memory tier too.
 #[test]
 fn a_value_in_memory_expires_too() -> Result<(), Error> {
     let bench = Bench::new();
@@ -311,7 +311,7 @@ fn a_value_in_memory_expires_too() -> Result<(), Error> {
     Ok(())
 }
 
-/// What failed to be renewed is no more alive than before.
+/// A failed renewal does not extend a life.
 #[test]
 fn an_expired_entry_whose_renewal_fails_stays_expired() {
     let bench = Bench::new();
@@ -334,7 +334,7 @@ fn blobs(bench: &Bench) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// B79, where the clock was set back: an older entry stands before the one from the future.
+/// B79, after the clock was set back: an older entry stands before the one from the future.
 #[test]
 fn counts_skip_what_was_stamped_in_the_future() -> Result<(), Error> {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! What the types promise: most of these claims are proven by being compiled.
+//! The promises of the types. Most of these claims are proven when they compile.
 
 use std::{
     collections::HashMap,

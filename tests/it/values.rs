@@ -1,4 +1,4 @@
-//! A value that comes back is the one that was stored; one that would not is handed over and not stored.
+//! A value that comes back equals the stored one. A value that would not is returned and not stored.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -34,7 +34,7 @@ use serde::{
 
 use crate::vocabulary::Bench;
 
-/// A word that no sample is: no value of a type that holds one can be made before there is one.
+/// No sample is such a word: a type that holds one has no sample before a real value was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 struct Plate(String);
@@ -51,7 +51,7 @@ fn plate() -> Plate {
     Plate("plate 7".into())
 }
 
-/// Written by the number of the variant, and read by another one.
+/// Written as the number of one variant, and read as another variant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Status {
     New,
@@ -72,7 +72,8 @@ fn order<S>(status: S) -> Order<S> {
     Order { plate: plate(), status }
 }
 
-/// Calls, inserts and restarts: every answer is the value of its key, whether it was stored or not. Which were.
+/// Calls, inserts and restarts: every answer is the value of its key, stored or not. Returns which of them were
+/// stored.
 #[track_caller]
 fn stored_of<V, C>(values: &[V], codec: C) -> Vec<bool>
 where
@@ -567,7 +568,7 @@ struct Color {
     blue: u8,
 }
 
-/// What a codec may do wrong.
+/// The mistakes of a codec.
 #[derive(Clone, Copy)]
 enum Liar {
     Swaps,
@@ -616,7 +617,7 @@ fn a_codec_that_lies_stores_nothing_but_what_it_brings_back() {
 
 #[test]
 fn a_codec_that_hands_on_the_shape_of_another_one_has_shown_nothing() {
-    /// Takes the spaces behind a text away.
+    /// Removes the spaces at the end of a text.
     #[derive(Clone)]
     struct Trimming;
     impl Codec<String> for Trimming {
@@ -652,7 +653,7 @@ fn a_decode_that_panics_is_contained() -> Result<()> {
 
 #[test]
 fn a_codec_may_compare_by_itself() {
-    /// Its bytes are others each time.
+    /// Its bytes differ each time.
     #[derive(Clone)]
     struct Stamped;
     static STAMP: AtomicU32 = AtomicU32::new(0);
@@ -692,13 +693,13 @@ fn a_full_disk_does_not_bring_another_value_into_memory() {
 }
 
 mod auto {
-    //! The codec that chooses.
+    //! The codec that chooses: `Auto`.
 
     use serde_json::{Value, json};
 
     use super::*;
 
-    /// That a memo under `Auto` stores the value, and that `of` reads what it stored.
+    /// A memo under `Auto` stores the value, and `of` reads the stored bytes.
     #[track_caller]
     fn is_kept_by<V, C>(value: &V, of: C)
     where

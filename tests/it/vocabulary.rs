@@ -1,4 +1,4 @@
-//! What the claims are written in.
+//! The vocabulary of the claims.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,7 +15,7 @@ macro_rules! hit {
     };
 }
 
-/// The closure must run, and its value is handed over.
+/// The closure must run, and its value is returned.
 macro_rules! miss {
     ($memo:expr, $key:expr => $value:expr) => {{
         let ran = std::cell::Cell::new(false);
@@ -28,13 +28,13 @@ macro_rules! miss {
     }};
 }
 
-/// A directory of its own, a clock driven by hand, faults to plant: everything a scenario needs. Dropping the store and
-/// opening it again is a restart, as far as the disk can tell.
+/// A directory of its own, a manual clock, and faults to plant: everything that a scenario needs. Dropping the store
+/// and opening it again is a restart, as far as the disk can tell.
 pub struct Bench {
     pub directory: TempDir,
     pub clock: ManualClock,
     pub faults: Faults,
-    /// Set where the engine never answers: calls wait for 100 ms then, the least there is.
+    /// For an engine that never answers: then the deadline of calls is 100 ms, the shortest there is.
     pub is_impatient: bool,
 }
 

@@ -1,5 +1,4 @@
-//! What becomes of those who wait for another caller's computation. A thread is seen to wait by what Linux tells
-//! about it.
+//! Callers that wait for the computation of another caller. Linux shows whether a thread waits.
 
 #![cfg(target_os = "linux")]
 
@@ -21,15 +20,14 @@ use crate::{
     vocabulary::*,
 };
 
-/// How many wait.
 const WAITERS: usize = 8;
 
 type Outcome = Result<u64, &'static str>;
 
-/// What a closure does, by the order in which the closures of a scenario begin.
+/// The outcome of a closure, by the order in which the closures of a scenario begin.
 type Fate = dyn Fn(usize) -> Outcome + Send + Sync;
 
-/// A leader that stands in its closure, and callers of the same key that wait for it.
+/// A leader that stops in its closure, and callers of the same key that wait for it.
 struct Line {
     leader: Caller<Outcome>,
     keeper: Keeper,
@@ -37,7 +35,7 @@ struct Line {
 }
 
 impl Line {
-    /// The closure of the leader is the one of order 0, and goes on once the line is let go.
+    /// The closure of the leader has the order 0, and goes on when the line is settled.
     fn up(memo: &Memo<str, u64>, fate: impl Fn(usize) -> Outcome + Send + Sync + 'static) -> Self {
         let fate: Arc<Fate> = Arc::new(fate);
         let begun = Arc::new(AtomicUsize::new(0));
@@ -50,7 +48,7 @@ impl Line {
         Self { leader, keeper, waiters }
     }
 
-    /// Lets the leader go on. What it came to, and what the others did.
+    /// Lets the leader go on. Returns its outcome, and those of the others.
     fn settle(self) -> (std::thread::Result<Outcome>, Vec<std::thread::Result<Outcome>>) {
         self.keeper.release();
         (self.leader.outcome(), self.waiters.into_iter().map(Caller::outcome).collect())
@@ -73,7 +71,7 @@ fn call(
     })
 }
 
-/// How many of the outcomes are this one.
+/// The number of outcomes that equal this one.
 fn count(outcomes: &[std::thread::Result<Outcome>], outcome: Outcome) -> usize {
     outcomes.iter().filter(|found| found.as_ref().is_ok_and(|found| *found == outcome)).count()
 }
@@ -109,7 +107,7 @@ fn when_the_leader_fails_one_waiter_retries_for_all() {
     });
 }
 
-/// B112: the panic is its own caller's.
+/// B112: only the leader's own caller gets the panic.
 #[test]
 fn when_the_leader_panics_one_waiter_takes_over_and_nothing_is_poisoned() {
     watched(|| {
@@ -143,7 +141,7 @@ fn a_panic_leaves_its_own_thread_free_to_call_again() {
     });
 }
 
-/// B111: nobody passes the barrier unless all the rest are inside their closures at the same time.
+/// B111: no waiter passes the barrier unless all the rest are inside their closures at the same time.
 #[test]
 fn after_two_failures_the_rest_compute_side_by_side() {
     for panics in [[false, false], [true, true], [false, true]] {
@@ -171,7 +169,7 @@ fn after_two_failures_the_rest_compute_side_by_side() {
     }
 }
 
-/// The leader hands its value over, but keeps none: then all who waited are inside their closures at the same time.
+/// The leader returns its value, but stores none. Then all waiters are inside their closures at the same time.
 fn unstored(store: &Store, memo: &Memo<str, u64>) {
     let inside = Barrier::new(WAITERS);
     let line = Line::up(memo, move |order| {
@@ -223,7 +221,7 @@ fn when_the_value_is_not_wanted_the_waiters_compute_side_by_side() {
     });
 }
 
-/// A full disk alone does not make them compute: the value is in memory.
+/// A full disk alone does not make the waiters compute: the value is in memory.
 #[test]
 fn when_the_disk_refuses_the_waiters_get_the_value_from_memory() {
     watched(|| {

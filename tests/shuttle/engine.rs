@@ -1,5 +1,5 @@
-//! The worker as far as it is mounted: queue, hand-overs and changes. The loop, the transaction and the disk stand in, with
-//! the steps of `src/store/worker/mod.rs`, `transaction.rs` and `eviction.rs` in their order.
+//! The mounted part of the worker: queue, hand-overs and changes. The loop, the transaction and the disk are
+//! stand-ins, with the steps of `src/store/worker/mod.rs`, `transaction.rs` and `eviction.rs` in their order.
 
 #[path = "../../src/store/worker/changes.rs"]
 mod changes;

@@ -1,5 +1,5 @@
-//! The store as far as it is mounted, and stand-ins for what is not: payloads in memory, a memory tier behind one lock,
-//! a disk behind one lock, a janitor that works at once.
+//! The mounted part of the store, and stand-ins for the rest: payloads in memory, a memory tier behind one lock, a
+//! disk behind one lock, a janitor that works at once.
 
 #[path = "../../src/store/forgetting.rs"]
 mod forgetting;

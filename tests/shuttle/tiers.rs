@@ -1,5 +1,5 @@
-//! The whole order of a change over its three places: the disk, the claims, the memory tier. Two keys and room on disk
-//! for one of them, so that each value that is stored evicts the other.
+//! The whole order of a change over its three places: the disk, the claims, the memory tier. There are two keys, and
+//! room on disk for one of them, so each stored value evicts the other.
 
 #![allow(clippy::indexing_slicing, reason = "there are two keys")]
 
@@ -18,7 +18,7 @@ const OWNER: u64 = 1;
 
 type Tier = Mutex<[Option<u64>; 2]>;
 
-/// A memo whose values are the moments at which their computations began.
+/// A memo. Each value is the moment at which its computation began.
 struct Memo {
     flight: Flight,
     /// Its lock is the writer lock.
@@ -98,7 +98,7 @@ impl Memo {
         }
     }
 
-    /// Behind the disk: first the claims, then the memory.
+    /// After the disk: first the claims, then the memory.
     fn publish(&self, key: usize, claim: Option<&Claim<'_>>) {
         self.flight.revoke(&flight_key(key), claim);
         lock(&self.memory)[key] = None;
@@ -132,7 +132,7 @@ impl Memo {
     }
 }
 
-/// Callers of both keys, some of them twice, beside `change`; behind it nothing older is seen in any place.
+/// Callers of both keys, some of them twice, beside `change`. Afterwards no place has an older value.
 fn callers_beside(change: impl Fn(&Memo) -> u64 + Send + Sync + 'static, keys: &'static [usize]) {
     explore(move || {
         let memo = Memo::new();
@@ -157,7 +157,7 @@ fn callers_beside(change: impl Fn(&Memo) -> u64 + Send + Sync + 'static, keys: &
     });
 }
 
-/// Deleting the memory would not change an answer.
+/// Without the memory tier no answer would change.
 #[track_caller]
 fn assert_tiers_agree(memo: &Memo) {
     assert!(memo.flight.is_empty());
@@ -168,17 +168,17 @@ fn assert_tiers_agree(memo: &Memo) {
 }
 
 #[test]
-fn what_a_removal_took_away_comes_back_from_nowhere() {
+fn a_removed_value_comes_back_from_no_tier() {
     callers_beside(|memo| memo.remove(0), &[0]);
 }
 
 #[test]
-fn what_an_insert_replaced_comes_back_from_nowhere() {
+fn a_replaced_value_comes_back_from_no_tier() {
     callers_beside(|memo| memo.insert(0), &[0]);
 }
 
 #[test]
-fn what_a_clear_took_away_comes_back_from_nowhere() {
+fn a_cleared_value_comes_back_from_no_tier() {
     callers_beside(Memo::clear, &[0, 1]);
 }
 

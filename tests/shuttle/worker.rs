@@ -1,4 +1,4 @@
-//! A memo over the real flight, pending values, queue, hand-overs and changes of the worker: callers who look and compute
+//! A memo over the real flight, pending values, queue, hand-overs and changes of the worker. Callers look and compute
 //! beside changes, evictions, a full disk and a close. The order of a call's steps is that of `src/flow` and
 //! `src/store/partition.rs`.
 
@@ -35,7 +35,7 @@ use crate::{
     sync::{explore, thread},
 };
 
-/// A memo whose values are the moments at which their computations began.
+/// A memo. Each value is the moment at which its computation began.
 struct Memo {
     directory: Arc<Directory>,
     session: Arc<Session>,
@@ -137,7 +137,7 @@ impl Memo {
         began
     }
 
-    /// Of a quick computation, or of one whose caller waits for the flush.
+    /// The value of a quick computation, or of a computation with a caller that waits for the flush.
     fn hand_over(
         &self,
         key: u8,
@@ -185,7 +185,7 @@ impl Memo {
         outcome.recv().ok()
     }
 
-    /// Each change returns a moment before it: every value that is found later began after that.
+    /// Each change returns a moment before it. Every value that is found later began after that moment.
     fn remove(&self, key: u8) -> u64 {
         let (now, memo) = (self.now(), Arc::clone(&self.registration));
         self.ask(|reply| Request::Remove { memo, digest: digest(key), reply });
@@ -208,7 +208,7 @@ impl Memo {
         self.ask(|reply| Request::Close { reply });
     }
 
-    /// Deleting the memory would not change an answer, and nothing is on its way any more.
+    /// Without the memory tier no answer would change, and no value is on its way any more.
     #[track_caller]
     fn assert_settled(&self, keys: &[u8]) {
         self.ask(|reply| Request::Barrier { reply });
@@ -238,7 +238,7 @@ fn join(callers: Vec<thread::JoinHandle<u64>>) -> Vec<u64> {
     callers.into_iter().map(|caller| caller.join().unwrap()).collect()
 }
 
-/// Callers of two keys beside a change; behind it nothing older is seen in any place.
+/// Callers of two keys beside a change. Afterwards no place has an older value.
 fn callers_beside(
     change: impl Fn(&Memo) -> u64 + Send + Sync + 'static,
     is_full: bool,

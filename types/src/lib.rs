@@ -1,1 +1,1 @@
-//! Types of other crates as values of a memo. All that is here stands in `tests/types.rs`.
+//! Types of other crates as values of a memo. All code is in `tests/types`.

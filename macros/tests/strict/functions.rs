@@ -114,7 +114,7 @@ where
     return Some(value);
 }
 
-/// What built-in macros stand for.
+/// With the values of built-in macros.
 #[memo]
 #[inline]
 #[must_use]
@@ -162,7 +162,7 @@ macro_rules! function {
 
 function!(given(first), "1h", { return first.max(7) });
 
-/// Calls what is private.
+/// Calls the private functions.
 #[expect(deprecated, reason = "it is deprecated")]
 pub(super) fn run() -> [usize; 8] {
     let numbers = [

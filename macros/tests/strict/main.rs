@@ -1,4 +1,5 @@
-//! What the attributes write passes every lint of rustc and clippy, in each edition. `.ci/run clippy` asks the latter.
+//! The output of the attributes passes every lint of rustc and clippy, in each edition. `.ci/run clippy` runs
+//! clippy's.
 
 #![deny(
     warnings,

@@ -28,7 +28,7 @@ impl Table {
     }
 }
 
-/// With options, and with what built-in macros stand for.
+/// With options, and with the values of built-in macros.
 #[::memolith::memo(
     ttl = "1h",
     name = "doubled",

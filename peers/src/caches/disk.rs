@@ -11,7 +11,7 @@ use crate::{Result, task::Task, value::Value};
 /// Nothing between the value and a file: the reference.
 pub(crate) struct Files<V> {
     directory: PathBuf,
-    /// What this process wrote: the hits are clones of it.
+    /// The values that this process wrote. The hits are clones of them.
     written: Mutex<HashMap<String, V>>,
 }
 
@@ -22,7 +22,7 @@ impl<V> Files<V> {
 }
 
 impl<V: Value> Cache<V> for Files<V> {
-    /// Nothing comes back from a write: it keeps the value itself, so that it costs no clone.
+    /// `None` after a write, which keeps the value itself, so that it costs no clone.
     type Handed = Option<V>;
 
     fn open(task: &Task) -> Result<Self> {
@@ -100,7 +100,7 @@ impl<V: Value> Cache<V> for Cacache {
         }
     }
 
-    /// With the content: by the key alone only the index forgets it.
+    /// Removes the content too. A removal by the key alone leaves the content on disk.
     fn remove(&self, key: &str) -> Result<()> {
         let entry = cacache::metadata_sync(&self.0, key)?.ok_or("no entry")?;
         cacache::remove_hash_sync(&self.0, &entry.integrity)?;

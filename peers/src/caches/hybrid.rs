@@ -25,12 +25,12 @@ pub(crate) struct Foyer<V: Value> {
 impl<V: Value> Cache<V> for Foyer<V> {
     type Handed = HybridCacheEntry<String, V>;
 
-    /// By the size of its device, which leaves in whole blocks.
+    /// By the size of its device. Entries leave in whole blocks.
     const IS_BOUNDED: bool = true;
 
     fn open(task: &Task) -> Result<Self> {
         if task.bytes >= FRAME {
-            return Err("a value must fit into a block and the write buffer, 16 MiB each unless told".into());
+            return Err("a value must fit into a block and the write buffer, 16 MiB each by default".into());
         }
         // For churn, the live values and the one block that is kept clean.
         let (capacity, block) = match task.phase {
@@ -53,7 +53,7 @@ impl<V: Value> Cache<V> for Foyer<V> {
     }
 
     fn call(&self, key: &str, compute: impl FnOnce() -> V + Send) -> Result<Self::Handed> {
-        // What fetches must not borrow: so the value is made before it is asked for, but only after a look.
+        // A fetch must not borrow. So the value is made before the fetch, but only after a lookup.
         if let Some(entry) = self.runtime.block_on(self.cache.get(key))? {
             return Ok(entry);
         }

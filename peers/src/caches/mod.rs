@@ -1,4 +1,4 @@
-//! One door to all of them: open, call, remove, close.
+//! One interface to all caches: open, call, remove, close.
 
 mod disk;
 mod hybrid;
@@ -12,10 +12,10 @@ use crate::{
 };
 
 pub(crate) trait Cache<V>: Sized {
-    /// What a caller gets: a value of its own, or a share of one.
+    /// The result of a call: a value of its own, or a share of one.
     type Handed;
 
-    /// Whether it is there after a restart.
+    /// Whether its values are there after a restart.
     const PERSISTS: bool = true;
 
     /// Whether it holds a bound by itself when it was opened for churn.

@@ -11,7 +11,7 @@ use crate::{
     value::Value,
 };
 
-/// What is closed at the end, and what is called until then.
+/// The store that is closed at the end, and the memo that is called until then.
 pub(crate) struct Opened<V: 'static> {
     store: Store,
     memo: Memo<str, V>,

@@ -1,4 +1,5 @@
-//! The store of the process is one for all tests, so these run themselves again as a child that has its own.
+//! All tests share the store of the process. So these tests run themselves again as a child, which has a store of its
+//! own.
 
 use std::{
     env, fs,
@@ -9,10 +10,11 @@ use std::{
 use memolith::{Store, default_store, memo, set_default_store};
 use tempfile::TempDir;
 
-/// Says which scenario the child plays.
+/// Names the scenario of the child.
 const SCENARIO: &str = "MEMOLITH_TEST_SCENARIO";
 
-/// A home, a folder for temporary files, and programs: each is this file under a name that cargo gives no test.
+/// A home, a folder for temporary files, and programs. Each program is this file under a name that cargo gives no
+/// test.
 struct Machine(TempDir);
 
 impl Machine {
@@ -54,7 +56,7 @@ impl Machine {
     fn command(&self, program: &Path, scenario: &str) -> Command {
         let mut command = Command::new(program);
         command.args(["--exact", "attributes::default_store::child", "--ignored", "--nocapture"]);
-        // Not started by a test, as far as the child can tell.
+        // Without these variables the child cannot tell that a test started it.
         let ours = |name: &str| name == "NEXTEST" || name.starts_with("CARGO_BIN_EXE_");
         for (name, _) in env::vars().filter(|(name, _)| ours(name)) {
             command.env_remove(name);
@@ -70,7 +72,7 @@ impl Machine {
     }
 }
 
-/// What a child tells.
+/// The output of a child.
 #[track_caller]
 fn told(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -79,7 +81,7 @@ fn told(command: &mut Command) -> String {
     told
 }
 
-/// Whether a child had to compute.
+/// Whether the child computed, by its output.
 fn has_computed(told: &str) -> bool {
     told.contains("computed 12")
 }
@@ -113,7 +115,7 @@ fn child() {
             let _ = std::io::stdin().read_line(&mut String::new());
             std::process::abort();
         }
-        // Asked for by name, without a parent.
+        // Started by name, without a parent.
         _ => return,
     }
     assert_eq!((squared(12), squared(12)), (144, 144));
@@ -235,14 +237,14 @@ fn temporary_stores_of_killed_programs_are_removed_by_the_next_and_others_stay()
     let mut aborted = waiting(&machine);
     drop(aborted.0.stdin.take());
     assert!(!aborted.0.wait().unwrap().success());
-    // A store that a user put there, and a folder that only bears the name.
+    // A store of the user, and a folder that only has the name of one.
     let mine = machine.temporary().join("memolith-mine");
     Store::open(&mine).unwrap().close().unwrap();
     fs::create_dir(machine.temporary().join("memolith-notes")).unwrap();
 
     assert!(aborted.1.exists() && machine.leftovers().contains(&aborted.1));
     play("square", None, &machine);
-    assert!(!left.exists() && !aborted.1.exists(), "nobody uses them");
+    assert!(!left.exists() && !aborted.1.exists(), "they are not in use");
     assert!(used.exists(), "it is in use");
     assert!(mine.join("MANIFEST").exists() && machine.temporary().join("memolith-notes").exists());
 
@@ -273,5 +275,5 @@ fn the_folder_of_a_program_that_is_long_gone_is_removed_by_another_program() {
     date(folder.join("PROGRAM"), 31);
     machine.run(&other);
     assert!(!folder.exists());
-    assert_eq!(machine.folders().len(), 1, "that of the other");
+    assert_eq!(machine.folders().len(), 1, "the folder of the other program");
 }

@@ -1,4 +1,4 @@
-//! An error is never remembered, whatever the return type is called.
+//! An error is never remembered, under any name of the return type.
 
 use std::{cell::Cell, fmt, io, sync::LazyLock};
 
@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Runs, store};
 
-/// Where a function is refused, the store is told, and with it every memo in it.
+/// A refused function shows in the failures of the store, and so of every memo in it.
 static REFUSING: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
 
 trait Fetch {
@@ -51,7 +51,7 @@ fn fetched<T: Fetch>(number: u32, _runs: &Runs) -> T::Out {
     T::fetch(number)
 }
 
-/// It chooses among values. That they are results is news to it.
+/// Its `cache_if` chooses among values. The values turn out to be results.
 #[memo(store = &*REFUSING, cache_if = |_| true)]
 fn chosen<T: Fetch>(number: u32, _runs: &Runs) -> T::Out {
     _runs.count();
@@ -87,7 +87,7 @@ fn a_generic_type_that_turns_out_to_be_a_result_is_computed_and_told() {
     assert_eq!((fetched_memo::<Doubtful>().len(), fetched_memo::<Sure>().len()), (0, 1));
 }
 
-/// The compiler sees the parts as they are written. What an alias hides is seen when the function is called.
+/// The attribute sees the parts as they are written. A result behind an alias is noticed when the function is called.
 type Rows = Vec<Result<u32, String>>;
 
 #[memo(store = &*REFUSING)]

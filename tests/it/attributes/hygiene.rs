@@ -1,6 +1,6 @@
-#![allow(dead_code, reason = "what is here for its name")]
+#![allow(dead_code, reason = "items that are here for their names")]
 
-/// Every name that generated code might lean on means something else here.
+/// Every name that generated code might use means something else here.
 mod shadowed {
     use super::super::{Runs, store};
 
@@ -93,7 +93,7 @@ fn parameters_may_be_called_as_the_machinery_calls_its_own() {
     assert_eq!(named_like_the_machinery(1, 2, 3, 4), [1, 2, 3, 4]);
 }
 
-/// Unusual in every way.
+/// An unusual signature.
 #[memolith::memo(store = store())]
 #[must_use]
 #[inline(never)]
@@ -104,7 +104,7 @@ unsafe extern "C" fn peculiar(r#type: u8) -> u8 {
 
 #[test]
 fn qualifiers_stay() {
-    // SAFETY: it asks for nothing.
+    // SAFETY: the function has no precondition.
     #[allow(unsafe_code)]
     let value = unsafe { peculiar(1) };
     assert_eq!(value, 1);

@@ -75,7 +75,7 @@ fn instances_of_a_generic_function_do_not_share() {
     described_memo::<u8, 1>().clear().unwrap();
     described::<u8, 1>(7, &runs);
     described::<u8, 2>(7, &runs);
-    assert_eq!(runs.take(), 1, "the handle of one instance is not that of another");
+    assert_eq!(runs.take(), 1, "each instance has a handle of its own");
 }
 
 struct Named<T>(T);
@@ -140,7 +140,7 @@ fn two_impls_of_one_trait_do_not_share() {
     assert_eq!(runs.take(), 2);
 }
 
-/// Where a function is refused, the store is told, and with it every memo in it.
+/// A refused function shows in the failures of the store, and so of every memo in it.
 static REFUSING: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
 
 fn twins() -> [u32; 4] {
@@ -182,7 +182,7 @@ fn doubled(number: u8) -> u8 {
     number * 2
 }
 
-/// In one run the second closure would be seen. In another run it may be the first that comes.
+/// A second closure in the same run would be noticed. In another run it may be the first one.
 #[test]
 fn an_instance_for_a_closure_computes_and_tells() {
     let runs = Runs::default();
@@ -196,7 +196,7 @@ fn an_instance_for_a_closure_computes_and_tells() {
     assert!(failure.is_config() && failure.to_string().contains("&dyn Fn"), "{failure}");
 }
 
-/// The names that the attributes give are nobody else's.
+/// The names of generated items collide with no name that a user would choose.
 #[test]
 fn what_stands_beside_a_function_takes_no_name_that_one_would_choose() {
     #[memo(store = store())]
@@ -246,7 +246,7 @@ fn outer(text: &str) -> usize {
     dependent(text)
 }
 
-/// Whether the memo of that name is open under this version: any other is refused.
+/// Whether the memo of that name is open under this version. Opening it under another version is refused.
 fn has_version(name: &str, version: u64) -> bool {
     let again = Memo::<str, usize>::builder(name).version(version).open(store());
     again.is_ok()
@@ -255,7 +255,7 @@ fn has_version(name: &str, version: u64) -> bool {
 #[test]
 fn what_a_function_depends_on_is_part_of_its_version() {
     assert_eq!((alone(" a "), dependent(" a "), outer(" a ")), (1, 1, 1));
-    // One text, and so one hash of its own; the difference is what they depend on.
+    // Both functions have the same text, and so the same hash of their own. Their dependencies differ.
     assert_ne!(memolith_code_of_alone(), memolith_code_of_dependent());
     assert!(
         has_version(alone_memo().name(), memolith_code_of_alone().hash())
@@ -311,7 +311,7 @@ mod reworded {
     #[inline]
     pub(super) fn helper(number: u32, // to add to
     ) -> u32 {
-        // As everybody knows.
+        // A comment.
         number + 1
     }
 }
@@ -334,7 +334,7 @@ fn a_version_takes_the_place_of_the_hash() {
     assert!(has_version("versioned", 7) && !has_version("versioned", memolith_code_of_versioned().hash()));
 }
 
-/// No sample is good enough for it, so what stands behind it cannot be told.
+/// It refuses every sample, so its shape is unknown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Peculiar(u64);
 
@@ -359,7 +359,7 @@ fn vouched(_runs: &Runs) -> (Peculiar, u8) {
     (Peculiar(918_273_645), 1)
 }
 
-/// The hash is of the function, which stays equal when the fields of the type change their places.
+/// The hash covers the function. It stays equal when the fields of the type change their places.
 #[test]
 fn the_hash_vouches_for_no_type_whose_shape_cannot_be_told() {
     assert!(Memo::<(), (Peculiar, u8)>::builder("peculiar").open(store()).unwrap_err().is_unsupported_type());

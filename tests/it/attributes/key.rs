@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Runs, store};
 
-/// Can be read, and neither copied nor cloned.
+/// Can be serialized, and neither copied nor cloned.
 #[derive(Serialize)]
 struct Uncopied(String);
 
@@ -24,7 +24,7 @@ fn the_key_is_every_parameter_but_those_left_out() {
     assert_eq!((runs.take(), others.take()), (1, 0), "neither `_runs` nor `verbose` is in the key");
     joined("a", "b", &runs, false);
     joined("ab", "c", &runs, false);
-    assert_eq!(runs.take(), 2, "each of the others is, by itself");
+    assert_eq!(runs.take(), 2, "each of the other parameters is in the key");
 }
 
 #[memo(store = store())]
@@ -46,7 +46,7 @@ fn references_and_slices_and_what_the_body_consumes_need_no_copy() {
     }
     assert_eq!(runs.take(), 1);
     let found = weighed_memo().get(&(&text, &[1.0, 2.0], Uncopied("xy".into()), 1)).unwrap();
-    assert!(found.is_some(), "the handle is asked by what the parameters are");
+    assert!(found.is_some(), "the handle takes the types of the parameters");
 }
 
 #[memo(store = store())]

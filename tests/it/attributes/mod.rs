@@ -1,4 +1,4 @@
-//! What the attributes promise: `#[memo]`, `#[resource]`, `#[code]`.
+//! The promises of the attributes: `#[memo]`, `#[resource]`, `#[code]`.
 
 use std::{cell::Cell, sync::LazyLock};
 
@@ -16,13 +16,13 @@ mod resource;
 mod results;
 mod written_by_macros;
 
-/// One store for all of these functions, each of which has a memo of its own in it.
+/// One store for all of these functions. Each function has a memo of its own in it.
 fn store() -> &'static Store {
     static STORE: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
     &STORE
 }
 
-/// How often a body ran since it was asked last.
+/// The number of runs of a body since it was last asked for.
 #[derive(Default)]
 struct Runs(Cell<u32>);
 

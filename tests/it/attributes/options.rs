@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Runs, store};
 use crate::vocabulary::{Bench, SECOND};
 
-/// A store whose clock is moved by hand. Only one test moves it.
+/// A store with a manual clock. Only one test moves the clock.
 static TIMED: LazyLock<(Bench, Store)> = LazyLock::new(|| {
     let bench = Bench::new();
     let store = bench.store();
@@ -95,7 +95,7 @@ fn a_value_that_is_not_wanted_is_handed_over_and_not_stored() {
         assert_eq!((price("air", &runs), price("tea", &runs)), (0, 9));
     }
     assert_eq!((runs.take(), price_memo().len()), (3, 1));
-    assert!(price_memo().last_failure().is_none(), "the closures of the two doors count as one");
+    assert!(price_memo().last_failure().is_none(), "the function and its handle have the same closure");
 }
 
 static HITS: AtomicU32 = AtomicU32::new(0);
@@ -110,10 +110,10 @@ fn watched(key: u8) -> u8 {
 }
 
 #[test]
-fn an_observer_and_a_spinner_are_told_by_both_doors() {
+fn an_observer_and_a_spinner_serve_the_function_and_its_handle() {
     assert_eq!((watched(1), watched(1), watched_memo().get(&1).unwrap()), (1, 1, Some(1)));
     assert_eq!(HITS.load(SeqCst), 2);
-    assert!(watched_memo().last_failure().is_none(), "what the two doors bring counts as one");
+    assert!(watched_memo().last_failure().is_none(), "the function and its handle have the same observers");
 }
 
 #[memo(store = store(), codec = Json)]
@@ -122,7 +122,7 @@ fn answer(to: &str, _runs: &Runs) -> serde_json::Value {
     serde_json::json!({ "to": to })
 }
 
-/// Where a function is refused, the store is told, and with it every memo in it.
+/// A refused function shows in the failures of the store, and so of every memo in it.
 static REFUSING: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
 
 #[memo(store = &*REFUSING)]
@@ -140,7 +140,7 @@ fn a_codec_stores_what_the_usual_one_refuses() {
     );
 }
 
-/// Postcard can write it, and never read a page without an author.
+/// Postcard can write it, but cannot read a page without an author.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Page {
     title: String,
@@ -192,7 +192,7 @@ fn elsewhere(key: u8) -> u8 {
 }
 
 #[test]
-fn a_store_that_is_made_on_the_spot_is_one_for_both_doors() {
+fn a_store_that_the_option_opens_is_one_for_the_function_and_its_handle() {
     elsewhere(1);
     assert_eq!(elsewhere_memo().len(), 1);
     assert!(!store().memos().iter().any(|name| name.contains("elsewhere")));

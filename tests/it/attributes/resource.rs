@@ -51,7 +51,10 @@ fn two_functions_of_one_type_never_share() {
     let runs = Runs::default();
     let (one, other) = (connection("x", &runs), another("x", &runs));
     assert!(!Arc::ptr_eq(&one, &other));
-    assert!(ResourcePool::global().get::<Mutex<Connection>>("x").is_none(), "nor with a key of the user's");
+    assert!(
+        ResourcePool::global().get::<Mutex<Connection>>("x").is_none(),
+        "a key of the user finds neither"
+    );
 }
 
 #[resource(validate = Connection::works)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Runs, store};
 
-/// As an error often is: no serde, no clone, and something borrowed in it.
+/// An ordinary error: without serde, without `Clone`, and with a borrowed field.
 #[derive(Debug, PartialEq)]
 struct Refused<'a>(&'a str);
 

@@ -1,5 +1,5 @@
-//! A `macro_rules!` may write the function, the options and the attribute: what it was called with comes in groups without
-//! delimiters. And a raw name is a name.
+//! A `macro_rules!` may write the function, the options and the attribute. Its arguments arrive in groups without
+//! delimiters. A raw name is a name.
 
 use memolith::{code, memo, resource};
 
@@ -140,7 +140,7 @@ macro_rules! measured {
 
 measured!(1 + 2, -5_i64, 1 + 1, 0..4, |x| x - 1, 1 | 2);
 
-/// What the compiler would make of such a body if it stood there without parentheses is another value.
+/// Without parentheses the compiler would give such a body another value.
 #[test]
 fn what_a_macro_was_given_is_one_whole_in_a_body_and_in_an_option() {
     assert_eq!(measured(10), (30, 2, 4, 9, false));

@@ -17,9 +17,9 @@ const LONGEST_CHAIN: usize = 8;
 struct Module {
     file: String,
     paths: Paths,
-    /// What each imported name stands for, from the crate's root. Names of other crates are not here.
+    /// The meaning of each imported name, from the crate's root. Names of other crates are not here.
     imported: BTreeMap<String, Vec<String>>,
-    /// Names that stand for something of another crate.
+    /// Names that stand for an item of another crate.
     foreign: BTreeSet<String>,
 }
 
@@ -86,7 +86,7 @@ impl Modules {
         Some(from)
     }
 
-    /// The file that defines what an absolute path names; of something of another crate, the file that re-exports it.
+    /// The file that defines the item of an absolute path. For an item of another crate, the file that re-exports it.
     /// `None` for a module.
     fn definer(&self, path: &[String]) -> Option<&str> {
         let mut path = path.to_vec();

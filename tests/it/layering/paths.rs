@@ -10,8 +10,7 @@ pub(super) struct Import {
     pub(super) is_reexport: bool,
 }
 
-/// The paths of a file, each written as it stands there. `super` leads out of an inline module first, and is left out
-/// as often as that.
+/// The paths of a file, each as it is written there. A `super` that only leads out of an inline module is left out.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     pub(super) imports: Vec<Import>,
@@ -116,7 +115,7 @@ fn read_code(code: &str, range: std::ops::Range<usize>, paths: &mut Paths) {
         if !before.ends_with("mod ") {
             paths.names.extend(names.first().cloned());
         }
-        // What follows `::` or a dot belongs to a type or a value; what follows `in` is a visibility.
+        // A name after `::` or a dot belongs to a type or a value. A name after `in` is a visibility.
         if names.len() > 1 && !before.ends_with("::") && !before.ends_with('.') && !before.ends_with("(in ") {
             paths.inline.push(leave_inline(names, code, range.start + begin));
         }

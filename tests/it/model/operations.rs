@@ -1,4 +1,4 @@
-//! What can be done to a store, what it may answer, and how both are drawn at random.
+//! The operations on a store, their possible answers, and the random choice of both.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::vocabulary::*;
 pub const MEMOS: usize = 2;
 pub const KEYS: u8 = 6;
 
-/// Of which memo which key.
+/// A memo, and a key in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub memo: usize,
@@ -55,7 +55,7 @@ pub struct MemoSetup {
     pub version: u64,
 }
 
-/// What came out of an operation.
+/// The outcome of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A value, and whether the closure ran for it.
@@ -74,11 +74,11 @@ pub enum Answer {
         orphaned: u64,
         bytes: u64,
     },
-    /// The cache says that it could not.
+    /// The cache reports a failure.
     Refused,
 }
 
-/// No two computations have the same serial: a stale value is seen.
+/// No two computations have the same serial, so a stale value is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value {
     pub serial: u64,
@@ -118,7 +118,7 @@ pub fn with_a_full_disk() -> impl Strategy<Value = Scenario> {
     scenario(faulty(doors.prop_map(|door| Operation::Plant(door, Fault::NoSpace)).boxed()))
 }
 
-/// Sequences in which the engine fails at any door and in any way.
+/// Sequences in which any operation of the engine fails in any way.
 pub fn with_a_broken_engine() -> impl Strategy<Value = Scenario> {
     let doors = select(vec![
         Door::Open,

@@ -1,5 +1,5 @@
-//! The plain model: a `HashMap` for what is remembered, a `VecDeque` for the order of insertion, and the contract's own
-//! words for when something is over. It knows neither tiers nor files.
+//! The plain model: a `HashMap` of the remembered entries, a `VecDeque` of the order of insertion, and the contract's
+//! own rules of expiry. It knows neither tiers nor files.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 use super::operations::{Answer, KEYS, MEMOS, Operation, Setup, Slot, Value};
 use crate::vocabulary::*;
 
-/// What an entry of either size weighs, as the store itself says.
+/// The weight of an entry of either size, by the store's own account.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights {
     pub small: u64,
@@ -27,7 +27,7 @@ struct Id {
 pub struct Entry {
     pub value: Value,
     pub created: Duration,
-    /// By the ttl of the day it was made.
+    /// By the ttl at its creation.
     pub expires: Duration,
 }
 
@@ -36,14 +36,14 @@ impl Entry {
         Self { value, created, expires: ttl.map_or(Duration::MAX, |ttl| created + ttl) }
     }
 
-    /// Expired when `now >= min(expires_at, created_at + the ttl of today)`; made more than a minute in the future.
+    /// Expired when `now >= min(expires_at, created_at + present ttl)`, or made more than a minute in the future.
     pub fn is_over(&self, now: Duration, ttl: Option<Duration>) -> bool {
         let today = ttl.map_or(Duration::MAX, |ttl| self.created + ttl);
         now >= self.expires.min(today) || self.created > now + MINUTE
     }
 }
 
-/// What a memo's `stats` should say.
+/// The expected `stats` of a memo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub hits: u64,
@@ -52,7 +52,7 @@ pub struct Counts {
     pub evictions: u64,
 }
 
-/// When a generation was of use last: the store knows it to the hour, and a clock that is set back blurs it.
+/// The last use of a generation. The store knows it to the hour, and less exactly after a clock was set back.
 #[derive(Clone, Copy, Debug)]
 struct Used {
     earliest: Duration,
@@ -63,15 +63,15 @@ pub struct Reference {
     weights: Weights,
     setup: Setup,
     open: [bool; MEMOS],
-    /// Since the clock's own beginning.
+    /// Since the beginning of the clock.
     now: Duration,
     entries: HashMap<Id, Entry>,
-    /// The oldest insertion in front.
+    /// The oldest insertion is in front.
     order: VecDeque<Id>,
     used: BTreeMap<(usize, u64), Used>,
     counts: [Counts; MEMOS],
-    /// Whether an eviction took some of those that were over and left others. Which is the store's own choice: it is
-    /// seen when time runs backwards, and in how many had to leave.
+    /// Whether an eviction took some of the expired entries and left others. The store chooses among them. The choice
+    /// shows when time runs backwards, and in the number of evictions.
     chosen: bool,
     /// Whether that ever happened since the store was opened.
     ever_chosen: bool,
@@ -95,7 +95,7 @@ impl Reference {
         new
     }
 
-    /// Does the operation, and says what the store has to answer.
+    /// Performs the operation, and returns the expected answer of the store.
     pub fn perform(&mut self, operation: &Operation, serial: u64) -> Answer {
         match *operation {
             Operation::Compute(slot, large) => {
@@ -149,12 +149,12 @@ impl Reference {
         (0..MEMOS).for_each(|memo| self.touch(memo));
         (self.setup, self.open) = (setup, [false; MEMOS]);
         (self.counts, self.ever_chosen) = ([Counts::default(); MEMOS], self.chosen);
-        // The store is opened before its memos are: it goes by what they left behind.
+        // The store is opened before its memos, so it evicts by their previous options.
         self.evict(None);
         (0..MEMOS).for_each(|memo| self.open(memo));
     }
 
-    /// Whether the store will have to make room before it knows which of its generations are those of today.
+    /// Whether the store must make room before it knows the present generations.
     pub fn is_lowered_by(&self, setup: Setup) -> bool {
         setup.max_bytes.unwrap_or(u64::MAX) < self.setup.max_bytes.unwrap_or(u64::MAX)
     }
@@ -179,7 +179,7 @@ impl Reference {
         self.used.insert(id, Used { earliest: now.saturating_sub(HOUR), latest });
     }
 
-    /// Whether it cannot be told if some generation has been of no use for a whole day.
+    /// Whether it is uncertain that a generation was unused for a whole day.
     pub fn is_about_a_day_old(&self) -> bool {
         let about = |used: &Used| used.earliest + DAY <= self.now && self.now < used.latest + DAY;
         self.used.iter().any(|((memo, version), used)| *version != self.version(*memo) && about(used))
@@ -205,18 +205,18 @@ impl Reference {
         (0..KEYS).filter(|key| self.contains(Slot { memo, key: *key })).count()
     }
 
-    /// How many were evicted is taken from `told` where it is not known.
+    /// The number of evictions is taken from `told` where it is not known.
     pub fn counts(&self, memo: usize, told: Counts) -> Counts {
         let counts = self.counts[memo];
         if self.ever_chosen { Counts { evictions: told.evictions, ..counts } } else { counts }
     }
 
-    /// Whether it is known what there is to sweep.
+    /// Whether the entries for a sweep are known.
     pub fn knows_what_is_over(&self) -> bool {
         !self.chosen
     }
 
-    /// How many files there should be under `blobs/`.
+    /// The expected number of files under `blobs/`.
     pub fn files(&self) -> usize {
         self.entries.values().filter(|entry| entry.value.large).count()
     }
@@ -241,7 +241,7 @@ impl Reference {
         true
     }
 
-    /// Those that are over leave first, then those of another version, then the oldest insertion.
+    /// Expired entries leave first, then those of another version, then the oldest insertion.
     fn evict(&mut self, memo: Option<usize>) {
         while self.is_over_bound(memo) {
             let in_scope = |id: &&Id| memo.is_none_or(|memo| id.memo == memo);
@@ -297,7 +297,7 @@ impl Reference {
         self.order.retain(|id| self.entries.contains_key(id));
     }
 
-    /// The ttl of today is that of an open memo; its other versions have none.
+    /// The present ttl is that of an open memo; its other versions have none.
     fn is_over(&self, id: Id) -> bool {
         let live = self.open[id.memo] && !self.is_retired(id);
         let ttl = self.setup.memos[id.memo].ttl.filter(|_| live);

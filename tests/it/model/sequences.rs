@@ -1,5 +1,5 @@
-//! Sequences that were found to matter, run through the model like the random ones; what they are about is said once
-//! more in so many words.
+//! Sequences that were found to matter, run through the model like the random ones. Each also states its claim
+//! directly.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn reopen(setup: Setup) -> Operation {
     Operation::Reopen(Some(setup))
 }
 
-/// What the `get`s of the sequence found, as the serial of the operation that stored it.
+/// The result of each `get` of the sequence, as the serial of the operation that stored it.
 fn found(setup: Setup, operations: &[Operation]) -> Vec<Option<u64>> {
     let found = |answer: &Answer| match answer {
         Answer::Found(value) => Some(value.map(|Value { serial, .. }| serial)),

@@ -1,4 +1,4 @@
-//! A real store under the same operations, and what a look at its directory tells.
+//! A real store under the same operations, and the state of its directory.
 
 use std::{
     fs,
@@ -151,7 +151,7 @@ impl Subject {
             .count()
     }
 
-    /// What is on disk is within every bound.
+    /// The files on disk are within every bound.
     #[track_caller]
     pub fn assert_bounded(&self) {
         let bounded = |bytes: u64, bound: Option<u64>| assert!(bound.is_none_or(|bound| bytes <= bound));
@@ -200,7 +200,7 @@ fn files(path: &Path) -> usize {
     inside.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
 
-/// What an entry weighs, by the store's own account of one.
+/// The weight of an entry, by the store's own account.
 pub static WEIGHTS: LazyLock<Weights> = LazyLock::new(|| {
     let weight = |large| {
         let bench = Bench::new();

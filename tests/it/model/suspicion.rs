@@ -1,5 +1,5 @@
-//! The one-sided model, for a store that fails: it does not know what is remembered, only what may be. Whatever the
-//! store hands out must be one of those, and none is left after an acknowledged removal.
+//! The one-sided model, for a store that fails. It does not know which values are remembered, only which may be. The
+//! store may return only one of those, and none is left after an acknowledged removal.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,7 +15,7 @@ type Id = (usize, u64, u8);
 pub struct Suspicion {
     setup: Setup,
     now: Duration,
-    /// Everything that was ever offered for a key, and not taken back for sure.
+    /// Every value that was offered for a key, and not removed for sure.
     possible: HashMap<Id, Vec<Entry>>,
 }
 
@@ -24,7 +24,7 @@ impl Suspicion {
         Self { setup, now: 100 * DAY, possible: HashMap::new() }
     }
 
-    /// Holds the answer of the store against what it may be.
+    /// Checks the answer of the store against the possible ones.
     #[track_caller]
     pub fn judge(&mut self, operation: &Operation, serial: u64, answer: Answer) {
         match (operation, answer) {
@@ -45,7 +45,7 @@ impl Suspicion {
                 self.offer(*slot, Value { serial, large: *large });
             }
             (Operation::Remove(slot), Answer::Was(was)) => {
-                assert!(!was || self.may_contain(*slot), "it said that there was what cannot have been");
+                assert!(!was || self.may_contain(*slot), "it found an entry that cannot have been there");
                 self.possible.remove(&self.id(*slot));
             }
             (Operation::Clear(memo), Answer::Done) => {
@@ -73,7 +73,7 @@ impl Suspicion {
     pub fn check(&self, slot: Slot, value: Value) {
         assert!(
             self.possible(slot).any(|entry| entry.value == value),
-            "{value:?} is wrong, stale or back from the dead: {:?}",
+            "{value:?} is wrong, stale or resurrected: {:?}",
             self.possible.get(&self.id(slot))
         );
     }

@@ -1,4 +1,4 @@
-//! Built once; what becomes of those who wait; re-entry and cycles, through pools and memos.
+//! A resource is built once: waiters, re-entry and cycles, through pools and memos.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -54,10 +54,9 @@ fn two_keys_and_two_types_build_in_parallel() {
     });
 }
 
-/// How many wait for a leader.
 const WAITERS: usize = 8;
 
-/// A leader that fails, and callers who wait for it meanwhile: how many built, and what they got.
+/// A leader that fails, and callers that wait for it meanwhile: the number of builds, and the results.
 fn after_failures(
     fail: impl Fn(usize) -> Result<(), u8> + Clone + Send + 'static,
 ) -> (usize, Vec<Result<Arc<Logged>, u8>>) {
@@ -107,7 +106,7 @@ fn one_of_those_who_wait_builds_after_an_error_or_a_panic_and_all_others_get_tha
 #[test]
 fn who_builds_side_by_side_after_two_failures_gets_the_same_object() {
     watched(|| {
-        // Nobody has built before all of the rest build.
+        // No builder ends before all the rest have begun.
         let rest = Arc::new(Barrier::new(WAITERS - 1));
         let (begun, got) = after_failures(move |turn| {
             let fails = turn < 2;
@@ -221,7 +220,7 @@ fn resources_that_need_each_other_end_on_two_threads() {
             })
         };
         let [x, y] = [build("x", "y"), build("y", "x")].map(Caller::join);
-        // One of them closed the cycle and built what it needed itself; the other one waited for it.
+        // One of them closed the cycle and built its part itself; the other one waited for it.
         let ends = [("x with y with x", "y with x"), ("x with y", "y with x with y")];
         assert!(ends.contains(&(x.as_str(), y.as_str())), "{x}, {y}");
         assert!(Arc::ptr_eq(&x, &pool.get("x").unwrap()) && Arc::ptr_eq(&y, &pool.get("y").unwrap()));

@@ -1,4 +1,4 @@
-//! Bounds of time and number.
+//! Bounds on age and number.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ fn a_resource_is_built_anew_when_its_time_is_over() {
     assert_eq!(pool.len(), 0);
     assert_eq!(log.released().len(), 0);
     pool.get_or_insert_with("a", || {
-        assert_eq!(log.released(), ["a"], "the old one is let go first");
+        assert_eq!(log.released(), ["a"], "the old one is released first");
         log.resource("b")
     });
     assert_eq!((pool.len(), log.released().len()), (1, 0));
@@ -84,7 +84,7 @@ fn a_call_with_a_time_to_live_gets_nothing_older() {
     assert!(Arc::ptr_eq(&old, &same));
     let new = pool.entry("a").ttl(MINUTE).or_insert_with(|| log.resource("new"));
     assert_eq!(new.name, "new");
-    // And it leaves after that time, whoever asks.
+    // It also leaves after that time, for any caller.
     clock.advance(MINUTE);
     assert!(pool.get::<Logged>("a").is_none());
 }

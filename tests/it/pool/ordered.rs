@@ -1,4 +1,4 @@
-//! A call that starts after `clear` or `remove` returned gets nothing whose building began before.
+//! A call that starts after `clear` or `remove` returned gets no resource from a build that began earlier.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use memolith::ResourcePool;
 use super::{Log, Logged};
 use crate::threads::{Caller, Keeper, gate, until_asleep, watched};
 
-/// A builder that stands still.
+/// A builder that stops at a gate.
 fn slow_build(pool: &ResourcePool, log: &Log) -> (Caller<Arc<Logged>>, Keeper) {
     let (there, keeper) = gate();
     let (pool, log) = (pool.clone(), log.clone());
@@ -123,10 +123,10 @@ fn nobody_ever_gets_one_from_before() {
     });
 }
 
-/// When building began: so many times it had been begun to forget.
+/// The number of clears or removals that had begun when the build began.
 struct Began(u64);
 
-/// Forgets again and again, while others ask and build.
+/// Clears or removes again and again, while other threads ask and build.
 fn race(forget: fn(&ResourcePool)) {
     const ROUNDS: u64 = 300;
     let (pool, start) = (ResourcePool::new(), Arc::new(Barrier::new(3)));

@@ -1,4 +1,4 @@
-//! A resource is released once, when its last holder lets go, and its `Drop` may do what it likes.
+//! A resource is released once, when its last holder drops it. Its `Drop` may call anything.
 
 use std::sync::{Arc, Mutex, Weak};
 
@@ -37,7 +37,7 @@ fn one_is_released_once_by_remove_and_the_others_stay() {
 
 #[test]
 fn everything_is_released_in_order_when_the_last_handle_is_dropped() {
-    // B141: nothing outlives its pool for having been forgotten.
+    // B141: no resource outlives its pool unnoticed.
     let (pool, log) = (ResourcePool::new(), Log::default());
     let names = ["b", "c", "a"];
     for name in names {
@@ -64,7 +64,7 @@ fn what_somebody_holds_is_released_when_they_let_go() {
 }
 
 #[test]
-fn a_release_that_panics_in_clear_keeps_nobody_else_back_and_is_told() {
+fn a_release_that_panics_in_clear_stops_no_other_release_and_is_told() {
     // B138
     let (pool, log) = (ResourcePool::new(), Log::default());
     put(&pool, &log, "a");
@@ -77,7 +77,7 @@ fn a_release_that_panics_in_clear_keeps_nobody_else_back_and_is_told() {
 }
 
 #[test]
-fn a_release_that_panics_by_a_bound_is_no_trouble_of_who_puts_in() {
+fn a_release_that_panics_by_a_bound_does_not_fail_the_call_that_puts_in() {
     // B139
     let (pool, log) = (bounded(1), Log::default());
     pool.get_or_insert_with("a", || log.failing("a"));
@@ -147,7 +147,7 @@ fn a_release_may_use_the_pool() {
     });
 }
 
-/// Removes what took its place when it is released.
+/// Removes its successor in the pool when it is released.
 struct Vengeful(Arc<Mutex<Option<ResourcePool>>>, Log);
 impl Drop for Vengeful {
     fn drop(&mut self) {
@@ -169,7 +169,7 @@ fn a_release_may_remove_the_resource_that_took_its_place() {
 }
 
 #[test]
-fn the_release_of_a_pool_within_a_pool_is_no_trouble() {
+fn the_release_of_a_pool_within_a_pool_fails_nothing() {
     let (outer, log) = (ResourcePool::new(), Log::default());
     let inner = outer.get_or_insert_with("inner", ResourcePool::new);
     put(&inner, &log, "a");

@@ -1,4 +1,4 @@
-//! One object for everybody, found by its type and its key.
+//! One object for all callers, found by its type and its key.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer, ser::Error as _};
 
 use super::{Log, Logged, put};
 
-/// Cannot be serialized, as far as serde is concerned: a lock with something that is not `Serialize` in it.
+/// It has no `Serialize`.
 struct Connection {
     sent: Mutex<Vec<String>>,
 }
@@ -88,7 +88,7 @@ fn long_keys_that_differ_in_one_place_are_two_keys() {
     }
 }
 
-/// A key that gives up halfway, or panics.
+/// A key that fails halfway, or panics.
 struct Unfit {
     panics: bool,
 }
@@ -162,7 +162,7 @@ fn to_look_at_a_pool_releases_nothing_and_builds_nothing() {
 fn a_pool_and_its_parts_cross_threads() {
     fn crosses<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
     fn is_a_value<T: Clone + std::fmt::Debug + Default + Send + Sync + 'static>() {}
-    // A resource may be what can neither be cloned nor told.
+    // A resource may be of a type without `Clone` and `Debug`.
     fn holds<T: Send + Sync + 'static>(pool: &ResourcePool, build: impl FnOnce() -> T) -> Arc<T> {
         pool.get_or_insert_with("x", build)
     }

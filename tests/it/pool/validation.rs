@@ -1,4 +1,4 @@
-//! Resources that are asked whether they still work.
+//! Resources are validated before a hit.
 
 use std::sync::{
     Arc, Barrier,
@@ -109,7 +109,7 @@ fn while_one_is_asked_others_get_it_and_other_resources_are_built() {
         assert!(Arc::ptr_eq(&x, &put(&pool, &log, "x")));
         put(&pool, &log, "another");
         assert!(pool.remove::<Logged>("another"));
-        // Another caller refuses it first: what that one builds is not touched by the slow refusal.
+        // Another caller refuses it first. The slow refusal does not touch the new resource of that caller.
         let new = pool.entry("x").validate(|_| false).or_insert_with(|| log.resource("new"));
         keeper.release();
         assert!(Arc::ptr_eq(&new, &slow.join()));

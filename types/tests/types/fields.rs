@@ -15,7 +15,7 @@ use serde_with::{
 };
 use time::{OffsetDateTime, macros::datetime};
 
-/// A struct whose fields are each read and written by functions of a module.
+/// A struct of fields that are each read and written by functions of a module.
 macro_rules! with {
     ($($name:ident { $($field:ident: $kind:ty = $value:expr, $module:literal;)* })*) => {$(
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ pub(crate) enum Side {
     Right,
 }
 
-/// Its last two digits are the sum of the bytes before them, and it is long.
+/// A long text. Its last two digits are the sum of the bytes before them.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Checked;

@@ -10,12 +10,12 @@ use std::fmt::Debug;
 use memolith::{Error, Memo, Store, codec::Shape};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Whole samples are made of it: what stands behind a part that refuses every sample is never reached.
+/// Whole samples are made of it. The parts after one that refuses every sample are never reached.
 #[track_caller]
 fn traced<T: DeserializeOwned>(name: &str) {
     let shapes = [Shape::of::<T>(), Shape::of::<(T, u8)>()];
     shapes.into_iter().for_each(|shape| assert!(shape.is_ok(), "{name}: {}", shape.unwrap_err()));
-    // The other codec must know it as well.
+    // The other codec must accept it as well.
     assert_eq!(Shape::self_describing::<T>(), Shape::self_describing::<T>(), "{name}");
 }
 
@@ -38,7 +38,7 @@ where
     assert_eq!(found, value, "{name}");
 }
 
-/// The type asks the format what comes next, or for more than postcard has.
+/// The type asks the format for the next part, or for more than postcard has.
 #[track_caller]
 fn refused<T: DeserializeOwned>(name: &str) {
     let error = Shape::of::<T>().map(drop).unwrap_err();
@@ -48,7 +48,7 @@ fn refused<T: DeserializeOwned>(name: &str) {
     );
 }
 
-/// No sample satisfies the type, so that nothing behind it is known.
+/// No sample satisfies the type, so the parts after it are unknown.
 #[track_caller]
 fn unknown<T: DeserializeOwned>(name: &str) {
     let error: Error = Shape::of::<(T, u8)>().map(drop).unwrap_err();
@@ -222,7 +222,7 @@ fn types_that_ask_the_format_are_refused() {
 
 #[test]
 fn types_that_no_sample_satisfies_need_a_version() {
-    // It reads a number, and by that an address of one kind or the other.
+    // It reads a number, and takes an address of one kind or the other by it.
     unknown::<cidr::Ipv6Cidr>("cidr: Ipv6Cidr");
     unknown::<fields::Checked>("a text with a check sum of its own");
 }

@@ -1,4 +1,4 @@
-//! The tokens of a body are not all of it: a built-in macro stands for a value that changes behind them.
+//! The built-in macros of a body: the value of such a macro may change while the tokens of the body stay the same.
 
 use memolith::{
     code,
@@ -8,7 +8,7 @@ use memolith::{
 
 use super::store;
 
-// Two files of one text, each with a query of its own beside it.
+// Two files with the same text. Each includes a query of its own.
 #[path = "after/query.rs"]
 mod after;
 #[path = "before/query.rs"]
@@ -18,7 +18,7 @@ mod before;
 fn an_edited_included_file_is_another_version() {
     let (before, after) = (before::codes(), after::codes());
     for (before, after) in before.into_iter().zip(after) {
-        assert_eq!((before.tokens, before.depends), (after.tokens, after.depends), "of one text");
+        assert_eq!((before.tokens, before.depends), (after.tokens, after.depends), "the text is the same");
         assert_ne!(before.hash(), after.hash());
     }
     assert_eq!(before::query("rides"), "select * from rides\n");
