@@ -198,7 +198,7 @@ mod races {
     /// The smallest memo, with one key. Its value is the moment at which the computation began.
     struct Memo {
         flight: Flight,
-        /// The record on disk. Its lock is the writer lock.
+        /// The record on disk. Its lock stands for the worker, which makes one change at a time.
         record: Mutex<Option<u64>>,
         moments: AtomicU64,
         computations: AtomicU64,

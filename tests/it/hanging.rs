@@ -77,6 +77,31 @@ fn while_a_write_hangs_values_are_computed_once_and_held_in_memory() {
 }
 
 #[test]
+fn while_a_flush_hangs_values_are_handed_out_and_it_covers_the_changes_before_it() {
+    watched(|| {
+        let bench = Bench::new();
+        let store = impatient(&bench);
+        let memo = plain(&store, "numbers");
+        memo.insert("kept", &1).unwrap();
+        bench.faults.plant(Operation::Flush, Fault::Hang);
+        unanswered(memo.insert("given up", &2));
+        unanswered(memo.insert("not sent", &3));
+        miss!(memo, "computed" => 4);
+        hit!(memo, "computed" => 4);
+        hit!(memo, "kept" => 1);
+        bench.faults.heal();
+        until_healed(&bench, || store.flush());
+        let indexes = |name: &str| bench.path().join(name).exists();
+        assert!(indexes("index-1") && !indexes("index-2"), "no index was begun anew");
+        drop((memo, store));
+        let memo = plain(&bench.diskful(), "numbers");
+        hit!(memo, "kept" => 1);
+        hit!(memo, "given up" => 2);
+        assert_eq!(memo.get("not sent").unwrap(), None);
+    });
+}
+
+#[test]
 fn a_value_that_took_long_is_handed_out_though_its_write_hangs() {
     watched(|| {
         let bench = Bench::new();

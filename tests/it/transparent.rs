@@ -385,21 +385,3 @@ fn an_engine_that_always_fails_is_not_begun_anew_at_each_call() {
         scene.remembers_again();
     });
 }
-
-/// Waits for the deadline of 5 s, twice.
-#[test]
-#[ignore = "waits for deadlines of 5 s"]
-fn a_flush_that_hangs_takes_the_engine_out_of_service_and_nothing_else() {
-    watched(|| {
-        let scene = Scene::new(1 << 20);
-        scene.bench.faults.plant(Operation::Flush, Fault::Hang);
-        // The index that takes the place of the first hangs too, and there is a pause before the next.
-        assert!(scene.numbers.insert("new", &7).unwrap_err().to_string().contains("did not answer in time"));
-        assert!(scene.numbers.insert("new", &7).unwrap_err().to_string().contains("did not answer in time"));
-        miss!(scene.numbers, "newer" => 7);
-        hit!(scene.numbers, "newer" => 7);
-        assert!(scene.store.stats().failures.engine >= 2);
-        scene.remembers_again();
-        scene.reopened_remembers();
-    });
-}

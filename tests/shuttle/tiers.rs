@@ -21,7 +21,7 @@ type Tier = Mutex<[Option<u64>; 2]>;
 /// A memo. Each value is the moment at which its computation began.
 struct Memo {
     flight: Flight,
-    /// Its lock is the writer lock.
+    /// Its lock stands for the worker, which makes one change at a time.
     disk: Tier,
     /// Its lock is that of a shard.
     memory: Tier,
@@ -64,7 +64,7 @@ impl Memo {
         lock(&self.memory)[key]
     }
 
-    /// Without the writer lock: another thread may change everything between the read and the promotion.
+    /// Beside the worker: another thread may change everything between the read and the promotion.
     fn read(&self, key: usize, claim: &Claim<'_>) -> Option<u64> {
         let value = lock(&self.disk)[key]?;
         thread::yield_now();
