@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     record::Record,
     store::{
-        forgetting,
+        forgetting::{self, Forgetting},
         generation::{GenerationId, Number, Tally},
         session::Left,
     },
@@ -182,7 +182,7 @@ impl Transaction<'_> {
             self.drop_row(&scope, row.sequence, row.size)?;
             return Ok(false);
         }
-        let memory = self.memory();
+        let memory = Forgetting { pending: Some(&self.directory.pending), session: self.session };
         if fresh {
             // A reader that found it may not put it into memory any more.
             forgetting::revoke(scope.owner, &row.digest);

@@ -238,10 +238,6 @@ impl Ledger {
         self.bounds.get(name).copied().unwrap_or_default()
     }
 
-    pub(super) fn set_bounds(&mut self, name: &str, bounds: Bounds) {
-        self.bounds.insert(name.to_owned(), bounds);
-    }
-
     /// Today's ttl of a generation that is open.
     pub(super) fn ttl_of(&self, id: GenerationId) -> Option<std::time::Duration> {
         let generation = self.generations.get(&id)?;
@@ -259,20 +255,28 @@ impl Ledger {
         }
     }
 
-    /// A memo is opened while no engine is in service. The next index that is opened takes it up.
-    pub(super) fn adopt_without_disk(&mut self, memo: &Arc<Registration>, row: CatalogRow, bounds: Bounds) {
-        self.set_bounds(&row.name, bounds);
-        if self.get(memo.generation).is_none() {
-            self.insert(memo.generation, Generation { row, account: Account::empty(), memo: None });
+    /// A memo is opened. While no engine is in service, the next index that is opened takes it up.
+    pub(super) fn adopt(&mut self, memo: &Arc<Registration>, row: &CatalogRow, bounds: Bounds) {
+        let id = memo.generation;
+        self.bounds.insert(row.name.clone(), bounds);
+        if self.get(id).is_none() {
+            self.insert(id, Generation { row: row.clone(), account: Account::empty(), memo: None });
         }
-        self.change(memo.generation, |found| found.memo = Some(Arc::clone(memo)));
+        self.change(id, |found| {
+            found.memo = Some(Arc::clone(memo));
+            found.account.drop_queue();
+            found.account.unordered |= found.row.ttl_millis != row.ttl_millis && !found.account.is_empty();
+        });
     }
 
-    /// The same for a memo that was dropped.
-    pub(super) fn disown_without_disk(&mut self, memo: &Registration) {
+    /// A memo was dropped. Whether it had its generation open still.
+    pub(super) fn disown(&mut self, memo: &Registration) -> bool {
+        let mut was_open = false;
         self.change(memo.generation, |found| {
-            found.memo.take_if(|open| open.owner == memo.owner);
+            was_open = found.memo.take_if(|open| open.owner == memo.owner).is_some();
+            found.account.drop_queue();
         });
+        was_open
     }
 
     /// The owners of the open generations of a memo.

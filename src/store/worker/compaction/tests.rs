@@ -87,7 +87,8 @@ impl Bench {
         for memo in bench.memos.clone() {
             let row =
                 CatalogRow { name: memo.memo.to_string(), ttl_millis: u64::MAX, ..CatalogRow::default() };
-            bench.change(|transaction| transaction.adopt(&memo, &row, Bounds::default()));
+            bench.ledger.adopt(&memo, &row, Bounds::default());
+            bench.change(|transaction| transaction.adopted(memo.generation, &row));
         }
         for memo in [0, 1] {
             (0..9).for_each(|key| bench.put(memo, key, 0));
