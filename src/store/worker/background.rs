@@ -169,9 +169,9 @@ impl Background {
         };
         let index = transaction.index;
         let rows = index.rows(number, None, DEAD)?;
-        rows.iter().try_for_each(|(key, _)| index.remove_order_key(key))?;
+        rows.iter().try_for_each(|(key, _)| index.remove(|engine| &engine.order, key))?;
         let records = index.engine.records.rows(&number.prefix(), None, DEAD)?;
-        records.iter().try_for_each(|(key, _)| index.remove_record_key(key))?;
+        records.iter().try_for_each(|(key, _)| index.remove(|engine| &engine.records, key))?;
         *self.deleted.entry(number).or_default() += DEAD as u32;
         if rows.is_empty() && records.is_empty() {
             self.deleted.remove(&number);

@@ -307,7 +307,7 @@ impl Target {
                 self.engine.records.insert(&number.record_key(&row.digest), &record)?;
             } else {
                 // It leads nowhere, and would be counted for ever.
-                index.remove_order_key(key)?;
+                index.remove(|engine| &engine.order, key)?;
                 ledger.removed_of(number, row.sequence, row.size);
             }
         }

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    ledger::Ledger,
-    order::{OrderRow, Rank},
-    request::Registration,
-    transaction::Transaction,
-};
+use super::{ledger::Ledger, order::OrderRow, request::Registration, transaction::Transaction};
 use crate::{
     clock::Timestamp,
     error::Result,
@@ -74,15 +69,14 @@ impl Transaction<'_> {
             Some(name) => self.ledger.of_name(name),
             None => self.candidates_of_store(now)?,
         };
-        let mut first: Option<(Rank, GenerationId, OrderRow)> = None;
+        let mut fronts = Vec::with_capacity(candidates.len());
         for id in candidates {
-            let Some(row) = self.front(id, now)? else { continue };
-            let rank = Rank::of(&row, self.ledger.is_retired(id), now, self.ledger.ttl_of(id));
-            if first.as_ref().is_none_or(|(best, _, _)| rank < *best) {
-                first = Some((rank, id, row));
-            }
+            fronts.extend(self.front(id, now)?.map(|row| (id, row)));
         }
-        Ok(first.map(|(_, id, row)| (id, row)))
+        Ok(fronts.into_iter().min_by_key(|(id, row)| {
+            let is_live = !row.lifetime.is_over(now, self.ledger.ttl_of(*id));
+            (is_live, !self.ledger.is_retired(*id), row.sequence)
+        }))
     }
 
     /// Few generations, one of which holds the next entry of the whole store to leave.
@@ -139,7 +133,7 @@ impl Transaction<'_> {
             for (key, value) in &ahead {
                 match OrderRow::decode(key, value) {
                     Some(row) => front.push(row),
-                    None => self.index.remove_order_key(key)?,
+                    None => self.index.remove(|engine| &engine.order, key)?,
                 }
             }
             let oldest = front.first().copied();

@@ -7,7 +7,6 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    time::Duration,
 };
 
 use crate::{
@@ -246,20 +245,6 @@ impl Account {
     }
 }
 
-/// Which entry leaves first: an expired one, then one of a retired generation, then the oldest insertion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Rank {
-    live: bool,
-    current: bool,
-    sequence: u64,
-}
-
-impl Rank {
-    pub(crate) fn of(row: &OrderRow, retired: bool, now: Timestamp, ttl: Option<Duration>) -> Self {
-        Self { live: !row.lifetime.is_over(now, ttl), current: !retired, sequence: row.sequence }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,14 +320,5 @@ mod tests {
         assert_eq!(oldest(&account), Some(8));
         account.added(&row(7, 0));
         assert_eq!(oldest(&account), None, "the table is asked again");
-    }
-
-    #[test]
-    fn the_expired_leave_before_the_retired_and_those_before_the_oldest() {
-        let now = Timestamp(50);
-        let oldest = Rank::of(&row(1, 100), false, now, None);
-        let retired = Rank::of(&row(2, 100), true, now, None);
-        let expired = Rank::of(&row(3, 50), false, now, None);
-        assert!(expired < retired && retired < oldest);
     }
 }

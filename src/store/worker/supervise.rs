@@ -145,9 +145,8 @@ impl Worker {
     /// The directory is free, and nothing is done any more.
     pub(super) fn end(&mut self, closed: Result<()>) {
         self.directory.slot.closed();
-        self.directory.refuse_requests();
+        self.directory.queue.end();
         self.directory.pending.clear();
-        self.directory.remove_temporary();
         self.lock_file = None;
         self.directory.end(closed);
         self.directory.janitor.end();
