@@ -21,10 +21,6 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-pub(crate) mod compaction {
-    pub(crate) const EMPTIED: u64 = 0;
-}
-
 pub(crate) mod request {
     use std::{mem::size_of, sync::Arc, time::Duration};
 
@@ -210,7 +206,7 @@ impl Worker {
         self.reply_after_flush(reply, outcome);
     }
 
-    fn compact(&mut self, _: u64) {}
+    fn compact(&mut self) {}
 
     fn engine(&mut self) -> Result<()> {
         Ok(())

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    compaction::{Compaction, LARGE},
+    compaction::Compaction,
     orphans::Search,
     request::{Acknowledgement, Reply, Swept},
     transaction::Transaction,
@@ -239,6 +239,3 @@ impl Sweep {
         Ended::Swept(self.reply, swept)
     }
 }
-
-/// From which length on an index is compacted by a sweep.
-pub(super) const AFTER_SWEEP: u64 = LARGE;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::{
     Worker,
-    compaction::EMPTIED,
     request::{Put, Registration, Reply},
 };
 use crate::{
@@ -94,7 +93,7 @@ impl Worker {
             self.forgetting().forget_owner(owner);
         }
         if is_all && forgotten.is_ok() {
-            self.compact(EMPTIED);
+            self.compact();
         }
         let forgotten = forgotten.map(|()| is_known);
         if is_all {

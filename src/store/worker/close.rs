@@ -6,7 +6,7 @@
 use std::{fs, sync::Arc, time::Duration};
 
 use super::{
-    compaction::{Growth, Step, folder, numbers},
+    compaction::{Growth, folder, numbers},
     directory::Directory,
     index::Index,
     ledger::Ledger,
@@ -98,10 +98,9 @@ fn compact(
     let Some(mut compaction) = growth.begin_when_due(directory, &index, ledger) else { return index };
     let deadline = Deadline::after(COMPACTION);
     let copied = loop {
-        match compaction.step(growth, directory, &mut index, ledger) {
-            Ok(Step::More) if deadline.remaining().is_some() => directory.made_progress(),
-            Ok(Step::Copied) => break true,
-            Ok(_) => break false,
+        match compaction.step(directory, &mut index, ledger) {
+            Ok(false) if deadline.remaining().is_some() => directory.made_progress(),
+            Ok(is_copied) => break is_copied,
             Err(error) => {
                 session.note_failed(&error);
                 break false;

@@ -326,8 +326,15 @@ mod tests {
             unordered: false,
             latest: Default::default(),
         };
-        let account = Account::known(Tally { entries: 1, bytes: 10 }, false, Default::default());
+        let account = Account::known(Tally::one(10), false, Default::default());
         Generation { row, account, memo: None }
+    }
+
+    fn tens(entries: u64) -> Tally {
+        (0..entries).fold(Tally::default(), |mut sum, _| {
+            sum.add(Tally::one(10));
+            sum
+        })
     }
 
     fn memo(id: GenerationId) -> Arc<Registration> {
@@ -345,12 +352,12 @@ mod tests {
         assert_eq!(ledger.retired().iter().copied().collect::<Vec<_>>(), [old]);
         ledger.insert(live, Generation { memo: Some(memo(live)), ..generation("frames", 0) });
         assert_eq!(ledger.retired().iter().copied().collect::<Vec<_>>(), [old, current]);
-        assert_eq!(ledger.tally(Some("frames")), Some(Tally { entries: 3, bytes: 30 }));
+        assert_eq!(ledger.tally(Some("frames")), Some(tens(3)));
         assert_eq!(ledger.names(), ["frames", "models"]);
         ledger.remove(live);
         ledger.remove(current);
         assert!(ledger.retired().is_empty());
-        assert_eq!(ledger.tally(None), Some(Tally { entries: 2, bytes: 20 }));
+        assert_eq!(ledger.tally(None), Some(tens(2)));
     }
 
     #[test]
@@ -361,7 +368,7 @@ mod tests {
         ledger.insert(unknown, Generation { account: Account::unknown(), ..generation("models", 1) });
         assert_eq!((ledger.tally(None), ledger.uncounted()), (None, Some(unknown)));
         ledger.count(unknown, &[], None);
-        assert_eq!(ledger.tally(None), Some(Tally { entries: 1, bytes: 10 }));
+        assert_eq!(ledger.tally(None), Some(tens(1)));
         ledger.cleared(known, Number(9));
         assert_eq!(ledger.tally(None), Some(Tally::default()));
         assert_eq!(ledger.get(known).map(|found| found.row.number), Some(Number(9)));

@@ -2,8 +2,8 @@
 
 use super::{
     Worker,
-    background::{AFTER_SWEEP, Ended},
-    compaction::{Compaction, Step},
+    background::Ended,
+    compaction::Compaction,
     index::Index,
     request::{Reply, Swept},
     transaction::Transaction,
@@ -59,16 +59,16 @@ impl Worker {
     }
 
     fn finish_sweep(&mut self, reply: Reply<Swept>, swept: Swept) {
-        self.compact(AFTER_SWEEP);
+        self.compact();
         self.reply_after_compaction(reply, Ok(swept));
     }
 
     /// Begins a compaction if that seems worth it, and no copy is under way.
-    pub(super) fn compact(&mut self, from: u64) {
-        if self.background.compaction.as_ref().is_none_or(Compaction::is_weighing)
+    pub(super) fn compact(&mut self) {
+        if self.background.compaction.is_none()
             && let Some(index) = &self.index
         {
-            self.background.compaction = self.growth.begin(&self.directory, index, &self.ledger, from);
+            self.background.compaction = self.growth.begin(&self.directory, index, &self.ledger);
         }
     }
 
@@ -83,15 +83,15 @@ impl Worker {
     fn step_compaction(&mut self) {
         let Some(index) = &mut self.index else { return };
         let Some(mut compaction) = self.background.compaction.take() else { return };
-        match compaction.step(&self.growth, &self.directory, index, &mut self.ledger) {
-            Ok(Step::More) => {
+        match compaction.step(&self.directory, index, &mut self.ledger) {
+            Ok(false) => {
                 self.background.compaction = Some(compaction);
                 return;
             }
-            Ok(Step::Copied) => self.take_over(compaction),
-            Ok(Step::Declined) => self.decline(compaction),
+            Ok(true) => self.take_over(compaction),
             Err(error) => {
-                self.decline(compaction);
+                self.growth.failed(&compaction);
+                compaction.give_up(&self.directory, index);
                 // The copy failed, or the index: its health tells.
                 let error = self.observe(Err::<(), _>(error)).err();
                 if let Some(error) = error {
@@ -103,16 +103,8 @@ impl Worker {
         self.acknowledge();
     }
 
-    /// It is not tried again before there is more to be gained.
-    fn decline(&mut self, compaction: Compaction) {
-        self.growth.decline(&compaction);
-        if let Some(index) = &mut self.index {
-            compaction.give_up(&self.directory, index);
-        }
-    }
-
     fn take_over(&mut self, compaction: Compaction) {
-        self.growth.decline(&compaction);
+        self.growth.failed(&compaction);
         let is_in_charge = self.is_in_charge();
         let Some(index) = &mut self.index else { return };
         let taken_over = if is_in_charge {
