@@ -206,8 +206,6 @@ impl Worker {
         self.reply_after_flush(reply, outcome);
     }
 
-    fn compact(&mut self) {}
-
     fn engine(&mut self) -> Result<()> {
         Ok(())
     }

@@ -92,9 +92,6 @@ impl Worker {
         for owner in names.iter().flat_map(|name| self.ledger.owners_of(name)) {
             self.forgetting().forget_owner(owner);
         }
-        if is_all && forgotten.is_ok() {
-            self.compact();
-        }
         let forgotten = forgotten.map(|()| is_known);
         if is_all {
             self.reply_after_compaction(reply, forgotten);

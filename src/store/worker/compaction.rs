@@ -51,7 +51,7 @@ pub(super) struct Growth {
     /// unless a test sets them.
     rules: [(u64, u64); 2],
     /// The length of an index whose copy failed; 0 when the last one succeeded.
-    failed_at: u64,
+    pub(super) failed_at: u64,
 }
 
 impl Growth {
@@ -60,35 +60,17 @@ impl Growth {
     }
 
     /// The length of an index that is worth a copy. None is while entries are being counted.
-    fn worth(&self, directory: &Directory, index: &Index, ledger: &Ledger) -> Option<u64> {
+    pub(super) fn worth_a_copy(&self, directory: &Directory, index: &Index, ledger: &Ledger) -> Option<u64> {
         let length = engine::length(&folder(directory, index.number));
         let live = ledger.tally(None)?.indexed;
         let is_by = |(large, times): &(u64, u64)| length > *large && length > times.saturating_mul(live);
         self.rules.iter().any(is_by).then_some(length)
     }
 
-    /// A compaction of an index that is worth it.
-    pub(super) fn begin(&self, directory: &Directory, index: &Index, ledger: &Ledger) -> Option<Compaction> {
-        self.worth(directory, index, ledger).map(|before| Compaction { target: None, seen: None, before })
-    }
-
-    /// The same after a flush. After a copy that failed, not before there is more to be gained.
-    pub(super) fn begin_when_due(
-        &self,
-        directory: &Directory,
-        index: &Index,
-        ledger: &Ledger,
-    ) -> Option<Compaction> {
-        let compaction = self.begin(directory, index, ledger)?;
-        (compaction.before > self.failed_at + self.failed_at / 4).then_some(compaction)
-    }
-
-    pub(super) fn failed(&mut self, compaction: &Compaction) {
-        self.failed_at = compaction.before;
-    }
-
-    pub(super) fn succeeded(&mut self) {
-        self.failed_at = 0;
+    /// Whether an index of that length is copied after a flush: after a copy that failed, not before there is more to be
+    /// gained.
+    pub(super) fn may_copy_again(&self, length: u64) -> bool {
+        length > self.failed_at + self.failed_at / 4
     }
 }
 
@@ -96,18 +78,8 @@ pub(super) fn folder(directory: &Directory, number: u64) -> PathBuf {
     directory.join(format!("index-{number}"))
 }
 
-/// One compaction, which goes on from stretch to stretch.
-pub(super) struct Compaction {
-    /// `None` until the first stretch.
-    target: Option<Target>,
-    /// The key of the last row that was looked at.
-    seen: Option<Vec<u8>>,
-    /// The length of the index when it began.
-    before: u64,
-}
-
 /// The next index while it is being filled.
-struct Target {
+pub(super) struct Compaction {
     engine: Arc<Engine>,
     number: u64,
     /// The numbers whose rows are not in it, as they were dead when it began.
@@ -115,65 +87,8 @@ struct Target {
 }
 
 impl Compaction {
-    /// One more stretch. Whether every row is in the copy.
-    pub(super) fn step(
-        &mut self,
-        directory: &Directory,
-        index: &mut Index,
-        ledger: &mut Ledger,
-    ) -> Result<bool> {
-        let Some(target) = &self.target else {
-            self.target = Some(Target::begin(directory, index, ledger)?);
-            return Ok(false);
-        };
-        if index.has_copy_failed() {
-            return Err(Error::new(Kind::Engine, "the copy of the index could not be written"));
-        }
-        self.seen = target.copy(index, ledger, self.seen.as_deref())?;
-        Ok(self.seen.is_none())
-    }
-
-    /// MANIFEST names the copy, which takes the place of the index. The old folder is removed by the janitor, and so not
-    /// before.
-    pub(super) fn take_over(
-        self,
-        directory: &Directory,
-        index: &mut Index,
-        ledger: &mut Ledger,
-    ) -> Result<()> {
-        let Some(target) = self.target else {
-            return Err(Error::new(Kind::Engine, "the copy of the index was not begun"));
-        };
-        let sealed = target.seal(directory, index, ledger).and_then(|row| {
-            Manifest::open(target.number).write(&directory.path)?;
-            Ok(row)
-        });
-        match sealed {
-            Ok(row) => {
-                ledger.index_row = row;
-                let new = Index::new(target.engine, target.number);
-                let old = std::mem::replace(index, new);
-                retire(directory, old.engine, old.number);
-                Ok(())
-            }
-            Err(error) => {
-                target.give_up(directory, index);
-                Err(error)
-            }
-        }
-    }
-
-    /// The copy, if there is one, is dropped and its folder removed.
-    pub(super) fn give_up(self, directory: &Directory, index: &mut Index) {
-        if let Some(target) = self.target {
-            target.give_up(directory, index);
-        }
-    }
-}
-
-impl Target {
     /// Begins a copy, to which every change is applied from here on.
-    fn begin(directory: &Directory, index: &mut Index, ledger: &Ledger) -> Result<Self> {
+    pub(super) fn begin(directory: &Directory, index: &mut Index, ledger: &Ledger) -> Result<Self> {
         let number = unused_number(&directory.path, index.number);
         let folder = folder(directory, number);
         blob::make_new_folder(&folder)?;
@@ -186,7 +101,7 @@ impl Target {
         match target.copy_catalog(ledger) {
             Ok(()) => Ok(target),
             Err(error) => {
-                target.give_up(directory, index);
+                target.give_up(directory, Some(index));
                 Err(error)
             }
         }
@@ -200,7 +115,15 @@ impl Target {
     }
 
     /// Copies some rows behind `seen` with their records. The key of the last one; `None` at the end.
-    fn copy(&self, index: &Index, ledger: &mut Ledger, seen: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+    pub(super) fn stretch(
+        &self,
+        index: &Index,
+        ledger: &mut Ledger,
+        seen: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>> {
+        if index.has_copy_failed() {
+            return Err(unwritten());
+        }
         let rows = index.engine.order.rows(&[], seen, COPIED)?;
         for (key, value) in &rows {
             let Some(number) = Number::of_key(key) else { continue };
@@ -231,21 +154,49 @@ impl Target {
         self.engine.catalog.insert(IndexRow::KEY, &row.encode())?;
         self.engine.flush()?;
         if index.has_copy_failed() {
-            return Err(Error::new(Kind::Engine, "the copy of the index could not be written"));
+            return Err(unwritten());
         }
         directory.tuning.faults.check(Operation::Compact)?;
         Ok(row)
     }
 
-    fn give_up(self, directory: &Directory, index: &mut Index) {
-        index.end_copy();
-        self.retire(directory);
+    /// MANIFEST names the copy, which takes the place of the index. The old folder is removed by the janitor, and so not
+    /// before.
+    pub(super) fn take_over(
+        self,
+        directory: &Directory,
+        index: &mut Index,
+        ledger: &mut Ledger,
+    ) -> Result<()> {
+        let sealed = self.seal(directory, index, ledger).and_then(|row| {
+            Manifest::open(self.number).write(&directory.path)?;
+            Ok(row)
+        });
+        match sealed {
+            Ok(row) => {
+                ledger.index_row = row;
+                let old = std::mem::replace(index, Index::new(self.engine, self.number));
+                retire(directory, old.engine, old.number);
+                Ok(())
+            }
+            Err(error) => {
+                self.give_up(directory, Some(index));
+                Err(error)
+            }
+        }
     }
 
-    /// The janitor drops the engine and removes its folder.
-    fn retire(self, directory: &Directory) {
+    /// The copy is dropped and its folder removed.
+    pub(super) fn give_up(self, directory: &Directory, index: Option<&mut Index>) {
+        if let Some(index) = index {
+            index.end_copy();
+        }
         retire(directory, self.engine, self.number);
     }
+}
+
+fn unwritten() -> Error {
+    Error::new(Kind::Engine, "the copy of the index could not be written")
 }
 
 /// Has the janitor drop an engine that MANIFEST does not name, and remove its folder.

@@ -161,35 +161,31 @@ impl Bench {
         }
     }
 
-    /// One stretch. `false` when every row is in the copy.
-    fn step(&mut self, compaction: &mut Compaction) -> bool {
-        let Self { directory, index, ledger, .. } = self;
-        !compaction.step(directory, index, ledger).unwrap()
-    }
-
     /// Copies the index and switches, with `change` before the stretch `place`. `false` where there was no such stretch.
     fn compact(&mut self, change: Change, place: usize) -> bool {
         let growth = Growth::new(self.directory.tuning.compacted_when);
-        let mut compaction = growth.begin(&self.directory, &self.index, &self.ledger).unwrap();
-        let (mut stretches, mut has_more, mut was_made) = (0, true, false);
-        while has_more {
+        assert!(growth.worth_a_copy(&self.directory, &self.index, &self.ledger).is_some());
+        let compaction = Compaction::begin(&self.directory, &mut self.index, &self.ledger).unwrap();
+        let (mut seen, mut stretches) = (None, 0);
+        loop {
             if stretches == place {
                 self.make(change);
-                was_made = true;
             }
-            has_more = self.step(&mut compaction);
+            seen = compaction.stretch(&self.index, &mut self.ledger, seen.as_deref()).unwrap();
             stretches += 1;
+            if seen.is_none() {
+                break;
+            }
         }
         if stretches == place {
             // Between the last stretch and the switch.
             self.make(change);
-            was_made = true;
         }
         let Self { directory, index, ledger, .. } = self;
         let old = Arc::downgrade(&index.engine);
         compaction.take_over(directory, index, ledger).unwrap();
         assert!(old.as_ptr() != Arc::as_ptr(&index.engine) && index.number != 1);
-        was_made
+        place <= stretches
     }
 
     /// The index holds what was acknowledged, and nothing else under a number that lives.
