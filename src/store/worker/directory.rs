@@ -140,7 +140,7 @@ impl Directory {
 
     fn reopen_when_due(&self) {
         if self.slot.wants_reopen() {
-            let _ = self.ask(|reply| Request::Reopen { reply });
+            self.catch_up();
         }
     }
 

@@ -91,11 +91,10 @@ impl Transaction<'_> {
             let front = front.map(|row| (row.sequence, row.lifetime.under(ttl).expires));
             self.ledger.fronts.set(id, front, is_mixed);
         }
-        let fronts = &mut self.ledger.fronts;
+        let fronts = &self.ledger.fronts;
         let mut candidates: Vec<GenerationId> = fronts.expired(now).into_iter().collect();
         candidates.extend(fronts.oldest());
         candidates.extend(fronts.mixed());
-        let fronts = &self.ledger.fronts;
         let oldest_retired =
             self.ledger.retired().iter().filter_map(|id| Some((fronts.sequence_of(*id)?, *id)));
         candidates.extend(oldest_retired.min().map(|(_, id)| id));

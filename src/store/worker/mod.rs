@@ -223,12 +223,15 @@ impl Worker {
                 let kept = self.lost.take().map_or(running, Err);
                 self.reply_after_flush(reply, kept);
             }
-            Request::Barrier { reply } => drop(reply.send(Ok(()))),
+            Request::Barrier { reply } => {
+                // A caller may have found that the pause of the engine is over.
+                let _ = self.engine();
+                drop(reply.send(Ok(())));
+            }
             Request::Sweep { reply } => match self.engine() {
                 Ok(_) => self.jobs.sweeps.push_back(reply),
                 Err(error) => drop(reply.send(Err(error))),
             },
-            Request::Reopen { reply } => drop(reply.send(self.engine().map(drop))),
             Request::MakeRoom { name, reply } => self.make_room(name, reply),
             // Taken by `carry_out`.
             Request::Close { reply } => drop(reply),
