@@ -162,12 +162,17 @@ impl StoreBuilder {
     /// As [`Store::open`]; [`is_config`](Error::is_config) also when this process has the store open with an option that was
     /// set differently, or a bound is zero.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        self.open_in(path.as_ref(), None)
+    }
+
+    /// `temporary` removes the directory when the store is closed.
+    fn open_in(self, path: &Path, temporary: Option<Temporary>) -> Result<Store> {
         self.check()?;
         registry::check_origin()?;
-        let directory = worker::prepare(path.as_ref())?;
+        let directory = worker::prepare(path)?;
         match registry::admit(&directory)? {
             Admitted::Open(handle) => self.join(handle),
-            Admitted::Ours => self.open_ours(&directory),
+            Admitted::Ours => self.open_ours(&directory, temporary),
         }
     }
 
@@ -193,11 +198,8 @@ impl StoreBuilder {
         self.check()?;
         registry::check_origin()?;
         let temporary = Temporary::new()?;
-        let store = self.open(temporary.path())?;
-        if let Some(directory) = &store.handle.directory {
-            directory.set_temporary(temporary);
-        }
-        Ok(store)
+        let path = temporary.path().to_owned();
+        self.open_in(&path, Some(temporary))
     }
 
     fn check(&self) -> Result<()> {
@@ -227,23 +229,16 @@ impl StoreBuilder {
         }
     }
 
-    fn open_ours(self, path: &Path) -> Result<Store> {
+    fn open_ours(self, path: &Path, temporary: Option<Temporary>) -> Result<Store> {
         let session = Arc::new(Session::new(&self.settings()));
         let is_bounded = self.asked.max_bytes.is_some();
         let (clock, tuning) = (self.clock.clone(), self.tuning.clone());
-        let directory = Arc::new(Directory::new(path.to_owned(), clock, tuning, is_bounded));
-        match self.start(&directory, &session) {
-            Ok(true) => {}
-            Ok(false) => {
-                registry::forget(path);
-                session.settle();
-                return Ok(self.handle(session, None));
-            }
-            Err(error) => {
-                registry::forget(path);
-                session.settle();
-                return Err(error);
-            }
+        let directory = Arc::new(Directory::new(path.to_owned(), clock, tuning, is_bounded, temporary));
+        let started = self.start(&directory, &session);
+        if !matches!(started, Ok(true)) {
+            registry::forget(path);
+            session.settle();
+            return started.map(|_| self.handle(session, None));
         }
         let store = self.handle(session, Some(Arc::clone(&directory)));
         registry::opened(&directory, &store.handle);

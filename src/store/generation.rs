@@ -6,7 +6,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{clock::Timestamp, codec::Shape, error::Result, key, key::Digest, record::Fields};
+use crate::{clock::Timestamp, codec::Shape, error::Result, key, key::Digest, record::Fields, store::blob};
 
 /// Name, version, codec and shape, digested.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,26 +85,38 @@ impl Bounds {
     }
 }
 
+/// What an entry takes in the index beside its record: the key of that, its row, and the key of the row.
+const BESIDE_RECORD: u64 = 20 + 56 + 12;
+
+/// The largest record that holds its payload. A larger entry has a payload file, and a record of about `FILED`.
+const INLINE: u64 = 54 + 1_024 + blob::INLINE as u64;
+const FILED: u64 = 54 + 16 + 64;
+
 /// The number of entries and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
+    /// What they take in the index. Those that have payload files are estimated.
+    pub(crate) indexed: u64,
 }
 
 impl Tally {
     pub(crate) fn one(bytes: u64) -> Self {
-        Self { entries: 1, bytes }
+        let record = if bytes > INLINE { FILED } else { bytes };
+        Self { entries: 1, bytes, indexed: BESIDE_RECORD + record }
     }
 
     pub(crate) fn add(&mut self, other: Self) {
         self.entries = self.entries.saturating_add(other.entries);
         self.bytes = self.bytes.saturating_add(other.bytes);
+        self.indexed = self.indexed.saturating_add(other.indexed);
     }
 
     pub(crate) fn subtract(&mut self, other: Self) {
         self.entries = self.entries.saturating_sub(other.entries);
         self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.indexed = self.indexed.saturating_sub(other.indexed);
     }
 
     pub(crate) fn is_within(&self, other: Self) -> bool {
@@ -136,12 +148,13 @@ pub(crate) struct CatalogRow {
 
 impl CatalogRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(61 + self.name.len());
+        let mut bytes = Vec::with_capacity(69 + self.name.len());
         for number in [self.version, self.last_used.0, self.ttl_millis] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.number.0.to_le_bytes());
-        for number in [self.tally.entries, self.tally.bytes, self.latest.0.0, self.latest.1.0] {
+        let Tally { entries, bytes: size, indexed } = self.tally;
+        for number in [entries, size, indexed, self.latest.0.0, self.latest.1.0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.push(u8::from(self.unordered));
@@ -155,7 +168,7 @@ impl CatalogRow {
         let last_used = Timestamp(fields.number()?);
         let ttl_millis = fields.number()?;
         let number = Number(u32::from_le_bytes(fields.array()?));
-        let tally = Tally { entries: fields.number()?, bytes: fields.number()? };
+        let tally = Tally { entries: fields.number()?, bytes: fields.number()?, indexed: fields.number()? };
         let latest = (Timestamp(fields.number()?), Timestamp(fields.number()?));
         let unordered = match fields.byte()? {
             0 => false,
@@ -213,7 +226,7 @@ mod tests {
             last_used: Timestamp(3),
             ttl_millis: 4,
             number: Number(5),
-            tally: Tally { entries: 6, bytes: 7 },
+            tally: Tally { entries: 6, bytes: 7, indexed: 10 },
             unordered: true,
             latest: (Timestamp(8), Timestamp(9)),
         }
@@ -222,14 +235,14 @@ mod tests {
     #[test]
     fn a_catalog_row_survives_its_bytes_and_a_cut_one_is_refused() {
         assert_eq!(CatalogRow::decode(&row().encode()), Some(row()));
-        assert_eq!(CatalogRow::decode(&row().encode()[..60]), None);
+        assert_eq!(CatalogRow::decode(&row().encode()[..68]), None);
     }
 
     #[test]
     fn the_bytes_of_a_catalog_row_are_golden() {
         let golden: Vec<u8> = [2_u64, 3, 4].iter().flat_map(|number| number.to_le_bytes()).collect();
         let mut golden = [golden, vec![5, 0, 0, 0]].concat();
-        golden.extend([6_u64, 7, 8, 9].iter().flat_map(|number| number.to_le_bytes()));
+        golden.extend([6_u64, 7, 10, 8, 9].iter().flat_map(|number| number.to_le_bytes()));
         golden.push(1);
         golden.extend(b"frames");
         assert_eq!(row().encode(), golden);

@@ -15,7 +15,11 @@ use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
     fork,
-    store::{handle::Handle, session::inherited, worker::Directory},
+    store::{
+        handle::Handle,
+        session::inherited,
+        worker::{Directory, Request},
+    },
     sync::{Condvar, Mutex, PoisonError, lock},
 };
 
@@ -169,7 +173,7 @@ extern "C" fn close_all() {
         .collect();
     drop(stores);
     for directory in &open {
-        directory.begin_close();
+        let _ = directory.send(Request::Close { reply: oneshot::channel().0 });
     }
     let deadline = Deadline::after(EXIT_TIMEOUT);
     for directory in &open {

@@ -7,10 +7,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use crate::{
@@ -32,8 +29,8 @@ const WAITING: usize = 64;
 pub(crate) struct Unverified {
     /// By file. A file's name is never given twice, so a seal outlives its file without harm.
     seals: Mutex<HashMap<PathBuf, Arc<BlockChecksums>>>,
-    /// The number of payloads that the janitor has not come to yet.
-    waiting: Arc<AtomicUsize>,
+    /// A clone for each payload that the janitor has not come to yet.
+    waiting: Arc<()>,
 }
 
 impl Unverified {
@@ -54,18 +51,14 @@ impl Unverified {
             return;
         }
         let (file, payload, cleaner) = (file.to_owned(), payload.clone(), Arc::clone(janitor));
-        if self.waiting.fetch_add(1, Ordering::AcqRel) >= WAITING {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
+        let waiting = Arc::clone(&self.waiting);
+        if Arc::strong_count(&waiting) > WAITING + 1 {
             return verify(&cleaner, &file, &payload, tell);
         }
-        let waiting = Arc::clone(&self.waiting);
-        let verified = janitor.run(move || {
-            waiting.fetch_sub(1, Ordering::AcqRel);
+        janitor.run(move || {
+            drop(waiting);
             verify(&cleaner, &file, &payload, tell);
         });
-        if !verified {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-        }
     }
 
     fn is_new(&self, file: &Path, payload: &Payload) -> bool {

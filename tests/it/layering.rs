@@ -67,9 +67,9 @@ const FLOORS: [Floors; 3] = [
     Floors {
         folder: "store/worker/",
         rows: &[
-            &["changes", "maintain", "supervise"],
+            &["changes", "jobs", "supervise"],
             &["mod"],
-            &["background", "close", "open"],
+            &["open"],
             &["catalog", "eviction", "orphans"],
             &["compaction", "rebuild", "transaction"],
             &["directory", "index", "ledger"],

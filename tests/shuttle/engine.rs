@@ -21,10 +21,6 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-pub(crate) mod compaction {
-    pub(crate) const EMPTIED: u64 = 0;
-}
-
 pub(crate) mod request {
     use std::{mem::size_of, sync::Arc, time::Duration};
 
@@ -150,9 +146,11 @@ impl Ledger {
         Vec::new()
     }
 
-    fn adopt_without_disk<A, B, C>(&mut self, _: A, _: B, _: C) {}
+    fn adopt<A, B, C>(&mut self, _: A, _: B, _: C) {}
 
-    fn disown_without_disk<A>(&mut self, _: A) {}
+    fn disown<A>(&mut self, _: A) -> bool {
+        false
+    }
 }
 
 impl Worker {
@@ -208,7 +206,9 @@ impl Worker {
         self.reply_after_flush(reply, outcome);
     }
 
-    fn compact(&mut self, _: u64) {}
+    fn engine(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     fn change<T>(&mut self, change: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
         if self.is_full {
@@ -237,9 +237,6 @@ impl Transaction<'_> {
             let value = u64::from_le_bytes(payload.as_slice().try_into().unwrap());
             lock(&self.directory.disk.0).insert(put.digest, (self.sequence, value));
         }
-        if put.claim.is_none() {
-            self.memory().forget_key(put.memo.owner, &put.digest);
-        }
         while self.directory.disk.len() > self.bound {
             self.expel(put.memo.owner);
         }
@@ -257,15 +254,12 @@ impl Transaction<'_> {
         self.memory().forget(Some(owner), &digest);
     }
 
-    fn remove(&mut self, memo: &Registration, digest: &Digest) -> Result<bool> {
-        let was_there = lock(&self.directory.disk.0).remove(digest).is_some();
-        self.memory().forget_key(memo.owner, digest);
-        Ok(was_there)
+    fn remove(&mut self, _: &Registration, digest: &Digest) -> Result<bool> {
+        Ok(lock(&self.directory.disk.0).remove(digest).is_some())
     }
 
-    fn clear(&mut self, owner: u64) -> Result<()> {
+    fn clear(&mut self, _: u64) -> Result<()> {
         lock(&self.directory.disk.0).clear();
-        self.memory().forget_owner(owner);
         Ok(())
     }
 
@@ -273,11 +267,11 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn adopt<A, B, C>(&mut self, _: A, _: B, _: C) -> Result<()> {
+    fn adopted<A, B>(&mut self, _: A, _: B) -> Result<()> {
         Ok(())
     }
 
-    fn disown<A>(&mut self, _: A) -> Result<()> {
+    fn touch<A>(&mut self, _: A) -> Result<()> {
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use crate::{
@@ -24,10 +24,10 @@ pub(crate) enum Health {
 
 #[derive(Default)]
 pub(super) struct Guard {
-    /// The number of changes that were made or tried.
-    changes: AtomicU64,
-    /// The number of these that a flush has covered.
-    flushed: AtomicU64,
+    /// Whether a change was made or tried.
+    pub(super) written: AtomicBool,
+    /// Whether one was since the last flush that succeeded began.
+    pub(super) dirty: AtomicBool,
     /// The worst that happened so far: see [`Health`]. It never gets better.
     health: AtomicU8,
     /// Empty, except in tests.
@@ -47,18 +47,6 @@ impl Guard {
         }
     }
 
-    /// The number of changes so far, and whether some of them are not flushed.
-    pub(super) fn changes(&self) -> (u64, bool) {
-        let flushed = self.flushed.load(Ordering::Acquire);
-        let changes = self.changes.load(Ordering::Acquire);
-        (changes, flushed < changes)
-    }
-
-    /// A flush has covered this number of changes.
-    pub(super) fn flushed(&self, changes: u64) {
-        self.flushed.fetch_max(changes, Ordering::AcqRel);
-    }
-
     /// Runs a call that changes something.
     pub(super) fn change<T>(
         &self,
@@ -67,7 +55,8 @@ impl Guard {
     ) -> Result<T> {
         let changed = self.call(operation, call);
         // After the change: a flush that begins in between would claim to have covered it.
-        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.written.store(true, Ordering::Release);
+        self.dirty.store(true, Ordering::Release);
         changed
     }
 

@@ -19,9 +19,8 @@ mod table;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, RwLock,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
 };
@@ -100,26 +99,28 @@ impl Engine {
 
     /// Whether there is a change that no flush has covered yet.
     pub(crate) fn is_dirty(&self) -> bool {
-        self.guard.changes().1
+        self.guard.dirty.load(Ordering::Acquire)
     }
 
     /// Whether something was written since `open`: then the files must be settled.
     pub(crate) fn was_written(&self) -> bool {
-        self.guard.changes().0 > 0
+        self.guard.written.load(Ordering::Acquire)
     }
 
     /// Hands every change so far to the operating system. It survives the process from here on, not a power loss.
     pub(crate) fn flush(&self) -> Result<()> {
-        let (covered, dirty) = self.guard.changes();
-        if dirty {
-            self.guard.call(Operation::Flush, || self.db.flush())?;
-            if matches!(self.log.try_exists(), Ok(false)) {
-                let error = Error::new(Kind::Engine, "the index was deleted while it was in use");
-                return Err(self.guard.failed(error));
-            }
-            self.guard.flushed(covered);
+        if !self.guard.dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
         }
-        Ok(())
+        let flushed =
+            self.guard.call(Operation::Flush, || self.db.flush()).and_then(|_| match self.log.try_exists() {
+                Ok(false) => {
+                    let error = Error::new(Kind::Engine, "the index was deleted while it was in use");
+                    Err(self.guard.failed(error))
+                }
+                _ => Ok(()),
+            });
+        flushed.inspect_err(|_| self.guard.dirty.store(true, Ordering::Release))
     }
 
     /// Drops the database without waiting. A panic in the drop becomes an error.
@@ -163,26 +164,18 @@ fn try_threads() -> Result<()> {
     if STARTED.load(Ordering::Acquire) {
         return Ok(());
     }
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| {
-            let (end, ended) = mpsc::channel::<()>();
-            let wait = move || _ = ended.recv();
-            thread::Builder::new().name("memolith-try".into()).spawn(wait).map(|thread| (end, thread))
-        })
-        .collect();
-    let mut failed = None;
-    for thread in threads {
-        match thread {
-            Ok((end, thread)) => {
-                drop(end);
-                let _ = thread.join();
-            }
-            Err(cause) => failed = Some(cause),
-        }
-    }
-    if let Some(cause) = failed {
-        return Err(Error::io("starting the threads of the storage engine", cause));
-    }
+    let gate = RwLock::new(());
+    let started = thread::scope(|scope| {
+        // Held until all are there: each waits for it.
+        let closed = gate.write();
+        let started = (0..THREADS).try_for_each(|_| {
+            let wait = || drop(gate.read());
+            thread::Builder::new().name("memolith-try".into()).spawn_scoped(scope, wait).map(drop)
+        });
+        drop(closed);
+        started
+    });
+    started.map_err(|cause| Error::io("starting the threads of the storage engine", cause))?;
     STARTED.store(true, Ordering::Release);
     Ok(())
 }

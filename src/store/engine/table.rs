@@ -1,10 +1,7 @@
 //! The tables of an engine: ordered maps of bytes.
 
 use std::{
-    ops::{
-        Bound::{Excluded, Included, Unbounded},
-        Deref,
-    },
+    ops::Bound::{Excluded, Included, Unbounded},
     sync::Arc,
 };
 
@@ -18,6 +15,9 @@ pub(crate) struct Table {
     guard: Arc<Guard>,
 }
 
+/// Bytes that the engine handed out. They stay valid when the engine is gone.
+pub(crate) type Bytes = sled::IVec;
+
 pub(crate) type Row = (Bytes, Bytes);
 
 impl Table {
@@ -27,8 +27,7 @@ impl Table {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        let found = self.guard.call(Operation::Read, || self.tree.get(key))?;
-        Ok(found.map(Bytes))
+        self.guard.call(Operation::Read, || self.tree.get(key))
     }
 
     pub(crate) fn insert(&self, key: &[u8], value: &[u8]) -> Result<()> {
@@ -50,27 +49,9 @@ impl Table {
                 if !key.starts_with(prefix) {
                     break;
                 }
-                found.push((Bytes(key), Bytes(value)));
+                found.push((key, value));
             }
             Ok(found)
         })
-    }
-}
-
-/// Bytes that the engine handed out. They stay valid when the engine is gone.
-#[derive(Clone)]
-pub(crate) struct Bytes(sled::IVec);
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl AsRef<[u8]> for Bytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
     }
 }

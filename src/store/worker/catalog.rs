@@ -1,19 +1,14 @@
 //! The catalog: which generations there are, which memo has each open, and which have had their day.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{
-    ledger::Generation,
-    order::Account,
-    request::Registration,
-    transaction::{Scope, Transaction},
-};
+use super::{ledger::Ledger, transaction::Transaction};
 use crate::{
     clock::Timestamp,
     error::Result,
     store::{
         blob,
-        generation::{Bounds, CatalogRow, GenerationId, IndexRow, Number, Tally},
+        generation::{CatalogRow, GenerationId, IndexRow, Number, Tally},
     },
 };
 
@@ -23,21 +18,12 @@ pub(super) const RETIREMENT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A use is written down when the last one that was is this long ago: a run that only reads leaves the files alone.
 const FRESH: Duration = Duration::from_secs(60 * 60);
 
+/// The number of dead rows that are deleted in one stretch: about a millisecond and a half.
+const DEAD: usize = 64;
+
 impl Transaction<'_> {
-    /// Takes a generation into the ledger for the memo that opens it, and removes generations of the memo that were not
-    /// used for a day. The ledger has it even when the disk fails.
-    pub(super) fn adopt(&mut self, memo: &Arc<Registration>, row: &CatalogRow, bounds: Bounds) -> Result<()> {
-        let id = memo.generation;
-        self.ledger.set_bounds(&row.name, bounds);
-        if self.ledger.get(id).is_none() {
-            let row = CatalogRow { last_used: Timestamp::default(), ..row.clone() };
-            self.ledger.insert(id, Generation { row, account: Account::empty(), memo: None });
-        }
-        self.ledger.change(id, |found| {
-            found.memo = Some(Arc::clone(memo));
-            found.account.drop_queue();
-            found.account.unordered |= found.row.ttl_millis != row.ttl_millis && !found.account.is_empty();
-        });
+    /// Writes down that a memo opened a generation, and removes generations of the memo that were not used for a day.
+    pub(super) fn adopted(&mut self, id: GenerationId, row: &CatalogRow) -> Result<()> {
         let written = self.write_use(id, row);
         self.publish_numbers(&row.name);
         written?;
@@ -108,28 +94,15 @@ impl Transaction<'_> {
         }
     }
 
-    /// A memo was dropped. Its generation counts as used until now.
-    pub(super) fn disown(&mut self, memo: &Registration) -> Result<()> {
-        let id = memo.generation;
-        let found = self.ledger.get(id).and_then(|found| found.memo.as_ref());
-        if found.is_none_or(|found| found.owner != memo.owner) {
-            return Ok(());
-        }
-        self.ledger.change(id, |found| {
-            found.memo = None;
-            found.account.drop_queue();
-        });
-        self.touch(id)
-    }
-
-    /// Writes down that every open generation was in use until now.
+    /// The same for every open generation.
     pub(super) fn touch_all(&mut self) -> Result<()> {
         let open: Vec<GenerationId> =
             self.ledger.iter().filter(|(_, found)| found.memo.is_some()).map(|(id, _)| id).collect();
         open.into_iter().try_for_each(|id| self.touch(id))
     }
 
-    fn touch(&mut self, id: GenerationId) -> Result<()> {
+    /// Writes down that a generation was in use until now.
+    pub(super) fn touch(&mut self, id: GenerationId) -> Result<()> {
         let now = self.session.clock.now();
         let Some(row) = self.ledger.get(id).map(|found| found.row.clone()) else { return Ok(()) };
         if row.last_used.after(FRESH) > now {
@@ -138,31 +111,25 @@ impl Transaction<'_> {
         self.write_catalog(id, CatalogRow { last_used: now, ..row })
     }
 
-    /// Empties a generation: one rename and one catalog row, at any size. Memory forgets it whatever becomes of the disk.
-    pub(super) fn clear(&mut self, id: GenerationId) -> Result<Tally> {
-        let Some(scope) = self.scope(id) else { return Ok(Tally::default()) };
-        let cleared = self.renumber(&scope);
-        if let Some(owner) = scope.owner {
-            self.memory().forget_owner(owner);
-        }
-        cleared
-    }
-
-    fn renumber(&mut self, scope: &Scope) -> Result<Tally> {
-        let id = scope.generation;
-        let folder = self.directory.join("blobs").join(id.to_string());
-        self.directory.janitor.discard(blob::retire_folder(&folder, &self.directory.trash())?);
-        let Some(found) = self.ledger.get(id) else { return Ok(Tally::default()) };
-        let (row, tally) = (found.row.clone(), found.account.tally());
-        if tally == Some(Tally::default()) {
-            return Ok(Tally::default());
-        }
+    /// Empties a generation: one rename and one catalog row, at any size.
+    pub(super) fn clear(&mut self, id: GenerationId) -> Result<()> {
+        self.hide_folder(id)?;
+        let Some(found) = self.ledger.get(id).filter(|found| !found.account.is_empty()) else {
+            return Ok(());
+        };
+        let row = found.row.clone();
         self.bury(row.number, |last_number| last_number + 1)?;
         let number = Number(self.ledger.index_row.last_number);
         self.index.write_catalog(id, &CatalogRow { number, ..row.clone() })?;
         self.ledger.cleared(id, number);
         self.publish_numbers(&row.name);
-        Ok(tally.unwrap_or_default())
+        Ok(())
+    }
+
+    /// The payload files of a generation go out of sight.
+    fn hide_folder(&self, id: GenerationId) -> Result<()> {
+        self.directory.janitor.discard(blob::retire_folder(&self.folder(id), &self.directory.trash())?);
+        Ok(())
     }
 
     /// Notes that the rows of a number are dead.
@@ -180,8 +147,8 @@ impl Transaction<'_> {
         let mut forgotten = Ok(());
         for id in self.ledger.of_name(name) {
             let is_open = self.ledger.get(id).is_some_and(|found| found.memo.is_some());
-            let one = if is_open { self.clear(id) } else { self.drop_generation(id) };
-            forgotten = forgotten.and(one.map(drop));
+            let one = if is_open { self.clear(id) } else { self.drop_generation(id).map(drop) };
+            forgotten = forgotten.and(one);
         }
         forgotten
     }
@@ -189,8 +156,7 @@ impl Transaction<'_> {
     /// Takes a generation that no memo has open off the disk and out of the catalog.
     pub(super) fn drop_generation(&mut self, id: GenerationId) -> Result<Tally> {
         let Some(scope) = self.scope(id) else { return Ok(Tally::default()) };
-        let folder = self.directory.join("blobs").join(id.to_string());
-        self.directory.janitor.discard(blob::retire_folder(&folder, &self.directory.trash())?);
+        self.hide_folder(id)?;
         if self.ledger.get(id).is_some_and(|found| !found.account.is_empty()) {
             self.bury(scope.number, |last_number| last_number)?;
         }
@@ -198,5 +164,33 @@ impl Transaction<'_> {
         let dropped = self.ledger.remove(id);
         self.publish_numbers(&scope.name);
         Ok(dropped.and_then(|dropped| dropped.account.tally()).unwrap_or_default())
+    }
+
+    /// Deletes some rows of a number that was given up. Whether there are more.
+    pub(super) fn delete_dead(&mut self, number: Number) -> Result<bool> {
+        let rows = self.index.rows(number, None, DEAD)?;
+        rows.iter().try_for_each(|(key, _)| self.index.remove(|engine| &engine.order, key))?;
+        let records = self.index.engine.records.rows(&number.prefix(), None, DEAD)?;
+        records.iter().try_for_each(|(key, _)| self.index.remove(|engine| &engine.records, key))?;
+        if !rows.is_empty() || !records.is_empty() {
+            return Ok(true);
+        }
+        let mut row = self.ledger.index_row.clone();
+        row.dead.retain(|other| *other != number);
+        self.write_index_row(row)?;
+        Ok(false)
+    }
+
+    /// Writes down the accounts that are not as their rows have them: they changed, or were counted after an unclean end
+    /// by a run that wrote nothing else. The next open takes the rows for true.
+    pub(super) fn write_accounts(&mut self) -> Result<()> {
+        for id in self.ledger.ids() {
+            let Some(generation) = self.ledger.get(id) else { continue };
+            let row = Ledger::closing_row(generation);
+            if row != generation.row {
+                self.write_catalog(id, row)?;
+            }
+        }
+        Ok(())
     }
 }

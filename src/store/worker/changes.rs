@@ -1,10 +1,10 @@
-//! The requests that change something, one by one.
+//! The requests that change something, one by one: the disk first, then memory, whatever becomes of the disk, then the
+//! reply.
 
 use std::sync::Arc;
 
 use super::{
     Worker,
-    compaction::EMPTIED,
     request::{Put, Registration, Reply},
 };
 use crate::{
@@ -27,7 +27,8 @@ impl Worker {
             return;
         }
         let outcome = self.change(|transaction| transaction.put(&put));
-        if outcome.is_err() && put.claim.is_none() {
+        if put.claim.is_none() {
+            // A computed value revokes nothing: a value that is handed over meanwhile is newer.
             self.forgetting().forget_key(put.memo.owner, &put.digest);
         }
         self.finish_put(put, outcome);
@@ -69,17 +70,13 @@ impl Worker {
 
     pub(super) fn remove(&mut self, memo: &Registration, digest: &Digest, reply: Reply<bool>) {
         let removed = self.change(|transaction| transaction.remove(memo, digest));
-        if removed.is_err() {
-            self.forgetting().forget_key(memo.owner, digest);
-        }
+        self.forgetting().forget_key(memo.owner, digest);
         self.reply_after_flush(reply, removed);
     }
 
     pub(super) fn clear(&mut self, memo: &Registration, reply: Reply<()>) {
-        let cleared = self.change(|transaction| transaction.clear(memo.generation).map(drop));
-        if cleared.is_err() {
-            self.forgetting().forget_owner(memo.owner);
-        }
+        let cleared = self.change(|transaction| transaction.clear(memo.generation));
+        self.forgetting().forget_owner(memo.owner);
         self.reply_after_flush(reply, cleared);
     }
 
@@ -92,13 +89,8 @@ impl Worker {
             let each = names.iter().map(|name| transaction.forget(name));
             each.fold(Ok(()), Result::and)
         });
-        if forgotten.is_err() {
-            for owner in names.iter().flat_map(|name| self.ledger.owners_of(name)) {
-                self.forgetting().forget_owner(owner);
-            }
-        }
-        if is_all && forgotten.is_ok() {
-            self.compact(EMPTIED);
+        for owner in names.iter().flat_map(|name| self.ledger.owners_of(name)) {
+            self.forgetting().forget_owner(owner);
         }
         let forgotten = forgotten.map(|()| is_known);
         if is_all {
@@ -111,20 +103,21 @@ impl Worker {
     pub(super) fn adopt(
         &mut self,
         memo: &Arc<Registration>,
-        row: CatalogRow,
+        row: &CatalogRow,
         bounds: Bounds,
         reply: Reply<()>,
     ) {
-        let adopted = self.change(|transaction| transaction.adopt(memo, &row, bounds));
-        if adopted.is_err() {
-            self.ledger.adopt_without_disk(memo, row, bounds);
-        }
+        // The ledger of the index that is in service from here on.
+        let engine = self.engine();
+        self.ledger.adopt(memo, row, bounds);
+        let adopted =
+            engine.and_then(|_| self.change(|transaction| transaction.adopted(memo.generation, row)));
         drop(reply.send(adopted));
     }
 
     pub(super) fn disown(&mut self, memo: &Registration) {
-        if self.change(|transaction| transaction.disown(memo)).is_err() {
-            self.ledger.disown_without_disk(memo);
+        if self.ledger.disown(memo) {
+            let _ = self.change(|transaction| transaction.touch(memo.generation));
         }
     }
 

@@ -32,12 +32,9 @@ use crate::{
 };
 
 /// An index of this length may be worth a copy.
-pub(super) const LARGE: u64 = 32 << 20;
+const LARGE: u64 = 32 << 20;
 
-/// Likewise after everything was cleared: there is nothing to copy.
-pub(super) const EMPTIED: u64 = 2 << 20;
-
-/// How many times the length of its live bytes an index must have.
+/// How many times the length of its live bytes it must have.
 const TIMES: u64 = 10;
 
 /// A small index of which next to nothing lives is worth a copy as well, which takes no time: one value that is
@@ -45,85 +42,35 @@ const TIMES: u64 = 10;
 const SMALL: u64 = 1 << 20;
 const MANY_TIMES: u64 = 100;
 
-/// An entry without a key head and a payload: the record, the row, and their keys.
-const LEAST: u64 = 54 + 20 + 56 + 12;
-
-/// The largest record that holds its payload. A larger entry has a payload file, and a record of about `FILED`.
-const INLINE: u64 = 54 + 1_024 + blob::INLINE as u64;
-const FILED: u64 = 54 + 16 + 64;
-
-/// The number of rows that are copied, or weighed, in one stretch: about a millisecond.
+/// The number of rows that are copied in one stretch: about a millisecond.
 const COPIED: usize = 64;
-const WEIGHED: usize = 1_000;
 
-/// When an index is worth a copy, and what was found when that was asked last.
+/// When an index is worth a copy.
 pub(super) struct Growth {
     /// From which length on, and how many times its live bytes: [`LARGE`] and [`TIMES`], [`SMALL`] and [`MANY_TIMES`],
     /// unless a test sets them.
     rules: [(u64, u64); 2],
-    /// The length and the entries of an index that was weighed and found not to be worth it.
-    declined: (u64, u64),
+    /// The length of an index whose copy failed; 0 when the last one succeeded.
+    pub(super) failed_at: u64,
 }
 
 impl Growth {
     pub(super) fn new(rule: Option<(u64, u64)>) -> Self {
-        Self { rules: rule.map_or([(LARGE, TIMES), (SMALL, MANY_TIMES)], |rule| [rule; 2]), declined: (0, 0) }
+        Self { rules: rule.map_or([(LARGE, TIMES), (SMALL, MANY_TIMES)], |rule| [rule; 2]), failed_at: 0 }
     }
 
-    /// Whether an index deserves to be weighed.
-    fn suspects(&self, length: u64, entries: u64, from: u64) -> bool {
-        self.is_due(length, entries.saturating_mul(LEAST), from)
-    }
-
-    fn is_due(&self, length: u64, live: u64, from: u64) -> bool {
-        let is_by =
-            |(large, times): &(u64, u64)| length > from.min(*large) && length > times.saturating_mul(live);
-        self.rules.iter().any(is_by)
-    }
-
-    /// Whether enough has changed since it was weighed.
-    fn has_changed(&self, length: u64, entries: u64) -> bool {
-        let (declined, held) = self.declined;
-        length > declined + declined / 4 || entries < held / 2
-    }
-
-    /// A compaction of an index that is longer than `from` and that seems worth it by its length and its count.
-    pub(super) fn begin(
-        &self,
-        directory: &Directory,
-        index: &Index,
-        ledger: &Ledger,
-        from: u64,
-    ) -> Option<Compaction> {
+    /// The length of an index that is worth a copy. None is while entries are being counted.
+    pub(super) fn worth_a_copy(&self, directory: &Directory, index: &Index, ledger: &Ledger) -> Option<u64> {
         let length = engine::length(&folder(directory, index.number));
-        let entries = ledger.tally(None)?.entries;
-        let is_due = self.suspects(length, entries, from);
-        is_due.then(|| Compaction {
-            stage: Stage::Weighing { live: 0 },
-            seen: None,
-            from,
-            before: (length, entries),
-        })
+        let live = ledger.tally(None)?.indexed;
+        let is_by = |(large, times): &(u64, u64)| length > *large && length > times.saturating_mul(live);
+        self.rules.iter().any(is_by).then_some(length)
     }
 
-    /// The same after a flush, if enough has changed.
-    pub(super) fn begin_when_due(
-        &self,
-        directory: &Directory,
-        index: &Index,
-        ledger: &Ledger,
-    ) -> Option<Compaction> {
-        let compaction = self.begin(directory, index, ledger, LARGE)?;
-        self.has_changed(compaction.before.0, compaction.before.1).then_some(compaction)
-    }
-
-    /// It was not worth it, or failed: it is not tried again before there is more to be gained.
-    pub(super) fn decline(&mut self, compaction: &Compaction) {
-        self.declined = compaction.before;
-    }
-
-    pub(super) fn succeeded(&mut self) {
-        self.declined = (0, 0);
+    /// Whether an index of that length is copied after a flush: after a copy that failed, not before there is more to be
+    /// gained.
+    pub(super) fn may_copy_again(&self, length: u64) -> bool {
+        length > self.failed_at + self.failed_at / 4
     }
 }
 
@@ -131,139 +78,17 @@ pub(super) fn folder(directory: &Directory, number: u64) -> PathBuf {
     directory.join(format!("index-{number}"))
 }
 
-/// One compaction, which goes on from stretch to stretch.
-pub(super) struct Compaction {
-    stage: Stage,
-    /// The key of the last row that was looked at.
-    seen: Option<Vec<u8>>,
-    /// The index is worth it from this length on.
-    from: u64,
-    /// Length and entries of the index when it began.
-    before: (u64, u64),
-}
-
-enum Stage {
-    /// The live bytes are summed.
-    Weighing {
-        live: u64,
-    },
-    Copying(Target),
-}
-
 /// The next index while it is being filled.
-struct Target {
+pub(super) struct Compaction {
     engine: Arc<Engine>,
     number: u64,
     /// The numbers whose rows are not in it, as they were dead when it began.
     dead: Vec<Number>,
 }
 
-/// What a stretch came to.
-pub(super) enum Step {
-    More,
-    /// The index is not worth a copy.
-    Declined,
-    /// Every row is in the copy.
-    Copied,
-}
-
 impl Compaction {
-    /// Whether the copy was not begun: what was weighed so far may be gone by now.
-    pub(super) fn is_weighing(&self) -> bool {
-        matches!(self.stage, Stage::Weighing { .. })
-    }
-
-    /// One more stretch.
-    pub(super) fn step(
-        &mut self,
-        growth: &Growth,
-        directory: &Directory,
-        index: &mut Index,
-        ledger: &mut Ledger,
-    ) -> Result<Step> {
-        match &mut self.stage {
-            Stage::Weighing { live } => {
-                let rows = weigh(index, ledger, self.seen.as_deref())?;
-                *live += rows.live;
-                if rows.last.is_some() {
-                    self.seen = rows.last;
-                    return Ok(Step::More);
-                }
-                let length = engine::length(&folder(directory, index.number));
-                if !growth.is_due(length, *live, self.from) {
-                    return Ok(Step::Declined);
-                }
-                self.stage = Stage::Copying(Target::begin(directory, index, ledger)?);
-                self.seen = None;
-                Ok(Step::More)
-            }
-            Stage::Copying(target) => {
-                if index.has_copy_failed() {
-                    return Err(Error::new(Kind::Engine, "the copy of the index could not be written"));
-                }
-                self.seen = target.copy(index, ledger, self.seen.as_deref())?;
-                Ok(if self.seen.is_some() { Step::More } else { Step::Copied })
-            }
-        }
-    }
-
-    /// MANIFEST names the copy, which takes the place of the index. The old folder is removed by the janitor, and so not
-    /// before.
-    pub(super) fn take_over(
-        self,
-        directory: &Directory,
-        index: &mut Index,
-        ledger: &mut Ledger,
-    ) -> Result<()> {
-        let Stage::Copying(target) = self.stage else {
-            return Err(Error::new(Kind::Engine, "the copy of the index was not begun"));
-        };
-        let sealed = target.seal(directory, index, ledger).and_then(|row| {
-            Manifest::open(target.number).write(&directory.path)?;
-            Ok(row)
-        });
-        match sealed {
-            Ok(row) => {
-                ledger.index_row = row;
-                let new = Index::new(target.engine, target.number);
-                let old = std::mem::replace(index, new);
-                retire(directory, old.engine, old.number);
-                Ok(())
-            }
-            Err(error) => {
-                target.give_up(directory, index);
-                Err(error)
-            }
-        }
-    }
-
-    /// The copy, if there is one, is dropped and its folder removed.
-    pub(super) fn give_up(self, directory: &Directory, index: &mut Index) {
-        if let Stage::Copying(target) = self.stage {
-            target.give_up(directory, index);
-        }
-    }
-}
-
-/// Some rows of the order table, weighed.
-struct Weighed {
-    live: u64,
-    last: Option<Vec<u8>>,
-}
-
-fn weigh(index: &Index, ledger: &Ledger, seen: Option<&[u8]>) -> Result<Weighed> {
-    let weight = |row: &OrderRow| LEAST - 54 + if row.size > INLINE { FILED } else { row.size };
-    let rows = index.engine.order.rows(&[], seen, WEIGHED)?;
-    let is_live =
-        |key: &[u8]| Number::of_key(key).is_some_and(|number| !ledger.index_row.dead.contains(&number));
-    let live = rows.iter().filter(|(key, _)| is_live(key));
-    let live = live.filter_map(|(key, value)| OrderRow::decode(key, value)).map(|row| weight(&row)).sum();
-    Ok(Weighed { live, last: rows.last().map(|(key, _)| key.to_vec()) })
-}
-
-impl Target {
     /// Begins a copy, to which every change is applied from here on.
-    fn begin(directory: &Directory, index: &mut Index, ledger: &Ledger) -> Result<Self> {
+    pub(super) fn begin(directory: &Directory, index: &mut Index, ledger: &Ledger) -> Result<Self> {
         let number = unused_number(&directory.path, index.number);
         let folder = folder(directory, number);
         blob::make_new_folder(&folder)?;
@@ -276,7 +101,7 @@ impl Target {
         match target.copy_catalog(ledger) {
             Ok(()) => Ok(target),
             Err(error) => {
-                target.give_up(directory, index);
+                target.give_up(directory, Some(index));
                 Err(error)
             }
         }
@@ -290,7 +115,15 @@ impl Target {
     }
 
     /// Copies some rows behind `seen` with their records. The key of the last one; `None` at the end.
-    fn copy(&self, index: &Index, ledger: &mut Ledger, seen: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+    pub(super) fn stretch(
+        &self,
+        index: &Index,
+        ledger: &mut Ledger,
+        seen: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>> {
+        if index.has_copy_failed() {
+            return Err(unwritten());
+        }
         let rows = index.engine.order.rows(&[], seen, COPIED)?;
         for (key, value) in &rows {
             let Some(number) = Number::of_key(key) else { continue };
@@ -308,7 +141,7 @@ impl Target {
                 self.engine.records.insert(&number.record_key(&row.digest), &record)?;
             } else {
                 // It leads nowhere, and would be counted for ever.
-                index.remove_order_key(key)?;
+                index.remove(|engine| &engine.order, key)?;
                 ledger.removed_of(number, row.sequence, row.size);
             }
         }
@@ -322,21 +155,49 @@ impl Target {
         self.engine.catalog.insert(IndexRow::KEY, &row.encode())?;
         self.engine.flush()?;
         if index.has_copy_failed() {
-            return Err(Error::new(Kind::Engine, "the copy of the index could not be written"));
+            return Err(unwritten());
         }
         directory.tuning.faults.check(Operation::Compact)?;
         Ok(row)
     }
 
-    fn give_up(self, directory: &Directory, index: &mut Index) {
-        index.end_copy();
-        self.retire(directory);
+    /// MANIFEST names the copy, which takes the place of the index. The old folder is removed by the janitor, and so not
+    /// before.
+    pub(super) fn take_over(
+        self,
+        directory: &Directory,
+        index: &mut Index,
+        ledger: &mut Ledger,
+    ) -> Result<()> {
+        let sealed = self.seal(directory, index, ledger).and_then(|row| {
+            Manifest::open(self.number).write(&directory.path)?;
+            Ok(row)
+        });
+        match sealed {
+            Ok(row) => {
+                ledger.index_row = row;
+                let old = std::mem::replace(index, Index::new(self.engine, self.number));
+                retire(directory, old.engine, old.number);
+                Ok(())
+            }
+            Err(error) => {
+                self.give_up(directory, Some(index));
+                Err(error)
+            }
+        }
     }
 
-    /// The janitor drops the engine and removes its folder.
-    fn retire(self, directory: &Directory) {
+    /// The copy is dropped and its folder removed.
+    pub(super) fn give_up(self, directory: &Directory, index: Option<&mut Index>) {
+        if let Some(index) = index {
+            index.end_copy();
+        }
         retire(directory, self.engine, self.number);
     }
+}
+
+fn unwritten() -> Error {
+    Error::new(Kind::Engine, "the copy of the index could not be written")
 }
 
 /// Has the janitor drop an engine that MANIFEST does not name, and remove its folder.

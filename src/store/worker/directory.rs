@@ -86,7 +86,13 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(crate) fn new(path: PathBuf, clock: Clock, tuning: Tuning, is_bounded: bool) -> Self {
+    pub(crate) fn new(
+        path: PathBuf,
+        clock: Clock,
+        tuning: Tuning,
+        is_bounded: bool,
+        temporary: Option<Temporary>,
+    ) -> Self {
         Self {
             path,
             clock,
@@ -98,7 +104,7 @@ impl Directory {
             janitor: Arc::default(),
             unverified: Unverified::default(),
             progress: AtomicU64::new(0),
-            temporary: Mutex::default(),
+            temporary: Mutex::new(temporary),
             outcome: Mutex::default(),
             closed: Condvar::new(),
         }
@@ -108,7 +114,6 @@ impl Directory {
         self.slot.is_closed()
     }
 
-    /// A place in the directory.
     pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
     }
@@ -117,18 +122,8 @@ impl Directory {
         self.path.join("trash")
     }
 
-    /// The folder is removed when the store is closed.
-    pub(crate) fn set_temporary(&self, folder: Temporary) {
-        *lock(&self.temporary) = Some(folder);
-    }
-
     pub(super) fn is_temporary(&self) -> bool {
         lock(&self.temporary).is_some()
-    }
-
-    pub(super) fn remove_temporary(&self) {
-        let temporary = lock(&self.temporary).take();
-        drop(temporary);
     }
 
     /// The engine to read from, opened again if its pause is over.
@@ -145,7 +140,7 @@ impl Directory {
 
     fn reopen_when_due(&self) {
         if self.slot.wants_reopen() {
-            let _ = self.ask(|reply| Request::Reopen { reply });
+            self.catch_up();
         }
     }
 
@@ -169,12 +164,11 @@ impl Directory {
 
     /// The same for a request that must not get lost: it is sent to a worker that is stalled too.
     pub(crate) fn ask_surely<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
-        if self.slot.is_stalled() {
-            let (reply, _) = oneshot::channel();
-            let _ = self.send(request(reply));
-            return Err(stalled());
+        if !self.slot.is_stalled() {
+            return self.ask(request);
         }
-        self.ask_within(self.tuning.reply_timeout, request)
+        let _ = self.send(request(oneshot::channel().0));
+        Err(stalled())
     }
 
     /// The same for the close, which is also asked of a worker that is stalled. One that did not answer the first time is not
@@ -201,21 +195,11 @@ impl Directory {
         }
     }
 
-    /// The worker ends: requests that wait are dropped, and later ones refused.
-    pub(super) fn refuse_requests(&self) {
-        self.queue.end();
-    }
-
-    /// The directory is free.
+    /// The worker ends, and the directory is free: requests that wait are dropped, and later ones refused.
     pub(super) fn end(&self, closed: Result<()>) {
+        drop(lock(&self.temporary).take());
         *lock(&self.outcome) = Some(closed);
         self.closed.notify_all();
-    }
-
-    /// Begins a close without waiting for it.
-    pub(crate) fn begin_close(&self) {
-        let (reply, _) = oneshot::channel();
-        let _ = self.queue.send(Request::Close { reply });
     }
 
     fn ask_within<T>(&self, timeout: Duration, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {

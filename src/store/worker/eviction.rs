@@ -2,18 +2,13 @@
 
 use std::time::Duration;
 
-use super::{
-    ledger::Ledger,
-    order::{OrderRow, Rank},
-    request::Registration,
-    transaction::Transaction,
-};
+use super::{ledger::Ledger, order::OrderRow, request::Registration, transaction::Transaction};
 use crate::{
     clock::Timestamp,
     error::Result,
     record::Record,
     store::{
-        forgetting,
+        forgetting::{self, Forgetting},
         generation::{GenerationId, Number, Tally},
         session::Left,
     },
@@ -74,15 +69,14 @@ impl Transaction<'_> {
             Some(name) => self.ledger.of_name(name),
             None => self.candidates_of_store(now)?,
         };
-        let mut first: Option<(Rank, GenerationId, OrderRow)> = None;
+        let mut fronts = Vec::with_capacity(candidates.len());
         for id in candidates {
-            let Some(row) = self.front(id, now)? else { continue };
-            let rank = Rank::of(&row, self.ledger.is_retired(id), now, self.ledger.ttl_of(id));
-            if first.as_ref().is_none_or(|(best, _, _)| rank < *best) {
-                first = Some((rank, id, row));
-            }
+            fronts.extend(self.front(id, now)?.map(|row| (id, row)));
         }
-        Ok(first.map(|(_, id, row)| (id, row)))
+        Ok(fronts.into_iter().min_by_key(|(id, row)| {
+            let is_live = !row.lifetime.is_over(now, self.ledger.ttl_of(*id));
+            (is_live, !self.ledger.is_retired(*id), row.sequence)
+        }))
     }
 
     /// Few generations, one of which holds the next entry of the whole store to leave.
@@ -97,11 +91,10 @@ impl Transaction<'_> {
             let front = front.map(|row| (row.sequence, row.lifetime.under(ttl).expires));
             self.ledger.fronts.set(id, front, is_mixed);
         }
-        let fronts = &mut self.ledger.fronts;
+        let fronts = &self.ledger.fronts;
         let mut candidates: Vec<GenerationId> = fronts.expired(now).into_iter().collect();
         candidates.extend(fronts.oldest());
         candidates.extend(fronts.mixed());
-        let fronts = &self.ledger.fronts;
         let oldest_retired =
             self.ledger.retired().iter().filter_map(|id| Some((fronts.sequence_of(*id)?, *id)));
         candidates.extend(oldest_retired.min().map(|(_, id)| id));
@@ -139,7 +132,7 @@ impl Transaction<'_> {
             for (key, value) in &ahead {
                 match OrderRow::decode(key, value) {
                     Some(row) => front.push(row),
-                    None => self.index.remove_order_key(key)?,
+                    None => self.index.remove(|engine| &engine.order, key)?,
                 }
             }
             let oldest = front.first().copied();
@@ -182,7 +175,7 @@ impl Transaction<'_> {
             self.drop_row(&scope, row.sequence, row.size)?;
             return Ok(false);
         }
-        let memory = self.memory();
+        let memory = Forgetting { pending: Some(&self.directory.pending), session: self.session };
         if fresh {
             // A reader that found it may not put it into memory any more.
             forgetting::revoke(scope.owner, &row.digest);

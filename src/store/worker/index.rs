@@ -74,14 +74,6 @@ impl Index {
         self.remove(|engine| &engine.order, &number.order_key(sequence))
     }
 
-    pub(super) fn remove_order_key(&self, key: &[u8]) -> Result<()> {
-        self.remove(|engine| &engine.order, key)
-    }
-
-    pub(super) fn remove_record_key(&self, key: &[u8]) -> Result<()> {
-        self.remove(|engine| &engine.records, key)
-    }
-
     /// The rows of a generation behind a sequence, in the order of insertion, with their keys.
     pub(super) fn rows(&self, number: Number, after: Option<u64>, limit: usize) -> Result<Vec<Row>> {
         let after = after.map(|sequence| number.order_key(sequence));
@@ -106,7 +98,7 @@ impl Index {
         Ok(())
     }
 
-    fn remove(&self, table: impl Fn(&Engine) -> &Table, key: &[u8]) -> Result<()> {
+    pub(super) fn remove(&self, table: impl Fn(&Engine) -> &Table, key: &[u8]) -> Result<()> {
         table(&self.engine).remove(key)?;
         self.to_copy(|copy| table(copy).remove(key));
         Ok(())

@@ -238,10 +238,6 @@ impl Ledger {
         self.bounds.get(name).copied().unwrap_or_default()
     }
 
-    pub(super) fn set_bounds(&mut self, name: &str, bounds: Bounds) {
-        self.bounds.insert(name.to_owned(), bounds);
-    }
-
     /// Today's ttl of a generation that is open.
     pub(super) fn ttl_of(&self, id: GenerationId) -> Option<std::time::Duration> {
         let generation = self.generations.get(&id)?;
@@ -259,20 +255,28 @@ impl Ledger {
         }
     }
 
-    /// A memo is opened while no engine is in service. The next index that is opened takes it up.
-    pub(super) fn adopt_without_disk(&mut self, memo: &Arc<Registration>, row: CatalogRow, bounds: Bounds) {
-        self.set_bounds(&row.name, bounds);
-        if self.get(memo.generation).is_none() {
-            self.insert(memo.generation, Generation { row, account: Account::empty(), memo: None });
+    /// A memo is opened. While no engine is in service, the next index that is opened takes it up.
+    pub(super) fn adopt(&mut self, memo: &Arc<Registration>, row: &CatalogRow, bounds: Bounds) {
+        let id = memo.generation;
+        self.bounds.insert(row.name.clone(), bounds);
+        if self.get(id).is_none() {
+            self.insert(id, Generation { row: row.clone(), account: Account::empty(), memo: None });
         }
-        self.change(memo.generation, |found| found.memo = Some(Arc::clone(memo)));
+        self.change(id, |found| {
+            found.memo = Some(Arc::clone(memo));
+            found.account.drop_queue();
+            found.account.unordered |= found.row.ttl_millis != row.ttl_millis && !found.account.is_empty();
+        });
     }
 
-    /// The same for a memo that was dropped.
-    pub(super) fn disown_without_disk(&mut self, memo: &Registration) {
+    /// A memo was dropped. Whether it had its generation open still.
+    pub(super) fn disown(&mut self, memo: &Registration) -> bool {
+        let mut was_open = false;
         self.change(memo.generation, |found| {
-            found.memo.take_if(|open| open.owner == memo.owner);
+            was_open = found.memo.take_if(|open| open.owner == memo.owner).is_some();
+            found.account.drop_queue();
         });
+        was_open
     }
 
     /// The owners of the open generations of a memo.
@@ -322,8 +326,15 @@ mod tests {
             unordered: false,
             latest: Default::default(),
         };
-        let account = Account::known(Tally { entries: 1, bytes: 10 }, false, Default::default());
+        let account = Account::known(Tally::one(10), false, Default::default());
         Generation { row, account, memo: None }
+    }
+
+    fn tens(entries: u64) -> Tally {
+        (0..entries).fold(Tally::default(), |mut sum, _| {
+            sum.add(Tally::one(10));
+            sum
+        })
     }
 
     fn memo(id: GenerationId) -> Arc<Registration> {
@@ -341,12 +352,12 @@ mod tests {
         assert_eq!(ledger.retired().iter().copied().collect::<Vec<_>>(), [old]);
         ledger.insert(live, Generation { memo: Some(memo(live)), ..generation("frames", 0) });
         assert_eq!(ledger.retired().iter().copied().collect::<Vec<_>>(), [old, current]);
-        assert_eq!(ledger.tally(Some("frames")), Some(Tally { entries: 3, bytes: 30 }));
+        assert_eq!(ledger.tally(Some("frames")), Some(tens(3)));
         assert_eq!(ledger.names(), ["frames", "models"]);
         ledger.remove(live);
         ledger.remove(current);
         assert!(ledger.retired().is_empty());
-        assert_eq!(ledger.tally(None), Some(Tally { entries: 2, bytes: 20 }));
+        assert_eq!(ledger.tally(None), Some(tens(2)));
     }
 
     #[test]
@@ -357,7 +368,7 @@ mod tests {
         ledger.insert(unknown, Generation { account: Account::unknown(), ..generation("models", 1) });
         assert_eq!((ledger.tally(None), ledger.uncounted()), (None, Some(unknown)));
         ledger.count(unknown, &[], None);
-        assert_eq!(ledger.tally(None), Some(Tally { entries: 1, bytes: 10 }));
+        assert_eq!(ledger.tally(None), Some(tens(1)));
         ledger.cleared(known, Number(9));
         assert_eq!(ledger.tally(None), Some(Tally::default()));
         assert_eq!(ledger.get(known).map(|found| found.row.number), Some(Number(9)));

@@ -5,18 +5,16 @@
 //! It never runs code of the user, never waits for a claim, and never waits for the janitor or a caller. A caller that
 //! does not get its reply in time gives up the wait, never the change: the ledger is always true.
 
-mod background;
 mod catalog;
 mod changes;
-mod close;
 mod compaction;
 mod directory;
 mod eviction;
 mod fronts;
 mod hand_overs;
 mod index;
+mod jobs;
 mod ledger;
-mod maintain;
 mod open;
 mod order;
 mod orphans;
@@ -28,6 +26,7 @@ mod supervise;
 mod transaction;
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -38,7 +37,7 @@ use std::{
 pub(crate) use self::order::OrderRow;
 pub use self::request::Swept;
 use self::request::{Acknowledgement, Reply};
-use self::{background::Background, compaction::Growth, index::Index, ledger::Ledger};
+use self::{compaction::Growth, index::Index, ledger::Ledger};
 pub(crate) use self::{
     directory::{Directory, Tuning},
     open::{is_ours, prepare},
@@ -48,7 +47,7 @@ pub(crate) use self::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    store::{lock::LockFile, session::Session},
+    store::{generation::Number, lock::LockFile, session::Session},
     sync::thread,
 };
 
@@ -65,13 +64,51 @@ pub(super) struct Worker {
     index: Option<Index>,
     /// The number of the last index.
     last_number: u64,
-    background: Background,
+    jobs: Jobs,
     growth: Growth,
     acknowledgements: Vec<Acknowledgement>,
     /// When changes are to be flushed that no caller waits for.
     flush_due: Option<Deadline>,
     /// Why changes were lost that no flush had covered. The next flush that a caller asks for says so.
     lost: Option<Error>,
+    /// A close was asked for: nothing is taken from the queue any more.
+    closing: Option<Reply<()>>,
+}
+
+/// Work for between two rounds.
+#[derive(Default)]
+struct Jobs {
+    /// Memos whose bound is to hold, or the store, and the callers that wait for it. A round ends with a stretch for the first.
+    room: VecDeque<(Option<String>, Reply<()>)>,
+    recovery: Recovery,
+    /// Callers that wait for a sweep each.
+    sweeps: VecDeque<Reply<Swept>>,
+    /// Whether the index was worth a copy when that was asked last.
+    wants_copy: bool,
+    /// Of callers that wait for that copy.
+    after_copy: Vec<Acknowledgement>,
+    /// Dead numbers of which no more rows are deleted.
+    left_dead: BTreeSet<Number>,
+    /// Why the job that is under way must end. Of an earlier job while none is.
+    interruption: Option<Error>,
+}
+
+/// Whether all was looked after that an unclean end left.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Recovery {
+    #[default]
+    Done,
+    Due,
+    /// It is due after the next flush.
+    Failed,
+}
+
+#[derive(Clone, Copy)]
+enum Job {
+    Recover,
+    Sweep,
+    Compact,
+    DeleteDead(Number),
 }
 
 /// Starts the worker of a directory, which opens the index first.
@@ -91,11 +128,12 @@ pub(super) fn start(
         ledger: Ledger::default(),
         index: None,
         last_number: 0,
-        background: Background::default(),
+        jobs: Jobs::default(),
         growth: Growth::new(directory.tuning.compacted_when),
         acknowledgements: Vec::new(),
         flush_due: None,
         lost: None,
+        closing: None,
     };
     let (reply, opened) = oneshot::channel();
     thread::Builder::new().name("memolith".into()).spawn(move || worker.run(reply))?;
@@ -125,35 +163,44 @@ impl Worker {
     fn work(&mut self) {
         let mut was_busy = false;
         loop {
-            let is_idle = self.is_idle();
-            let round = self.directory.queue.take(is_idle, was_busy, self.flush_due);
-            was_busy = !round.is_empty();
-            if let Some(reply) = self.carry_out(round) {
+            let is_idle = self.jobs.room.is_empty() && self.next_job().is_none();
+            was_busy = self.round(is_idle, was_busy);
+            if let Some(job) = self.next_job().filter(|_| self.closing.is_none()) {
+                self.work_on(job);
+                self.acknowledge();
+                self.leave_to_janitor();
+                self.directory.made_progress();
+            }
+            if let Some(reply) = self.closing.take() {
                 return self.close(reply);
             }
-            self.acknowledge();
-            if !is_idle {
-                self.maintain();
-                self.acknowledge();
-            }
-            self.leave_to_janitor();
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.index.is_none() || self.background.is_idle(&self.ledger.index_row)
+    /// Takes a round of requests, carries it out and replies. Whether there were any.
+    fn round(&mut self, waits: bool, dozes: bool) -> bool {
+        let round = self.directory.queue.take(waits, dozes, self.flush_due);
+        let was_busy = !round.is_empty();
+        self.carry_out(round);
+        self.acknowledge();
+        if let Some((name, reply)) = self.jobs.room.pop_front() {
+            self.make_room(name, reply);
+        }
+        self.leave_to_janitor();
+        was_busy
     }
 
     /// Carries out the requests of a round. A close ends it: later requests are refused.
-    fn carry_out(&mut self, round: Vec<Request>) -> Option<Reply<()>> {
+    fn carry_out(&mut self, round: Vec<Request>) {
         for request in round {
             if let Request::Close { reply } = request {
-                return Some(reply);
+                self.jobs.interruption = Some(directory::closed());
+                self.closing = Some(reply);
+                return;
             }
             self.serve(request);
             self.directory.made_progress();
         }
-        None
     }
 
     fn serve(&mut self, request: Request) {
@@ -162,7 +209,7 @@ impl Worker {
             Request::Remove { memo, digest, reply } => self.remove(&memo, &digest, reply),
             Request::Clear { memo, reply } => self.clear(&memo, reply),
             Request::Forget { name, reply } => self.forget(name, reply),
-            Request::Adopt { memo, row, bounds, reply } => self.adopt(&memo, row, bounds, reply),
+            Request::Adopt { memo, row, bounds, reply } => self.adopt(&memo, &row, bounds, reply),
             Request::Disown { memo } => self.disown(&memo),
             Request::Read { memo, digest, reply } => {
                 let record = self.change(|transaction| transaction.index.record(memo.number(), &digest));
@@ -177,9 +224,15 @@ impl Worker {
                 let kept = self.lost.take().map_or(running, Err);
                 self.reply_after_flush(reply, kept);
             }
-            Request::Barrier { reply } => drop(reply.send(Ok(()))),
-            Request::Sweep { reply } => self.sweep(reply),
-            Request::Reopen { reply } => drop(reply.send(self.engine().map(drop))),
+            Request::Barrier { reply } => {
+                // A caller may have found that the pause of the engine is over.
+                let _ = self.engine();
+                drop(reply.send(Ok(())));
+            }
+            Request::Sweep { reply } => match self.engine() {
+                Ok(_) => self.jobs.sweeps.push_back(reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
             Request::MakeRoom { name, reply } => self.make_room(name, reply),
             // Taken by `carry_out`.
             Request::Close { reply } => drop(reply),

@@ -52,8 +52,6 @@ struct Candidate {
     number: u64,
     /// Known for sure, of a settled index and of an empty one.
     closed: Option<Closed>,
-    /// Whether it was left by anything but a close.
-    is_unclean: bool,
     /// Whether it is a new one, to be filled from the payload files.
     is_new: bool,
 }
@@ -107,7 +105,7 @@ impl Opening<'_> {
                 if !engine::is_there(&folder(self.directory, index)) {
                     return damaged("the file of the index is gone");
                 }
-                Ok(Candidate { number: index, closed: None, is_unclean: true, is_new: false })
+                Ok(Candidate { number: index, closed: None, is_new: false })
             }
             Found::Whole(Manifest { index, closed: Some(closed) }) => {
                 let folder = folder(self.directory, index);
@@ -116,7 +114,7 @@ impl Opening<'_> {
                 if files != closed.files {
                     return damaged("the files of the index are not as they were left");
                 }
-                Ok(Candidate { number: index, closed: Some(closed), is_unclean: false, is_new: false })
+                Ok(Candidate { number: index, closed: Some(closed), is_new: false })
             }
             Found::Nothing => Ok(self.new_index()),
             Found::Damaged => damaged("the MANIFEST is damaged"),
@@ -126,7 +124,7 @@ impl Opening<'_> {
     /// Under a number that was never used.
     fn new_index(&self) -> Candidate {
         let number = unused_number(&self.directory.path, self.last_number);
-        Candidate { number, closed: Some(Closed::default()), is_unclean: true, is_new: true }
+        Candidate { number, closed: Some(Closed::default()), is_new: true }
     }
 
     /// Removes what an earlier run left: files in the trash, a manifest that never got its name, an unfinished copy.
@@ -176,13 +174,11 @@ impl Opening<'_> {
     fn take_up(&self, candidate: &Candidate, engine: Arc<Engine>, before: &mut Ledger) -> Result<Opened> {
         engine::restrict(&folder(self.directory, candidate.number));
         let index = Index::new(engine, candidate.number);
-        let filled = self.fill(candidate, &index, before);
-        match filled {
+        match self.fill(candidate, &index, before) {
             Ok(ledger) => {
-                // A recount that a close cut short is taken up again: without a count no bound holds.
-                let is_uncounted = ledger.uncounted().is_some();
-                let was_unrecovered = candidate.closed.as_ref().is_some_and(|closed| closed.unrecovered);
-                let is_unclean = candidate.is_unclean || is_uncounted || was_unrecovered;
+                // A recovery that a close cut short is taken up again: without a count no bound holds.
+                let was_recovered = candidate.closed.as_ref().is_some_and(|closed| !closed.unrecovered);
+                let is_unclean = candidate.is_new || !was_recovered || ledger.uncounted().is_some();
                 Ok(Opened { index, ledger, is_unclean })
             }
             Err(error) => {

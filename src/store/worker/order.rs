@@ -7,7 +7,6 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    time::Duration,
 };
 
 use crate::{
@@ -246,20 +245,6 @@ impl Account {
     }
 }
 
-/// Which entry leaves first: an expired one, then one of a retired generation, then the oldest insertion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Rank {
-    live: bool,
-    current: bool,
-    sequence: u64,
-}
-
-impl Rank {
-    pub(crate) fn of(row: &OrderRow, retired: bool, now: Timestamp, ttl: Option<Duration>) -> Self {
-        Self { live: !row.lifetime.is_over(now, ttl), current: !retired, sequence: row.sequence }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,7 +274,9 @@ mod tests {
         assert_eq!(account.tally(), None);
         account.count(&[row(4, 0), row(9, 0)], Some(9));
         account.count(&[], None);
-        assert_eq!(account.tally(), Some(Tally { entries: 3, bytes: 30 }));
+        let mut three = Tally::one(10);
+        (1..3).for_each(|_| three.add(Tally::one(10)));
+        assert_eq!(account.tally(), Some(three));
     }
 
     #[test]
@@ -324,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_oldest_row_is_known_until_an_older_one_comes() {
-        let mut account = Account::known(Tally { entries: 5, bytes: 50 }, false, Default::default());
+        let mut account = Account::known(Tally { entries: 5, ..Tally::one(50) }, false, Default::default());
         let oldest = |account: &Account| account.oldest().map(|row| row.sequence);
         account.set_front(vec![row(3, 0), row(5, 0), row(8, 0)]);
         account.removed(5, 10);
@@ -335,14 +322,5 @@ mod tests {
         assert_eq!(oldest(&account), Some(8));
         account.added(&row(7, 0));
         assert_eq!(oldest(&account), None, "the table is asked again");
-    }
-
-    #[test]
-    fn the_expired_leave_before_the_retired_and_those_before_the_oldest() {
-        let now = Timestamp(50);
-        let oldest = Rank::of(&row(1, 100), false, now, None);
-        let retired = Rank::of(&row(2, 100), true, now, None);
-        let expired = Rank::of(&row(3, 50), false, now, None);
-        assert!(expired < retired && retired < oldest);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{rebuild, transaction::Transaction};
+use super::transaction::Transaction;
 use crate::{
     error::Result,
     record::{BlobId, Body, Record},
@@ -17,34 +17,22 @@ use crate::{
 };
 
 /// The number of files that are looked at in one stretch: about half a millisecond.
-const STRETCH: usize = 64;
-
-/// A search for orphans that goes on from stretch to stretch.
-pub(super) struct Search {
-    files: Box<dyn Iterator<Item = Result<(PathBuf, BlobId)>> + Send>,
-    pub(super) retired: Tally,
-}
-
-impl Search {
-    pub(super) fn begin(blobs: &Path) -> Result<Self> {
-        Ok(Self { files: Box::new(rebuild::blobs(blobs)?), retired: Tally::default() })
-    }
-
-    /// Whether there is more.
-    pub(super) fn step(&mut self, transaction: &mut Transaction<'_>) -> Result<bool> {
-        for _ in 0..STRETCH {
-            let Some(found) = self.files.next() else { return Ok(false) };
-            let (path, id) = found?;
-            if let Some(bytes) = transaction.retire_orphan(&path, id)? {
-                self.retired.add(Tally::one(bytes));
-            }
-        }
-        Ok(true)
-    }
-}
+pub(super) const FILES: usize = 64;
 
 impl Transaction<'_> {
-    /// Moves a file out of sight that no record means. The size of the file, if it was one.
+    /// Moves the files out of sight that no record means.
+    pub(super) fn retire_orphans(&mut self, files: Vec<Result<(PathBuf, BlobId)>>) -> Result<Tally> {
+        let mut retired = Tally::default();
+        for found in files {
+            let (path, id) = found?;
+            if let Some(bytes) = self.retire_orphan(&path, id)? {
+                retired.add(Tally::one(bytes));
+            }
+        }
+        Ok(retired)
+    }
+
+    /// The size of the file, if it was one.
     fn retire_orphan(&mut self, path: &Path, id: BlobId) -> Result<Option<u64>> {
         let is_known = match Head::read(path) {
             Ok(head) => self.owns_blob(&head, id)?,

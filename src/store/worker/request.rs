@@ -100,10 +100,6 @@ pub(crate) enum Request {
     Sweep {
         reply: Reply<Swept>,
     },
-    /// Opens an engine, if there is none and its pause is over.
-    Reopen {
-        reply: Reply<()>,
-    },
     /// The bound of a memo, or of the store, may be exceeded at its open. The reply comes when it holds.
     MakeRoom {
         name: Option<String>,

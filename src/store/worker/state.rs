@@ -21,8 +21,10 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+#[derive(Default)]
 pub(crate) enum EngineState {
     /// The worker opens an index for the first time.
+    #[default]
     Opening,
     Running(Arc<Engine>),
     /// The operating system refused something. The same index is opened again after a pause.
@@ -69,16 +71,11 @@ pub(crate) fn pause(failures: u32, is_corrupt: bool) -> Duration {
 }
 
 /// The state of a store's engine, shared by its worker and its callers.
+#[derive(Default)]
 pub(crate) struct EngineSlot {
     state: RwLock<EngineState>,
     /// The number of failures since a flush last succeeded.
     consecutive_failures: AtomicU32,
-}
-
-impl Default for EngineSlot {
-    fn default() -> Self {
-        Self { state: RwLock::new(EngineState::Opening), consecutive_failures: AtomicU32::new(0) }
-    }
 }
 
 impl EngineSlot {

@@ -1,9 +1,15 @@
 //! The engine of a worker: opened, watched for failures, taken out of service, closed.
+//!
+//! A close goes from a running engine back to files that hold still: it flushes, compacts if that is worth it and quick, drops
+//! the engine, settles the files if anything was written, and writes "closed" into MANIFEST. Anything that fails on the way
+//! leaves the store as after a crash.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc, time::Duration};
 
 use super::{
-    TICK, Worker, close,
+    Recovery, TICK, Worker,
+    compaction::{folder, numbers},
+    directory::{Directory, closed},
     open::{Opened, Opening},
     request::Reply,
     state::stalled,
@@ -11,9 +17,20 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    error::{Error, Result},
-    store::{engine::Engine, manifest::Manifest},
+    error::{Error, Kind, Result},
+    store::{
+        engine::{self, Engine},
+        manifest::{Closed, Manifest},
+    },
+    sync::thread,
+    testing::Operation,
 };
+
+/// How long a close may be held up by a compaction. A longer one is left to the next run.
+const COMPACTION: Duration = Duration::from_secs(1);
+
+/// How long a close waits for readers that are in the engine.
+const READERS: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// Runs a change against the engine in service, if need be one that is opened now. If it fails, the health of the
@@ -54,9 +71,9 @@ impl Worker {
         let running = self.directory.slot.reader();
         let is_running =
             |index: &super::Index| running.as_ref().is_ok_and(|running| Arc::ptr_eq(running, &index.engine));
-        let Some(mut index) = self.index.take_if(|index| !is_running(index)) else { return };
+        let Some(index) = self.index.take_if(|index| !is_running(index)) else { return };
         let error = running.err().unwrap_or_else(stalled);
-        self.abandon_background(&error, &mut index);
+        self.abandon_jobs(&error);
         if index.engine.is_dirty() {
             // Changes of this round are acknowledged by the flush of no other index.
             let lost = Err(error.clone());
@@ -94,7 +111,7 @@ impl Worker {
                 self.directory.slot.opened(&index.engine);
                 self.index = Some(index);
                 if is_unclean {
-                    self.background.recover();
+                    self.jobs.recovery = Recovery::Due;
                 }
                 Ok(())
             }
@@ -107,19 +124,15 @@ impl Worker {
     }
 
     pub(super) fn close(&mut self, reply: Reply<()>) {
+        self.abandon_jobs(&closed());
         self.acknowledge();
         self.retire_failed();
-        let is_unrecovered = self.background.is_unrecovered() || self.ledger.uncounted().is_some();
         self.directory.slot.closed();
-        let closed = match self.index.take() {
-            Some(mut index) => {
-                self.abandon_background(&super::directory::closed(), &mut index);
-                let ledger = std::mem::take(&mut self.ledger);
-                let (directory, session) = (&self.directory, &self.session);
-                close::close(directory, session, index, ledger, &self.growth, is_unrecovered)
-            }
+        let closed = if self.index.is_some() {
+            self.close_index()
+        } else {
             // Changes that no flush had covered went with their engine.
-            None => self.lost.take().map_or(Ok(()), Err),
+            self.lost.take().map_or(Ok(()), Err)
         };
         if let Err(error) = &closed {
             self.session.note_failed(error);
@@ -145,11 +158,92 @@ impl Worker {
     /// The directory is free, and nothing is done any more.
     pub(super) fn end(&mut self, closed: Result<()>) {
         self.directory.slot.closed();
-        self.directory.refuse_requests();
+        self.directory.queue.end();
         self.directory.pending.clear();
-        self.directory.remove_temporary();
         self.lock_file = None;
         self.directory.end(closed);
         self.directory.janitor.end();
+    }
+
+    fn close_index(&mut self) -> Result<()> {
+        let directory = Arc::clone(&self.directory);
+        let is_unrecovered = self.jobs.recovery != Recovery::Done || self.ledger.uncounted().is_some();
+        self.write_down()?;
+        self.compact_quickly();
+        let Some(index) = self.index.take() else { return Ok(()) };
+        let (number, was_written) = (index.number, index.engine.was_written());
+        let folder = folder(&directory, number);
+        unshared(&directory, index.engine)?.close(&folder)?;
+        directory.made_progress();
+        if directory.is_temporary() {
+            return Ok(());
+        }
+        if was_written {
+            directory.tuning.faults.check(Operation::Settle)?;
+            engine::settle(&folder)?;
+        }
+        engine::restrict(&folder);
+        let files = engine::fingerprint(&folder)?;
+        let closed = Closed { sequence: self.ledger.sequence(), unrecovered: is_unrecovered, files };
+        Manifest { index: number, closed: Some(closed) }.write(&directory.path)?;
+        for old in numbers(&directory.path).into_iter().filter(|old| *old != number) {
+            let _ = fs::remove_dir_all(super::compaction::folder(&directory, old));
+        }
+        Ok(())
+    }
+
+    /// The use of each memo and the accounts, flushed.
+    fn write_down(&mut self) -> Result<()> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let (directory, session) = (&*self.directory, &*self.session);
+        let mut transaction = Transaction { directory, session, index, ledger: &mut self.ledger };
+        // The use of a memo is lost with an engine that does not work, and of no use then.
+        let _ = transaction.touch_all();
+        let written = transaction.write_accounts().and_then(|()| index.engine.flush());
+        if written.is_err()
+            && let Some(index) = self.index.take()
+        {
+            // A reader may hold it still, and must not be the one that drops it.
+            self.directory.janitor.retire(index.engine, |engine| drop(engine.release()));
+        }
+        written
+    }
+
+    /// Copies the index if that is worth it and quick. A copy that fails costs the copy only.
+    fn compact_quickly(&mut self) {
+        let was_written = self.index.as_ref().is_some_and(|index| index.engine.was_written());
+        let is_due = self.worth_a_copy().is_some_and(|length| self.growth.may_copy_again(length));
+        if !was_written || !is_due || self.directory.is_temporary() {
+            return;
+        }
+        let deadline = Deadline::after(COMPACTION);
+        let copied = self.copy_index(|worker| {
+            worker.directory.made_progress();
+            deadline.remaining().map(drop).ok_or_else(stalled)
+        });
+        if let Err(error) = copied
+            && deadline.remaining().is_some()
+        {
+            self.session.note_failed(&error);
+        }
+    }
+}
+
+/// The engine, when no reader uses it any more.
+fn unshared(directory: &Directory, engine: Arc<Engine>) -> Result<Engine> {
+    let deadline = Deadline::after(READERS);
+    let mut shared = engine;
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(engine) => return Ok(engine),
+            Err(engine) => shared = engine,
+        }
+        if deadline.remaining().is_none() {
+            directory.janitor.retire(shared, |engine| drop(engine.release()));
+            let message = "a read did not end in time: the store was left as after a crash";
+            return Err(Error::new(Kind::Engine, message));
+        }
+        directory.made_progress();
+        thread::sleep(Duration::from_micros(200));
     }
 }

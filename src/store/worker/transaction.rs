@@ -4,8 +4,8 @@
 //! * *evict, remove*: the payload file out of sight, the record, the row.
 //! * *clear*: the folder of payload files out of sight, the catalog row with another number.
 //!
-//! After the record changed or went, the claims of the key are revoked, and memory tier and pending values forget it. A
-//! reader that looked before the change can no longer publish, and a reader that claims after it finds the new state.
+//! After the record changed or went, the claims of the key are revoked, and memory tier and pending values forget it: here
+//! where an entry leaves for room, else by the worker. A reader that looked before the change can no longer publish, and a reader that claims after it finds the new state.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,6 @@ use crate::{
     record::{BlobId, Body, Record},
     store::{
         blob::{self, Finished, Head},
-        forgetting::Forgetting,
         generation::{GenerationId, IndexRow, Number},
         session::{Left, Session, Untold},
     },
@@ -70,21 +69,15 @@ impl Transaction<'_> {
         Scope { generation: memo.generation, number: memo.number(), name, owner }
     }
 
-    /// Puts an entry in and makes room for it. An inserted value takes the place of everything that the key meant before,
-    /// whatever becomes of the disk. A computed one revokes nothing: a value that is handed over meanwhile is newer.
+    /// Puts an entry in and makes room for it. While the oldest entries cannot leave, nothing comes in.
     pub(super) fn put(&mut self, put: &Put) -> Result<()> {
         let scope = Self::scope_of(&put.memo);
         if scope.number == Number::default() {
             return Err(Error::new(Kind::Engine, "the index does not know the memo yet"));
         }
         let before = [Some(&*scope.name), None].map(|name| (name, self.ledger.tally(name)));
-        let outcome = before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop));
-        let replaced = outcome.and_then(|()| self.replace(&scope, put));
-        if put.claim.is_none() {
-            self.memory().forget_key(put.memo.owner, &put.digest);
-        }
-        replaced?;
-        // Entries for which no room could be made before do not keep this one out.
+        before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop))?;
+        self.replace(&scope, put)?;
         before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop))
     }
 
@@ -179,7 +172,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn folder(&self, generation: GenerationId) -> std::path::PathBuf {
+    pub(super) fn folder(&self, generation: GenerationId) -> std::path::PathBuf {
         self.directory.join("blobs").join(generation.to_string())
     }
 
@@ -189,19 +182,12 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    pub(super) fn memory(&self) -> Forgetting<'_> {
-        Forgetting { pending: Some(&self.directory.pending), session: self.session }
-    }
-
-    /// Whether the entry was fresh. The key is forgotten in memory whatever becomes of the disk.
+    /// Whether the entry was fresh.
     pub(super) fn remove(&mut self, memo: &Registration, digest: &Digest) -> Result<bool> {
         let scope = Self::scope_of(memo);
-        let removed = self.is_fresh(&scope, digest).and_then(|is_fresh| {
-            self.take(&scope, digest, None)?;
-            Ok(is_fresh)
-        });
-        self.memory().forget_key(memo.owner, digest);
-        removed
+        let is_fresh = self.is_fresh(&scope, digest)?;
+        self.take(&scope, digest, None)?;
+        Ok(is_fresh)
     }
 
     fn is_fresh(&self, scope: &Scope, digest: &Digest) -> Result<bool> {

@@ -67,7 +67,7 @@ impl Bench {
         std::fs::create_dir(folder.path().join("index-1")).unwrap();
         let engine = Engine::open(&folder.path().join("index-1"), &Faults::default()).unwrap();
         let tuning = Tuning { compacted_when: Some((0, 0)), ..Tuning::default() };
-        let directory = Directory::new(folder.path().to_owned(), Clock::default(), tuning, false);
+        let directory = Directory::new(folder.path().to_owned(), Clock::default(), tuning, false, None);
         let settings = Settings {
             memory: 0,
             max_bytes: None,
@@ -87,7 +87,8 @@ impl Bench {
         for memo in bench.memos.clone() {
             let row =
                 CatalogRow { name: memo.memo.to_string(), ttl_millis: u64::MAX, ..CatalogRow::default() };
-            bench.change(|transaction| transaction.adopt(&memo, &row, Bounds::default()));
+            bench.ledger.adopt(&memo, &row, Bounds::default());
+            bench.change(|transaction| transaction.adopted(memo.generation, &row));
         }
         for memo in [0, 1] {
             (0..9).for_each(|key| bench.put(memo, key, 0));
@@ -160,42 +161,31 @@ impl Bench {
         }
     }
 
-    /// One stretch. `false` when every row is in the copy.
-    fn step(&mut self, growth: &Growth, compaction: &mut Compaction) -> bool {
-        let Self { directory, index, ledger, .. } = self;
-        match compaction.step(growth, directory, index, ledger).unwrap() {
-            Step::More => true,
-            Step::Copied => false,
-            Step::Declined => panic!("it is worth a copy by its rule"),
-        }
-    }
-
     /// Copies the index and switches, with `change` before the stretch `place`. `false` where there was no such stretch.
     fn compact(&mut self, change: Change, place: usize) -> bool {
         let growth = Growth::new(self.directory.tuning.compacted_when);
-        let mut compaction = growth.begin(&self.directory, &self.index, &self.ledger, LARGE).unwrap();
-        while compaction.is_weighing() {
-            assert!(self.step(&growth, &mut compaction));
-        }
-        let (mut stretches, mut has_more, mut was_made) = (0, true, false);
-        while has_more {
+        assert!(growth.worth_a_copy(&self.directory, &self.index, &self.ledger).is_some());
+        let compaction = Compaction::begin(&self.directory, &mut self.index, &self.ledger).unwrap();
+        let (mut seen, mut stretches) = (None, 0);
+        loop {
             if stretches == place {
                 self.make(change);
-                was_made = true;
             }
-            has_more = self.step(&growth, &mut compaction);
+            seen = compaction.stretch(&self.index, &mut self.ledger, seen.as_deref()).unwrap();
             stretches += 1;
+            if seen.is_none() {
+                break;
+            }
         }
         if stretches == place {
             // Between the last stretch and the switch.
             self.make(change);
-            was_made = true;
         }
         let Self { directory, index, ledger, .. } = self;
         let old = Arc::downgrade(&index.engine);
         compaction.take_over(directory, index, ledger).unwrap();
         assert!(old.as_ptr() != Arc::as_ptr(&index.engine) && index.number != 1);
-        was_made
+        place <= stretches
     }
 
     /// The index holds what was acknowledged, and nothing else under a number that lives.
@@ -217,8 +207,16 @@ impl Bench {
             let tally = self.ledger.tally(Some(&memo.memo)).unwrap();
             assert_eq!(tally.entries, expected.len() as u64);
             assert_eq!(tally.bytes, rows.iter().map(|row| row.size).sum::<u64>());
+            assert_eq!(tally.indexed, self.length_of(number));
         }
         self.assert_numbers(dead_before);
+    }
+
+    /// What the tables hold of a number, by a walk.
+    fn length_of(&self, number: Number) -> u64 {
+        let tables = [&self.index.engine.records, &self.index.engine.order];
+        let rows = tables.map(|table| table.rows(&number.prefix(), None, usize::MAX).unwrap());
+        rows.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64).sum()
     }
 
     /// Dead numbers are left out, and those that died meanwhile are known to be dead.
