@@ -111,7 +111,7 @@ impl Worker {
         let engine = self.engine();
         self.ledger.adopt(memo, row, bounds);
         let adopted =
-            engine.and_then(|_| self.change(|transaction| transaction.adopted(memo.generation, row)));
+            engine.and_then(|()| self.change(|transaction| transaction.adopted(memo.generation, row)));
         drop(reply.send(adopted));
     }
 
