@@ -18,7 +18,11 @@ pub(crate) fn outlive_file_size_limit() {
             let handler: extern "C" fn(libc::c_int) = nothing;
             // The calls of the program that it interrupts go on.
             let flags = found.sa_flags | libc::SA_RESTART;
-            action(Some(libc::sigaction { sa_sigaction: handler as libc::sighandler_t, sa_flags: flags, ..found }));
+            action(Some(libc::sigaction {
+                sa_sigaction: handler as libc::sighandler_t,
+                sa_flags: flags,
+                ..found
+            }));
         }
     });
 }

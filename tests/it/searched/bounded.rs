@@ -1,9 +1,4 @@
-use std::{
-    fs,
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path, thread, time::Duration};
 
 use memolith::{Memo, Store};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};

@@ -2,7 +2,7 @@ use std::fs;
 
 use memolith::{Memo, Store};
 
-use super::{Trapped, armed};
+use super::{Trapped, armed, spring};
 use crate::vocabulary::*;
 
 /// Where code of the user runs during a call.
@@ -21,10 +21,14 @@ const PLACES: [&str; 9] = [
 #[test]
 fn a_change_in_the_middle_of_a_call_is_obeyed_by_every_later_call() {
     for memory in [0, 1 << 20] {
+        let options = Store::builder().memory(memory).observer(|event| {
+            spring(format!("{event:?}").split(' ').next().unwrap_or_default());
+        });
+        let store = options.temporary().unwrap();
         for place in PLACES {
             for change in ["remove", "insert", "clear", "clear all", "remove memo"] {
                 for is_known in [false, true] {
-                    obeyed(memory, place, change, is_known);
+                    obeyed(&store, place, change, is_known);
                 }
             }
         }
@@ -32,38 +36,34 @@ fn a_change_in_the_middle_of_a_call_is_obeyed_by_every_later_call() {
 }
 
 /// The value of before the change is 1, that of after it 2, and the inserted one 9.
-fn obeyed(memory: u64, place: &'static str, change: &'static str, is_known: bool) {
-    let (bench, trap) = (Bench::new(), armed());
-    let (observed, wanted) = (trap.clone(), trap.clone());
-    let options = bench.options().memory(memory).observer(move |event| {
-        observed.spring(format!("{event:?}").split(' ').next().unwrap_or_default());
-    });
-    let store = options.open(bench.path()).unwrap();
-    let builder = Memo::builder("values").cache_if(move |_| {
-        wanted.spring("cache_if");
+fn obeyed(store: &Store, place: &'static str, change: &'static str, is_known: bool) {
+    let trap = armed();
+    let builder = Memo::builder(format!("{change} at {place}, {is_known}")).cache_if(|_| {
+        spring("cache_if");
         true
     });
-    let memo: Memo<u64, Trapped> = builder.open(&store).unwrap();
+    let memo: Memo<u64, Trapped> = builder.open(store).unwrap();
     if is_known {
         memo.insert(&1, &Trapped(1)).unwrap();
     }
     let (inner, all) = (memo.clone(), store.clone());
     trap.set(place, move || changed(change, &inner, &all));
-    let mut calls = 0;
-    while !trap.is_sprung() && calls < 4 {
+    for _ in 0..4 {
         memo.get_or_insert_with(&1, || {
-            trap.spring("closure");
+            spring("closure");
             Trapped(1)
         });
-        calls += 1;
+        if trap.is_sprung() {
+            break;
+        }
     }
     if !trap.is_sprung() {
-        // A hit has no closure, and a miss without memory no clone.
+        // A hit has no closure, and without memory there are no clones.
         return;
     }
     let expected = if change == "insert" { 9 } else { 2 };
     for _ in 0..3 {
-        assert_eq!(memo.get_or_insert_with(&1, || Trapped(2)).0, expected, "{change} at {place}, {memory}, {is_known}");
+        assert_eq!(memo.get_or_insert_with(&1, || Trapped(2)).0, expected, "{}", memo.name());
     }
     assert_eq!(memo.get(&1).unwrap().map(|value| value.0), Some(expected));
 }
@@ -74,7 +74,7 @@ fn changed(change: &str, memo: &Memo<u64, Trapped>, store: &Store) {
         "insert" => memo.insert(&1, &Trapped(9)).unwrap(),
         "clear" => memo.clear().unwrap(),
         "clear all" => store.clear().unwrap(),
-        _ => drop(store.remove_memo("values").unwrap()),
+        _ => drop(store.remove_memo(memo.name()).unwrap()),
     }
 }
 

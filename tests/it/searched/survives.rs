@@ -23,8 +23,10 @@ fn a_store_that_was_moved_away_while_it_was_open_is_whole_at_its_new_place() {
         for key in 1..10 {
             assert_eq!(of_moved.get(&key).unwrap(), Some(vec![1; size]), "{key} of {size}");
         }
+        // The change that failed may have been made, or half of it, but no other value is there.
+        let failed = of_moved.get(&0).unwrap();
+        assert!(failed.is_none_or(|value| value == [1].repeat(size) || value == [2].repeat(size)));
         store.close().unwrap();
-        assert_eq!(of_moved.len() + 1, 10 + usize::from(of_moved.get(&0).unwrap().is_some()));
     }
 }
 
@@ -33,7 +35,8 @@ fn the_last_handle_may_go_within_a_drop_an_observer_or_at_the_end_of_a_thread() 
     for place in ["Drop", "observer", "thread"] {
         let (bench, trap) = (Bench::new(), armed());
         let observed = trap.clone();
-        let store = bench.options().observer(move |_| observed.spring("observer")).open(bench.path()).unwrap();
+        let store =
+            bench.options().observer(move |_| observed.spring("observer")).open(bench.path()).unwrap();
         let memo: Memo<u64, Trapped> = Memo::builder("values").max_entries(2).open(&store).unwrap();
         miss!(memo, &1 => Trapped(1));
         hit!(memo, &1 => Trapped(1));

@@ -2,7 +2,7 @@ use std::{cell::RefCell, fs, iter, path::PathBuf, thread};
 
 use memolith::{Memo, Store};
 
-use super::{Trapped, armed};
+use super::{Trapped, armed, spring};
 use crate::vocabulary::*;
 
 #[test]
@@ -63,16 +63,14 @@ const ACTS: [&str; 8] = ["open", "close", "clear", "sweep", "flush", "call", "re
 fn code_of_the_user_may_do_anything_to_the_store_wherever_it_is_run() {
     for place in ["Serialize", "Deserialize", "Clone", "Drop", "closure", "cache_if", "observer"] {
         for act in ACTS {
-            let (bench, trap) = (Bench::new(), armed());
-            let observed = trap.clone();
-            let store = bench.options().observer(move |_| observed.spring("observer")).open(bench.path()).unwrap();
-            let wanted = trap.clone();
-            let builder = Memo::builder("values").cache_if(move |_| {
-                wanted.spring("cache_if");
+            let trap = armed();
+            let store = Store::builder().observer(|_| spring("observer")).temporary().unwrap();
+            let builder = Memo::builder("values").cache_if(|_| {
+                spring("cache_if");
                 true
             });
             let memo: Memo<u64, Trapped> = builder.open(&store).unwrap();
-            let (inner, again, path) = (memo.clone(), store.clone(), bench.path());
+            let (inner, again, path) = (memo.clone(), store.clone(), store.path().unwrap().to_owned());
             trap.set(place, move || match act {
                 "open" => assert_eq!(Store::open(&path).unwrap().path(), again.path()),
                 "close" => again.close().unwrap(),
@@ -85,7 +83,7 @@ fn code_of_the_user_may_do_anything_to_the_store_wherever_it_is_run() {
             });
             for _ in 0..4 {
                 let computed = || {
-                    trap.spring("closure");
+                    spring("closure");
                     Trapped(1)
                 };
                 assert_eq!(memo.get_or_insert_with(&1, computed).0, 1, "{act} in {place}");
