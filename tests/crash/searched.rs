@@ -62,7 +62,7 @@ unsafe extern "C" {
 
 const SIGALRM: c_int = 14;
 const SIGXFSZ: c_int = 25;
-const KEYS: u32 = 30;
+const KEYS: u32 = 12;
 
 /// A page, which neither a payload file nor the log of the index fits in.
 fn with_small_files(act: impl FnOnce()) {
@@ -146,7 +146,7 @@ extern "C" fn after_the_close() {
     say("after the close");
 }
 
-/// Ten images of the program, one after the other in one process.
+/// Five images of the program, one after the other in one process.
 pub fn replace_itself() {
     let round = seed() as u32;
     let (store, memo) = values::open(&directory());
@@ -161,7 +161,7 @@ pub fn replace_itself() {
     for key in round * KEYS..(round + 1) * KEYS {
         memo.insert(&key, &value(key, 1)).unwrap();
     }
-    if round == 9 {
+    if round == 4 {
         return say("whole");
     }
     let error = Command::new(env::current_exe().unwrap()).env(child::SEED, (round + 1).to_string()).exec();
@@ -180,7 +180,7 @@ pub fn interrupted() {
                 interrupt_all();
             }
         });
-        for round in 0..4 {
+        for round in 0..3 {
             opened_and_closed(&directory(), round);
         }
         is_over.store(true, Ordering::Relaxed);

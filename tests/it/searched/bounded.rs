@@ -59,7 +59,7 @@ fn crowd_within(bench: &Bench, (entries, bytes, ttl, of_store): Bounds) {
         for thread in 0..4 {
             let (memos, clock) = (&memos, &bench.clock);
             scope.spawn(move || {
-                for call in 0..30_u64 {
+                for call in 0..12_u64 {
                     let (memo, key) = (&memos[(call % 3) as usize], call % 7);
                     let size = ((call * 7_919 + thread * 31) % 7_000) as usize;
                     let value = memo.get_or_insert_with(&key, || vec![key as u8; size]);
@@ -125,7 +125,7 @@ fn payload_files_that_a_panic_or_a_change_left_without_an_entry_take_no_space() 
     let bench = Bench::new();
     let store: Store = bench.store();
     let memo: Memo<u32, Bytes> = Memo::builder("values").version(1).open(&store).unwrap();
-    for key in 0..20 {
+    for key in 0..5 {
         miss!(memo, &key => Bytes(30_000));
         memo.get_or_insert_with(&key, || {
             memo.remove(&key).unwrap();
@@ -136,9 +136,9 @@ fn payload_files_that_a_panic_or_a_change_left_without_an_entry_take_no_space() 
             Bytes(10_000)
         });
     }
-    assert_eq!((memo.len(), memo.get(&7).unwrap()), (20, Some(Bytes(15_000))));
+    assert_eq!((memo.len(), memo.get(&3).unwrap()), (5, Some(Bytes(15_000))));
     store.sweep().unwrap();
-    assert_eq!((files(&bench.path().join("blobs")), files(&bench.path().join("trash"))), (20, 0));
+    assert_eq!((files(&bench.path().join("blobs")), files(&bench.path().join("trash"))), (5, 0));
     store.clear().unwrap();
     assert_eq!((files(&bench.path().join("blobs")), files(&bench.path().join("trash"))), (0, 0));
 }

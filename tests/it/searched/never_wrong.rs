@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use memolith::{Memo, Store, memo};
+use memolith::{Memo, memo};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser::SerializeSeq};
 
 use crate::vocabulary::*;
@@ -170,7 +170,7 @@ fn a_backup_of_hard_links_and_its_store_hand_out_whole_values_of_their_keys_only
     let filled = |path: &Path, version| {
         let store = bench.options().open(path).unwrap();
         let memo: Memo<u32, Vec<u8>> = Memo::builder("values").open(&store).unwrap();
-        for key in 0..10 {
+        for key in 0..4 {
             let found = memo.get_or_insert_with(&key, || value(key, version));
             assert!(
                 [0, 1, 2].iter().any(|version| found == value(key, *version)),
@@ -183,9 +183,7 @@ fn a_backup_of_hard_links_and_its_store_hand_out_whole_values_of_their_keys_only
     };
     filled(&here, 0);
     link_all(&here, &backup);
-    for version in [1, 2] {
-        filled(&here, version);
-        filled(&backup, version);
-    }
+    filled(&here, 1);
+    filled(&backup, 2);
     filled(&here, 0);
 }
