@@ -156,7 +156,9 @@ pub fn replace_itself() {
     assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
     let inner = memo.clone();
     thread::spawn(move || {
-        (1_000_000..).for_each(|key| drop(inner.get_or_insert_with(&key, || value(key, 1))))
+        for key in 1_000_000.. {
+            inner.get_or_insert_with(&key, || value(key, 1));
+        }
     });
     for key in round * KEYS..(round + 1) * KEYS {
         memo.insert(&key, &value(key, 1)).unwrap();
@@ -208,7 +210,7 @@ fn opened_and_closed(path: &Path, round: u32) {
 fn interrupt_all() {
     for thread in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         if let Some(thread) = thread.file_name().to_str().and_then(|name| name.parse().ok()) {
-            tgkill(process::id() as c_int, thread, SIGALRM);
+            tgkill(process::id().cast_signed(), thread, SIGALRM);
         }
     }
     thread::yield_now();

@@ -59,8 +59,8 @@ fn crowd_within(bench: &Bench, (entries, bytes, ttl, of_store): Bounds) {
         for thread in 0..4 {
             let (memos, clock) = (&memos, &bench.clock);
             scope.spawn(move || {
-                for call in 0..12_u64 {
-                    let (memo, key) = (&memos[(call % 3) as usize], call % 7);
+                for (call, memo) in (0..12_u64).zip(memos.iter().cycle()) {
+                    let key = call % 7;
                     let size = ((call * 7_919 + thread * 31) % 7_000) as usize;
                     let value = memo.get_or_insert_with(&key, || vec![key as u8; size]);
                     assert!(value.iter().all(|byte| u64::from(*byte) == key));

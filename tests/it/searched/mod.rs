@@ -15,9 +15,11 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+type Act = Box<dyn FnOnce() + Send>;
+
 /// Code that is run once, at the first place of this name that a thread comes to.
 #[derive(Clone, Default)]
-pub struct Trap(Arc<Mutex<Option<(&'static str, Box<dyn FnOnce() + Send>)>>>);
+pub struct Trap(Arc<Mutex<Option<(&'static str, Act)>>>);
 
 impl Trap {
     pub fn set(&self, place: &'static str, act: impl FnOnce() + Send + 'static) {
