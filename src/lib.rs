@@ -147,6 +147,7 @@ pub mod path;
 mod pool;
 mod record;
 mod shape;
+mod signals;
 mod stamp;
 pub mod stats;
 mod store;

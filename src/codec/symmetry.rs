@@ -6,7 +6,7 @@
 //! which [`Shape`] traces a type, which reach every variant and every field, are encoded and decoded. This does not slow
 //! down the encoding of values.
 
-use std::{any::type_name, cell::Cell, marker::PhantomData};
+use std::{any::type_name, cell::Cell, marker::PhantomData, mem::ManuallyDrop};
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
@@ -20,8 +20,9 @@ use crate::{
 const LESSER: usize = 64;
 
 thread_local! {
-    /// Why a sample could not be read back. A `Deserialize` can return this no other way.
-    static DISAGREEMENT: Cell<Option<String>> = const { Cell::new(None) };
+    /// Why a sample could not be read back. A `Deserialize` can return this no other way. It is never dropped, and empty
+    /// between two calls: a memo may be opened by the destructor of another thread-local, or at the end of the program.
+    static DISAGREEMENT: Cell<ManuallyDrop<Option<String>>> = const { Cell::new(ManuallyDrop::new(None)) };
     /// Whether the codec refused to encode a sample.
     static REFUSED: Cell<bool> = const { Cell::new(false) };
 }
@@ -66,11 +67,16 @@ where
     V: Serialize + DeserializeOwned,
     C: Codec<V> + Sampled,
 {
-    DISAGREEMENT.take();
+    let _ = left();
     REFUSED.take();
     let are_whole = shape::samples::<Sample<V, C>>(C::FORMAT);
     shape::least_sample::<Sample<V, C>>(C::FORMAT);
-    DISAGREEMENT.take().map_or(Ok(Samples { are_whole, was_refused: REFUSED.take() }), Err)
+    left().map_or(Ok(Samples { are_whole, was_refused: REFUSED.take() }), Err)
+}
+
+/// The disagreement that was left, which is taken away.
+fn left() -> Option<String> {
+    ManuallyDrop::into_inner(DISAGREEMENT.take())
 }
 
 /// Deserializes a `V`, and checks that it can be encoded and decoded.
@@ -84,7 +90,8 @@ where
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sample = V::deserialize(deserializer)?;
         if let Some(how) = disagreement(&C::default(), &sample) {
-            DISAGREEMENT.set(Some(how));
+            drop(left());
+            DISAGREEMENT.set(ManuallyDrop::new(Some(how)));
         }
         Ok(Self(PhantomData))
     }

@@ -73,6 +73,10 @@ use crate::{
 /// [`open_or_temporary`](Self::open_or_temporary) gives it one that lives in memory. Its parent loses nothing. A process that was
 /// forked before the first store was opened opens its own.
 ///
+/// On Unix the first open of a store with a directory sets a handler for SIGXFSZ that does nothing, unless the program has set
+/// one, or ignores the signal: a write beyond the limit on the size of files (`ulimit -f`) is then an error, as on a full disk, for
+/// the whole process. Without it the signal would end the program.
+///
 /// The store is closed by [`close`](Self::close), by dropping the last handle, or at the end of the program, for a store
 /// in a `static` too. A program that is killed loses values that were computed in the last 200 ms and took up to 15 ms;
 /// everything else is found at the next start. [`flush`](Self::flush) keeps these too.

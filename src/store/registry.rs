@@ -14,7 +14,7 @@ use std::{
 use crate::{
     clock::Deadline,
     error::{Error, Kind, Result},
-    fork,
+    fork, signals,
     store::{
         handle::Handle,
         session::inherited,
@@ -56,12 +56,15 @@ impl Handle {
         self.session.check_origin()?;
         let again = self.session.mark_closed();
         let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close(again));
+        if let Some(directory) = &self.directory {
+            // LOCK is free. Before any code of the user runs: a `Drop` or an observer may open the store again.
+            forget_directory(directory);
+        }
         self.session.release(self.session.memory.clear());
         self.session.settle();
         if let Some(directory) = &self.directory {
             // Last of all: at the end of a program there may be no time for it, and the next open does it too.
             directory.janitor.catch_up();
-            forget_directory(directory);
         }
         closed
     }
@@ -95,6 +98,7 @@ pub(super) fn check_origin() -> Result<()> {
 /// Admits one opener of `directory` at a time.
 pub(super) fn admit(directory: &Path) -> Result<Admitted> {
     fork::engine_is_used();
+    signals::outlive_file_size_limit();
     let deadline = Deadline::after(TURN_TIMEOUT);
     // Handles that were closed already: declared before the lock, so that the last one is dropped after it.
     let mut late = Vec::new();

@@ -50,7 +50,7 @@ pub const CLAIMS: &[Claim] = &[
 
 /// The commands of a shell before the child: a limit of descriptors, or none.
 const FEW: &str = "ulimit -n 48 && exec \"$0\"";
-const ALL: &str = "exec \"$0\"";
+pub const ALL: &str = "exec \"$0\"";
 /// On a file system in memory that no other process sees, where a user may make one.
 const SMALL_DISK: &str = r#"
     unshare --user --map-root-user --mount true 2>/dev/null || exec "$0"
@@ -63,7 +63,7 @@ const SMALL_DISK: &str = r#"
 const KEYS: u32 = 30;
 
 /// The child reports its results, and that it came to its end.
-fn assert_whole(script: &str, role: &str) {
+pub fn assert_whole(script: &str, role: &str) {
     let directory = tempfile::tempdir().unwrap();
     let mut shell = Command::new("sh");
     let command = shell.arg("-c").arg(script).arg(env::current_exe().unwrap()).stderr(Stdio::piped());
@@ -78,9 +78,9 @@ fn assert_whole(script: &str, role: &str) {
 }
 
 /// A store that reads from disk, with a clock by which a pause of the engine ends.
-struct Scene {
+pub struct Scene {
     clock: ManualClock,
-    store: Store,
+    pub store: Store,
     memo: Values,
 }
 
@@ -89,7 +89,7 @@ fn options(clock: &ManualClock) -> StoreBuilder {
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let clock = ManualClock::new();
         let store = options(&clock).open(directory()).unwrap();
         let memo = Memo::builder("values").open(&store).unwrap();
@@ -100,7 +100,7 @@ impl Scene {
 
     /// Every value of a version is returned, stored or not.
     #[track_caller]
-    fn hands_over(&self, version: u64) {
+    pub fn hands_over(&self, version: u64) {
         for key in keys(version) {
             assert!(
                 self.memo.get_or_insert_with(&key, || value(key, version)) == value(key, version),
@@ -111,7 +111,7 @@ impl Scene {
 
     /// Every value of a version is stored.
     #[track_caller]
-    fn keeps(&self, version: u64) {
+    pub fn keeps(&self, version: u64) {
         self.clock.advance(Duration::from_secs(120));
         self.hands_over(version);
         for key in keys(version) {
@@ -123,7 +123,7 @@ impl Scene {
     }
 
     #[track_caller]
-    fn told(&self) {
+    pub fn told(&self) {
         let failures = self.store.stats().failures;
         assert!(failures.io + failures.engine > 0, "{failures:?}");
         let told = self.memo.last_failure().or(self.store.last_failure()).unwrap();
@@ -131,7 +131,7 @@ impl Scene {
     }
 
     /// So does the next process.
-    fn ends(self, version: u64) {
+    pub fn ends(self, version: u64) {
         self.store.close().unwrap();
         let (store, memo) = values::open(&directory());
         for key in keys(version) {

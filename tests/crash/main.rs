@@ -18,6 +18,7 @@ mod kills;
 mod limits;
 mod locks;
 mod modes;
+mod searched;
 mod soak;
 mod values;
 mod wounds;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     let Some(role) = child::role() else {
         let rooms = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS];
         return harness::run(
-            &[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS, forks::CLAIMS].concat(),
+            &[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS, forks::CLAIMS, searched::CLAIMS]
+                .concat(),
         );
     };
     child::watch();
@@ -69,6 +71,11 @@ fn main() -> ExitCode {
         "a clock before 1970" => limits::a_clock_before_1970(),
         "fill for 1969" => limits::fill_for_1969(),
         "look after 1969" => limits::look_after_1969(),
+        "small files" => searched::small_files(),
+        "own handler" => searched::own_handler(),
+        "calls at its end" => searched::calls_at_its_end(),
+        "replace itself" => searched::replace_itself(),
+        "interrupted" => searched::interrupted(),
         "fork" => forks::play(),
         "fork and wait" => forks::fork_and_wait(),
         "fork first" => forks::fork_first(),

@@ -46,7 +46,7 @@ const FLOORS: [Floors; 3] = [
             &["clock"],
             &["testing"],
             &["error"],
-            &["fork", "sync"],
+            &["fork", "signals", "sync"],
         ],
     },
     Floors {
@@ -81,7 +81,7 @@ const FLOORS: [Floors; 3] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 26] = [
+const FOREIGN: [(&str, &str); 27] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -96,6 +96,7 @@ const FOREIGN: [(&str, &str); 26] = [
     ("bytes", "codec/arrow.rs"),
     ("bytemuck", "codec/runs/"),
     ("rustix", "codec/runs/copy.rs"),
+    ("libc", "signals.rs"),
     ("typeid", "codec/runs/mod.rs"),
     ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),

@@ -33,6 +33,7 @@ mod ordered;
 mod persistence;
 mod pool;
 mod rebuild;
+mod searched;
 mod spinner;
 mod stamp;
 mod stress;

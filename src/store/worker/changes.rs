@@ -108,10 +108,10 @@ impl Worker {
         reply: Reply<()>,
     ) {
         // The ledger of the index that is in service from here on.
-        let engine = self.engine();
+        let unopened = self.engine().err();
         self.ledger.adopt(memo, row, bounds);
-        let adopted =
-            engine.and_then(|()| self.change(|transaction| transaction.adopted(memo.generation, row)));
+        let adopted = || self.change(|transaction| transaction.adopted(memo.generation, row));
+        let adopted = unopened.map_or_else(adopted, Err);
         drop(reply.send(adopted));
     }
 
