@@ -293,6 +293,8 @@ impl Ledger {
         for (id, open) in before.generations.into_iter().filter(|(_, generation)| generation.memo.is_some()) {
             if let Some(found) = self.generations.get_mut(&id) {
                 found.memo = open.memo;
+                found.account.unordered |=
+                    found.row.ttl_millis != open.row.ttl_millis && !found.account.is_empty();
                 let name = found.row.name.clone();
                 self.find_retired(&name);
             } else {
