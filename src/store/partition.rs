@@ -314,6 +314,7 @@ impl Partition {
             claim.complete(Outcome::Revoked);
             return Ok(Outcome::Revoked);
         }
+        self.forget_over(&entry);
         let (reply, written) = is_slow.then(oneshot::channel).unzip();
         let put = self.put(entry, value, Some(claim.detach()), reply);
         if !self.send(directory, put, is_slow) {
@@ -328,6 +329,18 @@ impl Partition {
             directory.janitor.empty_trash();
         }
         written.map(|()| Outcome::Stored).map_err(Refused::Unwritten)
+    }
+
+    /// Takes a value out of memory whose time was over when `entry` was computed in its place: a clock that is set back would
+    /// make it fresh again.
+    fn forget_over(&self, entry: &Entry) {
+        let (memory, owner) = (&self.session.memory, self.owner());
+        let Some(old) = memory.get(owner, &entry.digest) else { return };
+        let is_over = old.lifetime.is_over(self.session.clock.now(), entry.ttl);
+        self.session.release([old]);
+        if is_over {
+            self.session.release(memory.remove(owner, &entry.digest));
+        }
     }
 
     /// Sends a value that was published. A worker that ended has emptied the pending values, maybe before this one came:

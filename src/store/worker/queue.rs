@@ -71,9 +71,7 @@ struct Load {
 impl Load {
     fn of(request: &Request) -> Self {
         match request {
-            Request::Put(put) => {
-                Self { bytes: put.queued_bytes(), ..Self::of_entry(put.file_bytes()) }
-            }
+            Request::Put(put) => Self { bytes: put.queued_bytes(), ..Self::of_entry(put.file_bytes()) },
             _ => Self::default(),
         }
     }
