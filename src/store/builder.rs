@@ -1,6 +1,10 @@
 //! `StoreBuilder`: the options of a store, their checks, and the open itself.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     clock::Clock,
@@ -9,7 +13,7 @@ use crate::{
     store::{
         Store,
         handle::{Asked, Handle},
-        lock,
+        lock, overlay,
         registry::{self, Admitted},
         session::{Session, Settings},
         worker::{self, Directory, Tuning},
@@ -172,7 +176,17 @@ impl StoreBuilder {
         let directory = worker::prepare(path)?;
         match registry::admit(&directory)? {
             Admitted::Open(handle) => self.join(handle),
-            Admitted::Ours => self.open_ours(&directory, temporary),
+            Admitted::Ours => {
+                let overlay = if temporary.is_some() { Ok(None) } else { overlay::over(&directory) };
+                let opened = overlay.and_then(|overlay| match overlay {
+                    Some(folder) => {
+                        let path = folder.path().to_owned();
+                        self.open_ours(path, Some(directory.clone()), Some(folder))
+                    }
+                    None => self.open_ours(directory.clone(), None, temporary),
+                });
+                opened.inspect_err(|_| registry::forget(&directory))
+            }
         }
     }
 
@@ -229,14 +243,20 @@ impl StoreBuilder {
         }
     }
 
-    fn open_ours(self, path: &Path, temporary: Option<Temporary>) -> Result<Store> {
+    /// `base` is under an overlay in `path`.
+    fn open_ours(
+        self,
+        path: PathBuf,
+        base: Option<PathBuf>,
+        temporary: Option<Temporary>,
+    ) -> Result<Store> {
         let session = Arc::new(Session::new(&self.settings()));
         let is_bounded = self.asked.max_bytes.is_some();
         let (clock, tuning) = (self.clock.clone(), self.tuning.clone());
-        let directory = Arc::new(Directory::new(path.to_owned(), clock, tuning, is_bounded, temporary));
+        let directory = Arc::new(Directory::new(path, base, clock, tuning, is_bounded, temporary));
         let started = self.start(&directory, &session);
         if !matches!(started, Ok(true)) {
-            registry::forget(path);
+            registry::forget(directory.home());
             session.settle();
             return started.map(|_| self.handle(session, None));
         }

@@ -68,7 +68,7 @@ pub(crate) fn lock(directory: &Path, timeout: Duration) -> Result<LockFile> {
     }
 }
 
-fn in_use(directory: &Path, timeout: Duration) -> Error {
+pub(super) fn in_use(directory: &Path, timeout: Duration) -> Error {
     let message = format!(
         "the store at {} is in use by another process (waited {timeout:?}): close it there, raise `lock_timeout`, \
          use another directory, or use `Store::open_or_temporary`",

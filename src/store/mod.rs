@@ -24,6 +24,7 @@ mod interleavings;
 mod janitor;
 mod lock;
 mod manifest;
+mod overlay;
 mod partition;
 mod pending;
 mod registry;
@@ -72,6 +73,8 @@ use crate::{
 /// a closure return an error of the kind `closed`. It opens no store with a directory:
 /// [`open_or_temporary`](Self::open_or_temporary) gives it one that lives in memory. Its parent loses nothing. A process that was
 /// forked before the first store was opened opens its own.
+///
+/// A store whose directory cannot be written is opened for reading: see [`is_read_only`](Self::is_read_only).
 ///
 /// On Unix the first open of a store with a directory sets a handler for SIGXFSZ that does nothing, unless the program has set
 /// one, or ignores the signal: a write beyond the limit on the size of files (`ulimit -f`) is then an error, as on a full disk, for
@@ -403,7 +406,20 @@ impl Store {
     /// ```
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        self.handle.directory.as_ref().map(|directory| directory.path.as_path())
+        self.handle.directory.as_ref().map(|directory| directory.home())
+    }
+
+    /// Whether the directory cannot be written, for example on a read-only mount. Its entries are read then. New entries and
+    /// removals are kept in a temporary directory beside a copy of its index, until the store is closed.
+    ///
+    /// ```
+    /// # let store = memolith::Store::temporary()?;
+    /// assert!(!store.is_read_only());
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.handle.directory.as_ref().is_some_and(|directory| directory.is_overlay())
     }
 
     /// Has the bound of a memo, or of the store, hold, which may be lower than that of the last run.

@@ -220,11 +220,14 @@ impl Partition {
         id: BlobId,
         length: u64,
     ) -> Result<Option<(Payload, PathBuf)>> {
-        let path = directory.join(format!("blobs/{}/{id}", self.memo.generation));
         let expected = Expected { generation: self.memo.generation.0, digest: *digest, sequence, length };
-        let known = directory.unverified.seal(&path);
-        let read = blob::read(&path, &expected, known, &directory.tuning.faults)?;
-        Ok(read.map(|payload| (payload, path)))
+        for path in directory.places(&format!("blobs/{}/{id}", self.memo.generation)) {
+            let known = directory.unverified.seal(&path);
+            if let Some(payload) = blob::read(&path, &expected, known, &directory.tuning.faults)? {
+                return Ok(Some((payload, path)));
+            }
+        }
+        Ok(None)
     }
 
     /// Absent, or outdated when another generation of the memo has it.

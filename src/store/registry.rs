@@ -131,7 +131,7 @@ pub(super) fn admit(directory: &Path) -> Result<Admitted> {
 pub(super) fn opened(directory: &Arc<Directory>, handle: &Arc<Handle>) {
     let entry = Registered::Open(Arc::downgrade(handle), Arc::downgrade(directory));
     change(|entries| {
-        entries.insert(directory.path.clone(), entry);
+        entries.insert(directory.home().to_owned(), entry);
     });
 }
 
@@ -145,10 +145,10 @@ pub(super) fn forget(directory: &Path) {
 /// Likewise, but only if the entry is that of `directory`: a second close must not forget a store opened since.
 pub(super) fn forget_directory(directory: &Arc<Directory>) {
     change(|entries| {
-        if let Some(Registered::Open(_, open)) = entries.get(&directory.path)
+        if let Some(Registered::Open(_, open)) = entries.get(directory.home())
             && open.as_ptr() == Arc::as_ptr(directory)
         {
-            entries.remove(&directory.path);
+            entries.remove(directory.home());
         }
     });
 }

@@ -41,6 +41,9 @@ pub const CLAIMS: &[Claim] = &[
     ("limits::in_a_directory_that_is_read_only_for_a_while_values_are_handed_over", || {
         assert_whole(ALL, "read only");
     }),
+    ("limits::a_store_on_a_read_only_mount_is_read_and_changes_last_as_long_as_it_is_open", || {
+        assert_whole(SMALL_DISK, "read-only mount");
+    }),
     ("limits::where_no_thread_can_be_started_values_are_handed_over_and_it_is_told", no_threads),
     ("limits::with_a_clock_before_1970_values_are_handed_over_and_nothing_is_lost", clock_before_1970),
     ("limits::on_a_full_disk_values_are_handed_over_and_when_there_is_room_they_are_kept", || {
@@ -253,6 +256,55 @@ pub fn read_only() {
     set(0o700);
     scene.keeps(3);
     scene.ends(3);
+}
+
+/// A store in an image: it was closed, and stands on a file system that is mounted read-only later. Nothing in it changes,
+/// hits are hits, and changes last as long as the store that made them.
+pub fn read_only_mount() {
+    let disk = rustix::fs::statvfs(directory().parent().unwrap()).unwrap();
+    if disk.f_blocks * disk.f_frsize > 16 << 20 {
+        say("not tried: no file system of its own to be had");
+        return say("whole");
+    }
+    let (store, memo) = values::open(&directory());
+    keys(1).for_each(|key| drop(memo.get_or_insert_with(&key, || value(key, 1))));
+    assert!(!store.is_read_only());
+    drop(memo);
+    store.close().unwrap();
+    let remount = |how: &str| {
+        let options = format!("remount,{how}");
+        let parent = directory().parent().unwrap().to_owned();
+        assert!(Command::new("mount").args(["-o", &options]).arg(parent).status().unwrap().success());
+    };
+    remount("ro");
+    for _ in 0..2 {
+        let (store, memo) = values::open(&directory());
+        assert!(store.is_read_only() && store.path() == Some(directory().canonicalize().unwrap().as_path()));
+        let again = Store::open(directory()).unwrap();
+        assert!(again.is_read_only(), "one store a directory");
+        for key in keys(1) {
+            assert!(memo.get_or_insert_with(&key, || unreachable!("{key} is stored")) == value(key, 1));
+        }
+        assert_eq!(others(&memo, 3), KEYS as usize, "no version but the first");
+        for key in keys(2) {
+            assert!(memo.get_or_insert_with(&key, || value(key, 2)) == value(key, 2));
+            assert!(memo.get(&key).unwrap() == Some(value(key, 2)));
+        }
+        for key in keys(1) {
+            assert!(memo.remove(&key).unwrap() && memo.get(&key).unwrap().is_none());
+        }
+        store.flush().unwrap();
+        assert_eq!(store.last_failure().map(|failure| failure.to_string()), None);
+        assert_eq!(memo.last_failure().map(|failure| failure.to_string()), None);
+        drop((memo, again));
+        store.close().unwrap();
+    }
+    remount("rw");
+    let (store, memo) = values::open(&directory());
+    assert!(!store.is_read_only() && others(&memo, 3) == KEYS as usize);
+    drop(memo);
+    store.close().unwrap();
+    say("whole");
 }
 
 /// Not one byte is left. Later all of the space is free again.

@@ -65,6 +65,7 @@ fn main() -> ExitCode {
         "deleted" => limits::deleted(),
         "blocked" => limits::blocked(),
         "read only" => limits::read_only(),
+        "read-only mount" => limits::read_only_mount(),
         "full disk" => limits::full_disk(),
         "no thread before the open" => limits::no_thread_before_the_open(),
         "no thread after the open" => limits::no_thread_after_the_open(),

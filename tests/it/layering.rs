@@ -59,6 +59,7 @@ const FLOORS: [Floors; 3] = [
             &["partition"],
             &["worker"],
             &["forgetting", "unverified"],
+            &["overlay"],
             &["janitor", "pending", "session", "generation", "lock", "manifest"],
             &["blob"],
             &["engine"],
@@ -81,7 +82,7 @@ const FLOORS: [Floors; 3] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 27] = [
+const FOREIGN: [(&str, &str); 28] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -96,6 +97,7 @@ const FOREIGN: [(&str, &str); 27] = [
     ("bytes", "codec/arrow.rs"),
     ("bytemuck", "codec/runs/"),
     ("rustix", "codec/runs/copy.rs"),
+    ("rustix", "store/overlay.rs"),
     ("libc", "signals.rs"),
     ("typeid", "codec/runs/mod.rs"),
     ("typeid", "key/kinds.rs"),

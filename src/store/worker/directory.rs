@@ -64,8 +64,10 @@ impl Default for Tuning {
 
 /// Shared by the worker of a store and all its callers.
 pub(crate) struct Directory {
-    /// Canonical.
+    /// The directory that the worker changes. Canonical.
     pub(crate) path: PathBuf,
+    /// Under an overlay: the directory that cannot be written, in which payload files are read too. Canonical.
+    base: Option<PathBuf>,
     pub(crate) clock: Clock,
     pub(crate) tuning: Tuning,
     pub(super) slot: EngineSlot,
@@ -88,6 +90,7 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) fn new(
         path: PathBuf,
+        base: Option<PathBuf>,
         clock: Clock,
         tuning: Tuning,
         is_bounded: bool,
@@ -95,6 +98,7 @@ impl Directory {
     ) -> Self {
         Self {
             path,
+            base,
             clock,
             tuning,
             slot: EngineSlot::default(),
@@ -108,6 +112,20 @@ impl Directory {
             outcome: Mutex::default(),
             closed: Condvar::new(),
         }
+    }
+
+    /// The directory that the user named.
+    pub(crate) fn home(&self) -> &Path {
+        self.base.as_deref().unwrap_or(&self.path)
+    }
+
+    pub(crate) fn is_overlay(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// The places of a file of the store, first the one that it would be written to.
+    pub(crate) fn places(&self, name: &str) -> impl Iterator<Item = PathBuf> {
+        [Some(&self.path), self.base.as_ref()].into_iter().flatten().map(move |folder| folder.join(name))
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -67,7 +67,7 @@ impl Bench {
         std::fs::create_dir(folder.path().join("index-1")).unwrap();
         let engine = Engine::open(&folder.path().join("index-1"), &Faults::default()).unwrap();
         let tuning = Tuning { compacted_when: Some((0, 0)), ..Tuning::default() };
-        let directory = Directory::new(folder.path().to_owned(), Clock::default(), tuning, false, None);
+        let directory = Directory::new(folder.path().to_owned(), None, Clock::default(), tuning, false, None);
         let settings = Settings {
             memory: 0,
             max_bytes: None,
