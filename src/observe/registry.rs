@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use super::{Event, contained::contained, trace};
+use super::{contained::contained, event::Event, trace};
 use crate::{error::Error, sync::lock};
 
 /// The closure of an observer.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Event;
+use super::event::Event;
 
 /// Whether the feature is on.
 pub(super) const IS_ON: bool = cfg!(feature = "tracing");

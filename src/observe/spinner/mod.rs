@@ -11,7 +11,7 @@ use std::{
 };
 
 use self::renderer::Renderer;
-use super::Event;
+use super::event::Event;
 
 /// A process has one terminal, and so one line.
 static RENDERER: LazyLock<Renderer> = LazyLock::new(Renderer::on_stderr);
