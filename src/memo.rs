@@ -152,7 +152,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.begin(key).finish(compute)
     }
 
-    /// Returns the stored value of `key`, if there is one. It computes nothing, and waits for no computation.
+    /// Returns the stored value of `key`, if there is one. It computes nothing, and waits for no computation. Under
+    /// [`MEMOLITH_DISABLE`](crate#turning-it-off) there is none.
     ///
     /// # Errors
     ///
@@ -419,8 +420,8 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// a `K` does is accepted.
     #[inline(never)]
     pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> PendingCall<'_, V> {
-        if self.inner.session().is_inherited() {
-            return PendingCall::Inherited;
+        if self.is_plain() {
+            return PendingCall::Plain;
         }
         let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
             Ok(digest) => digest,
@@ -432,10 +433,15 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         }
     }
 
+    /// Whether calls must touch nothing: see [`PendingCall::Plain`].
+    fn is_plain(&self) -> bool {
+        self.inner.is_disabled || self.inner.session().is_inherited()
+    }
+
     /// A call that reports `error` and computes without the cache.
     pub(crate) fn refuse(&self, error: &Error) -> PendingCall<'_, V> {
-        if self.inner.session().is_inherited() {
-            return PendingCall::Inherited;
+        if self.is_plain() {
+            return PendingCall::Plain;
         }
         self.inner.record_failure(error);
         self.inner.record_miss(Reason::Absent);

@@ -130,7 +130,7 @@ impl Scene {
         for (key, seed) in [("third", 3), ("fourth", 4), ("fifth", 5), ("third", 3)] {
             self.call(key, seed);
         }
-        let _ = (self.numbers.get("kept"), self.numbers.len().unwrap(), self.store.stats());
+        let _ = (self.numbers.get("kept"), self.numbers.len(), self.store.stats());
     }
 
     #[track_caller]
