@@ -251,12 +251,7 @@ impl StoreBuilder {
     }
 
     /// `base` is under an overlay in `path`.
-    fn open_ours(
-        self,
-        path: PathBuf,
-        base: Option<PathBuf>,
-        temporary: Option<Temporary>,
-    ) -> Result<Store> {
+    fn open_ours(self, path: PathBuf, base: Option<PathBuf>, temporary: Option<Temporary>) -> Result<Store> {
         let session = Arc::new(Session::new(&self.settings()));
         let is_bounded = self.asked.max_bytes.is_some();
         let (clock, tuning) = (self.clock.clone(), self.tuning.clone());

@@ -398,7 +398,7 @@ impl Store {
     pub fn usage(&self) -> Result<Usage> {
         self.session().check_origin()?;
         let Some(directory) = &self.handle.directory else { return Ok(Usage::default()) };
-        let Tally { entries, bytes } = partition::count(directory, self.session(), None)?;
+        let Tally { entries, bytes, .. } = partition::count(directory, self.session(), None)?;
         Ok(Usage { entries, bytes, disk_bytes: self.size_on_disk()? })
     }
 

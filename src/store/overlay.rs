@@ -44,8 +44,9 @@ fn is_refused(directory: &Path) -> bool {
         fs::{Access, access},
         io::Errno,
     };
-    let is_refused =
-        |path: &Path| matches!(access(path, Access::WRITE_OK), Err(Errno::ACCESS | Errno::ROFS | Errno::PERM));
+    let is_refused = |path: &Path| {
+        matches!(access(path, Access::WRITE_OK), Err(Errno::ACCESS | Errno::ROFS | Errno::PERM))
+    };
     is_refused(directory) || is_refused(&directory.join("LOCK"))
 }
 

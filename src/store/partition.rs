@@ -314,6 +314,8 @@ impl Partition {
             claim.complete(Outcome::Revoked);
             return Ok(Outcome::Revoked);
         }
+        // An older value there is over, and must not become fresh again by a clock that is set back.
+        self.session.release(self.session.memory.remove(self.owner(), &entry.digest));
         let (reply, written) = is_slow.then(oneshot::channel).unzip();
         let put = self.put(entry, value, Some(claim.detach()), reply);
         if !self.send(directory, put, is_slow) {
@@ -427,7 +429,7 @@ impl Partition {
 
     /// The same, and the size of the memo's payload files.
     pub(crate) fn usage(&self) -> Result<Usage> {
-        let Tally { entries, bytes } = self.count()?;
+        let Tally { entries, bytes, .. } = self.count()?;
         let files = self
             .directory
             .as_ref()

@@ -156,6 +156,21 @@ fn a_life_goes_on_by_the_wall_clock_while_the_store_is_closed() -> Result<(), Er
     Ok(())
 }
 
+/// The first value is still in memory when the second one is handed over.
+#[test]
+fn a_value_that_was_replaced_does_not_come_back_with_a_clock_that_is_set_back() -> Result<(), Error> {
+    let bench = Bench::new();
+    let store = bench.options().open(bench.path())?;
+    let memo: Memo<str, u64> = Memo::builder("timed").ttl(SECOND).open(&store)?;
+    memo.insert("a", &1)?;
+    hit!(memo, "a" => 1);
+    bench.clock.advance(2 * SECOND);
+    miss!(memo, "a" => 2);
+    bench.clock.set_back(2 * SECOND);
+    hit!(memo, "a" => 2);
+    Ok(())
+}
+
 /// B76: of the ttl when the entry was stored and the present ttl, the shorter one counts.
 #[test]
 fn of_the_stored_ttl_and_todays_the_tighter_one_counts() {
