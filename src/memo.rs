@@ -387,7 +387,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.failure(LastFailure::get)
     }
 
-    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only what fails from now on. The
+    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only later failures. The
     /// counters in [`stats`](Self::stats) stay.
     ///
     /// ```
@@ -399,7 +399,6 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// assert!(memo.take_last_failure().is_none());
     /// # Ok::<(), memolith::Error>(())
     /// ```
-    #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
     pub fn take_last_failure(&self) -> Option<Failure> {
         self.failure(LastFailure::take)
     }

@@ -99,9 +99,9 @@ pub(crate) fn day() -> Result<String> {
 /// The middle one, or the mean of the two in the middle.
 pub(crate) fn median(mut numbers: Vec<f64>) -> Option<f64> {
     numbers.sort_by(f64::total_cmp);
-    let middle = numbers.len().unwrap() / 2;
+    let middle = numbers.len() / 2;
     let upper = *numbers.get(middle)?;
-    Some(if numbers.len().unwrap() % 2 == 1 { upper } else { f64::midpoint(upper, numbers[middle - 1]) })
+    Some(if numbers.len() % 2 == 1 { upper } else { f64::midpoint(upper, numbers[middle - 1]) })
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ impl<'a> Printer<'a, '_, '_> {
 
     fn signed(&mut self, log: u8) -> Result<i128, Stop> {
         let unused = 128 - (8 << log);
-        Ok((self.number(log)? as i128) << unused >> unused)
+        Ok(self.number(log)?.cast_signed() << unused >> unused)
     }
 
     fn count(&mut self) -> Result<usize, Stop> {
@@ -318,6 +318,9 @@ mod tests {
         Box { width: u128 },
     }
 
+    #[derive(Serialize)]
+    struct Chain(Option<Box<Chain>>);
+
     #[test]
     fn a_key_reads_as_its_debug_text() {
         let query = Query { table: "ri\"des", min: Some(-300), max: None };
@@ -354,8 +357,6 @@ mod tests {
         let long = text(&("ö".repeat(1_000), 7));
         assert!(long.starts_with("(\"öö") && long.ends_with("ö…") && long.len() < 1_100, "{long}");
         assert!(text(&vec![1_u32; 1_000]).ends_with(", 1, …"));
-        #[derive(Serialize)]
-        struct Chain(Option<Box<Chain>>);
         let deep = (0..300).fold(Chain(None), |chain, _| Chain(Some(Box::new(chain))));
         assert!(text(&deep).ends_with("(…"));
     }

@@ -434,7 +434,7 @@ impl Store {
         self.failure(LastFailure::get)
     }
 
-    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only what fails from now on. The
+    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only later failures. The
     /// counters in [`stats`](Self::stats) stay.
     ///
     /// ```
@@ -448,7 +448,6 @@ impl Store {
     /// assert!(store.last_failure().is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
     pub fn take_last_failure(&self) -> Option<Failure> {
         self.failure(LastFailure::take)
     }

@@ -1,5 +1,5 @@
-//! Two files that tell other programs what a store's directory is: `CACHEDIR.TAG` lets backup programs leave it out, and
-//! `.gitignore` keeps it out of version control.
+//! Two files for other programs: by `CACHEDIR.TAG` backup programs know a cache and leave it out, and `.gitignore` keeps it
+//! out of version control.
 
 use std::{
     fs::File,

@@ -303,7 +303,7 @@ fn a_directory_that_the_store_makes_is_tagged_as_a_cache_for_good() {
     store.sweep().unwrap();
     drop(store);
     assert!(TAGS.iter().all(|tag| bench.path().join(tag).is_file()));
-    // A user who took one away, or wrote one, knows why.
+    // A user may take one away, or write one.
     fs::remove_file(bench.path().join("CACHEDIR.TAG")).unwrap();
     fs::write(bench.path().join(".gitignore"), "blobs\n").unwrap();
     drop(bench.store());
