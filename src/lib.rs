@@ -163,7 +163,7 @@ pub mod unordered;
 pub use crate::{
     builder::MemoBuilder,
     default_store::{default_store, set_default_store},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     memo::Memo,
     pool::{ResourceEntry, ResourcePool, ResourcePoolBuilder},
     stamp::FileStamp,

@@ -156,9 +156,12 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` if the key cannot be serialized; [`is_io`](Error::is_io),
-    /// [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if the disk or the index cannot be read; of the kind
-    /// `closed` if the store is closed. A damaged or expired entry is no error: it is `None`.
+    /// - [`Key`](crate::ErrorKind::Key) or [`Panic`](crate::ErrorKind::Panic) if the key cannot be serialized.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the disk or the index cannot be read.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    ///
+    /// A damaged or expired entry is no error: it is `None`.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -181,13 +184,17 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` if the key cannot be serialized, `encode` or `panic` if the value cannot be encoded or
-    /// could not be read back unchanged, `oversize` if the value alone is larger than `max_bytes`, `closed` if the store is
-    /// closed or has no directory; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if
-    /// the write fails. An earlier value may then still be stored.
+    /// - [`Key`](crate::ErrorKind::Key) or [`Panic`](crate::ErrorKind::Panic) if the key cannot be serialized.
+    /// - [`Encode`](crate::ErrorKind::Encode) or [`Panic`](crate::ErrorKind::Panic) if the value cannot be encoded, or
+    ///   could not be read back unchanged.
+    /// - [`Oversize`](crate::ErrorKind::Oversize) if the value alone is larger than `max_bytes`.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed or has no directory.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the write fails. An earlier value may then still be stored.
     ///
-    /// If the storage engine makes no progress for 5 s, the error is of the kind `engine`, and the value may still be
-    /// stored later. Until the engine makes progress, further calls fail at once and change nothing.
+    /// [`Engine`](crate::ErrorKind::Engine) is also the kind of a timeout: if the storage engine makes no progress for
+    /// 5 s, the value may still be stored later. Until the engine makes progress, further calls fail at once and change
+    /// nothing.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -208,10 +215,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` if the key cannot be serialized, `closed` if the store is closed;
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if the write fails: then the
-    /// value is removed from memory, and may still be on disk. For an engine that does not answer see
-    /// [`insert`](Self::insert).
+    /// - [`Key`](crate::ErrorKind::Key) or [`Panic`](crate::ErrorKind::Panic) if the key cannot be serialized.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the write fails. The value is then removed from memory, and may still be on disk. For an engine that does
+    ///   not answer see [`insert`](Self::insert).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -248,9 +256,10 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// Of the kind `closed` if the store is closed; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of
-    /// the kind `engine` if the write fails: then the memory is cleared, and values may still be on disk. For an engine
-    /// that does not answer see [`insert`](Self::insert).
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the write fails. The memory is then cleared, and values may still be on disk. For an engine that does not
+    ///   answer see [`insert`](Self::insert).
     ///
     /// ```
     /// # use memolith::{Memo, Store};

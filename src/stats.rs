@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Kind},
+    error::{Error, ErrorKind},
     sync::lock,
 };
 
@@ -259,15 +259,18 @@ impl Counters {
     pub(crate) fn failed(&self, error: &Error) {
         let mut failures = lock(&self.failures);
         let count = match error.kind() {
-            Kind::Key => &mut failures.0.key,
-            Kind::Encode | Kind::Unsupported | Kind::Untraceable | Kind::Config => &mut failures.0.encode,
-            Kind::Decode => &mut failures.0.decode,
-            Kind::Corrupt => &mut failures.0.corrupt,
-            Kind::Io | Kind::InUse => &mut failures.0.io,
-            Kind::Engine => &mut failures.0.engine,
-            Kind::Oversize => &mut failures.0.oversize,
-            Kind::Closed => &mut failures.0.closed,
-            Kind::Panic => &mut failures.0.panic,
+            ErrorKind::Key => &mut failures.0.key,
+            ErrorKind::Encode
+            | ErrorKind::UnsupportedType
+            | ErrorKind::UntraceableType
+            | ErrorKind::Config => &mut failures.0.encode,
+            ErrorKind::Decode => &mut failures.0.decode,
+            ErrorKind::Corrupt => &mut failures.0.corrupt,
+            ErrorKind::Io | ErrorKind::InUse => &mut failures.0.io,
+            ErrorKind::Engine => &mut failures.0.engine,
+            ErrorKind::Oversize => &mut failures.0.oversize,
+            ErrorKind::Closed => &mut failures.0.closed,
+            ErrorKind::Panic => &mut failures.0.panic,
         };
         *count += 1;
         failures.1 = Some(error.clone());
@@ -334,8 +337,8 @@ mod tests {
     #[test]
     fn a_failure_is_counted_by_its_kind_and_kept() {
         let counters = Counters::default();
-        counters.failed(&Error::new(Kind::Engine, "the engine panicked"));
-        counters.failed(&Error::new(Kind::Io, "no space"));
+        counters.failed(&Error::new(ErrorKind::Engine, "the engine panicked"));
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
         let failures = counters.snapshot().failures;
         assert_eq!((failures.engine, failures.io, failures.total()), (1, 1, 2));
         assert_eq!(counters.last_failure().unwrap().to_string(), "no space");
@@ -359,9 +362,9 @@ mod tests {
                 "time saved        1.500s",
             ]
         );
-        counters.failed(&Error::new(Kind::Io, "no space"));
-        counters.failed(&Error::new(Kind::Io, "no space"));
-        counters.failed(&Error::new(Kind::Panic, "the observer panicked"));
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
+        counters.failed(&Error::new(ErrorKind::Panic, "the observer panicked"));
         let table = counters.snapshot().to_string();
         assert!(table.contains("failures               3   io 2, panic 1\n"), "{table}");
     }

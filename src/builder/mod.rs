@@ -283,12 +283,16 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     ///
     /// # Errors
     ///
-    /// [`is_config`](crate::Error::is_config) for a name that is empty, longer than 512 bytes or contains a NUL, for a
-    /// bound or a ttl of zero, and if a memo of that name is open with another value type, version or codec, or with
-    /// another value of an option that is set here. [`is_unsupported_type`](crate::Error::is_unsupported_type) for a value
-    /// type that can be written but not read back, or whose shape cannot be traced. The message names the remedy. A failing
-    /// disk, or a storage engine that does not answer for 5 s, is no error here: the memo works in memory until the disk
-    /// works, and the failure is in [`Memo::last_failure`].
+    /// - [`Config`](crate::ErrorKind::Config) for a name that is empty, longer than 512 bytes or contains a NUL, for a
+    ///   bound or a ttl of zero, and if a memo of that name is open with another value type, version or codec, or with
+    ///   another value of an option that is set here.
+    /// - [`UnsupportedType`](crate::ErrorKind::UnsupportedType) for a value type that can be written but not read back.
+    /// - [`UntraceableType`](crate::ErrorKind::UntraceableType) for a value type whose shape cannot be traced, unless a
+    ///   version is set.
+    /// - [`Closed`](crate::ErrorKind::Closed) in a process that was forked from the one that opened the store.
+    ///
+    /// The message names the remedy. A failing disk, or a storage engine that does not answer for 5 s, is no error
+    /// here: the memo works in memory until the disk works, and the failure is in [`Store::last_failure`].
     ///
     /// ```
     /// # use memolith::{Memo, Store};

@@ -13,7 +13,7 @@ use arrow_schema::{ArrowError, Schema};
 
 use super::{Codec, Payload, Shape};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     shape::Proof,
 };
 
@@ -237,14 +237,14 @@ fn behind_message(payload: &Payload, begin: usize) -> Option<usize> {
 #[cold]
 fn unwritable<V>(cause: ArrowError) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {cause}", type_name::<V>());
-    Error::new(Kind::Encode, message).caused_by(cause)
+    Error::new(ErrorKind::Encode, message).caused_by(cause)
 }
 
 #[cold]
 fn unreadable<V>(payload: &Payload, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     let (cause, size) = (cause.into(), payload.size());
     let message = format!("{size} bytes are no value of type `{}`: {cause}", type_name::<V>());
-    Error::new(Kind::Decode, message).caused_by(cause)
+    Error::new(ErrorKind::Decode, message).caused_by(cause)
 }
 
 #[cfg(test)]

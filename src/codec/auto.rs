@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::postcard;
 use super::{Codec, Payload, Postcard, Shape};
 #[cfg(feature = "json")]
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::{error::Result, shape::Proof};
 
 /// [`Postcard`] for every type that it can store, and `Json` for the others, if the feature `json` is on.
@@ -110,7 +110,7 @@ fn is_kept_by_position<V: Serialize + DeserializeOwned + 'static>() -> bool {
     drop(known);
     let answer = match postcard::examine::<V>() {
         Ok((_, samples)) => !samples.was_refused,
-        Err(error) => error.kind() == Kind::Untraceable,
+        Err(error) => error.kind() == ErrorKind::UntraceableType,
     };
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     known.get_or_insert_default().insert(of_type, answer);

@@ -15,7 +15,7 @@ use super::{
     write_buffer::WriteBuffer,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key::Form,
     shape::{self, Proof},
 };
@@ -95,13 +95,13 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
 #[cold]
 fn unwritable<V>(refusal: StrictError<serde_json::Error>) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {refusal}", type_name::<V>());
-    Error::new(Kind::Encode, message).caused_by(refusal)
+    Error::new(ErrorKind::Encode, message).caused_by(refusal)
 }
 
 #[cold]
 fn unreadable<V>(payload: &Payload, cause: serde_json::Error) -> Error {
     let (len, value_type) = (payload.len(), type_name::<V>());
-    Error::new(Kind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
+    Error::new(ErrorKind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
         .caused_by(cause)
 }
 
@@ -166,7 +166,7 @@ mod tests {
 
     fn refused<V: Serialize + DeserializeOwned>(value: &V) -> String {
         let error = encoded(&Json, value).unwrap_err();
-        assert_eq!(error.kind(), Kind::Encode);
+        assert_eq!(error.kind(), ErrorKind::Encode);
         assert!(error.to_string().contains(type_name::<V>()), "{error}");
         error.to_string()
     }
@@ -198,7 +198,7 @@ mod tests {
             let prefix = bytes[..cut.index(bytes.len())].to_vec();
             prop_assert!(hostile(&Json, &value, prefix).is_err());
             bytes.push(b'0');
-            prop_assert_eq!(hostile(&Json, &value, bytes).unwrap_err().kind(), Kind::Decode);
+            prop_assert_eq!(hostile(&Json, &value, bytes).unwrap_err().kind(), ErrorKind::Decode);
         }
 
         #[test]

@@ -17,7 +17,7 @@ use std::{
 use etcetera::BaseStrategy;
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     leftovers::Marker,
     store::Store,
 };
@@ -88,8 +88,8 @@ pub fn default_store() -> &'static Store {
 ///
 /// # Errors
 ///
-/// [`is_config`](Error::is_config) if there already is a default store, because it was set, or because [`default_store`] was
-/// called.
+/// [`Config`](crate::ErrorKind::Config) if there already is a default store, because it was set, or because
+/// [`default_store`] was called.
 ///
 /// ```
 /// use memolith::Store;
@@ -103,7 +103,7 @@ pub fn default_store() -> &'static Store {
 pub fn set_default_store(store: Store) -> Result<()> {
     DEFAULT.set(store).map_err(|_| {
         let message = "the default store is already in use: set it once, at the beginning of `main`";
-        Error::new(Kind::Config, message)
+        Error::new(ErrorKind::Config, message)
     })
 }
 
@@ -166,7 +166,7 @@ fn location<'a>(
     let folder = caches().and_then(|caches| Some(caches.join(program::folder_name(&program)?)));
     let folder = folder.ok_or_else(|| {
         let message = format!("no folder for the default store: the user has no home folder; set {VARIABLE}");
-        Error::new(Kind::Config, message)
+        Error::new(ErrorKind::Config, message)
     })?;
     Ok(StoreLocation::OfProgram(folder, program))
 }
@@ -177,7 +177,7 @@ fn unknown_program(cause: &io::Error) -> Error {
         "no folder for the default store: the file of this program cannot be found ({cause}), so the program cannot be \
          identified; set {VARIABLE}"
     );
-    Error::new(Kind::Config, message)
+    Error::new(ErrorKind::Config, message)
 }
 
 #[cfg(test)]

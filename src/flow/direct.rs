@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::MemoInner;
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     flight::flight,
     key::Digest,
     stats::Stats,
@@ -75,7 +75,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.session().check_origin().map_err(|error| error.with_context(&self.place))?;
         if self.partition.is_closed() {
             return Err(
-                Error::new(Kind::Closed, "the store is closed: open it again").with_context(&self.place)
+                Error::new(ErrorKind::Closed, "the store is closed: open it again").with_context(&self.place)
             );
         }
         Ok(())

@@ -17,7 +17,7 @@ pub(crate) use self::{
 };
 use crate::{
     codec::Payload,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     flight::{Claim, FlightKey, Outcome, Turn, flight},
     key::Digest,
     memory::CachedValue,
@@ -45,7 +45,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Finds the value, or returns the computation that the caller has to run.
     pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<'_, V> {
         if self.partition.is_closed() {
-            self.record_failure(&Error::new(Kind::Closed, "the store is closed: open it again"));
+            self.record_failure(&Error::new(ErrorKind::Closed, "the store is closed: open it again"));
             return Lookup::Compute(self.compute_unstored());
         }
         match self.in_memory(digest) {
@@ -235,8 +235,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     fn decode_payload(&self, payload: &Payload) -> Result<V> {
         self.guarded("Deserialize", || self.codec.decode(payload)).map_err(|error| match error.kind() {
-            Kind::Panic => error,
-            _ => error.with_kind(Kind::Decode),
+            ErrorKind::Panic => error,
+            _ => error.with_kind(ErrorKind::Decode),
         })
     }
 

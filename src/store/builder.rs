@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     observe::{Event, Observers},
     store::{
         Store,
@@ -159,8 +159,8 @@ impl StoreBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Store::open`]; [`is_config`](Error::is_config) also when this process has the store open with an option that was
-    /// set differently, or a bound is zero.
+    /// As [`Store::open`]; [`Config`](crate::ErrorKind::Config) also if this process has the store open with an option
+    /// that was set differently, or if a bound is zero.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         self.check()?;
         registry::check_origin()?;
@@ -188,7 +188,7 @@ impl StoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) when no temporary directory can be made.
+    /// As [`Store::temporary`]; [`Config`](crate::ErrorKind::Config) also if a bound is zero.
     pub fn temporary(self) -> Result<Store> {
         self.check()?;
         registry::check_origin()?;
@@ -203,7 +203,7 @@ impl StoreBuilder {
     fn check(&self) -> Result<()> {
         if self.asked.max_bytes == Some(0) {
             let message = "`max_bytes` of a store is 0: nothing could be stored; leave it out for no bound";
-            return Err(Error::new(Kind::Config, message));
+            return Err(Error::new(ErrorKind::Config, message));
         }
         Ok(())
     }
@@ -222,7 +222,7 @@ impl StoreBuilder {
                 let message = format!(
                     "this process has the store open with another `{what}`: set it where it is opened first, or leave it out"
                 );
-                Err(Error::new(Kind::Config, message))
+                Err(Error::new(ErrorKind::Config, message))
             }
         }
     }

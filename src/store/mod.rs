@@ -52,7 +52,7 @@ pub(crate) use self::{
 pub use self::{builder::StoreBuilder, worker::Swept};
 use self::{forgetting::Forgetting, handle::Handle, worker::Request};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     stats::Stats,
     sync::lock,
 };
@@ -69,7 +69,7 @@ use crate::{
 /// [`is_in_use`](Error::is_in_use).
 ///
 /// A process that is forked without `exec` from one that has a store open computes at each call, for a pool too; methods without
-/// a closure return an error of the kind `closed`. It opens no store with a directory:
+/// a closure return an error of the kind [`Closed`](crate::ErrorKind::Closed). It opens no store with a directory:
 /// [`open_or_temporary`](Self::open_or_temporary) gives it one that lives in memory. Its parent loses nothing. A process that was
 /// forked before the first store was opened opens its own.
 ///
@@ -104,12 +104,17 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_in_use`](Error::is_in_use) when another process holds it for longer than a second, or a store of this process
-    /// is still closing after 15 s; [`is_config`](Error::is_config) when `path` is a file, holds a store of another
-    /// format, or a symbolic link stands in place of one of the store's own files; [`is_io`](Error::is_io) when the
-    /// directory cannot be made or locked; [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when not even a new
-    /// index can be begun. Damage is no error: damaged entries are computed again. An index that takes longer than a
-    /// minute to open is in service later; values are kept in memory until then.
+    /// - [`InUse`](crate::ErrorKind::InUse) if another process holds it for longer than a second, or a store of this
+    ///   process is still closing after 15 s.
+    /// - [`Config`](crate::ErrorKind::Config) if `path` is a file, holds a store of another format, or a symbolic link
+    ///   stands in place of one of the store's own files.
+    /// - [`Io`](crate::ErrorKind::Io) if the directory cannot be made or locked.
+    /// - [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine) if not even a new index can be
+    ///   begun.
+    /// - [`Closed`](crate::ErrorKind::Closed) in a process that was forked from one with an open store.
+    ///
+    /// Damage is no error: damaged entries are computed again. An index that takes longer than a minute to open is in
+    /// service later; values are kept in memory until then.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -145,7 +150,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) when no temporary directory can be made.
+    /// - [`Io`](crate::ErrorKind::Io) if no temporary directory can be made.
+    /// - [`Corrupt`](crate::ErrorKind::Corrupt), [`Engine`](crate::ErrorKind::Engine) or
+    ///   [`Closed`](crate::ErrorKind::Closed) as [`open`](Self::open).
     ///
     /// ```
     /// let store = memolith::Store::temporary()?;
@@ -163,11 +170,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: then the
-    /// memory is cleared, and values may be on disk still. Of the kind `closed` when the store is closed.
-    ///
-    /// The kind `engine` is also that of a storage engine that did nothing for 5 s: everything is forgotten when it goes
-    /// on. Calls that follow while it still does nothing fail at once and change nothing.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the disk refuses. The memory is then cleared, and values may still be on disk.
+    /// - [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no progress for 5 s: everything is
+    ///   forgotten when it goes on. Until then further calls fail at once and change nothing.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -191,9 +198,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses or the
-    /// storage engine did nothing for 5 s, `closed` when the store is closed. Entries that were taken away before the
-    /// error stay away.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the disk refuses.
+    /// - [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no progress for 5 s.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    ///
+    /// Entries that were taken away before the error stay away.
     ///
     /// ```
     /// let swept = memolith::Store::temporary()?.sweep()?;
@@ -219,10 +229,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: the last
-    /// changes may be lost at the end of the process. Once also when the index failed since the last flush, and values that
-    /// no flush had covered went with it: with the error of the index. Of the kind `engine` also when the storage engine did nothing for 5
-    /// s, and `closed` when the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the disk refuses: the last changes may be lost at the end of the process. Once also if the index failed
+    ///   since the last flush, and values that no flush had covered were lost with it: this is the error of the index.
+    /// - [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no progress for 5 s: the flush may still
+    ///   happen later. Flush again to know.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
     ///
     /// ```
     /// use memolith::{Memo, Store};
@@ -247,10 +259,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the last writes could not
-    /// be made to stay, or a read did not end in 5 s: the next open then finds the store as after a crash. Of the kind
-    /// `engine` also when the storage engine did nothing for 12 s: the directory stays in use until it goes on, or until
-    /// the process ends.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the last writes could not be made to stay, or a read did not end in 5 s. The next open then finds the store
+    ///   as after a crash.
+    /// - [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no progress for 12 s: the directory
+    ///   stays in use until it goes on, or until the process ends.
+    /// - [`Closed`](crate::ErrorKind::Closed) in a process that was forked from the one that opened the store.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -333,7 +347,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) when the directory cannot be read.
+    /// [`Io`](crate::ErrorKind::Io) if the directory cannot be read.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -408,7 +422,7 @@ impl Store {
             let name = memo.map(str::to_owned);
             match directory.ask(|reply| Request::MakeRoom { name, reply }) {
                 // An observer may have closed it.
-                Err(error) if error.kind() != Kind::Closed => self.session().note_failed(&error),
+                Err(error) if error.kind() != ErrorKind::Closed => self.session().note_failed(&error),
                 _ => {}
             }
         }

@@ -11,7 +11,7 @@ use crate::{
     checksum::BLOCK,
     clock::Lifetime,
     codec::Payload,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     flight::{Claim, Outcome},
     key::Digest,
     record::{BlobId, Body, Record},
@@ -171,7 +171,7 @@ impl Partition {
                 return Ok(Found::Missing(Reason::Absent));
             };
             if before.is_some_and(|before| *before == *bytes) {
-                let error = Error::new(Kind::Corrupt, "the payload file of an entry is missing");
+                let error = Error::new(ErrorKind::Corrupt, "the payload file of an entry is missing");
                 return Ok(Found::Damaged(error));
             }
             before = Some(bytes.clone());
@@ -190,7 +190,10 @@ impl Partition {
         bytes: Bytes,
     ) -> Result<Option<Found>> {
         let Some(record) = Record::decode(&bytes, digest) else {
-            return Ok(Some(Found::Damaged(Error::new(Kind::Corrupt, "the record of an entry is damaged"))));
+            return Ok(Some(Found::Damaged(Error::new(
+                ErrorKind::Corrupt,
+                "the record of an entry is damaged",
+            ))));
         };
         if record.lifetime.is_over(self.session.clock.now(), ttl) {
             return Ok(Some(Found::Missing(Reason::Expired)));
@@ -494,9 +497,9 @@ pub(super) fn count(
 }
 
 fn no_directory() -> Error {
-    Error::new(Kind::Closed, "the store has no directory, results are kept in memory only")
+    Error::new(ErrorKind::Closed, "the store has no directory, results are kept in memory only")
 }
 
 fn closed() -> Error {
-    Error::new(Kind::Closed, "the store is closed: open it again")
+    Error::new(ErrorKind::Closed, "the store is closed: open it again")
 }

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     clock::{Clock, Deadline},
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     fork::Origin,
     key::Digest,
     memory::{Admission, CachedValue, Memory},
@@ -56,7 +56,7 @@ pub(crate) struct Session {
 pub(crate) fn inherited() -> Error {
     let message = "this process was forked from the one that opened the store, which it cannot use: fork before the first \
                    store is opened, or start a program instead";
-    Error::new(Kind::Closed, message)
+    Error::new(ErrorKind::Closed, message)
 }
 
 /// Values to drop and events to tell: both run code of the user.

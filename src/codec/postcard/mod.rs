@@ -16,7 +16,7 @@ use super::{
     write_buffer::WriteBuffer,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key::Form,
     shape::{self, Proof},
 };
@@ -134,20 +134,20 @@ fn leading<V: DeserializeOwned>(bytes: &[u8]) -> Option<V> {
 #[cold]
 fn unwritable<V>(refusal: StrictError<::postcard::Error>) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {refusal}", type_name::<V>());
-    Error::new(Kind::Encode, message).caused_by(refusal)
+    Error::new(ErrorKind::Encode, message).caused_by(refusal)
 }
 
 #[cold]
 fn unreadable<V>(payload: &Payload, cause: Unreadable) -> Error {
     let (len, value_type) = (payload.size(), type_name::<V>());
-    Error::new(Kind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
+    Error::new(ErrorKind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
         .caused_by(cause)
 }
 
 #[cold]
 fn unread<V>(left: usize) -> Error {
     let message = format!("{left} bytes left over after a value of type `{}` was decoded", type_name::<V>());
-    Error::new(Kind::Decode, message)
+    Error::new(ErrorKind::Decode, message)
 }
 
 impl ser_flavors::Flavor for WriteBuffer<'_> {
@@ -187,7 +187,7 @@ mod tests {
 
     fn refused<V: Serialize + DeserializeOwned>(value: &V) -> String {
         let error = encoded(&Postcard, value).unwrap_err();
-        assert_eq!(error.kind(), Kind::Encode);
+        assert_eq!(error.kind(), ErrorKind::Encode);
         assert!(error.to_string().contains(type_name::<V>()), "{error}");
         error.to_string()
     }
@@ -210,7 +210,7 @@ mod tests {
             prop_assert!(hostile(&Postcard, &value, prefix).is_err());
             bytes.push(0);
             let error = hostile(&Postcard, &value, bytes).unwrap_err();
-            prop_assert_eq!(error.kind(), Kind::Decode);
+            prop_assert_eq!(error.kind(), ErrorKind::Decode);
             prop_assert!(error.to_string().starts_with("1 bytes left over"));
         }
 

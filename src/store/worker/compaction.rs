@@ -20,7 +20,7 @@ use std::{
 
 use super::{directory::Directory, index::Index, ledger::Ledger, order::OrderRow};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     record::Record,
     store::{
         blob,
@@ -199,7 +199,7 @@ impl Compaction {
             }
             Stage::Copying(target) => {
                 if index.has_copy_failed() {
-                    return Err(Error::new(Kind::Engine, "the copy of the index could not be written"));
+                    return Err(Error::new(ErrorKind::Engine, "the copy of the index could not be written"));
                 }
                 self.seen = target.copy(index, ledger, self.seen.as_deref())?;
                 Ok(if self.seen.is_some() { Step::More } else { Step::Copied })
@@ -216,7 +216,7 @@ impl Compaction {
         ledger: &mut Ledger,
     ) -> Result<()> {
         let Stage::Copying(target) = self.stage else {
-            return Err(Error::new(Kind::Engine, "the copy of the index was not begun"));
+            return Err(Error::new(ErrorKind::Engine, "the copy of the index was not begun"));
         };
         let sealed = target.seal(directory, index, ledger).and_then(|row| {
             Manifest::open(target.number).write(&directory.path)?;
@@ -322,7 +322,7 @@ impl Target {
         self.engine.catalog.insert(IndexRow::KEY, &row.encode())?;
         self.engine.flush()?;
         if index.has_copy_failed() {
-            return Err(Error::new(Kind::Engine, "the copy of the index could not be written"));
+            return Err(Error::new(ErrorKind::Engine, "the copy of the index could not be written"));
         }
         directory.tuning.faults.check(Operation::Compact)?;
         Ok(row)

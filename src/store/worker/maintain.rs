@@ -8,7 +8,7 @@ use super::{
     request::{Reply, Swept},
     transaction::Transaction,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 impl Worker {
     pub(super) fn maintain(&mut self) {
@@ -119,7 +119,7 @@ impl Worker {
             compaction.take_over(&self.directory, index, &mut self.ledger)
         } else {
             compaction.give_up(&self.directory, index);
-            Err(Error::new(Kind::Io, "the directory of the store is not there any more"))
+            Err(Error::new(ErrorKind::Io, "the directory of the store is not there any more"))
         };
         match taken_over {
             Ok(()) => {
