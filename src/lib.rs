@@ -120,7 +120,7 @@
 //!   [`#[code]`](macro@code).
 //! * `arrow`: the codec `Arrow`, for record batches that are read without a copy.
 //! * `json`: the codec `Json`, for values that postcard cannot read back; [`Auto`](codec::Auto) chooses between the two.
-//! * `spinner`: a line on the terminal during a slow computation, `Spinner` in [`observe`].
+//! * `spinner`: a line on the terminal during a slow computation, `spinner` in [`observe`].
 //! * `tracing`: the events of observers as `tracing` events, and a span around each computation.
 
 mod builder;

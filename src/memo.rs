@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     flow::{Lookup, MemoInner, PendingCall},
     key::{self, Digest},
-    stats::Stats,
+    stats::{Reason, Stats},
 };
 
 /// Stores the results of one function on disk. `K` is the type of its inputs, `V` the type of its result.
@@ -374,7 +374,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         };
         match self.inner.look_up(&digest) {
             Lookup::Hit(value) => PendingCall::Hit(value),
-            Lookup::Compute(computation) => PendingCall::compute(computation, head(key)),
+            Lookup::Compute(claim) => PendingCall::Compute(Box::new(self.inner.compute(claim, head(key)))),
         }
     }
 
@@ -384,7 +384,8 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
             return PendingCall::Inherited;
         }
         self.inner.record_failure(error);
-        PendingCall::compute(self.inner.compute_unstored(), Vec::new())
+        self.inner.record_miss(Reason::Absent);
+        PendingCall::Compute(Box::new(self.inner.compute(None, Vec::new())))
     }
 
     /// A key that cannot be serialized is a failure of the cache: it is counted, kept and reported.

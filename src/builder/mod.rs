@@ -216,7 +216,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// let noted = Arc::clone(&slow);
     /// let squares: Memo<u64, u64> = Memo::builder("squares")
     ///     .observer(move |event| {
-    ///         if let Event::ComputingEnded { took, .. } = event {
+    ///         if let Event::ComputeFinished { took, .. } = event {
     ///             noted.lock().unwrap().push(*took);
     ///         }
     ///     })

@@ -46,7 +46,7 @@ pub(crate) struct MemoInner<V: 'static> {
 }
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    pub(super) fn record_miss(&self, reason: Reason) {
+    pub(crate) fn record_miss(&self, reason: Reason) {
         self.counters.miss(reason);
         self.notify(&Event::Miss { memo: &self.name, reason });
     }

@@ -211,7 +211,7 @@ pub trait Spins {
 #[cfg(feature = "spinner")]
 impl<V, C> Spins for MemoBuilder<Unnamed, V, C> {
     fn spinner(self, text: &str) -> Self {
-        observer(self, crate::observe::Spinner::new(text))
+        observer(self, crate::observe::spinner(text))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Event;
+use super::event::Event;
 
 /// Whether the feature is on.
 pub(super) const IS_ON: bool = cfg!(feature = "tracing");
@@ -92,9 +92,9 @@ mod on {
         match event {
             Event::Hit { memo, tier, saved } => trace!(target: TARGET, memo, ?tier, ?saved, "hit"),
             Event::Miss { memo, reason } => debug!(target: TARGET, memo, ?reason, "miss"),
-            Event::ComputingBegan { memo } => debug!(target: TARGET, memo, "computing began"),
-            Event::ComputingEnded { memo, took, succeeded } => {
-                debug!(target: TARGET, memo, ?took, succeeded, "computing ended");
+            Event::ComputeStarted { memo, .. } => debug!(target: TARGET, memo, "compute started"),
+            Event::ComputeFinished { memo, took, succeeded, .. } => {
+                debug!(target: TARGET, memo, ?took, succeeded, "compute finished");
             }
             Event::Evicted { memo, entries } => debug!(target: TARGET, memo, entries, "evicted"),
             Event::Expired { memo, entries } => debug!(target: TARGET, memo, entries, "expired"),

@@ -346,7 +346,7 @@ fn a_bound_that_is_far_lower_than_before_is_applied_while_others_write() -> Resu
     let store = bench.options().observer({
         let (door, evicted) = (Arc::clone(&door), Arc::clone(&evicted));
         move |event| {
-            let Event::Evicted { memo: "numbers", entries } = event else { return };
+            let Event::Evicted { memo: "numbers", entries, .. } = event else { return };
             *evicted.lock().unwrap() += entries;
             let Some(store) = door.lock().unwrap().take() else { return };
             plain(&store, "other").insert("between", &1).unwrap();

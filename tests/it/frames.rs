@@ -243,7 +243,7 @@ fn damage_among_the_numbers_of_a_large_batch_is_found_after_the_call_and_told() 
     let (bench, found) = (Bench::new(), Arc::new(Barrier::new(2)));
     let reached = Arc::clone(&found);
     let tell = move |event: &Event<'_>| {
-        if matches!(event, Event::Failed { memo: Some("batches"), error } if error.is_corrupt()) {
+        if matches!(event, Event::Failed { memo: Some("batches"), error, .. } if error.is_corrupt()) {
             reached.wait();
         }
     };

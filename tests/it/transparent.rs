@@ -46,7 +46,7 @@ impl Told {
     fn observe(&self, options: StoreBuilder) -> StoreBuilder {
         let told = Arc::clone(&self.0);
         options.observer(move |event| {
-            if let Event::Failed { memo, error } = event {
+            if let Event::Failed { memo, error, .. } = event {
                 told.lock().unwrap().push((memo.map(str::to_owned), error.to_string()));
             }
         })
