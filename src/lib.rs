@@ -41,8 +41,8 @@
 //! [`Memo::get_or_insert_with`] covers daily use, and [`Memo::get_or_try_insert_with`] does the same for functions that
 //! may fail. A [`ResourcePool`] shares objects that cannot be serialized, such as connections. [`#[memo]`](macro@memo)
 //! and [`#[resource]`](macro@resource) do the same in one line above a function. [`FileStamp`] makes a key of a file,
-//! [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] counts events, [`observe`]
-//! reports them while they happen, and [`codec`] turns values into bytes.
+//! [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] counts events, [`Usage`]
+//! the space that entries take, [`observe`] reports events while they happen, and [`codec`] turns values into bytes.
 //!
 //! # What you can rely on
 //!
@@ -167,7 +167,7 @@ pub use crate::{
     memo::Memo,
     pool::{ResourceEntry, ResourcePool, ResourcePoolBuilder},
     stamp::FileStamp,
-    stats::Stats,
+    stats::{Stats, Usage},
     store::{Store, StoreBuilder, Swept},
 };
 

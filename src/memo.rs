@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     flow::{Lookup, MemoInner, PendingCall},
     key::{self, Digest},
-    stats::{Reason, Stats},
+    stats::{Reason, Stats, Usage},
 };
 
 /// Stores the results of one function on disk. `K` is the type of its inputs, `V` the type of its result.
@@ -145,7 +145,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// let numbers: Memo<str, i32> = Memo::builder("numbers").open(&store)?;
     /// assert!(numbers.get_or_try_insert_with("x", || "x".parse::<i32>()).is_err()); // not remembered
     /// assert_eq!(numbers.get_or_try_insert_with("42", || "42".parse::<i32>()), Ok(42));
-    /// assert_eq!(numbers.len(), 1);
+    /// assert_eq!(numbers.len()?, 1);
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn get_or_try_insert_with<E>(&self, key: &K, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
@@ -267,41 +267,70 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
     /// memo.insert("one", &1)?;
     /// memo.clear()?;
-    /// assert!(memo.is_empty());
+    /// assert!(memo.is_empty()?);
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn clear(&self) -> Result<()> {
         self.inner.clear()
     }
 
-    /// Number of fresh entries on disk; 0 if they cannot be counted. Queued values are written and counted first. Expired
-    /// entries do not count, and each of them costs a read: see [`Store::sweep`](crate::Store::sweep).
+    /// Number of fresh entries on disk. Queued values are written and counted first. Expired entries do not count, and
+    /// each of them costs a read: see [`Store::sweep`](crate::Store::sweep).
+    ///
+    /// # Errors
+    ///
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the entries cannot be counted. [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no
+    ///   progress for 5 s.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
     /// # let store = Store::temporary()?;
     /// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
     /// memo.insert("one", &1)?;
-    /// assert_eq!(memo.len(), 1);
+    /// assert_eq!(memo.len()?, 1);
     /// # Ok::<(), memolith::Error>(())
     /// ```
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn len(&self) -> Result<usize> {
         self.inner.len()
     }
 
     /// Whether [`len`](Self::len) is 0.
     ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    ///
     /// ```
     /// # use memolith::{Memo, Store};
     /// # let store = Store::temporary()?;
     /// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
-    /// assert!(memo.is_empty());
+    /// assert!(memo.is_empty()?);
     /// # Ok::<(), memolith::Error>(())
     /// ```
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// The number of fresh entries on disk, their bytes, and the size of the payload files. Queued values are written
+    /// and counted first. It walks over the payload files, one look for each value over 4 KiB.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len); [`Io`](crate::ErrorKind::Io) also if the payload files cannot be looked at.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let memo: Memo<str, Vec<u8>> = Memo::builder("pictures").open(&store)?;
+    /// memo.insert("dot", &vec![255; 10_000])?;
+    /// let usage = memo.usage()?;
+    /// assert!(usage.entries == 1 && usage.bytes > 10_000 && usage.disk_bytes > 10_000);
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn usage(&self) -> Result<Usage> {
+        self.inner.usage()
     }
 
     /// As [`Store::flush`](crate::Store::flush), for all memos of the store.
@@ -322,15 +351,15 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.partition.flush().map_err(|error| error.with_context(&self.inner.place))
     }
 
-    /// The counters of this memo since this process first opened it. Queued values are written and counted first. Entries
-    /// and bytes are 0 if they cannot be counted.
+    /// The counters of this memo since this process first opened it. It takes no lock and waits for nothing. In a
+    /// process that was forked from the one that opened the store all are 0.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
     /// # let store = Store::temporary()?;
     /// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
     /// memo.get_or_insert_with("one", || 1);
-    /// assert_eq!((memo.stats().misses.absent, memo.stats().entries), (1, 1));
+    /// assert_eq!((memo.stats().misses.absent, memo.stats().inserts), (1, 1));
     /// # Ok::<(), memolith::Error>(())
     /// ```
     #[must_use]

@@ -113,7 +113,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// A thread of the store writes computed values, and evicts when it writes, shortly after the call returned. The
     /// thread that computed a value waits for this write at its next hit. So a program with one thread never finds an
     /// evicted entry; other threads may find one for a moment longer. [`flush`](Memo::flush), [`len`](Memo::len),
-    /// [`stats`](Memo::stats) and [`insert`](Memo::insert) wait until all values that were queued before are written.
+    /// [`usage`](Memo::usage) and [`insert`](Memo::insert) wait until all values that were queued before are written.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -123,7 +123,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     ///     squares.get_or_insert_with(&number, || number * number);
     /// }
     /// squares.flush()?; // from here on every thread finds 2 and 3, and no thread finds 1
-    /// assert_eq!((squares.get(&1)?, squares.get(&3)?, squares.len()), (None, Some(9), 2));
+    /// assert_eq!((squares.get(&1)?, squares.get(&3)?, squares.len()?), (None, Some(9), 2));
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn max_entries(mut self, entries: u64) -> Self {
@@ -136,7 +136,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// The order and the time of eviction are those of [`max_entries`](Self::max_entries). A value that alone is larger
     /// than the bound is returned and not stored, and counted in
     /// [`Failures::oversize`](crate::stats::Failures::oversize); observers get one event for the first such value. The
-    /// files of small values take 3 to 12 times more space: see [`Store::size_on_disk`](crate::Store::size_on_disk).
+    /// files of small values take 3 to 12 times more space: see [`Usage::disk_bytes`](crate::Usage::disk_bytes).
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self

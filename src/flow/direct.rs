@@ -7,7 +7,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     flight::flight,
     key::Digest,
-    stats::Stats,
+    stats::{Stats, Usage},
     store::Entry,
 };
 
@@ -85,11 +85,17 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if self.session().is_inherited() {
             return Stats::default();
         }
-        let usage = self.partition.count().unwrap_or_default();
-        Stats { entries: usage.entries, bytes: usage.bytes, ..self.counters.snapshot() }
+        self.counters.snapshot()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.partition.count().map_or(0, |usage| usize::try_from(usage.entries).unwrap_or(usize::MAX))
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        self.check_open()?;
+        self.partition.usage().map_err(|error| error.with_context(&self.place))
+    }
+
+    pub(crate) fn len(&self) -> Result<usize> {
+        self.check_open()?;
+        let tally = self.partition.count().map_err(|error| error.with_context(&self.place))?;
+        Ok(usize::try_from(tally.entries).unwrap_or(usize::MAX))
     }
 }

@@ -90,7 +90,8 @@ impl StoreBuilder {
     ///
     /// Expired entries leave first, then those of retired generations, then the oldest insertions of any memo. An entry
     /// leaves when the new one is written, shortly after its call returned: see
-    /// [`MemoBuilder::max_entries`](crate::MemoBuilder::max_entries). The files take more: see [`Store::size_on_disk`].
+    /// [`MemoBuilder::max_entries`](crate::MemoBuilder::max_entries). The files take more: see
+    /// [`Usage::disk_bytes`](crate::Usage::disk_bytes).
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.asked.max_bytes = Some(bytes);
         self

@@ -34,7 +34,7 @@ mod worker;
 use std::{
     collections::HashMap,
     fmt, fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -50,10 +50,10 @@ pub(crate) use self::{
     worker::{KeepInMemory, Registration},
 };
 pub use self::{builder::StoreBuilder, worker::Swept};
-use self::{forgetting::Forgetting, handle::Handle, worker::Request};
+use self::{forgetting::Forgetting, generation::Tally, handle::Handle, worker::Request};
 use crate::{
     error::{Error, ErrorKind, Result},
-    stats::Stats,
+    stats::{Stats, Usage},
     sync::lock,
 };
 
@@ -156,7 +156,7 @@ impl Store {
     ///
     /// ```
     /// let store = memolith::Store::temporary()?;
-    /// assert!(store.memos().is_empty());
+    /// assert!(store.memos()?.is_empty());
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn temporary() -> Result<Self> {
@@ -245,7 +245,7 @@ impl Store {
     ///     squares.get_or_insert_with(&number, || number * number);
     /// }
     /// store.flush()?; // a `kill -9` from here on loses none of them
-    /// assert_eq!(squares.stats().entries, 100);
+    /// assert_eq!(squares.len()?, 100);
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
@@ -275,27 +275,28 @@ impl Store {
         self.handle.close()
     }
 
-    /// The names of the memos that have entries, or had, in this store, in alphabetical order; none when the storage
-    /// engine does not answer.
+    /// The names of the memos that have entries, or had, in this store, in alphabetical order.
+    ///
+    /// # Errors
+    ///
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Engine`](crate::ErrorKind::Engine) if the storage engine makes no progress for 5 s.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
     /// # let store = Store::temporary()?;
     /// let memo: Memo<u8, u8> = Memo::builder("numbers").open(&store)?;
-    /// assert_eq!(store.memos(), ["numbers"]);
+    /// assert_eq!(store.memos()?, ["numbers"]);
     /// # Ok::<(), memolith::Error>(())
     /// ```
-    #[must_use]
-    pub fn memos(&self) -> Vec<String> {
-        if self.session().is_inherited() {
-            return Vec::new();
-        }
+    pub fn memos(&self) -> Result<Vec<String>> {
+        self.session().check_origin()?;
         let Some(directory) = &self.handle.directory else {
             let mut names: Vec<String> = lock(self.live()).keys().cloned().collect();
             names.sort();
-            return names;
+            return Ok(names);
         };
-        directory.ask(|reply| Request::Names { reply }).unwrap_or_default()
+        directory.ask(|reply| Request::Names { reply })
     }
 
     /// Forgets every entry of the memo `name`, of all its versions, open or not. Whether there was such a memo.
@@ -342,12 +343,14 @@ impl Store {
         !owners.is_empty()
     }
 
-    /// The size of the store's files, in bytes, by their lengths. For small values that is 3 to 12 times the bytes that the
-    /// bounds count: the index is a log.
+    /// The size of the store's own files, in bytes, by their lengths; 0 for a store without a directory. For small
+    /// values that is 3 to 12 times the bytes that the bounds count, because the index is a log. It asks no thread of
+    /// the store, so it works while the storage engine does not, and after a close. See [`usage`](Self::usage) for the
+    /// other numbers.
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::ErrorKind::Io) if the directory cannot be read.
+    /// [`Io`](crate::ErrorKind::Io) if the directory, or a file in it, cannot be looked at.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -356,17 +359,42 @@ impl Store {
     /// ```
     pub fn size_on_disk(&self) -> Result<u64> {
         let Some(directory) = self.path() else { return Ok(0) };
-        let ours = fs::read_dir(directory).map_err(|cause| Error::io(directory.display(), cause))?;
-        Ok(ours
-            .flatten()
-            .map(|file| file.path())
-            .filter(|path| worker::is_ours(path))
-            .map(|path| size(&path))
-            .sum())
+        let failed = |cause| Error::io(directory.display(), cause);
+        let mut size = 0;
+        for file in fs::read_dir(directory).map_err(failed)? {
+            let path = file.map_err(failed)?.path();
+            if worker::is_ours(&path) {
+                size += blob::disk_size(&path)?;
+            }
+        }
+        Ok(size)
     }
 
-    /// The sum over all memos of this store, since it was opened. Everything that was handed over before is written and
-    /// counted; entries and bytes are 0 when they cannot be told.
+    /// The number of fresh entries of all memos, their bytes, and the size of the store's files. Queued values are
+    /// written and counted first. For a store without a directory all are 0.
+    ///
+    /// # Errors
+    ///
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the entries or the files cannot be counted. [`Engine`](crate::ErrorKind::Engine) also if the storage engine
+    ///   makes no progress for 5 s.
+    ///
+    /// ```
+    /// # let store = memolith::Store::temporary()?;
+    /// let usage = store.usage()?;
+    /// assert_eq!((usage.entries, usage.bytes), (0, 0));
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn usage(&self) -> Result<Usage> {
+        self.session().check_origin()?;
+        let Some(directory) = &self.handle.directory else { return Ok(Usage::default()) };
+        let Tally { entries, bytes } = partition::count(directory, self.session(), None)?;
+        Ok(Usage { entries, bytes, disk_bytes: self.size_on_disk()? })
+    }
+
+    /// The sum of the counters of all memos of this store, since it was opened. It takes no lock and waits for nothing.
+    /// In a process that was forked from the one that opened the store all are 0.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -378,10 +406,7 @@ impl Store {
         if self.session().is_inherited() {
             return Stats::default();
         }
-        let held =
-            self.handle.directory.as_ref().map(|directory| partition::count(directory, self.session(), None));
-        let held = held.and_then(Result::ok).unwrap_or_default();
-        Stats { entries: held.entries, bytes: held.bytes, ..self.session().stats() }
+        self.session().stats()
     }
 
     /// The last trouble of the store as a whole, for example why it could not be opened. That of a memo is in
@@ -447,16 +472,6 @@ impl Store {
             }
         }
         Partition::new(Arc::clone(self.session()), self.handle.directory.clone(), memo)
-    }
-}
-
-fn size(path: &PathBuf) -> u64 {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => {
-            fs::read_dir(path).into_iter().flatten().flatten().map(|file| size(&file.path())).sum()
-        }
-        Ok(found) => found.len(),
-        Err(_) => 0,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     flight::{Claim, Outcome},
     key::Digest,
     record::{BlobId, Body, Record},
-    stats::Reason,
+    stats::{Reason, Usage},
     store::{
         blob::{self, Draft, Expected, Finished},
         engine::{Bytes, Engine},
@@ -420,6 +420,17 @@ impl Partition {
     pub(crate) fn count(&self) -> Result<Tally> {
         let Some(directory) = &self.directory else { return Ok(Tally::default()) };
         count(directory, &self.session, Some(&self.memo))
+    }
+
+    /// The same, and the size of the memo's payload files.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        let Tally { entries, bytes } = self.count()?;
+        let files = self
+            .directory
+            .as_ref()
+            .map(|directory| directory.join(format!("blobs/{}", self.memo.generation)));
+        let disk_bytes = files.map_or(Ok(0), |files| blob::disk_size(&files))?;
+        Ok(Usage { entries, bytes, disk_bytes })
     }
 
     /// Waits until everything that was handed over so far was applied, and its events told.

@@ -138,7 +138,7 @@ impl Scene {
             let found = memo.get_or_insert_with(&key, || panic!("{key} was not kept"));
             assert!(found == value(key, version), "{key}");
         }
-        assert_eq!(memo.len(), memo.stats().hits.total() as usize + others(&memo, version));
+        assert_eq!(memo.len().unwrap(), memo.stats().hits.total() as usize + others(&memo, version));
         assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
         store.close().unwrap();
         say("whole");

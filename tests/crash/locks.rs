@@ -122,7 +122,7 @@ fn turns_come() {
     for key in 1..6 {
         assert_eq!(memo.get(&key).unwrap(), Some(value(key, 19)), "{key}");
     }
-    assert!(memo.len() == 6 && store.last_failure().is_none(), "{:?}", store.last_failure());
+    assert!(memo.len().unwrap() == 6 && store.last_failure().is_none(), "{:?}", store.last_failure());
 }
 
 fn killed_blocks_nobody() {

@@ -38,7 +38,7 @@ where
         assert_eq!(memo.get("key").unwrap(), None);
         assert_eq!(memo.stats().failures.encode, calls);
     }
-    assert_eq!((memo.stats().inserts, memo.len()), (0, 0));
+    assert_eq!((memo.stats().inserts, memo.len().unwrap()), (0, 0));
     let failure = memo.last_failure().unwrap().to_string();
     assert!(failure.contains(words) && failure.contains(memo.name()), "{failure}");
     let error = memo.insert("key", value).unwrap_err();

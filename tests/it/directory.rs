@@ -274,17 +274,18 @@ fn sizes_tell_what_is_there_and_the_space_comes_back() {
     let (bare, payload) = (store.size_on_disk().unwrap(), 50 * large(0).len() as u64);
     let blobs: Memo<u8, Vec<u8>> = Memo::builder("frames").open(&store).unwrap();
     (0..50).for_each(|key| blobs.insert(&key, &large(key)).unwrap());
-    let stats = store.stats();
-    assert!((stats.entries, stats.inserts) == (50, 50), "{stats}");
-    assert!((payload..payload + 25_000).contains(&stats.bytes), "{stats}");
-    let full = store.size_on_disk().unwrap();
+    let (usage, full) = (store.usage().unwrap(), store.size_on_disk().unwrap());
+    assert!((usage.entries, store.stats().inserts, usage.disk_bytes) == (50, 50, full), "{usage:?}");
+    assert!((payload..payload + 25_000).contains(&usage.bytes), "{usage:?}");
+    let files = blobs.usage().unwrap().disk_bytes;
+    assert!((payload..full).contains(&files), "{files} of {full}: the index is not the memo's");
     assert!(bare > 0 && full >= bare + payload, "{bare}, {full}");
     fs::write(bench.path().join("notes.txt"), vec![0; 1 << 20]).unwrap();
     assert_eq!(store.size_on_disk().unwrap(), full, "of the user, not of the store");
     store.clear().unwrap();
     drop((blobs, store));
     let store = bench.store();
-    assert_eq!((store.stats().entries, store.stats().bytes), (0, 0));
+    assert_eq!((store.usage().unwrap().entries, store.usage().unwrap().bytes), (0, 0));
     let left = store.size_on_disk().unwrap();
     assert!(left < bare + payload / 4, "the space did not come back: {bare}, {full}, {left}");
 }

@@ -230,7 +230,7 @@ fn the_observer_of_a_memo_may_use_the_memo() -> Result<(), Error> {
     let memo = numbers().max_entries(2).observer(move |_| {
         let Some(memo) = open.lock().unwrap().take() else { return };
         memo.insert("of the observer", &0).unwrap();
-        noted.lock().unwrap().push(memo.len());
+        noted.lock().unwrap().push(memo.len().unwrap());
         *open.lock().unwrap() = Some(memo);
     });
     let memo = memo.open(&store)?;

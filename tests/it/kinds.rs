@@ -21,6 +21,8 @@ const INSERT: Method = ("memo.rs", "insert");
 const REMOVE: Method = ("memo.rs", "remove");
 const CONTAINS: Method = ("memo.rs", "contains_key");
 const CLEAR: Method = ("memo.rs", "clear");
+const LEN: Method = ("memo.rs", "len");
+const USAGE_OF_MEMO: Method = ("memo.rs", "usage");
 const FLUSH_OF_MEMO: Method = ("memo.rs", "flush");
 const OPEN_MEMO: Method = ("builder/mod.rs", "open");
 const OPEN: Method = ("store/mod.rs", "open");
@@ -30,6 +32,8 @@ const CLEAR_STORE: Method = ("store/mod.rs", "clear");
 const SWEEP: Method = ("store/mod.rs", "sweep");
 const FLUSH: Method = ("store/mod.rs", "flush");
 const CLOSE: Method = ("store/mod.rs", "close");
+const MEMOS: Method = ("store/mod.rs", "memos");
+const USAGE: Method = ("store/mod.rs", "usage");
 const REMOVE_MEMO: Method = ("store/mod.rs", "remove_memo");
 const STAMP: Method = ("stamp.rs", "of");
 const SHAPE: Method = ("shape/mod.rs", "of");
@@ -60,6 +64,7 @@ fn errors((file, method): Method) -> String {
     let own = docs((file, method));
     let referred = [
         ("As [`get`]", GET),
+        ("As [`len`]", LEN),
         ("As [`clear`]", CLEAR_STORE),
         ("As [`Store::flush`]", FLUSH),
         ("As [`Store::open`]", OPEN),
@@ -161,6 +166,10 @@ fn a_timeout_has_the_kind_engine_in_each_method_that_waits_for_the_worker() {
 fn a_closed_store_has_the_kind_closed_in_each_method_but_close() {
     let scene = Scene::new(false);
     scene.store.close().unwrap();
+    holds(LEN, "a closed store", scene.memo.len().map(drop), ErrorKind::Closed);
+    holds(USAGE_OF_MEMO, "a closed store", scene.memo.usage().map(drop), ErrorKind::Closed);
+    holds(USAGE, "a closed store", scene.store.usage().map(drop), ErrorKind::Closed);
+    holds(MEMOS, "a closed store", scene.store.memos().map(drop), ErrorKind::Closed);
     for (method, _, call) in CALLS.into_iter().filter(|(method, ..)| *method != CLOSE) {
         holds(method, "a closed store", call(&scene), ErrorKind::Closed);
     }

@@ -72,7 +72,7 @@ fn meddle(store: &Store, memo: &Memo<str, Touchy>) {
     }
     let log: Memo<u8, u8> = Memo::builder("log").open(store).unwrap();
     log.insert(&1, &1).unwrap();
-    drop((memo.stats(), store.stats(), memo.len(), store.memos(), memo.last_failure()));
+    drop((memo.stats(), store.stats(), memo.len().unwrap(), store.memos().unwrap(), memo.last_failure()));
     store.flush().unwrap();
 }
 
@@ -125,7 +125,7 @@ fn an_observer_may_open_a_memo_while_one_is_opened() {
         drop(numbers);
         let before = count.load(SeqCst);
         let numbers: Memo<str, u64> = Memo::builder("numbers").max_entries(1).open(&store).unwrap();
-        assert_eq!(numbers.len(), 1);
+        assert_eq!(numbers.len().unwrap(), 1);
         assert!(count.load(SeqCst) > before);
         hit!(numbers, "2" => 2);
         door.lock().unwrap().take();
