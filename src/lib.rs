@@ -102,7 +102,8 @@
 //!
 //! # How to notice that caching does not work
 //!
-//! A cache that cannot store values is slow, not broken, and easily goes unnoticed. A test can assert that it works:
+//! A cache that cannot store values is slow, not broken, and easily goes unnoticed. A test can assert that it works.
+//! The failures of a memo and those of its store as a whole are kept apart:
 //!
 //! ```
 //! # use memolith::{Memo, Store};
@@ -110,6 +111,7 @@
 //! # let memo: Memo<u32, u64> = Memo::builder("squares").open(&store)?;
 //! memo.get_or_insert_with(&3, || 9);
 //! assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
+//! assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
 //! assert_eq!(memo.stats().inserts, 1);
 //! # Ok::<(), memolith::Error>(())
 //! ```
@@ -167,7 +169,7 @@ pub use crate::{
     memo::Memo,
     pool::{ResourceEntry, ResourcePool, ResourcePoolBuilder},
     stamp::FileStamp,
-    stats::{Stats, Usage},
+    stats::{Failure, Stats, Usage},
     store::{Store, StoreBuilder, Swept},
 };
 

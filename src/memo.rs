@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     flow::{Lookup, MemoInner, PendingCall},
     key::{self, Digest},
-    stats::{Reason, Stats, Usage},
+    stats::{Failure, LastFailure, Reason, Stats, Usage},
 };
 
 /// Stores the results of one function on disk. `K` is the type of its inputs, `V` the type of its result.
@@ -367,8 +367,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.stats()
     }
 
-    /// The last failure of this memo, or else of its store, that no call returned. It waits until all queued values are
-    /// written, at most 5 s without progress.
+    /// The last failure of this memo that no call returned, with its time; `None` if there was none since the last
+    /// [`take_last_failure`](Self::take_last_failure). Failures of the store as a whole, such as an index that cannot
+    /// be opened, are in [`Store::last_failure`](crate::Store::last_failure).
+    ///
+    /// It waits until all queued values are written, at most 5 s without progress.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -379,12 +382,34 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     #[must_use]
-    pub fn last_failure(&self) -> Option<Error> {
-        if let Err(inherited) = self.inner.session().check_origin() {
-            return Some(inherited);
+    pub fn last_failure(&self) -> Option<Failure> {
+        self.failure(LastFailure::get)
+    }
+
+    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only what fails from now on. The
+    /// counters in [`stats`](Self::stats) stay.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let memo: Memo<str, Vec<u8>> = Memo::builder("pictures").max_bytes(100).open(&store)?;
+    /// memo.get_or_insert_with("dot", || vec![255; 1000]);
+    /// assert!(memo.take_last_failure().is_some_and(|failure| failure.error.is_oversize()));
+    /// assert!(memo.take_last_failure().is_none());
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
+    pub fn take_last_failure(&self) -> Option<Failure> {
+        self.failure(LastFailure::take)
+    }
+
+    fn failure(&self, read: fn(&LastFailure) -> Option<Failure>) -> Option<Failure> {
+        let session = self.inner.session();
+        if let Err(inherited) = session.check_origin() {
+            return Some(Failure::now(inherited, &session.clock));
         }
         self.inner.partition.catch_up();
-        self.inner.counters.last_failure().or_else(|| self.inner.session().counters.last_failure())
+        read(&self.inner.counters.last_failure)
     }
 }
 

@@ -9,8 +9,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Failures, Hits, Misses, Reason, Stats, Tier};
+use super::{Failures, Hits, LastFailure, Misses, Reason, Stats, Tier};
 use crate::{
+    clock::Clock,
     error::{Error, ErrorKind},
     sync::lock,
 };
@@ -30,10 +31,15 @@ pub(crate) struct Counters {
     saved: AtomicU64,
     /// In the order of [`Failures`].
     failures: [AtomicU64; 9],
-    last_failure: Mutex<Option<Error>>,
+    pub(crate) last_failure: LastFailure,
 }
 
 impl Counters {
+    /// The clock dates the last failure.
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { last_failure: LastFailure::new(clock), ..Self::default() }
+    }
+
     pub(crate) fn hit(&self, tier: Tier, saved: Duration) {
         let hits = match tier {
             Tier::Memory => &self.memory_hits,
@@ -90,11 +96,7 @@ impl Counters {
             ErrorKind::Panic => panic,
         };
         count.fetch_add(1, Relaxed);
-        *lock(&self.last_failure) = Some(error.clone());
-    }
-
-    pub(crate) fn last_failure(&self) -> Option<Error> {
-        lock(&self.last_failure).clone()
+        self.last_failure.keep(error.clone());
     }
 
     /// All counters. Each is read by itself: together they may show half of a call.
@@ -118,6 +120,7 @@ impl Counters {
 /// The counters of all memos that a store had open. They can be read without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct MemoCounters {
+    clock: Clock,
     by_name: Mutex<HashMap<String, Arc<Counters>>>,
     /// The same counters in the order of their first open. Each block is twice as long as the one before, so none
     /// moves.
@@ -125,13 +128,17 @@ pub(crate) struct MemoCounters {
 }
 
 impl MemoCounters {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
     /// The counters of a memo, made at its first open.
     pub(crate) fn of(&self, name: &str) -> Arc<Counters> {
         let mut by_name = lock(&self.by_name);
         if let Some(counters) = by_name.get(name) {
             return Arc::clone(counters);
         }
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::new(self.clock.clone()));
         by_name.insert(name.to_owned(), Arc::clone(&counters));
         self.append(by_name.len(), &counters);
         counters
@@ -165,7 +172,7 @@ mod tests {
         counters.failed(&Error::new(ErrorKind::Io, "no space"));
         let failures = counters.snapshot().failures;
         assert_eq!((failures.engine, failures.io, failures.total()), (1, 1, 2));
-        assert_eq!(counters.last_failure().unwrap().to_string(), "no space");
+        assert_eq!(counters.last_failure.get().unwrap().error.to_string(), "no space");
     }
 
     #[test]
@@ -179,14 +186,26 @@ mod tests {
         assert_eq!(memos.iter().map(|counters| counters.snapshot().inserts).sum::<u64>(), 1_000);
     }
 
-    /// The thread that reads holds the only lock that a change of the counters takes.
+    /// The thread that reads holds the lock of the names: a second one would wait for ever.
     #[test]
     fn reading_takes_no_lock() {
         let memos = MemoCounters::default();
         let counters = memos.of("frames");
         counters.failed(&Error::new(ErrorKind::Io, "no space"));
-        let _held = (lock(&memos.by_name), lock(&counters.last_failure));
+        let _held = lock(&memos.by_name);
         assert_eq!(memos.iter().map(|counters| counters.snapshot().failures.io).sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn a_failure_that_is_taken_is_gone_and_the_next_is_kept() {
+        let counters = Counters::default();
+        assert!(counters.last_failure.take().is_none());
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
+        assert!(counters.last_failure.take().is_some_and(|failure| failure.error.is_io()));
+        assert!(counters.last_failure.get().is_none());
+        counters.failed(&Error::new(ErrorKind::Engine, "it hangs"));
+        assert!(counters.last_failure.get().is_some_and(|failure| failure.error.is_engine()));
+        assert_eq!(counters.snapshot().failures.total(), 2, "the counters stay");
     }
 
     #[test]

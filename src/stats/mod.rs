@@ -1,10 +1,15 @@
-//! Counters of hits, misses and failures, and the space that entries take.
+//! Counters of hits, misses and failures, the last failure, and the space that entries take.
 
 mod counters;
+mod failure;
 
 use std::{fmt, time::Duration};
 
-pub(crate) use self::counters::{Counters, MemoCounters};
+pub use self::failure::Failure;
+pub(crate) use self::{
+    counters::{Counters, MemoCounters},
+    failure::LastFailure,
+};
 
 /// Counters of a memo, or of all memos of a store, since they were opened.
 ///

@@ -53,7 +53,7 @@ pub use self::{builder::StoreBuilder, worker::Swept};
 use self::{forgetting::Forgetting, generation::Tally, handle::Handle, worker::Request};
 use crate::{
     error::{Error, ErrorKind, Result},
-    stats::{Stats, Usage},
+    stats::{Failure, LastFailure, Stats, Usage},
     sync::lock,
 };
 
@@ -135,7 +135,7 @@ impl Store {
     /// # let path = directory.path().join("a file");
     /// # std::fs::write(&path, "not a directory")?;
     /// let store = memolith::Store::open_or_temporary(&path);
-    /// assert!(store.last_failure().is_some_and(|failure| failure.is_config()));
+    /// assert!(store.last_failure().is_some_and(|failure| failure.error.is_config()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -409,8 +409,11 @@ impl Store {
         self.session().stats()
     }
 
-    /// The last trouble of the store as a whole, for example why it could not be opened. That of a memo is in
-    /// [`Memo::last_failure`](crate::Memo::last_failure). It waits until everything that was handed over before is written.
+    /// The last failure of the store as a whole that no call returned, with its time, for example why it could not be
+    /// opened; `None` if there was none since the last [`take_last_failure`](Self::take_last_failure). Failures of a
+    /// memo are in [`Memo::last_failure`](crate::Memo::last_failure).
+    ///
+    /// It waits until all queued values are written, at most 5 s without progress.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -418,15 +421,39 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     #[must_use]
-    pub fn last_failure(&self) -> Option<Error> {
-        if let Err(inherited) = self.session().check_origin() {
-            return Some(inherited);
+    pub fn last_failure(&self) -> Option<Failure> {
+        self.failure(LastFailure::get)
+    }
+
+    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only what fails from now on. The
+    /// counters in [`stats`](Self::stats) stay.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("a file");
+    /// # std::fs::write(&path, "not a directory")?;
+    /// let store = memolith::Store::open_or_temporary(&path);
+    /// if let Some(failure) = store.take_last_failure() {
+    ///     eprintln!("nothing is kept over a restart: {failure}");
+    /// }
+    /// assert!(store.last_failure().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
+    pub fn take_last_failure(&self) -> Option<Failure> {
+        self.failure(LastFailure::take)
+    }
+
+    fn failure(&self, read: fn(&LastFailure) -> Option<Failure>) -> Option<Failure> {
+        let session = self.session();
+        if let Err(inherited) = session.check_origin() {
+            return Some(Failure::now(inherited, &session.clock));
         }
         if let Some(directory) = &self.handle.directory {
             directory.catch_up();
         }
-        self.session().settle();
-        self.session().counters.last_failure()
+        session.settle();
+        read(&session.counters.last_failure)
     }
 
     /// The directory, with symbolic links resolved; `None` for a store that lives in memory.

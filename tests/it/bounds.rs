@@ -423,7 +423,7 @@ fn while_the_oldest_cannot_leave_nothing_comes_in() -> Result<(), Error> {
         assert_eq!(memo.get_or_insert_with(letter, || small(letter)), small(letter));
     }
     assert_eq!(memo.len().unwrap(), 3, "one came in before the failure was noticed");
-    assert!(memo.last_failure().unwrap().is_io());
+    assert!(memo.last_failure().unwrap().error.is_io());
     assert!(memo.insert("h", &small("h")).is_err());
     fs::remove_file(&trash).unwrap();
     for letter in ["i", "j"] {

@@ -145,7 +145,7 @@ fn a_memo_of_a_closed_store_is_the_plain_function_and_says_so() {
         memo.usage().unwrap_err(),
         store.usage().unwrap_err(),
         store.memos().unwrap_err(),
-        memo.last_failure().unwrap(),
+        memo.last_failure().unwrap().error,
     ];
     for error in told {
         assert!(error.to_string().contains("closed: open it again"), "{error}");

@@ -204,7 +204,7 @@ fn a_copy_that_fails_leaves_the_index_as_it_was() {
     let (store, memo) = overgrown_small(&bench);
     bench.faults.plant(Operation::Compact, Fault::NoSpace);
     store.sweep().unwrap();
-    assert!(store.last_failure().unwrap().is_io(), "{:?}", store.last_failure());
+    assert!(store.last_failure().unwrap().error.is_io(), "{:?}", store.last_failure());
     assert_eq!((index(&bench.path()).1, memo.len().unwrap()), (1, 50));
     (950..1_000).for_each(|number| hit!(memo, &number => page(number)));
     bench.faults.heal();

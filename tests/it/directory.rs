@@ -149,7 +149,7 @@ fn assert_link_refused(name: &str, aim: &Path, look: impl Fn() -> Vec<u8>) {
     }
     assert!(look() == before && ours.is_symlink(), "{name} was followed or replaced");
     let temporary = Store::open_or_temporary(bench.path());
-    assert!(temporary.last_failure().unwrap().is_config());
+    assert!(temporary.last_failure().unwrap().error.is_config());
     fs::remove_file(&ours).unwrap();
     fs::rename(&aside, &ours).unwrap();
     assert_furnished(&Store::open(bench.path()).unwrap());
@@ -211,7 +211,7 @@ fn where_nothing_may_be_written_open_fails_and_open_or_temporary_works() {
     let error = refused(&blocked);
     assert!(error.is_io() && error.to_string().contains(blocked.to_str().unwrap()), "{error}");
     let store = Store::open_or_temporary(&blocked);
-    assert!(store.last_failure().unwrap().is_io());
+    assert!(store.last_failure().unwrap().error.is_io());
     miss!(plain(&store, "numbers"), "one" => 1);
     hit!(plain(&store, "numbers"), "one" => 1);
 }

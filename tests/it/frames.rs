@@ -97,7 +97,7 @@ fn a_flip_anywhere_in_a_large_file_is_a_miss_that_is_counted_as_damaged() -> Res
         flip(&only_file(&bench), place);
         miss!(frames, "rides" => frame(1.5));
         assert_eq!(frames.stats().misses.damaged, 1, "place {number}");
-        assert!(frames.last_failure().unwrap().is_corrupt(), "place {number}");
+        assert!(frames.last_failure().unwrap().error.is_corrupt(), "place {number}");
         hit!(frames, "rides" => frame(1.5));
     }
     Ok(())
@@ -143,7 +143,7 @@ fn a_value_that_does_not_fit_on_the_disk_is_handed_over_and_leaves_no_file() -> 
     bench.faults.plant(Operation::BlobWrite, Fault::NoSpace);
     miss!(frames, "rides" => frame(0.5));
     assert_eq!((frames.stats().failures.total(), frames.usage().unwrap().entries), (1, 0));
-    assert!(frames.last_failure().unwrap().is_io());
+    assert!(frames.last_failure().unwrap().error.is_io());
     assert!(fs::read_dir(bench.path().join("trash")).unwrap().next().is_none(), "a partial file");
     bench.faults.heal();
     miss!(frames, "rides" => frame(0.5));

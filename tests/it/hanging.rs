@@ -89,7 +89,7 @@ fn a_value_that_took_long_is_handed_out_though_its_write_hangs() {
         });
         assert_eq!(slow, 7);
         hit!(memo, "slow" => 7);
-        unanswered(memo.last_failure().map_or(Ok(()), Err));
+        unanswered(memo.last_failure().map_or(Ok(()), |failure| Err(failure.error)));
         bench.faults.heal();
         until_healed(&bench, || memo.insert("healed", &8));
         drop((memo, store));

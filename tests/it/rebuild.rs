@@ -77,7 +77,7 @@ fn what_has_a_file_of_its_own_survives_the_loss_of_an_index_that_was_not_closed(
     copy(&bench.path(), &left.path());
     fs::remove_file(left.path().join("index-1/db")).unwrap();
     let store = left.store();
-    assert!(store.last_failure().is_some_and(|failure| failure.is_corrupt()));
+    assert!(store.last_failure().is_some_and(|failure| failure.error.is_corrupt()));
     let memo = pictures(&store);
     hit!(memo, "kept" => large(1));
     assert_eq!(memo.get("removed").unwrap(), None);
@@ -181,7 +181,7 @@ fn what_has_a_file_of_its_own_outlives_a_damaged_engine() {
     // The pause grows with the number of failures.
     bench.clock.advance(MINUTE);
     hit!(memo, "kept" => large(1));
-    assert!(memo.last_failure().unwrap().is_corrupt());
+    assert!(memo.last_failure().unwrap().error.is_corrupt());
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn the_refusal_names_type_cause_and_remedy_and_is_counted() -> Result<()> {
     }
     memo.get_or_insert_with("key", || order(Status::Paid));
     assert_eq!((memo.stats().failures.encode, memo.stats().inserts, memo.len().unwrap()), (1, 0, 0));
-    assert_eq!(memo.last_failure().unwrap().to_string(), error);
+    assert_eq!(memo.last_failure().unwrap().error.to_string(), error);
     Ok(())
 }
 

@@ -120,10 +120,10 @@ fn child() {
     }
     assert_eq!((squared(12), squared(12)), (144, 144));
     println!("path {}", default_store().path().unwrap().display());
-    let failure = squared_memo().last_failure();
+    let failure = default_store().last_failure().or(squared_memo().last_failure());
     println!(
         "failure {}",
-        failure.map_or("none".into(), |failure| format!("{} {failure}", failure.is_in_use()))
+        failure.map_or("none".into(), |failure| format!("{} {failure}", failure.error.is_in_use()))
     );
 }
 

@@ -82,7 +82,7 @@ fn a_generic_type_that_turns_out_to_be_a_result_is_computed_and_told() {
         [fetched_memo::<Doubtful>().last_failure(), called_result_memo::<Doubtful>().last_failure()]
     {
         let failure = failure.unwrap();
-        assert!(failure.is_config() && failure.to_string().contains("cache_if"), "{failure}");
+        assert!(failure.error.is_config() && failure.to_string().contains("cache_if"), "{failure}");
     }
     assert_eq!((fetched_memo::<Doubtful>().len().unwrap(), fetched_memo::<Sure>().len().unwrap()), (0, 1));
 }

@@ -181,7 +181,7 @@ fn a_type_that_could_not_be_read_back_is_computed_and_told() {
     }
     assert_eq!(runs.take(), 2);
     let failure = unreadable_memo().last_failure().unwrap();
-    assert!(failure.is_unsupported_type() && failure.to_string().contains("unreadable"), "{failure}");
+    assert!(failure.error.is_unsupported_type() && failure.to_string().contains("unreadable"), "{failure}");
     assert!(unreadable_memo().insert("me", &serde_json::Value::Null).is_err());
     assert_eq!(unreadable_memo().len().unwrap(), 0);
 }
@@ -208,5 +208,5 @@ fn misconfigured(key: u8, _runs: &Runs) -> u8 {
 fn an_option_that_cannot_be_leaves_the_plain_function() {
     let runs = Runs::default();
     assert_eq!((misconfigured(1, &runs), misconfigured(1, &runs), runs.take()), (1, 1, 2));
-    assert!(misconfigured_memo().last_failure().unwrap().is_config());
+    assert!(misconfigured_memo().last_failure().unwrap().error.is_config());
 }
