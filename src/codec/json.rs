@@ -39,14 +39,36 @@ use crate::{
 /// use serde_json::{Value, json};
 ///
 /// let store = Store::temporary()?;
-/// let replies: Memo<str, Value> = Memo::builder("replies").codec(Json).open(&store)?;
+/// let replies: Memo<str, Value> = Memo::builder("replies").codec(Json::new()).open(&store)?;
 /// let reply = replies.get_or_insert_with("/users/1", || json!({ "name": "Ada", "born": 1815 }));
 /// assert_eq!(reply["born"], 1815);
 /// assert!(replies.last_failure().is_none());
 /// # Ok::<(), memolith::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Json;
+#[non_exhaustive]
+pub struct Json {}
+
+impl Json {
+    /// The codec with its default options; there are no others yet.
+    ///
+    /// ```
+    /// use memolith::{Memo, Store, codec::Json};
+    ///
+    /// let store = Store::temporary()?;
+    /// let memo: Memo<str, u8> = Memo::builder("numbers").codec(Json::new()).open(&store)?;
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+/// The value of the name alone, for `#[memo(codec = Json)]`.
+#[doc(hidden)]
+#[expect(non_upper_case_globals, reason = "the type has the same name, in the other namespace")]
+pub const Json: Json = Json::new();
 
 /// The rules of JSON, which has one null.
 struct OneNull;

@@ -44,7 +44,7 @@ use std::io::Write;
 use crate::error::Result;
 
 #[cfg(feature = "arrow")]
-pub use self::arrow::{Arrow, VerifiedArrow};
+pub use self::arrow::{Arrow, LazyArrow};
 #[cfg(feature = "json")]
 pub use self::json::Json;
 pub(crate) use self::round_trip::RoundTrip;

@@ -169,7 +169,11 @@ fn a_value_over_the_bound_is_handed_over_is_not_stored_and_is_told_once() -> Res
 }
 
 fn batches(store: &Store) -> Result<Memo<str, RecordBatch>, Error> {
-    Memo::builder("batches").codec(Arrow).open(store)
+    Memo::builder("batches").codec(Arrow::new()).open(store)
+}
+
+fn lazy_batches(store: &Store) -> Result<Memo<str, RecordBatch>, Error> {
+    Memo::builder("batches").codec(Arrow::lazy()).open(store)
 }
 
 #[test]
@@ -189,7 +193,8 @@ fn a_record_batch_is_a_view_of_its_file_after_a_restart_too() -> Result<(), Erro
 fn a_view_stays_readable_when_its_entry_is_evicted_overwritten_or_cleared() -> Result<(), Error> {
     let bench = Bench::new();
     let store = bench.diskful();
-    let memo: Memo<str, RecordBatch> = Memo::builder("batches").codec(Arrow).max_entries(1).open(&store)?;
+    let memo: Memo<str, RecordBatch> =
+        Memo::builder("batches").codec(Arrow::new()).max_entries(1).open(&store)?;
     let mut views = Vec::new();
     let mut view = |memo: &Memo<str, RecordBatch>| {
         memo.insert("rides", &batch(100_000))?;
@@ -228,7 +233,7 @@ fn views_of_one_file_share_its_bytes() -> Result<(), Error> {
 fn damage_of_a_small_batch_and_of_the_layout_of_a_large_one_is_a_miss_at_once() -> Result<(), Error> {
     for (rows, place) in [(50_000, 200_000), (MANY, 200)] {
         let bench = Bench::new();
-        let memo = batches(&bench.diskful())?;
+        let memo = lazy_batches(&bench.diskful())?;
         miss!(memo, "rides" => batch(rows));
         memo.flush().unwrap();
         flip(&only_file(&bench), |_| place);
@@ -247,10 +252,10 @@ fn damage_among_the_numbers_of_a_large_batch_is_found_after_the_call_and_told() 
             reached.wait();
         }
     };
-    drop(batches(&bench.store())?.insert("rides", &batch(MANY)));
+    drop(lazy_batches(&bench.store())?.insert("rides", &batch(MANY)));
     flip(&only_file(&bench), |length| length / 2);
     let store = bench.options().observer(tell).open(bench.path())?;
-    let memo = batches(&store)?;
+    let memo = lazy_batches(&store)?;
     assert!(memo.get("rides")?.is_some_and(|batch| batch.num_rows() == MANY as usize));
     found.wait();
     assert_eq!(memo.stats().failures.total(), 1);
@@ -266,10 +271,9 @@ fn damage_among_the_numbers_of_a_large_batch_is_found_after_the_call_and_told() 
 }
 
 #[test]
-fn verified_arrow_hands_out_nothing_that_is_damaged() -> Result<(), Error> {
+fn arrow_hands_out_nothing_that_is_damaged() -> Result<(), Error> {
     let bench = Bench::new();
-    let memo: Memo<str, RecordBatch> =
-        Memo::builder("batches").codec(Arrow.verified()).open(&bench.diskful())?;
+    let memo = batches(&bench.diskful())?;
     miss!(memo, "rides" => batch(MANY));
     memo.flush().unwrap();
     flip(&only_file(&bench), |length| length / 2);
@@ -279,13 +283,20 @@ fn verified_arrow_hands_out_nothing_that_is_damaged() -> Result<(), Error> {
 }
 
 #[test]
-fn verified_arrow_on_a_memo_that_is_open_without_it_is_an_error() -> Result<(), Error> {
+fn arrow_and_its_lazy_form_read_the_entries_of_each_other() -> Result<(), Error> {
+    let bench = Bench::new();
+    miss!(batches(&bench.store())?, "rides" => batch(MANY));
+    hit!(lazy_batches(&bench.store())?, "rides" => batch(MANY));
+    hit!(batches(&bench.store())?, "rides" => batch(MANY));
+    Ok(())
+}
+
+#[test]
+fn lazy_arrow_on_a_memo_that_is_open_without_it_is_an_error() -> Result<(), Error> {
     let bench = Bench::new();
     let store = bench.store();
     let _open = batches(&store)?;
-    let again: Result<Memo<str, RecordBatch>, Error> =
-        Memo::builder("batches").codec(Arrow.verified()).open(&store);
-    assert!(again.is_err_and(|error| error.is_config()));
+    assert!(lazy_batches(&store).is_err_and(|error| error.is_config()));
     Ok(())
 }
 

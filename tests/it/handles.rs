@@ -133,7 +133,7 @@ fn a_name_that_is_open_with_another_type_or_codec_says_so() -> Result<(), Error>
     miss!(memo, "a" => 1);
     let another_type = Memo::<str, String>::builder("numbers").open(&store).unwrap_err();
     assert!(another_type.is_config() && another_type.to_string().contains("value type"), "{another_type}");
-    let another_codec = numbers().codec(Json).open(&store).unwrap_err();
+    let another_codec = numbers().codec(Json::new()).open(&store).unwrap_err();
     assert!(another_codec.is_config() && another_codec.to_string().contains("codec"), "{another_codec}");
     hit!(memo, "a" => 1);
     drop(memo);
@@ -175,7 +175,7 @@ fn another_shape_or_codec_is_a_clean_miss_and_the_old_one_stays() -> Result<(), 
             count();
             1
         });
-        let json = numbers().codec(Json).open(&store)?.get_or_insert_with("a", || {
+        let json = numbers().codec(Json::new()).open(&store)?.get_or_insert_with("a", || {
             count();
             2
         });

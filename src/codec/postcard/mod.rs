@@ -49,14 +49,36 @@ use crate::{
 /// use memolith::{Memo, Store, codec::Postcard};
 ///
 /// let store = Store::temporary()?;
-/// let primes: Memo<u32, Vec<u32>> = Memo::builder("primes").codec(Postcard).open(&store)?; // as without `codec`
+/// let primes: Memo<u32, Vec<u32>> = Memo::builder("primes").codec(Postcard::new()).open(&store)?; // as without `codec`
 /// assert_eq!(primes.get_or_insert_with(&10, || vec![2, 3, 5, 7]), [2, 3, 5, 7]);
 /// # Ok::<(), memolith::Error>(())
 /// ```
 ///
 /// [postcard]: https://postcard.jamesmunns.com
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Postcard;
+#[non_exhaustive]
+pub struct Postcard {}
+
+impl Postcard {
+    /// The codec with its default options; there are no others yet.
+    ///
+    /// ```
+    /// use memolith::{Memo, Store, codec::Postcard};
+    ///
+    /// let store = Store::temporary()?;
+    /// let memo: Memo<str, u8> = Memo::builder("numbers").codec(Postcard::new()).open(&store)?;
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+/// The value of the name alone, for `#[memo(codec = Postcard)]`.
+#[doc(hidden)]
+#[expect(non_upper_case_globals, reason = "the type has the same name, in the other namespace")]
+pub const Postcard: Postcard = Postcard::new();
 
 /// The rules of postcard.
 struct Positional;

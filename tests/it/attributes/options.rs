@@ -122,7 +122,7 @@ fn answer(to: &str, _runs: &Runs) -> serde_json::Value {
     serde_json::json!({ "to": to })
 }
 
-/// A refused function shows in the failures of the store, and so of every memo in it.
+/// A refused function shows in the failures of its store.
 static REFUSING: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
 
 #[memo(store = &*REFUSING)]
