@@ -50,7 +50,7 @@ struct ErrorInner {
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The kind of an [`Error`]: what went wrong, and so what can be done about it.
+/// The kind of an [`Error`], which tells the cause and so the remedy.
 ///
 /// The section "Errors" of each method names the kinds that it returns. [`Failures`](crate::stats::Failures) counts the
 /// failures that no call returned, by the same kinds. Later versions may add kinds, so a `match` needs a `_`.
@@ -129,7 +129,8 @@ impl Error {
         Self::caused(ErrorKind::Io, &format!("{what}: {cause}"), Some(cause.into()))
     }
 
-    /// An error about a value or its bytes, for implementors of [`Codec`](crate::codec::Codec).
+    /// An error about a value or its bytes, of the kind [`ErrorKind::Encode`], for implementors of
+    /// [`Codec`](crate::codec::Codec).
     ///
     /// ```
     /// let error = memolith::Error::other("the picture has no pixels");
@@ -238,7 +239,7 @@ impl Error {
     }
 }
 
-/// Lets a [`Codec`](crate::codec::Codec) use `?` on its writer.
+/// Lets a [`Codec`](crate::codec::Codec) use `?` on its writer. The error is of the kind [`ErrorKind::Io`].
 impl From<io::Error> for Error {
     fn from(cause: io::Error) -> Self {
         Self::caused(ErrorKind::Io, &cause.to_string(), Some(cause.into()))

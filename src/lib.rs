@@ -116,6 +116,14 @@
 //! # Ok::<(), memolith::Error>(())
 //! ```
 //!
+//! # Turning it off
+//!
+//! With the environment variable `MEMOLITH_DISABLE=1` every memo of the process, under an attribute too, is the plain
+//! function: each call computes, reads nothing and stores nothing, and is neither counted nor told. [`Memo::get`] finds
+//! nothing. [`insert`](Memo::insert), [`remove`](Memo::remove) and [`clear`](Memo::clear) change the store as always,
+//! so that a later run finds no value that this run replaced. Stores are opened as always, and pools share as always.
+//! Empty and `0` count as not set.
+//!
 //! # Features
 //!
 //! * `macros`, on by default: the attributes [`#[memo]`](macro@memo), [`#[resource]`](macro@resource) and
@@ -130,6 +138,7 @@ mod checksum;
 mod clock;
 pub mod codec;
 mod default_store;
+mod disabled;
 mod error;
 mod flight;
 mod flow;

@@ -152,7 +152,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.begin(key).finish(compute)
     }
 
-    /// Returns the stored value of `key`, if there is one. It computes nothing, and waits for no computation.
+    /// Returns the stored value of `key`, if there is one. It computes nothing, and waits for no computation. Under
+    /// [`MEMOLITH_DISABLE`](crate#turning-it-off) there is none.
     ///
     /// # Errors
     ///
@@ -386,7 +387,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.failure(LastFailure::get)
     }
 
-    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only what fails from now on. The
+    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only later failures. The
     /// counters in [`stats`](Self::stats) stay.
     ///
     /// ```
@@ -398,7 +399,6 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// assert!(memo.take_last_failure().is_none());
     /// # Ok::<(), memolith::Error>(())
     /// ```
-    #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
     pub fn take_last_failure(&self) -> Option<Failure> {
         self.failure(LastFailure::take)
     }
@@ -419,8 +419,8 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// a `K` does is accepted.
     #[inline(never)]
     pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> PendingCall<'_, V> {
-        if self.inner.session().is_inherited() {
-            return PendingCall::Inherited;
+        if self.is_plain() {
+            return PendingCall::Plain;
         }
         let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
             Ok(digest) => digest,
@@ -432,10 +432,15 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         }
     }
 
+    /// Whether calls must touch nothing: see [`PendingCall::Plain`].
+    fn is_plain(&self) -> bool {
+        self.inner.is_disabled || self.inner.session().is_inherited()
+    }
+
     /// A call that reports `error` and computes without the cache.
     pub(crate) fn refuse(&self, error: &Error) -> PendingCall<'_, V> {
-        if self.inner.session().is_inherited() {
-            return PendingCall::Inherited;
+        if self.is_plain() {
+            return PendingCall::Plain;
         }
         self.inner.record_failure(error);
         self.inner.record_miss(Reason::Absent);

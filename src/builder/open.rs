@@ -10,6 +10,7 @@ use std::{
 use super::MemoBuilder;
 use crate::{
     codec::{Codec, RoundTrip, Shape},
+    disabled::is_disabled,
     error::{Error, ErrorKind, Result},
     flight::fresh_owner,
     flow::{MemoInner, memory_writer},
@@ -105,6 +106,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             observers: session.audience.register(&name, observers.into_iter().collect()),
             name,
             place: Arc::clone(place),
+            is_disabled: is_disabled(),
             reported_oversize: AtomicBool::new(false),
             store: store.clone(),
         });

@@ -15,6 +15,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// The value of the key, if there is one. It waits for no computation.
     pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
         self.check_open()?;
+        if self.is_disabled {
+            return Ok(None);
+        }
         let look = if let Some(hit) = self.in_memory(digest) {
             Ok(hit)
         } else {
@@ -53,6 +56,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     pub(crate) fn contains(&self, digest: &Digest) -> Result<bool> {
         self.check_open()?;
+        if self.is_disabled {
+            return Ok(false);
+        }
         if self.is_in_memory(digest) {
             return Ok(true);
         }

@@ -39,6 +39,8 @@ pub(crate) struct MemoInner<V: 'static> {
     pub(crate) name: Arc<str>,
     /// Name, key type and value type, in front of the message of every error.
     pub(crate) place: Arc<str>,
+    /// Whether each call computes, and nothing is read.
+    pub(crate) is_disabled: bool,
     /// Whether an event reported a value larger than `max_bytes`.
     pub(crate) reported_oversize: AtomicBool,
     /// Last, so that the other fields are dropped before the store may close.

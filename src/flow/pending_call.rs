@@ -10,8 +10,9 @@ pub(crate) enum PendingCall<'a, V: 'static> {
     /// On the heap while the closure runs, so that recursion through thousands of memoized calls does not exhaust the
     /// stack.
     Compute(Box<Computation<'a, V>>),
-    /// This process was forked from the process that opened the store. The call computes, and touches nothing else.
-    Inherited,
+    /// The call computes, and touches nothing else: this process was forked from the process that opened the store, or
+    /// memos are disabled.
+    Plain,
 }
 
 impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
@@ -24,7 +25,7 @@ impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
                 keep(computation, &value);
                 Ok(value)
             }
-            Self::Inherited => compute(),
+            Self::Plain => compute(),
         }
     }
 }
@@ -41,7 +42,7 @@ impl<V> fmt::Debug for PendingCall<'_, V> {
         f.write_str(match self {
             Self::Hit(_) => "Hit",
             Self::Compute(..) => "Compute",
-            Self::Inherited => "Inherited",
+            Self::Plain => "Plain",
         })
     }
 }

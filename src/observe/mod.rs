@@ -39,7 +39,7 @@ pub use self::event::Event;
 pub use self::spinner::{spinner, suspend_spinner};
 pub(crate) use self::{
     registry::{Observe, ObserverRegistry, Observers},
-    trace::Span,
+    trace::{Span, hears_failures},
 };
 pub use crate::{
     key::KeyText,

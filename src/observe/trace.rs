@@ -31,6 +31,11 @@ impl Span {
 #[cfg(not(feature = "tracing"))]
 pub(super) fn event(_event: &Event<'_>) {}
 
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn hears_failures() -> bool {
+    false
+}
+
 #[cfg(feature = "tracing")]
 mod on {
     use std::mem;
@@ -88,6 +93,13 @@ mod on {
         }
     }
 
+    /// Whether a subscriber receives the event of a failure.
+    pub(crate) fn hears_failures() -> bool {
+        let mut is_heard = false;
+        contained(|| is_heard = tracing::enabled!(target: TARGET, tracing::Level::WARN));
+        is_heard
+    }
+
     pub(in super::super) fn event(event: &Event<'_>) {
         match event {
             Event::Hit { memo, tier, saved } => trace!(target: TARGET, memo, ?tier, ?saved, "hit"),
@@ -110,3 +122,5 @@ mod on {
 
 #[cfg(feature = "tracing")]
 pub(super) use self::on::event;
+#[cfg(feature = "tracing")]
+pub(crate) use self::on::hears_failures;

@@ -117,6 +117,9 @@ impl Counters {
     }
 }
 
+/// Places for counters, filled from the front.
+type Block = Box<[OnceLock<Arc<Counters>>]>;
+
 /// The counters of all memos that a store had open. They can be read without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct MemoCounters {
@@ -124,7 +127,7 @@ pub(crate) struct MemoCounters {
     by_name: Mutex<HashMap<String, Arc<Counters>>>,
     /// The same counters in the order of their first open. Each block is twice as long as the one before, so none
     /// moves.
-    blocks: [OnceLock<Box<[OnceLock<Arc<Counters>>]>>; 32],
+    blocks: [OnceLock<Block>; 32],
 }
 
 impl MemoCounters {

@@ -1,6 +1,6 @@
 //! `StoreBuilder`: the options of a store, their checks, and the open itself.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
@@ -12,6 +12,7 @@ use crate::{
         lock,
         registry::{self, Admitted},
         session::{Session, Settings},
+        tags,
         worker::{self, Directory, Tuning},
     },
     temporary::Temporary,
@@ -165,7 +166,11 @@ impl StoreBuilder {
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         self.check()?;
         registry::check_origin()?;
+        let is_new = fs::symlink_metadata(&path).is_err();
         let directory = worker::prepare(path.as_ref())?;
+        if is_new {
+            tags::write(&directory);
+        }
         match registry::admit(&directory)? {
             Admitted::Open(handle) => self.join(handle),
             Admitted::Ours => self.open_ours(&directory),

@@ -28,6 +28,7 @@ mod partition;
 mod pending;
 mod registry;
 mod session;
+mod tags;
 mod unverified;
 mod worker;
 
@@ -100,7 +101,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in the directory `path`, which is made if there is none.
+    /// Opens the store in the directory `path`, which is made if there is none. A directory that this makes gets the
+    /// files `CACHEDIR.TAG`, which tells backup programs to leave it out, and `.gitignore`. Neither is written again.
     ///
     /// # Errors
     ///
@@ -363,7 +365,7 @@ impl Store {
         let mut size = 0;
         for file in fs::read_dir(directory).map_err(failed)? {
             let path = file.map_err(failed)?.path();
-            if worker::is_ours(&path) {
+            if worker::is_ours(&path) || tags::is_tag(&path) {
                 size += blob::disk_size(&path)?;
             }
         }
@@ -425,7 +427,7 @@ impl Store {
         self.failure(LastFailure::get)
     }
 
-    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only what fails from now on. The
+    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only later failures. The
     /// counters in [`stats`](Self::stats) stay.
     ///
     /// ```
@@ -439,7 +441,6 @@ impl Store {
     /// assert!(store.last_failure().is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
     pub fn take_last_failure(&self) -> Option<Failure> {
         self.failure(LastFailure::take)
     }

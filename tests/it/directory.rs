@@ -289,3 +289,32 @@ fn sizes_tell_what_is_there_and_the_space_comes_back() {
     let left = store.size_on_disk().unwrap();
     assert!(left < bare + payload / 4, "the space did not come back: {bare}, {full}, {left}");
 }
+
+const TAGS: [&str; 2] = ["CACHEDIR.TAG", ".gitignore"];
+
+#[test]
+fn a_directory_that_the_store_makes_is_tagged_as_a_cache_for_good() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let signature = b"Signature: 8a477f597d28d172789f06886806bc55\n";
+    assert!(fs::read(bench.path().join("CACHEDIR.TAG")).unwrap().starts_with(signature));
+    assert_eq!(fs::read(bench.path().join(".gitignore")).unwrap(), b"*\n");
+    store.clear().unwrap();
+    store.sweep().unwrap();
+    drop(store);
+    assert!(TAGS.iter().all(|tag| bench.path().join(tag).is_file()));
+    // A user may take one away, or write one.
+    fs::remove_file(bench.path().join("CACHEDIR.TAG")).unwrap();
+    fs::write(bench.path().join(".gitignore"), "blobs\n").unwrap();
+    drop(bench.store());
+    assert!(!bench.path().join("CACHEDIR.TAG").exists());
+    assert_eq!(fs::read(bench.path().join(".gitignore")).unwrap(), b"blobs\n");
+}
+
+#[test]
+fn a_directory_of_the_user_gets_no_tag() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path()).unwrap();
+    drop(bench.store());
+    assert!(TAGS.iter().all(|tag| !bench.path().join(tag).exists()));
+}

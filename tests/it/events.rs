@@ -116,10 +116,10 @@ fn a_computation_tells_its_key_as_text() -> Result<(), Error> {
     let trips: Memo<(String, Option<u32>), u64> = Memo::builder("trips")
         .observer(move |event| match event {
             Event::ComputeStarted { key: Some(key), .. } => {
-                writeln!(told.lock().unwrap(), "starts {key}").unwrap()
+                writeln!(told.lock().unwrap(), "starts {key}").unwrap();
             }
             Event::ComputeFinished { key: Some(key), .. } => {
-                writeln!(told.lock().unwrap(), "ends {key:?}").unwrap()
+                writeln!(told.lock().unwrap(), "ends {key:?}").unwrap();
             }
             _ => {}
         })

@@ -56,7 +56,7 @@ fn docs((file, method): Method) -> String {
     }
     assert!(!docs.is_empty(), "{file} has no documented `{method}`");
     let errors = docs.iter().skip_while(|line| !line.contains("# Errors"));
-    errors.map(|line| format!("{line}\n")).collect()
+    errors.copied().collect::<Vec<_>>().join("\n")
 }
 
 /// The section "Errors" of a method, with that of the method that it refers to.

@@ -46,7 +46,7 @@ const FLOORS: [Floors; 3] = [
             &["clock"],
             &["testing"],
             &["error"],
-            &["fork", "sync"],
+            &["disabled", "fork", "sync"],
         ],
     },
     Floors {
@@ -59,7 +59,7 @@ const FLOORS: [Floors; 3] = [
             &["partition"],
             &["worker"],
             &["forgetting", "unverified"],
-            &["janitor", "pending", "session", "generation", "lock", "manifest"],
+            &["janitor", "pending", "session", "generation", "lock", "manifest", "tags"],
             &["blob"],
             &["engine"],
         ],

@@ -18,7 +18,7 @@ use crate::vocabulary::*;
 
 /// A subscriber that writes down its records, indented by the depth of spans.
 #[derive(Clone, Default)]
-struct Log {
+pub struct Log {
     text: Arc<Mutex<String>>,
     depth: Arc<AtomicU64>,
 }
