@@ -8,7 +8,6 @@ use std::{
 };
 
 use crate::{
-    checksum::BLOCK,
     clock::Lifetime,
     codec::Payload,
     error::{Error, ErrorKind, Result},
@@ -34,6 +33,10 @@ const WORTH_A_FLUSH: Duration = Duration::from_millis(15);
 /// How long a caller waits for room in a full queue. The worker makes room in some 15 us, so that callers who compute in less
 /// are slowed down to its pace. A longer wait means that the disk is slow.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// From this length of a payload file on its caller unlinks what it took the place of: little beside the writing of it, and
+/// the janitor may fall behind.
+const LARGE: u64 = 128 << 10;
 
 pub(crate) struct Partition {
     session: Arc<Session>,
@@ -302,7 +305,7 @@ impl Partition {
             Ok(directory) => directory,
             Err(error) => return Err(Refused::Failed(error, claim)),
         };
-        match directory.reserve(has_file(&payload), ROOM_TIMEOUT) {
+        match directory.reserve(payload.file_bytes(), ROOM_TIMEOUT) {
             Ok(()) => {}
             Err(Rejected::Full) => return Err(Refused::Full(claim)),
             Err(Rejected::Ended) => return Err(Refused::Failed(closed(), claim)),
@@ -327,7 +330,6 @@ impl Partition {
             written
         });
         if is_large {
-            // The files that it took the place of: little beside the writing of it, and the janitor may fall behind.
             directory.janitor.empty_trash();
         }
         written.map(|()| Outcome::Stored).map_err(Refused::Unwritten)
@@ -357,11 +359,10 @@ impl Partition {
         let directory = self.directory()?;
         self.fits(&entry, &payload, limit)?;
         let is_large = is_large(&payload);
-        let _ = directory.reserve(has_file(&payload), directory.tuning.reply_timeout);
+        let _ = directory.reserve(payload.file_bytes(), directory.tuning.reply_timeout);
         let value = self.value(&entry, payload);
         let inserted = directory.ask(|reply| Request::Put(self.put(entry, value, None, Some(reply))));
         if is_large {
-            // The files that it took the place of: little beside the writing of it, and the janitor may fall behind.
             directory.janitor.empty_trash();
         }
         self.session.settle();
@@ -473,12 +474,8 @@ impl Partition {
     }
 }
 
-fn has_file(payload: &Finished) -> bool {
-    matches!(payload, Finished::Blob(_))
-}
-
 fn is_large(payload: &Finished) -> bool {
-    matches!(payload, Finished::Blob(blob) if blob.length >= BLOCK as u64)
+    payload.file_bytes() >= LARGE
 }
 
 fn record(

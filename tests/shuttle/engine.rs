@@ -79,6 +79,10 @@ pub(crate) mod request {
         pub(crate) fn has_file(&self) -> bool {
             false
         }
+
+        pub(crate) fn file_bytes(&self) -> u64 {
+            0
+        }
     }
 }
 

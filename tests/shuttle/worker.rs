@@ -145,7 +145,7 @@ impl Memo {
         claim: Claim<'static>,
     ) -> Result<(), (Arc<PendingValue>, Claim<'static>)> {
         let value = value(began);
-        if self.directory.queue.reserve(false, Duration::from_secs(1)).is_err() {
+        if self.directory.queue.reserve(0, Duration::from_secs(1)).is_err() {
             return Err((value, claim));
         }
         if !self.directory.pending.publish(self.seat(key), &value, claim.token()) {

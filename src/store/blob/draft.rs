@@ -122,6 +122,14 @@ impl Finished {
         }
     }
 
+    /// The length in a payload file; 0 without one.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        match self {
+            Self::Inline(_) => 0,
+            Self::Blob(blob) => blob.length,
+        }
+    }
+
     /// What the entry will weigh with it.
     pub(crate) fn weight(&self, memo: &str, key_head: &[u8]) -> u64 {
         match self {

@@ -251,9 +251,9 @@ impl Directory {
         }
     }
 
-    /// Waits for room in the queue for an entry, with a payload file or without.
-    pub(crate) fn reserve(&self, has_file: bool, timeout: Duration) -> Result<(), Rejected> {
-        self.queue.reserve(has_file, timeout)
+    /// Waits for room in the queue for an entry with so many bytes in a payload file.
+    pub(crate) fn reserve(&self, file_bytes: u64, timeout: Duration) -> Result<(), Rejected> {
+        self.queue.reserve(file_bytes, timeout)
     }
 
     /// Hands an entry to the worker, and waits for nothing.

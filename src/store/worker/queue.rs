@@ -15,7 +15,9 @@ use crate::{
 /// waits for more than some 60 ms of them.
 const MAX_ENTRIES: usize = 4_096;
 const MAX_BYTES: u64 = 8 << 20;
+/// Of payload files, which are on the disk while they wait: beside a bounded memo they take this much at most.
 const MAX_FILES: usize = 64;
+const MAX_FILE_BYTES: u64 = 2 << 20;
 
 /// The largest number of requests in one round, and so before one flush.
 const ROUND: usize = 256;
@@ -63,28 +65,36 @@ struct Load {
     entries: usize,
     bytes: u64,
     files: usize,
+    file_bytes: u64,
 }
 
 impl Load {
     fn of(request: &Request) -> Self {
         match request {
             Request::Put(put) => {
-                Self { entries: 1, bytes: put.queued_bytes(), files: usize::from(put.has_file()) }
+                Self { bytes: put.queued_bytes(), ..Self::of_entry(put.file_bytes()) }
             }
             _ => Self::default(),
         }
+    }
+
+    /// Of an entry with so many bytes in a payload file.
+    fn of_entry(file_bytes: u64) -> Self {
+        Self { entries: 1, bytes: 0, files: usize::from(file_bytes > 0), file_bytes }
     }
 
     fn add(&mut self, other: Self) {
         self.entries += other.entries;
         self.bytes += other.bytes;
         self.files += other.files;
+        self.file_bytes += other.file_bytes;
     }
 
     fn subtract(&mut self, other: Self) {
         self.entries -= other.entries;
         self.bytes -= other.bytes;
         self.files -= other.files;
+        self.file_bytes -= other.file_bytes;
     }
 
     /// A single entry that is too large by itself has room in an empty queue.
@@ -93,6 +103,7 @@ impl Load {
             || self.entries + other.entries <= MAX_ENTRIES
                 && self.bytes + other.bytes <= MAX_BYTES
                 && self.files + other.files <= MAX_FILES
+                && (other.files == 0 || self.file_bytes + other.file_bytes <= MAX_FILE_BYTES)
     }
 }
 
@@ -117,14 +128,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits until there is room for an entry, with a payload file or without, at most for `timeout`. Callers that find room
-    /// at the same time may exceed the bounds by an entry each.
-    pub(crate) fn reserve(&self, has_file: bool, timeout: Duration) -> Result<(), Rejected> {
+    /// Waits until there is room for an entry with so many bytes in a payload file, at most for `timeout`. Callers that find
+    /// room at the same time may exceed the bounds by an entry each.
+    pub(crate) fn reserve(&self, file_bytes: u64, timeout: Duration) -> Result<(), Rejected> {
         let state = lock(&self.state);
         if state.intake == Intake::Ended {
             return Err(Rejected::Ended);
         }
-        let next = Load { entries: 1, bytes: 0, files: usize::from(has_file) };
+        let next = Load::of_entry(file_bytes);
         if state.load.has_room_for(next) {
             return Ok(());
         }

@@ -200,7 +200,11 @@ impl Put {
     }
 
     pub(super) fn has_file(&self) -> bool {
-        matches!(self.value.payload, Finished::Blob(_))
+        self.file_bytes() > 0
+    }
+
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.value.payload.file_bytes()
     }
 }
 
