@@ -67,7 +67,7 @@ where
             bencher.iter(|| memo.get_or_insert_with(&key(next.next().unwrap()), || value.clone()));
         });
         assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
-        assert_eq!(memo.len() as u64, BOUND);
+        assert_eq!(memo.len().unwrap() as u64, BOUND);
     }
     let directory = tempfile::tempdir().unwrap();
     let raw = sled(directory.path());
@@ -140,7 +140,7 @@ fn handed_over(callers: u64, calls: u64) {
     store.flush().unwrap();
     assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
     let overflowed = memo.stats().overflowed;
-    assert_eq!((overflowed, memo.len() as u64), (0, BOUND));
+    assert_eq!((overflowed, memo.len().unwrap() as u64), (0, BOUND));
     let directory = tempfile::tempdir().unwrap();
     let raw = sled(directory.path());
     let (records, order) = (raw.open_tree("records").unwrap(), raw.open_tree("order").unwrap());

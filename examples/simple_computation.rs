@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{number} takes {steps} steps");
     }
     // The companion of the function counts the remembered results.
-    println!("{} limits are remembered", longest_memo().len());
+    println!("{} limits are remembered", longest_memo().len()?);
     timed::kept();
     Ok(())
 }

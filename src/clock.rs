@@ -41,6 +41,19 @@ impl Timestamp {
     }
 }
 
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH.checked_add(Duration::from_millis(time.0)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
+/// A time before 1970 counts as 1970.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match i64::try_from(self.0).ok().and_then(DateTime::<Utc>::from_timestamp_millis) {
@@ -92,8 +105,7 @@ impl Clock {
             return Timestamp(manual.millis());
         }
         // A time before 1970 counts as 1970, so that the entry is old and not dated in the future.
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        Timestamp(since_1970.map_or(0, |since| since.as_millis() as u64))
+        SystemTime::now().into()
     }
 
     /// Measures a time span: monotonic, or by the manual clock.

@@ -19,9 +19,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Methods that take a closure do not return this error. They return the computed value, and keep the failure for
 /// [`Memo::last_failure`](crate::Memo::last_failure). Cloning is cheap.
 ///
-/// Every error has a kind. The documentation of a method names the kinds that it returns: by a predicate of this type, or,
-/// if there is none, by a counter of [`Failures`](crate::stats::Failures): `key`, `encode`, `decode`, `engine`,
-/// `oversize`, `closed`, `panic`.
+/// Every error has a [`kind`](Self::kind). The documentation of a method names the kinds that it returns. The
+/// predicates, such as [`is_in_use`](Self::is_in_use), are short for the kinds that a program most often acts on.
 ///
 /// # Examples
 ///
@@ -36,7 +35,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 #[derive(Clone)]
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     context: ErrorContext,
     /// Shared by the clones.
     inner: Arc<ErrorInner>,
@@ -51,34 +50,57 @@ struct ErrorInner {
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The kind of an error. The predicates of [`Error`] and the counters of `Stats` derive from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Another process, or another store of this one, holds the directory.
+/// The kind of an [`Error`], which tells the cause and so the remedy.
+///
+/// The section "Errors" of each method names the kinds that it returns. [`Failures`](crate::stats::Failures) counts the
+/// failures that no call returned, by the same kinds. Later versions may add kinds, so a `match` needs a `_`.
+///
+/// # Examples
+///
+/// ```
+/// use memolith::{ErrorKind, Memo, Store};
+///
+/// let store = Store::temporary()?;
+/// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
+/// store.close()?;
+/// match memo.insert("one", &1).map_err(|error| error.kind()) {
+///     Err(ErrorKind::Closed) => println!("open the store again"),
+///     Err(ErrorKind::Io | ErrorKind::Engine) => println!("try again later"),
+///     other => println!("{other:?}"),
+/// }
+/// # Ok::<(), memolith::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Another process uses the directory, or a store of this process that is still closing. Wait, or use another
+    /// directory.
     InUse,
-    /// A value type that can be written but not read back.
-    Unsupported,
-    /// A value type whose shape cannot be traced. The user can replace the shape by `version(n)`.
-    Untraceable,
-    /// An invalid option, name or path.
+    /// Values of the type can be written but not read back. Change the type, or use another codec.
+    UnsupportedType,
+    /// The shape of the value type cannot be traced, so a change of the type would not be noticed. Set a `version`.
+    UntraceableType,
+    /// An option, a name or a path is invalid, or contradicts the store or the memo that is already open.
     Config,
-    /// Bytes on disk differ from the bytes that were written.
+    /// Bytes on disk differ from the bytes that were written. The store replaces damaged parts by itself.
     Corrupt,
-    /// The operating system reported an error.
+    /// The operating system reported an error: no space, no permission, no descriptor, no such file. The `source` is an
+    /// [`io::Error`], if there is one.
     Io,
-    /// A key that cannot be serialized.
+    /// The `Serialize` of a key failed.
     Key,
-    /// A value that cannot be encoded.
+    /// A value cannot be encoded, or could not be read back unchanged.
     Encode,
-    /// Undamaged bytes that the codec cannot decode.
+    /// The codec cannot decode undamaged bytes.
     Decode,
-    /// The storage engine panicked, or did not answer in time.
+    /// The storage engine panicked, or made no progress in time, or is still opening. The store opens it again by
+    /// itself. A change that timed out may still be made.
     Engine,
-    /// The value is larger than the bound of its memo or store.
+    /// A single value is larger than the `max_bytes` of its memo or store.
     Oversize,
-    /// The store was closed, or never had a directory.
+    /// The store was closed, has no directory, or belongs to the process that this one was forked from.
     Closed,
-    /// Code of the user, other than the memoized closure, panicked.
+    /// Code of the user other than the memoized closure panicked: a `Serialize`, a `Clone`, a codec, an observer.
     Panic,
 }
 
@@ -93,21 +115,22 @@ impl fmt::Display for ErrorContext {
 }
 
 impl Error {
-    pub(crate) fn new(kind: Kind, message: impl AsRef<str>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
         Self::caused(kind, message.as_ref(), None)
     }
 
-    fn caused(kind: Kind, message: &str, cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
+    fn caused(kind: ErrorKind, message: &str, cause: Option<Box<dyn StdError + Send + Sync>>) -> Self {
         let inner = ErrorInner { message: message.into(), cause };
         Self { kind, context: ErrorContext::default(), inner: Arc::new(inner) }
     }
 
     /// An error of the operating system at `what`. `cause` becomes the source.
     pub(crate) fn io(what: impl fmt::Display, cause: io::Error) -> Self {
-        Self::caused(Kind::Io, &format!("{what}: {cause}"), Some(cause.into()))
+        Self::caused(ErrorKind::Io, &format!("{what}: {cause}"), Some(cause.into()))
     }
 
-    /// An error about a value or its bytes, for implementors of [`Codec`](crate::codec::Codec).
+    /// An error about a value or its bytes, of the kind [`ErrorKind::Encode`], for implementors of
+    /// [`Codec`](crate::codec::Codec).
     ///
     /// ```
     /// let error = memolith::Error::other("the picture has no pixels");
@@ -115,15 +138,17 @@ impl Error {
     /// ```
     pub fn other(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let cause = cause.into();
-        Self::caused(Kind::Encode, &cause.to_string(), Some(cause))
+        Self::caused(ErrorKind::Encode, &cause.to_string(), Some(cause))
     }
 
     /// A panic of user code other than the memoized closure. `code` names that code.
     pub(crate) fn panicked(code: &str, panic: Box<dyn Any + Send>) -> Self {
         let message =
             panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-        let error =
-            Self::new(Kind::Panic, format!("{code} panicked: {}", message.unwrap_or("without a message")));
+        let error = Self::new(
+            ErrorKind::Panic,
+            format!("{code} panicked: {}", message.unwrap_or("without a message")),
+        );
         // The payload of a panic is foreign code too, and its `Drop` may panic.
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
             mem::forget(again);
@@ -144,50 +169,80 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
         self
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    /// The kind of this error.
+    ///
+    /// ```
+    /// use memolith::{ErrorKind, FileStamp};
+    ///
+    /// let error = FileStamp::of("no/such/file").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Io);
+    /// ```
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Another process, or a store of this process that is still closing, uses the directory.
+    /// [`ErrorKind::InUse`]: another process, or a store of this process that is still closing, uses the directory.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
-        self.kind == Kind::InUse
+        self.kind == ErrorKind::InUse
     }
 
-    /// The value type can be written but not read back, or its shape cannot be traced from its `Deserialize`.
+    /// [`ErrorKind::UnsupportedType`] or [`ErrorKind::UntraceableType`]: the value type can be written but not read
+    /// back, or its shape cannot be traced from its `Deserialize`.
     #[must_use]
     pub fn is_unsupported_type(&self) -> bool {
-        matches!(self.kind, Kind::Unsupported | Kind::Untraceable)
+        matches!(self.kind, ErrorKind::UnsupportedType | ErrorKind::UntraceableType)
     }
 
-    /// An option, a name or a path is invalid, or contradicts the store or the memo that is already open.
+    /// [`ErrorKind::Config`]: an option, a name or a path is invalid, or contradicts the store or the memo that is
+    /// already open.
     #[must_use]
     pub fn is_config(&self) -> bool {
-        self.kind == Kind::Config
+        self.kind == ErrorKind::Config
     }
 
-    /// Bytes on disk differ from the bytes that were written.
+    /// [`ErrorKind::Corrupt`]: bytes on disk differ from the bytes that were written.
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
-        self.kind == Kind::Corrupt
+        self.kind == ErrorKind::Corrupt
     }
 
-    /// The operating system reported an error: no space, no permission, no descriptor, no such file.
+    /// [`ErrorKind::Io`]: the operating system reported an error, such as no space or no permission.
     #[must_use]
     pub fn is_io(&self) -> bool {
-        self.kind == Kind::Io
+        self.kind == ErrorKind::Io
+    }
+
+    /// [`ErrorKind::Engine`]: the storage engine panicked, or made no progress in time. The call can be repeated later;
+    /// its change may have been made by then.
+    #[must_use]
+    pub fn is_engine(&self) -> bool {
+        self.kind == ErrorKind::Engine
+    }
+
+    /// [`ErrorKind::Oversize`]: a single value is larger than the bound of its memo or store.
+    #[must_use]
+    pub fn is_oversize(&self) -> bool {
+        self.kind == ErrorKind::Oversize
+    }
+
+    /// [`ErrorKind::Closed`]: the store was closed or has no directory. Open it, or another one.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.kind == ErrorKind::Closed
     }
 }
 
-/// Lets a [`Codec`](crate::codec::Codec) use `?` on its writer.
+/// Lets a [`Codec`](crate::codec::Codec) use `?` on its writer. The error is of the kind [`ErrorKind::Io`].
 impl From<io::Error> for Error {
     fn from(cause: io::Error) -> Self {
-        Self::caused(Kind::Io, &cause.to_string(), Some(cause.into()))
+        Self::caused(ErrorKind::Io, &cause.to_string(), Some(cause.into()))
     }
 }
 

@@ -41,8 +41,8 @@
 //! [`Memo::get_or_insert_with`] covers daily use, and [`Memo::get_or_try_insert_with`] does the same for functions that
 //! may fail. A [`ResourcePool`] shares objects that cannot be serialized, such as connections. [`#[memo]`](macro@memo)
 //! and [`#[resource]`](macro@resource) do the same in one line above a function. [`FileStamp`] makes a key of a file,
-//! [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] counts events, [`observe`]
-//! reports them while they happen, and [`codec`] turns values into bytes.
+//! [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] counts events, [`Usage`]
+//! the space that entries take, [`observe`] reports events while they happen, and [`codec`] turns values into bytes.
 //!
 //! # What you can rely on
 //!
@@ -102,7 +102,8 @@
 //!
 //! # How to notice that caching does not work
 //!
-//! A cache that cannot store values is slow, not broken, and easily goes unnoticed. A test can assert that it works:
+//! A cache that cannot store values is slow, not broken, and easily goes unnoticed. A test can assert that it works.
+//! The failures of a memo and those of its store as a whole are kept apart:
 //!
 //! ```
 //! # use memolith::{Memo, Store};
@@ -110,9 +111,18 @@
 //! # let memo: Memo<u32, u64> = Memo::builder("squares").open(&store)?;
 //! memo.get_or_insert_with(&3, || 9);
 //! assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
+//! assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
 //! assert_eq!(memo.stats().inserts, 1);
 //! # Ok::<(), memolith::Error>(())
 //! ```
+//!
+//! # Turning it off
+//!
+//! With the environment variable `MEMOLITH_DISABLE=1` every memo of the process, under an attribute too, is the plain
+//! function: each call computes, reads nothing and stores nothing, and is neither counted nor told. [`Memo::get`] finds
+//! nothing. [`insert`](Memo::insert), [`remove`](Memo::remove) and [`clear`](Memo::clear) change the store as always,
+//! so that a later run finds no value that this run replaced. Stores are opened as always, and pools share as always.
+//! Empty and `0` count as not set.
 //!
 //! # Features
 //!
@@ -120,7 +130,7 @@
 //!   [`#[code]`](macro@code).
 //! * `arrow`: the codec `Arrow`, for record batches that are read without a copy.
 //! * `json`: the codec `Json`, for values that postcard cannot read back; [`Auto`](codec::Auto) chooses between the two.
-//! * `spinner`: a line on the terminal during a slow computation, `Spinner` in [`observe`].
+//! * `spinner`: a line on the terminal during a slow computation, `spinner` in [`observe`].
 //! * `tracing`: the events of observers as `tracing` events, and a span around each computation.
 
 mod builder;
@@ -128,6 +138,7 @@ mod checksum;
 mod clock;
 pub mod codec;
 mod default_store;
+mod disabled;
 mod error;
 mod flight;
 mod flow;
@@ -164,11 +175,11 @@ pub mod unordered;
 pub use crate::{
     builder::MemoBuilder,
     default_store::{default_store, set_default_store},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     memo::Memo,
     pool::{ResourceEntry, ResourcePool, ResourcePoolBuilder},
     stamp::FileStamp,
-    stats::Stats,
+    stats::{Failure, Stats, Usage},
     store::{Store, StoreBuilder, Swept},
 };
 

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     flow::{Lookup, MemoInner, PendingCall},
     key::{self, Digest},
-    stats::Stats,
+    stats::{Failure, LastFailure, Reason, Stats, Usage},
 };
 
 /// Stores the results of one function on disk. `K` is the type of its inputs, `V` the type of its result.
@@ -145,20 +145,24 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// let numbers: Memo<str, i32> = Memo::builder("numbers").open(&store)?;
     /// assert!(numbers.get_or_try_insert_with("x", || "x".parse::<i32>()).is_err()); // not remembered
     /// assert_eq!(numbers.get_or_try_insert_with("42", || "42".parse::<i32>()), Ok(42));
-    /// assert_eq!(numbers.len(), 1);
+    /// assert_eq!(numbers.len()?, 1);
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn get_or_try_insert_with<E>(&self, key: &K, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         self.begin(key).finish(compute)
     }
 
-    /// Returns the stored value of `key`, if there is one. It computes nothing, and waits for no computation.
+    /// Returns the stored value of `key`, if there is one. It computes nothing, and waits for no computation. Under
+    /// [`MEMOLITH_DISABLE`](crate#turning-it-off) there is none.
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` if the key cannot be serialized; [`is_io`](Error::is_io),
-    /// [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if the disk or the index cannot be read; of the kind
-    /// `closed` if the store is closed. A damaged or expired entry is no error: it is `None`.
+    /// - [`Key`](crate::ErrorKind::Key) or [`Panic`](crate::ErrorKind::Panic) if the key cannot be serialized.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the disk or the index cannot be read.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    ///
+    /// A damaged or expired entry is no error: it is `None`.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -181,13 +185,17 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` if the key cannot be serialized, `encode` or `panic` if the value cannot be encoded or
-    /// could not be read back unchanged, `oversize` if the value alone is larger than `max_bytes`, `closed` if the store is
-    /// closed or has no directory; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if
-    /// the write fails. An earlier value may then still be stored.
+    /// - [`Key`](crate::ErrorKind::Key) or [`Panic`](crate::ErrorKind::Panic) if the key cannot be serialized.
+    /// - [`Encode`](crate::ErrorKind::Encode) or [`Panic`](crate::ErrorKind::Panic) if the value cannot be encoded, or
+    ///   could not be read back unchanged.
+    /// - [`Oversize`](crate::ErrorKind::Oversize) if the value alone is larger than `max_bytes`.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed or has no directory.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the write fails. An earlier value may then still be stored.
     ///
-    /// If the storage engine makes no progress for 5 s, the error is of the kind `engine`, and the value may still be
-    /// stored later. Until the engine makes progress, further calls fail at once and change nothing.
+    /// [`Engine`](crate::ErrorKind::Engine) is also the kind of a timeout: if the storage engine makes no progress for
+    /// 5 s, the value may still be stored later. Until the engine makes progress, further calls fail at once and change
+    /// nothing.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -208,10 +216,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// Of the kind `key` or `panic` if the key cannot be serialized, `closed` if the store is closed;
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` if the write fails: then the
-    /// value is removed from memory, and may still be on disk. For an engine that does not answer see
-    /// [`insert`](Self::insert).
+    /// - [`Key`](crate::ErrorKind::Key) or [`Panic`](crate::ErrorKind::Panic) if the key cannot be serialized.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the write fails. The value is then removed from memory, and may still be on disk. For an engine that does
+    ///   not answer see [`insert`](Self::insert).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -248,9 +257,10 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     ///
     /// # Errors
     ///
-    /// Of the kind `closed` if the store is closed; [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of
-    /// the kind `engine` if the write fails: then the memory is cleared, and values may still be on disk. For an engine
-    /// that does not answer see [`insert`](Self::insert).
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the write fails. The memory is then cleared, and values may still be on disk. For an engine that does not
+    ///   answer see [`insert`](Self::insert).
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -258,41 +268,70 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
     /// memo.insert("one", &1)?;
     /// memo.clear()?;
-    /// assert!(memo.is_empty());
+    /// assert!(memo.is_empty()?);
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn clear(&self) -> Result<()> {
         self.inner.clear()
     }
 
-    /// Number of fresh entries on disk; 0 if they cannot be counted. Queued values are written and counted first. Expired
-    /// entries do not count, and each of them costs a read: see [`Store::sweep`](crate::Store::sweep).
+    /// Number of fresh entries on disk. Queued values are written and counted first. Expired entries do not count, and
+    /// each of them costs a read: see [`Store::sweep`](crate::Store::sweep).
+    ///
+    /// # Errors
+    ///
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the entries cannot be counted. [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no
+    ///   progress for 5 s.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
     /// # let store = Store::temporary()?;
     /// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
     /// memo.insert("one", &1)?;
-    /// assert_eq!(memo.len(), 1);
+    /// assert_eq!(memo.len()?, 1);
     /// # Ok::<(), memolith::Error>(())
     /// ```
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn len(&self) -> Result<usize> {
         self.inner.len()
     }
 
     /// Whether [`len`](Self::len) is 0.
     ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    ///
     /// ```
     /// # use memolith::{Memo, Store};
     /// # let store = Store::temporary()?;
     /// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
-    /// assert!(memo.is_empty());
+    /// assert!(memo.is_empty()?);
     /// # Ok::<(), memolith::Error>(())
     /// ```
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// The number of fresh entries on disk, their bytes, and the size of the payload files. Queued values are written
+    /// and counted first. It walks over the payload files, one look for each value over 4 KiB.
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len); [`Io`](crate::ErrorKind::Io) also if the payload files cannot be looked at.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let memo: Memo<str, Vec<u8>> = Memo::builder("pictures").open(&store)?;
+    /// memo.insert("dot", &vec![255; 10_000])?;
+    /// let usage = memo.usage()?;
+    /// assert!(usage.entries == 1 && usage.bytes > 10_000 && usage.disk_bytes > 10_000);
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn usage(&self) -> Result<Usage> {
+        self.inner.usage()
     }
 
     /// As [`Store::flush`](crate::Store::flush), for all memos of the store.
@@ -313,15 +352,15 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.partition.flush().map_err(|error| error.with_context(&self.inner.place))
     }
 
-    /// The counters of this memo since this process first opened it. Queued values are written and counted first. Entries
-    /// and bytes are 0 if they cannot be counted.
+    /// The counters of this memo since this process first opened it. It takes no lock and waits for nothing. In a
+    /// process that was forked from the one that opened the store all are 0.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
     /// # let store = Store::temporary()?;
     /// let memo: Memo<str, u8> = Memo::builder("numbers").open(&store)?;
     /// memo.get_or_insert_with("one", || 1);
-    /// assert_eq!((memo.stats().misses.absent, memo.stats().entries), (1, 1));
+    /// assert_eq!((memo.stats().misses.absent, memo.stats().inserts), (1, 1));
     /// # Ok::<(), memolith::Error>(())
     /// ```
     #[must_use]
@@ -329,8 +368,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.stats()
     }
 
-    /// The last failure of this memo, or else of its store, that no call returned. It waits until all queued values are
-    /// written, at most 5 s without progress.
+    /// The last failure of this memo that no call returned, with its time; `None` if there was none since the last
+    /// [`take_last_failure`](Self::take_last_failure). Failures of the store as a whole, such as an index that cannot
+    /// be opened, are in [`Store::last_failure`](crate::Store::last_failure).
+    ///
+    /// It waits until all queued values are written, at most 5 s without progress.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -341,12 +383,33 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     #[must_use]
-    pub fn last_failure(&self) -> Option<Error> {
-        if let Err(inherited) = self.inner.session().check_origin() {
-            return Some(inherited);
+    pub fn last_failure(&self) -> Option<Failure> {
+        self.failure(LastFailure::get)
+    }
+
+    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only later failures. The
+    /// counters in [`stats`](Self::stats) stay.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let memo: Memo<str, Vec<u8>> = Memo::builder("pictures").max_bytes(100).open(&store)?;
+    /// memo.get_or_insert_with("dot", || vec![255; 1000]);
+    /// assert!(memo.take_last_failure().is_some_and(|failure| failure.error.is_oversize()));
+    /// assert!(memo.take_last_failure().is_none());
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn take_last_failure(&self) -> Option<Failure> {
+        self.failure(LastFailure::take)
+    }
+
+    fn failure(&self, read: fn(&LastFailure) -> Option<Failure>) -> Option<Failure> {
+        let session = self.inner.session();
+        if let Err(inherited) = session.check_origin() {
+            return Some(Failure::now(inherited, &session.clock));
         }
         self.inner.partition.catch_up();
-        self.inner.counters.last_failure().or_else(|| self.inner.session().counters.last_failure())
+        read(&self.inner.counters.last_failure)
     }
 }
 
@@ -356,8 +419,8 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// a `K` does is accepted.
     #[inline(never)]
     pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> PendingCall<'_, V> {
-        if self.inner.session().is_inherited() {
-            return PendingCall::Inherited;
+        if self.is_plain() {
+            return PendingCall::Plain;
         }
         let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
             Ok(digest) => digest,
@@ -365,17 +428,23 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         };
         match self.inner.look_up(&digest) {
             Lookup::Hit(value) => PendingCall::Hit(value),
-            Lookup::Compute(computation) => PendingCall::compute(computation, head(key)),
+            Lookup::Compute(claim) => PendingCall::Compute(Box::new(self.inner.compute(claim, head(key)))),
         }
+    }
+
+    /// Whether calls must touch nothing: see [`PendingCall::Plain`].
+    fn is_plain(&self) -> bool {
+        self.inner.is_disabled || self.inner.session().is_inherited()
     }
 
     /// A call that reports `error` and computes without the cache.
     pub(crate) fn refuse(&self, error: &Error) -> PendingCall<'_, V> {
-        if self.inner.session().is_inherited() {
-            return PendingCall::Inherited;
+        if self.is_plain() {
+            return PendingCall::Plain;
         }
         self.inner.record_failure(error);
-        PendingCall::compute(self.inner.compute_unstored(), Vec::new())
+        self.inner.record_miss(Reason::Absent);
+        PendingCall::Compute(Box::new(self.inner.compute(None, Vec::new())))
     }
 
     /// A key that cannot be serialized is a failure of the cache: it is counted, kept and reported.

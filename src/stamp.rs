@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A key for results that are computed from a file. It contains the canonical path, the length and the modification time,
 /// and, if the system has them, the inode and the time of the last change. An edited file has another stamp, so it is a
@@ -103,8 +103,9 @@ impl FileStamp {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) with the path, if there is no such file or no permission. [`is_config`](Error::is_config) if
-    /// it is no regular file: the length and time of a directory say nothing about the files in it.
+    /// - [`Io`](crate::ErrorKind::Io) with the path, if there is no such file or no permission.
+    /// - [`Config`](crate::ErrorKind::Config) if it is no regular file: the length and time of a directory say nothing
+    ///   about the files in it.
     ///
     /// ```
     /// use memolith::FileStamp;
@@ -187,7 +188,7 @@ fn no_file(path: &Path, metadata: &fs::Metadata) -> Error {
     } else {
         format!("`{path}` is not a regular file, and its length and time do not determine its contents")
     };
-    Error::new(Kind::Config, message)
+    Error::new(ErrorKind::Config, message)
 }
 
 /// Injective for every path, because it writes the bytes of the operating system instead of text.

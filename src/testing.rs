@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A wall clock that a test moves in either direction.
 #[derive(Clone, Debug)]
@@ -156,7 +156,7 @@ impl Faults {
     pub(crate) fn check(&self, operation: Operation) -> Result<()> {
         match self.inject(operation) {
             None => Ok(()),
-            Some(Fault::Corrupt | Fault::Panic) => Err(Error::new(Kind::Corrupt, "a planted fault")),
+            Some(Fault::Corrupt | Fault::Panic) => Err(Error::new(ErrorKind::Corrupt, "a planted fault")),
             Some(Fault::NoSpace | Fault::Hang) => {
                 Err(Error::io("a planted fault", io::ErrorKind::StorageFull.into()))
             }

@@ -161,7 +161,7 @@ fn shared_memo(store: &Store) -> memolith::Result<Memo<str, Arc<Packed>>> {
 }
 
 fn batch_memo(store: &Store) -> memolith::Result<Memo<str, RecordBatch>> {
-    Memo::builder("zero-copy").codec(Arrow).open(store)
+    Memo::builder("zero-copy").codec(Arrow::lazy()).open(store)
 }
 
 fn open(directory: &Path, memory: u64) -> memolith::Result<Store> {

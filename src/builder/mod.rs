@@ -113,7 +113,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// A thread of the store writes computed values, and evicts when it writes, shortly after the call returned. The
     /// thread that computed a value waits for this write at its next hit. So a program with one thread never finds an
     /// evicted entry; other threads may find one for a moment longer. [`flush`](Memo::flush), [`len`](Memo::len),
-    /// [`stats`](Memo::stats) and [`insert`](Memo::insert) wait until all values that were queued before are written.
+    /// [`usage`](Memo::usage) and [`insert`](Memo::insert) wait until all values that were queued before are written.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -123,7 +123,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     ///     squares.get_or_insert_with(&number, || number * number);
     /// }
     /// squares.flush()?; // from here on every thread finds 2 and 3, and no thread finds 1
-    /// assert_eq!((squares.get(&1)?, squares.get(&3)?, squares.len()), (None, Some(9), 2));
+    /// assert_eq!((squares.get(&1)?, squares.get(&3)?, squares.len()?), (None, Some(9), 2));
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn max_entries(mut self, entries: u64) -> Self {
@@ -136,7 +136,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// The order and the time of eviction are those of [`max_entries`](Self::max_entries). A value that alone is larger
     /// than the bound is returned and not stored, and counted in
     /// [`Failures::oversize`](crate::stats::Failures::oversize); observers get one event for the first such value. The
-    /// files of small values take 3 to 12 times more space: see [`Store::size_on_disk`](crate::Store::size_on_disk).
+    /// files of small values take 3 to 12 times more space: see [`Usage::disk_bytes`](crate::Usage::disk_bytes).
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
@@ -216,7 +216,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// let noted = Arc::clone(&slow);
     /// let squares: Memo<u64, u64> = Memo::builder("squares")
     ///     .observer(move |event| {
-    ///         if let Event::ComputingEnded { took, .. } = event {
+    ///         if let Event::ComputeFinished { took, .. } = event {
     ///             noted.lock().unwrap().push(*took);
     ///         }
     ///     })
@@ -283,12 +283,16 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     ///
     /// # Errors
     ///
-    /// [`is_config`](crate::Error::is_config) for a name that is empty, longer than 512 bytes or contains a NUL, for a
-    /// bound or a ttl of zero, and if a memo of that name is open with another value type, version or codec, or with
-    /// another value of an option that is set here. [`is_unsupported_type`](crate::Error::is_unsupported_type) for a value
-    /// type that can be written but not read back, or whose shape cannot be traced. The message names the remedy. A failing
-    /// disk, or a storage engine that does not answer for 5 s, is no error here: the memo works in memory until the disk
-    /// works, and the failure is in [`Memo::last_failure`].
+    /// - [`Config`](crate::ErrorKind::Config) for a name that is empty, longer than 512 bytes or contains a NUL, for a
+    ///   bound or a ttl of zero, and if a memo of that name is open with another value type, version or codec, or with
+    ///   another value of an option that is set here.
+    /// - [`UnsupportedType`](crate::ErrorKind::UnsupportedType) for a value type that can be written but not read back.
+    /// - [`UntraceableType`](crate::ErrorKind::UntraceableType) for a value type whose shape cannot be traced, unless a
+    ///   version is set.
+    /// - [`Closed`](crate::ErrorKind::Closed) in a process that was forked from the one that opened the store.
+    ///
+    /// The message names the remedy. A failing disk, or a storage engine that does not answer for 5 s, is no error
+    /// here: the memo works in memory until the disk works, and the failure is in [`Store::last_failure`].
     ///
     /// ```
     /// # use memolith::{Memo, Store};

@@ -10,7 +10,8 @@ use std::{
 use super::MemoBuilder;
 use crate::{
     codec::{Codec, RoundTrip, Shape},
-    error::{Error, Kind, Result},
+    disabled::is_disabled,
+    error::{Error, ErrorKind, Result},
     flight::fresh_owner,
     flow::{MemoInner, memory_writer},
     memo::Memo,
@@ -105,6 +106,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             observers: session.audience.register(&name, observers.into_iter().collect()),
             name,
             place: Arc::clone(place),
+            is_disabled: is_disabled(),
             reported_oversize: AtomicBool::new(false),
             store: store.clone(),
         });
@@ -127,7 +129,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     }
 
     fn check(&self) -> Result<()> {
-        let wrong = |message: &str| Err(Error::new(Kind::Config, message));
+        let wrong = |message: &str| Err(Error::new(ErrorKind::Config, message));
         if self.name.is_empty() {
             return wrong("the name is empty: give the memoized function one, like \"frames\"");
         }
@@ -157,7 +159,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         self.codec.shape().or_else(|error| match (error.kind(), self.version) {
-            (Kind::Untraceable, Some(_)) => Ok(Shape::untraced()),
+            (ErrorKind::UntraceableType, Some(_)) => Ok(Shape::untraced()),
             _ => Err(error),
         })
     }
@@ -222,7 +224,7 @@ fn conflict(what: &str, has: impl fmt::Display) -> Error {
         "the memo is already open with another {what} ({has}): use that one, leave the option out, or give this function a \
          name of its own"
     );
-    Error::new(Kind::Config, message)
+    Error::new(ErrorKind::Config, message)
 }
 
 /// The text of an option in a message.

@@ -13,12 +13,12 @@ use arrow_schema::{ArrowError, Schema};
 
 use super::{Codec, Payload, Shape};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     shape::Proof,
 };
 
 /// A codec for `RecordBatch` and `Vec<RecordBatch>` that returns views of the mapped file instead of copies (feature
-/// `arrow`). A hit takes well under a millisecond at any size, also after a restart.
+/// `arrow`).
 ///
 /// The bytes are an Arrow IPC stream. Columns point into the file. The file stays readable while any batch of it lives, also
 /// after its entry is removed, evicted or overwritten. A page is read from disk at its first access. The columns are
@@ -26,15 +26,8 @@ use crate::{
 ///
 /// # Verification
 ///
-/// | payload | verified before the call returns | verified afterwards |
-/// |---|---|---|
-/// | up to 8 MiB | every byte | |
-/// | larger, `Arrow` | the head of the file, its block table, the schema and the layout of the columns | the rest, by a thread of the store, once for each process and file |
-/// | larger, [`Arrow.verified()`](Self::verified) | every byte, at each read from disk: about 30 ms for 320 MB | |
-///
-/// So with `Arrow` alone, the first callers of a process may get damaged numbers of a large file. The damage is found in the
-/// background soon after. It is then counted and kept in [`last_failure`](crate::Memo::last_failure), and the entry is a
-/// miss from then on. Use `verified()` if no caller may ever get a damaged number.
+/// Every byte of a value is verified before a call returns it, at each read from disk: about 30 ms for 320 MB. A hit
+/// from the memory tier verifies nothing again. [`Arrow::lazy`] is for files that are larger than a call has time for.
 ///
 /// Arrow itself validates texts, lists and dictionaries at each hit, so that all texts are valid. This takes time in
 /// proportion to their size. Columns of numbers need no validation.
@@ -53,7 +46,7 @@ use crate::{
 /// use memolith::{Memo, Store, codec::Arrow};
 ///
 /// let store = Store::temporary()?;
-/// let rides: Memo<str, RecordBatch> = Memo::builder("rides").codec(Arrow).open(&store)?;
+/// let rides: Memo<str, RecordBatch> = Memo::builder("rides").codec(Arrow::new()).open(&store)?;
 /// let minutes: ArrayRef = Arc::new(Float64Array::from_iter_values((0..10_000).map(f64::from)));
 /// let batch = rides.get_or_insert_with("2026-01", || RecordBatch::try_from_iter([("minutes", minutes)]).unwrap());
 /// assert_eq!(rides.get("2026-01")?, Some(batch)); // a view
@@ -65,29 +58,65 @@ use crate::{
 /// A `DataFrame` of polars needs no codec of its own. With polars' feature `serde` (tested with 0.51) it works under
 /// [`Postcard`](super::Postcard), which copies it: open a `Memo<str, DataFrame>` like any other memo.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Arrow;
+#[non_exhaustive]
+pub struct Arrow {}
 
 impl Arrow {
-    /// The same codec, with every byte verified before a call returns.
+    /// The codec that verifies every byte before a call returns.
     ///
     /// ```
     /// use arrow_array::RecordBatch;
     /// use memolith::{Memo, Store, codec::Arrow};
     ///
     /// let store = Store::temporary()?;
-    /// let rides: Memo<str, Vec<RecordBatch>> = Memo::builder("rides").codec(Arrow.verified()).open(&store)?;
+    /// let rides: Memo<str, Vec<RecordBatch>> = Memo::builder("rides").codec(Arrow::new()).open(&store)?;
     /// assert!(rides.get_or_insert_with("none", Vec::new).is_empty());
     /// # Ok::<(), memolith::Error>(())
     /// ```
     #[must_use]
-    pub fn verified(self) -> VerifiedArrow {
-        VerifiedArrow(())
+    pub const fn new() -> Self {
+        Self {}
+    }
+
+    /// The codec that leaves most bytes of a large value unverified until after the call: see [`LazyArrow`].
+    ///
+    /// ```
+    /// use arrow_array::RecordBatch;
+    /// use memolith::{Memo, Store, codec::Arrow};
+    ///
+    /// let store = Store::temporary()?;
+    /// let rides: Memo<str, Vec<RecordBatch>> = Memo::builder("rides").codec(Arrow::lazy()).open(&store)?;
+    /// assert!(rides.get_or_insert_with("none", Vec::new).is_empty());
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn lazy() -> LazyArrow {
+        LazyArrow {}
     }
 }
 
-/// [`Arrow`] with every byte verified before a call returns: see [`Arrow::verified`].
+/// The value of the name alone, for `#[memo(codec = Arrow)]`.
+#[doc(hidden)]
+#[expect(non_upper_case_globals, reason = "the type has the same name, in the other namespace")]
+pub const Arrow: Arrow = Arrow::new();
+
+/// [`Arrow`] with less verified before a call returns: made by [`Arrow::lazy`]. A hit takes well under a millisecond at
+/// any size, also after a restart.
+///
+/// | payload | verified before the call returns | verified afterwards |
+/// |---|---|---|
+/// | up to 8 MiB | every byte | |
+/// | larger | the head of the file, its block table, the schema and the layout of the columns | the rest, by a thread of the store, once for each process and file |
+///
+/// So the first callers of a process may get damaged numbers of a large file. The damage is found in the background
+/// soon after. It is then counted and kept in [`last_failure`](crate::Memo::last_failure), and the entry is a miss from
+/// then on. The lengths, the schema, the offsets and the texts of a batch are those that were written, so no damage is
+/// a panic or an access beyond the file.
+///
+/// Its bytes are those of [`Arrow`]: each reads the entries of the other.
 #[derive(Clone, Copy, Debug)]
-pub struct VerifiedArrow(());
+#[non_exhaustive]
+pub struct LazyArrow {}
 
 /// Payloads up to this size are verified at once, which takes well under a millisecond.
 const VERIFIED_AT_ONCE: usize = 8 << 20;
@@ -153,10 +182,10 @@ macro_rules! codecs {
 }
 
 codecs! {
-    Arrow, RecordBatch, verify_layout;
-    Arrow, Vec<RecordBatch>, verify_layout;
-    VerifiedArrow, RecordBatch, Payload::verify_all;
-    VerifiedArrow, Vec<RecordBatch>, Payload::verify_all;
+    Arrow, RecordBatch, Payload::verify_all;
+    Arrow, Vec<RecordBatch>, Payload::verify_all;
+    LazyArrow, RecordBatch, verify_layout;
+    LazyArrow, Vec<RecordBatch>, verify_layout;
 }
 
 fn write(batches: &[RecordBatch], out: &mut dyn Write) -> Result<(), ArrowError> {
@@ -237,14 +266,14 @@ fn behind_message(payload: &Payload, begin: usize) -> Option<usize> {
 #[cold]
 fn unwritable<V>(cause: ArrowError) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {cause}", type_name::<V>());
-    Error::new(Kind::Encode, message).caused_by(cause)
+    Error::new(ErrorKind::Encode, message).caused_by(cause)
 }
 
 #[cold]
 fn unreadable<V>(payload: &Payload, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     let (cause, size) = (cause.into(), payload.size());
     let message = format!("{size} bytes are no value of type `{}`: {cause}", type_name::<V>());
-    Error::new(Kind::Decode, message).caused_by(cause)
+    Error::new(ErrorKind::Decode, message).caused_by(cause)
 }
 
 #[cfg(test)]
@@ -295,7 +324,7 @@ mod tests {
     fn batches_come_back_with_nulls_texts_and_dictionaries() {
         for rows in [0, 1, 1000] {
             assert_eq!(round_trip(&Arrow, &batch(rows)).unwrap(), batch(rows));
-            assert_eq!(round_trip(&Arrow.verified(), &batch(rows)).unwrap(), batch(rows));
+            assert_eq!(round_trip(&Arrow::lazy(), &batch(rows)).unwrap(), batch(rows));
         }
         let several = vec![batch(5), batch(5).slice(0, 0), batch(500)];
         assert_eq!(round_trip(&Arrow, &several).unwrap(), several);
@@ -365,13 +394,13 @@ mod tests {
         let large = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
         let bytes = encoded(&Arrow, &large).unwrap();
         let whole = with_checksums(&bytes, None);
-        assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &whole).unwrap(), large);
+        assert_eq!(Codec::<RecordBatch>::decode(&Arrow::lazy(), &whole).unwrap(), large);
         assert!(!whole.is_verified() && !whole.is_damaged());
         assert!(whole.verify_all());
         for (at, lazily) in [(9, false), (bytes.len() / 2, true), (bytes.len() - 1, false)] {
             let flipped = with_checksums(&bytes, Some(at));
-            assert_eq!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_ok(), lazily, "byte {at}");
-            assert!(Codec::<RecordBatch>::decode(&Arrow.verified(), &flipped).is_err(), "byte {at}");
+            assert_eq!(Codec::<RecordBatch>::decode(&Arrow::lazy(), &flipped).is_ok(), lazily, "byte {at}");
+            assert!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_err(), "byte {at}");
             assert!(flipped.is_damaged());
         }
     }
@@ -381,7 +410,7 @@ mod tests {
         let bytes = encoded(&Arrow, &batch(2000)).unwrap();
         for at in (0..bytes.len()).step_by(997) {
             let flipped = with_checksums(&bytes, Some(at));
-            assert!(Codec::<RecordBatch>::decode(&Arrow, &flipped).is_err(), "byte {at}");
+            assert!(Codec::<RecordBatch>::decode(&Arrow::lazy(), &flipped).is_err(), "byte {at}");
             assert!(flipped.is_damaged());
         }
     }

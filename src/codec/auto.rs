@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::postcard;
 use super::{Codec, Payload, Postcard, Shape};
 #[cfg(feature = "json")]
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::{error::Result, shape::Proof};
 
 /// [`Postcard`] for every type that it can store, and `Json` for the others, if the feature `json` is on.
@@ -38,14 +38,36 @@ use crate::{error::Result, shape::Proof};
 /// }
 ///
 /// let store = Store::temporary()?;
-/// let pages: Memo<str, Page> = Memo::builder("pages").codec(Auto).open(&store)?;
+/// let pages: Memo<str, Page> = Memo::builder("pages").codec(Auto::new()).open(&store)?;
 /// let page = Page { title: "Home".into(), author: None };
 /// pages.insert("/", &page)?;
 /// assert_eq!(pages.get("/")?, Some(page));
 /// # Ok::<(), memolith::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Auto;
+#[non_exhaustive]
+pub struct Auto {}
+
+impl Auto {
+    /// The codec with its default options; there are no others yet.
+    ///
+    /// ```
+    /// use memolith::{Memo, Store, codec::Auto};
+    ///
+    /// let store = Store::temporary()?;
+    /// let memo: Memo<str, u8> = Memo::builder("numbers").codec(Auto::new()).open(&store)?;
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+/// The value of the name alone, for `#[memo(codec = Auto)]`.
+#[doc(hidden)]
+#[expect(non_upper_case_globals, reason = "the type has the same name, in the other namespace")]
+pub const Auto: Auto = Auto::new();
 
 impl<V: Serialize + DeserializeOwned + 'static> Codec<V> for Auto {
     fn id(&self) -> &str {
@@ -110,7 +132,7 @@ fn is_kept_by_position<V: Serialize + DeserializeOwned + 'static>() -> bool {
     drop(known);
     let answer = match postcard::examine::<V>() {
         Ok((_, samples)) => !samples.was_refused,
-        Err(error) => error.kind() == Kind::Untraceable,
+        Err(error) => error.kind() == ErrorKind::UntraceableType,
     };
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     known.get_or_insert_default().insert(of_type, answer);

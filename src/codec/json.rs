@@ -15,7 +15,7 @@ use super::{
     write_buffer::WriteBuffer,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key::Form,
     shape::{self, Proof},
 };
@@ -39,14 +39,36 @@ use crate::{
 /// use serde_json::{Value, json};
 ///
 /// let store = Store::temporary()?;
-/// let replies: Memo<str, Value> = Memo::builder("replies").codec(Json).open(&store)?;
+/// let replies: Memo<str, Value> = Memo::builder("replies").codec(Json::new()).open(&store)?;
 /// let reply = replies.get_or_insert_with("/users/1", || json!({ "name": "Ada", "born": 1815 }));
 /// assert_eq!(reply["born"], 1815);
 /// assert!(replies.last_failure().is_none());
 /// # Ok::<(), memolith::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Json;
+#[non_exhaustive]
+pub struct Json {}
+
+impl Json {
+    /// The codec with its default options; there are no others yet.
+    ///
+    /// ```
+    /// use memolith::{Memo, Store, codec::Json};
+    ///
+    /// let store = Store::temporary()?;
+    /// let memo: Memo<str, u8> = Memo::builder("numbers").codec(Json::new()).open(&store)?;
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+/// The value of the name alone, for `#[memo(codec = Json)]`.
+#[doc(hidden)]
+#[expect(non_upper_case_globals, reason = "the type has the same name, in the other namespace")]
+pub const Json: Json = Json::new();
 
 /// The rules of JSON, which has one null.
 struct OneNull;
@@ -95,13 +117,13 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
 #[cold]
 fn unwritable<V>(refusal: StrictError<serde_json::Error>) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {refusal}", type_name::<V>());
-    Error::new(Kind::Encode, message).caused_by(refusal)
+    Error::new(ErrorKind::Encode, message).caused_by(refusal)
 }
 
 #[cold]
 fn unreadable<V>(payload: &Payload, cause: serde_json::Error) -> Error {
     let (len, value_type) = (payload.len(), type_name::<V>());
-    Error::new(Kind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
+    Error::new(ErrorKind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
         .caused_by(cause)
 }
 
@@ -166,7 +188,7 @@ mod tests {
 
     fn refused<V: Serialize + DeserializeOwned>(value: &V) -> String {
         let error = encoded(&Json, value).unwrap_err();
-        assert_eq!(error.kind(), Kind::Encode);
+        assert_eq!(error.kind(), ErrorKind::Encode);
         assert!(error.to_string().contains(type_name::<V>()), "{error}");
         error.to_string()
     }
@@ -198,7 +220,7 @@ mod tests {
             let prefix = bytes[..cut.index(bytes.len())].to_vec();
             prop_assert!(hostile(&Json, &value, prefix).is_err());
             bytes.push(b'0');
-            prop_assert_eq!(hostile(&Json, &value, bytes).unwrap_err().kind(), Kind::Decode);
+            prop_assert_eq!(hostile(&Json, &value, bytes).unwrap_err().kind(), ErrorKind::Decode);
         }
 
         #[test]

@@ -44,7 +44,7 @@ use std::io::Write;
 use crate::error::Result;
 
 #[cfg(feature = "arrow")]
-pub use self::arrow::{Arrow, VerifiedArrow};
+pub use self::arrow::{Arrow, LazyArrow};
 #[cfg(feature = "json")]
 pub use self::json::Json;
 pub(crate) use self::round_trip::RoundTrip;
@@ -119,16 +119,18 @@ pub trait Codec<V>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// If values of `V` can be encoded but not decoded, or if that is not known. The open of the memo then fails with this
-    /// error.
+    /// [`UnsupportedType`](crate::ErrorKind::UnsupportedType) if values of `V` can be encoded but not decoded,
+    /// [`UntraceableType`](crate::ErrorKind::UntraceableType) if that is not known. The open of the memo then fails
+    /// with this error.
     fn shape(&self) -> Result<Shape>;
 
     /// Writes `value` to `out`, in as many pieces as it likes.
     ///
     /// # Errors
     ///
-    /// Errors of `out`, returned with `?`, and [`Error::other`](crate::Error::other) for a value that could not be read
-    /// back unchanged. The bytes written so far are discarded.
+    /// [`Io`](crate::ErrorKind::Io) for errors of `out`, returned with `?`. [`Encode`](crate::ErrorKind::Encode), by
+    /// [`Error::other`](crate::Error::other), for a value that could not be read back unchanged. The bytes written so
+    /// far are discarded.
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()>;
 
     /// Decodes a value from all the bytes that `encode` wrote. Visible bytes have passed a checksum. A codec must still not
@@ -136,7 +138,8 @@ pub trait Codec<V>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// If the bytes are not exactly one value.
+    /// If the bytes are not exactly one value. Whatever its kind, the error counts as
+    /// [`Decode`](crate::ErrorKind::Decode).
     fn decode(&self, payload: &Payload) -> Result<V>;
 
     /// Whether `back`, which was decoded from the bytes of `value`, equals it. Called before a value is stored. If it

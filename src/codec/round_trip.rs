@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::{Codec, Payload, Shape};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key::{Form, print},
     shape::Proof,
 };
@@ -272,7 +272,7 @@ fn unstorable<V>(how: Error) -> Error {
          attributes are the usual cause), or use the codec `Auto` or `Json` (feature `json`)",
         type_name::<V>()
     );
-    Error::new(Kind::Encode, message).caused_by(how)
+    Error::new(ErrorKind::Encode, message).caused_by(how)
 }
 
 #[cfg(test)]
@@ -401,7 +401,7 @@ mod tests {
         codec.encode(&(), &mut tee).unwrap();
         let error = round_trip.check(&codec, &(), tee.into_prefix(), Duration::ZERO).unwrap_err();
         assert!(
-            error.kind() == Kind::Encode && error.to_string().contains("differently each time"),
+            error.kind() == ErrorKind::Encode && error.to_string().contains("differently each time"),
             "{error}"
         );
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use super::{Codec, round_trip};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     shape::{self, FormatKind},
 };
 
@@ -140,7 +140,7 @@ fn unsupported<V>(how: &str) -> Error {
          disagree, for example because a variant, or one direction of a field, is skipped; remove the attribute, or use \
          the codec `Json` or `Auto` (feature `json`)"
     );
-    Error::new(Kind::Unsupported, message)
+    Error::new(ErrorKind::UnsupportedType, message)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod program;
 use std::{
     env,
     ffi::{OsStr, OsString},
-    io,
+    io::{self, Write as _},
     path::PathBuf,
     sync::OnceLock,
 };
@@ -17,8 +17,9 @@ use std::{
 use etcetera::BaseStrategy;
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     leftovers::Marker,
+    observe::hears_failures,
     store::Store,
 };
 
@@ -41,7 +42,8 @@ static USED: OnceLock<Marker> = OnceLock::new();
 ///    with the file name of the program and a hash of its path.
 ///
 /// It never fails. If the directory cannot be opened, for example because another run of the program uses it, the store is a
-/// [temporary](Store::temporary) one, and the cause is in its [`last_failure`](Store::last_failure). To see the error, or to
+/// [temporary](Store::temporary) one. The cause is in its [`last_failure`](Store::last_failure), and is said once on
+/// stderr, unless a subscriber of `tracing` hears it. To see the error, or to
 /// set options, open a store yourself and give it to [`set_default_store`].
 ///
 /// # Programs that share a store
@@ -88,8 +90,8 @@ pub fn default_store() -> &'static Store {
 ///
 /// # Errors
 ///
-/// [`is_config`](Error::is_config) if there already is a default store, because it was set, or because [`default_store`] was
-/// called.
+/// [`Config`](crate::ErrorKind::Config) if there already is a default store, because it was set, or because
+/// [`default_store`] was called.
 ///
 /// ```
 /// use memolith::Store;
@@ -103,7 +105,7 @@ pub fn default_store() -> &'static Store {
 pub fn set_default_store(store: Store) -> Result<()> {
     DEFAULT.set(store).map_err(|_| {
         let message = "the default store is already in use: set it once, at the beginning of `main`";
-        Error::new(Kind::Config, message)
+        Error::new(ErrorKind::Config, message)
     })
 }
 
@@ -111,7 +113,20 @@ fn open() -> Store {
     let executable = || env::current_exe().and_then(|path| program::canonical(&path));
     let names: Vec<OsString> = env::vars_os().map(|(name, _)| name).collect();
     let location = location(env::var_os(VARIABLE), names.iter().map(OsString::as_os_str), caches, executable);
-    location.and_then(StoreLocation::open).unwrap_or_else(|why| Store::builder().instead(&why))
+    location.and_then(StoreLocation::open).unwrap_or_else(|why| instead(&why))
+}
+
+/// A store for this run only, in place of one that could not be opened. The store has no observer yet, and few programs
+/// look at its last failure. So it is said once on stderr, unless a subscriber of `tracing` hears it.
+fn instead(why: &Error) -> Store {
+    let store = Store::builder().instead(why);
+    if !hears_failures() {
+        let _ = writeln!(
+            io::stderr(),
+            "memolith: the default store cannot be opened, results are kept for this run only: {why}"
+        );
+    }
+    store
 }
 
 /// The parent of the folders of all programs.
@@ -134,16 +149,16 @@ enum StoreLocation {
 impl StoreLocation {
     fn open(self) -> Result<Store> {
         match self {
-            Self::Chosen(directory) => Ok(Store::open_or_temporary(directory)),
+            Self::Chosen(directory) => Store::open(directory),
             Self::OfTest => Store::temporary(),
             Self::OfProgram(folder, program) => {
                 // If the folder cannot be marked, the open of the store fails too, and reports the cause.
                 let marked = folders::claim(&folder, &program).map(|marker| USED.set(marker).is_ok());
-                let store = Store::open_or_temporary(folder.join("store"));
+                let store = Store::open(folder.join("store"));
                 if marked.is_ok() {
                     folders::sweep(&folder);
                 }
-                Ok(store)
+                store
             }
         }
     }
@@ -166,7 +181,7 @@ fn location<'a>(
     let folder = caches().and_then(|caches| Some(caches.join(program::folder_name(&program)?)));
     let folder = folder.ok_or_else(|| {
         let message = format!("no folder for the default store: the user has no home folder; set {VARIABLE}");
-        Error::new(Kind::Config, message)
+        Error::new(ErrorKind::Config, message)
     })?;
     Ok(StoreLocation::OfProgram(folder, program))
 }
@@ -177,7 +192,7 @@ fn unknown_program(cause: &io::Error) -> Error {
         "no folder for the default store: the file of this program cannot be found ({cause}), so the program cannot be \
          identified; set {VARIABLE}"
     );
-    Error::new(Kind::Config, message)
+    Error::new(ErrorKind::Config, message)
 }
 
 #[cfg(test)]

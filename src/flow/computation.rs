@@ -4,9 +4,8 @@ use super::inner::MemoInner;
 use crate::{
     clock::Stopwatch,
     flight::{Claim, Outcome},
-    key::Digest,
+    key::{Digest, KeyText},
     observe::{Event, Span},
-    stats::Reason,
     store::Entry,
 };
 
@@ -16,6 +15,8 @@ pub(crate) struct Computation<'a, V: 'static> {
     memo: &'a MemoInner<V>,
     /// `None` if the value cannot be stored: the store is closed, or the key has no digest.
     claim: Option<(Digest, Claim<'static>)>,
+    /// The head of the key, stored beside the value and told to observers. Empty if the key cannot be serialized.
+    key_head: Vec<u8>,
     pub(super) span: Span,
     stopwatch: Stopwatch,
     /// Whether the end of the closure was reported.
@@ -23,26 +24,21 @@ pub(crate) struct Computation<'a, V: 'static> {
 }
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    /// A computation whose value is not stored.
-    pub(crate) fn compute_unstored(&self) -> Computation<'_, V> {
-        self.compute(None, Reason::Absent)
-    }
-
-    pub(super) fn compute(
+    /// Begins a computation. Without a claim its value is not stored.
+    pub(crate) fn compute(
         &self,
         claim: Option<(Digest, Claim<'static>)>,
-        reason: Reason,
+        key_head: Vec<u8>,
     ) -> Computation<'_, V> {
-        self.record_miss(reason);
-        self.notify(&Event::ComputingBegan { memo: &self.name });
+        self.notify(&Event::ComputeStarted { memo: &self.name, key: KeyText::of(&key_head) });
         let (span, stopwatch) = (Span::of_computing(&self.name), self.session().clock.stopwatch());
-        Computation { memo: self, claim, span, stopwatch, done: false }
+        Computation { memo: self, claim, key_head, span, stopwatch, done: false }
     }
 }
 
 impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
     /// Stores the value of the closure, and wakes the waiters.
-    pub(crate) fn keep(mut self, key_head: Vec<u8>, value: &V) {
+    pub(crate) fn keep(&mut self, value: &V) {
         if self.memo.session().is_inherited() {
             // The closure forked, and this is the child process.
             return;
@@ -61,6 +57,7 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
         if !wanted {
             return claim.complete(Outcome::Unstored);
         }
+        let key_head = std::mem::take(&mut self.key_head);
         memo.keep(Entry { digest, key_head, ttl: memo.bounds.ttl, compute_time }, value, claim);
     }
 }
@@ -70,7 +67,8 @@ impl<V: 'static> Computation<'_, V> {
         if !std::mem::replace(&mut self.done, true) && !self.memo.session().is_inherited() {
             let took = self.stopwatch.elapsed();
             self.span.ended(took, succeeded);
-            self.memo.notify(&Event::ComputingEnded { memo: &self.memo.name, took, succeeded });
+            let (memo, key) = (&*self.memo.name, KeyText::of(&self.key_head));
+            self.memo.notify(&Event::ComputeFinished { memo, key, took, succeeded });
         }
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::MemoInner;
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     flight::flight,
     key::Digest,
-    stats::Stats,
+    stats::{Stats, Usage},
     store::Entry,
 };
 
@@ -15,6 +15,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// The value of the key, if there is one. It waits for no computation.
     pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
         self.check_open()?;
+        if self.is_disabled {
+            return Ok(None);
+        }
         let look = if let Some(hit) = self.in_memory(digest) {
             Ok(hit)
         } else {
@@ -53,6 +56,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     pub(crate) fn contains(&self, digest: &Digest) -> Result<bool> {
         self.check_open()?;
+        if self.is_disabled {
+            return Ok(false);
+        }
         if self.is_in_memory(digest) {
             return Ok(true);
         }
@@ -75,7 +81,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.session().check_origin().map_err(|error| error.with_context(&self.place))?;
         if self.partition.is_closed() {
             return Err(
-                Error::new(Kind::Closed, "the store is closed: open it again").with_context(&self.place)
+                Error::new(ErrorKind::Closed, "the store is closed: open it again").with_context(&self.place)
             );
         }
         Ok(())
@@ -85,11 +91,17 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if self.session().is_inherited() {
             return Stats::default();
         }
-        let usage = self.partition.count().unwrap_or_default();
-        Stats { entries: usage.entries, bytes: usage.bytes, ..self.counters.snapshot() }
+        self.counters.snapshot()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.partition.count().map_or(0, |usage| usize::try_from(usage.entries).unwrap_or(usize::MAX))
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        self.check_open()?;
+        self.partition.usage().map_err(|error| error.with_context(&self.place))
+    }
+
+    pub(crate) fn len(&self) -> Result<usize> {
+        self.check_open()?;
+        let tally = self.partition.count().map_err(|error| error.with_context(&self.place))?;
+        Ok(usize::try_from(tally.entries).unwrap_or(usize::MAX))
     }
 }

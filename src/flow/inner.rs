@@ -12,7 +12,7 @@ use std::{
 use crate::{
     clock::Lifetime,
     codec::{Codec, RoundTrip},
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     flight::{Claim, Outcome},
     key::Digest,
     memory::CachedValue,
@@ -39,6 +39,8 @@ pub(crate) struct MemoInner<V: 'static> {
     pub(crate) name: Arc<str>,
     /// Name, key type and value type, in front of the message of every error.
     pub(crate) place: Arc<str>,
+    /// Whether each call computes, and nothing is read.
+    pub(crate) is_disabled: bool,
     /// Whether an event reported a value larger than `max_bytes`.
     pub(crate) reported_oversize: AtomicBool,
     /// Last, so that the other fields are dropped before the store may close.
@@ -46,7 +48,7 @@ pub(crate) struct MemoInner<V: 'static> {
 }
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    pub(super) fn record_miss(&self, reason: Reason) {
+    pub(crate) fn record_miss(&self, reason: Reason) {
         self.counters.miss(reason);
         self.notify(&Event::Miss { memo: &self.name, reason });
     }
@@ -63,7 +65,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     pub(crate) fn record_failure(&self, error: &Error) {
         let error = error.clone().with_context(&self.place);
         self.counters.failed(&error);
-        if error.kind() != Kind::Oversize || !self.reported_oversize.swap(true, Relaxed) {
+        if error.kind() != ErrorKind::Oversize || !self.reported_oversize.swap(true, Relaxed) {
             self.notify(&Event::Failed { memo: Some(&self.name), error: &error });
         }
     }
@@ -83,8 +85,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             }
             Err(Refused::Failed(error, claim)) => {
                 self.record_failure(&error);
-                let is_hopeless =
-                    matches!(error.kind(), Kind::Oversize | Kind::Encode | Kind::Panic | Kind::Key);
+                let is_hopeless = matches!(
+                    error.kind(),
+                    ErrorKind::Oversize | ErrorKind::Encode | ErrorKind::Panic | ErrorKind::Key
+                );
                 let outcome = if is_hopeless {
                     Outcome::Unstored
                 } else {
@@ -139,7 +143,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let payload = match self.encode_into(draft, value, compute_time) {
             Ok(payload) => payload,
             // A value that is too large for memory is no failure.
-            Err(error) if error.kind() == Kind::Oversize => return Outcome::Unstored,
+            Err(error) if error.kind() == ErrorKind::Oversize => return Outcome::Unstored,
             Err(error) => {
                 self.record_failure(&error);
                 return Outcome::Unstored;

@@ -17,7 +17,7 @@ pub(crate) use self::{
 };
 use crate::{
     codec::Payload,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     flight::{Claim, FlightKey, Outcome, Turn, flight},
     key::Digest,
     memory::CachedValue,
@@ -27,9 +27,10 @@ use crate::{
 };
 
 /// The result of a lookup.
-pub(crate) enum Lookup<'a, V: 'static> {
+pub(crate) enum Lookup<V> {
     Hit(V),
-    Compute(Computation<'a, V>),
+    /// The caller computes, under its claim. Without one the value is not stored.
+    Compute(Option<(Digest, Claim<'static>)>),
 }
 
 /// A value that was found, and its tier and compute time.
@@ -42,11 +43,12 @@ struct Hit<V> {
 type HitOrMiss<V> = Result<Hit<V>, Reason>;
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    /// Finds the value, or returns the computation that the caller has to run.
-    pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<'_, V> {
+    /// Finds the value, or has the caller compute it.
+    pub(crate) fn look_up(&self, digest: &Digest) -> Lookup<V> {
         if self.partition.is_closed() {
-            self.record_failure(&Error::new(Kind::Closed, "the store is closed: open it again"));
-            return Lookup::Compute(self.compute_unstored());
+            self.record_failure(&Error::new(ErrorKind::Closed, "the store is closed: open it again"));
+            self.record_miss(Reason::Absent);
+            return Lookup::Compute(None);
         }
         match self.in_memory(digest) {
             Some(hit) => Lookup::Hit(self.record_hit(hit)),
@@ -60,7 +62,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     /// Claims the key. The leader looks the value up once more and computes it; the waiters then look it up again.
-    fn lead_or_wait(&self, digest: &Digest) -> Lookup<'_, V> {
+    fn lead_or_wait(&self, digest: &Digest) -> Lookup<V> {
         // A caller that waited for a computation counts as a miss, although it finds the value.
         let mut waited = false;
         loop {
@@ -70,7 +72,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                         claim.complete(Outcome::Found);
                         return Lookup::Hit(self.count_lookup(hit, waited));
                     }
-                    Err(reason) => return Lookup::Compute(self.compute(Some((*digest, claim)), reason)),
+                    Err(reason) => {
+                        self.record_miss(reason);
+                        return Lookup::Compute(Some((*digest, claim)));
+                    }
                 },
                 Turn::Recheck(outcome) => {
                     waited |= outcome != Outcome::Found;
@@ -79,7 +84,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                     }
                 }
                 Turn::Alone(claim, _) => {
-                    return Lookup::Compute(self.compute(Some((*digest, claim)), Reason::Absent));
+                    self.record_miss(Reason::Absent);
+                    return Lookup::Compute(Some((*digest, claim)));
                 }
             }
         }
@@ -235,8 +241,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     fn decode_payload(&self, payload: &Payload) -> Result<V> {
         self.guarded("Deserialize", || self.codec.decode(payload)).map_err(|error| match error.kind() {
-            Kind::Panic => error,
-            _ => error.with_kind(Kind::Decode),
+            ErrorKind::Panic => error,
+            _ => error.with_kind(ErrorKind::Decode),
         })
     }
 

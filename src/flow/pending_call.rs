@@ -9,22 +9,10 @@ pub(crate) enum PendingCall<'a, V: 'static> {
     Hit(V),
     /// On the heap while the closure runs, so that recursion through thousands of memoized calls does not exhaust the
     /// stack.
-    Compute(Box<ComputingCall<'a, V>>),
-    /// This process was forked from the process that opened the store. The call computes, and touches nothing else.
-    Inherited,
-}
-
-/// The rest of a call that computes.
-pub(crate) struct ComputingCall<'a, V: 'static> {
-    computation: Computation<'a, V>,
-    /// The head of the key, stored beside the value.
-    key_head: Vec<u8>,
-}
-
-impl<'a, V: 'static> PendingCall<'a, V> {
-    pub(crate) fn compute(computation: Computation<'a, V>, key_head: Vec<u8>) -> Self {
-        Self::Compute(Box::new(ComputingCall { computation, key_head }))
-    }
+    Compute(Box<Computation<'a, V>>),
+    /// The call computes, and touches nothing else: this process was forked from the process that opened the store, or
+    /// memos are disabled.
+    Plain,
 }
 
 impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
@@ -32,24 +20,21 @@ impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
     pub(crate) fn finish<E>(self, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         match self {
             Self::Hit(value) => Ok(value),
-            Self::Compute(call) => {
-                let value = call.computation.span.within(compute)?;
-                call.keep(&value);
+            Self::Compute(computation) => {
+                let value = computation.span.within(compute)?;
+                keep(computation, &value);
                 Ok(value)
             }
-            Self::Inherited => compute(),
+            Self::Plain => compute(),
         }
     }
 }
 
-impl<V: Clone + Send + Sync + 'static> ComputingCall<'_, V> {
-    /// Not inlined, so that its frame is not on the stack while the closure runs.
-    #[inline(never)]
-    #[expect(clippy::boxed_local, reason = "the contents of the box must not be in the frame of the caller")]
-    fn keep(self: Box<Self>, value: &V) {
-        let Self { computation, key_head } = *self;
-        computation.keep(key_head, value);
-    }
+/// Not inlined, so that its frame is not on the stack while the closure runs.
+#[inline(never)]
+#[expect(clippy::boxed_local, reason = "the contents of the box must not be in the frame of the caller")]
+fn keep<V: Clone + Send + Sync + 'static>(mut computation: Box<Computation<'_, V>>, value: &V) {
+    computation.keep(value);
 }
 
 impl<V> fmt::Debug for PendingCall<'_, V> {
@@ -57,7 +42,7 @@ impl<V> fmt::Debug for PendingCall<'_, V> {
         f.write_str(match self {
             Self::Hit(_) => "Hit",
             Self::Compute(..) => "Compute",
-            Self::Inherited => "Inherited",
+            Self::Plain => "Plain",
         })
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     store::Store,
     sync::lock,
 };
@@ -56,7 +56,7 @@ pub(super) fn claim(name: &str, code: u64, entry: EntryPoint, mark: TypeId, stor
         "another memoized function is called `{name}` too, so this one computes at each call: give one of them a name of \
          its own, `#[memo(name = \"..\")]`"
     );
-    Err(Error::new(Kind::Config, message))
+    Err(Error::new(ErrorKind::Config, message))
 }
 
 /// The error of a function that is generic over a closure: all closures of one function have one name.
@@ -65,7 +65,7 @@ pub(super) fn unnameable(name: &str) -> Error {
         "the memoized function `{name}` is generic over a closure, which has no name of its own, so it computes at each call: \
          take the closure as `&dyn Fn(..)`, or a `fn` in its place"
     );
-    Error::new(Kind::Config, message)
+    Error::new(ErrorKind::Config, message)
 }
 
 /// The error of a function with a `Result` inside its value type.
@@ -74,7 +74,7 @@ pub(super) fn remembers_errors(name: &str, type_name: &str) -> Error {
         "the memoized function `{name}` returns `{type_name}`, in which an error would be remembered, so it computes at each \
          call: return one `Result` around all and write it as `Result<..>`, or say by `cache_if` which values within are stored"
     );
-    Error::new(Kind::Config, message)
+    Error::new(ErrorKind::Config, message)
 }
 
 /// A number for the resources of one function, unique in this process.

@@ -57,7 +57,7 @@ use self::{
 use crate::{
     builder::MemoBuilder,
     codec::Codec,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     flow::PendingCall,
     observe::Event,
     pool::{ResourceEntry, ResourcePool},
@@ -165,11 +165,11 @@ fn remembers_errors<V, C>(
 /// Adds the remedy as it is written above a function.
 fn above_a_function(error: Error) -> Error {
     match error.kind() {
-        Kind::Untraceable => {
+        ErrorKind::UntraceableType => {
             let message = format!(
                 "{error}; above a function write `#[memo(version = n)]`, without which each call computes"
             );
-            Error::new(Kind::Untraceable, message)
+            Error::new(ErrorKind::UntraceableType, message)
         }
         _ => error,
     }
@@ -211,7 +211,7 @@ pub trait Spins {
 #[cfg(feature = "spinner")]
 impl<V, C> Spins for MemoBuilder<Unnamed, V, C> {
     fn spinner(self, text: &str) -> Self {
-        observer(self, crate::observe::Spinner::new(text))
+        observer(self, crate::observe::spinner(text))
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     serializer::Encoder,
     sink::{EncodeError, Sink},
 };
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// The first byte of each encoding, so that keys of two formats never match.
 const FORMAT: u8 = 1;
@@ -24,5 +24,6 @@ pub(super) fn unserializable(failure: EncodeError) -> Error {
     } else {
         "use a key type whose `Serialize` succeeds for every key, such as a `String` or a tuple made from it"
     };
-    Error::new(Kind::Key, format!("the key cannot be serialized ({failure}): {remedy}")).caused_by(failure)
+    Error::new(ErrorKind::Key, format!("the key cannot be serialized ({failure}): {remedy}"))
+        .caused_by(failure)
 }

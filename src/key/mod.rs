@@ -78,11 +78,13 @@ mod serializer;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use serde::Serialize;
 
 #[cfg(feature = "testing")]
 use self::sink::{Buffer, ForKeys};
+pub use self::text::KeyText;
 use self::{
     canonical::{encode, unserializable},
     sink::{DigestHasher, KeyHead},

@@ -11,7 +11,7 @@
 //! let frames: Memo<str, Vec<f64>> = Memo::builder("frames")
 //!     .observer(|event| match event {
 //!         Event::Hit { tier, saved, .. } => println!("found, {tier:?}: {saved:?} saved"),
-//!         Event::ComputingEnded { took, .. } => println!("computed in {took:?}"),
+//!         Event::ComputeFinished { took, .. } => println!("computed in {took:?}"),
 //!         _ => {}
 //!     })
 //!     .open(&store)?;
@@ -24,90 +24,24 @@
 //! With the feature `tracing` each event is also one `tracing` event of the target `memolith::observe`, with or without an
 //! observer. Hits have the level `TRACE`; misses, computations, evictions and expirations `DEBUG`; values that are too
 //! large for memory `INFO`; failures `WARN`. Each computation has a span `compute` with the name of the memo, and events
-//! of the closure are inside it. At its end the span records `took` and `succeeded`.
+//! of the closure are inside it. At its end the span records `took` and `succeeded`. Keys may hold secrets, so they are
+//! not in the events of `tracing`: an observer that wants them there adds them.
 
 mod contained;
+mod event;
 mod registry;
 #[cfg(feature = "spinner")]
 mod spinner;
 mod trace;
 
-use std::time::Duration;
-
+pub use self::event::Event;
 #[cfg(feature = "spinner")]
-pub use self::spinner::Spinner;
+pub use self::spinner::{spinner, suspend_spinner};
 pub(crate) use self::{
     registry::{Observe, ObserverRegistry, Observers},
-    trace::Span,
+    trace::{Span, hears_failures},
 };
-use crate::error::Error;
-pub use crate::stats::{Reason, Tier};
-
-/// An event of the cache.
-///
-/// Observers run on the thread of the call that caused the event, on that of a later call, or on a thread of the store,
-/// because values are written after their call returned. They never run under a lock. Events that an observer itself
-/// causes, by a use of the cache, are counted, but no observer is notified of them.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A value was found.
-    Hit {
-        /// The name of the memo.
-        memo: &'a str,
-        /// Where it was found.
-        tier: Tier,
-        /// How long its computation took. Zero for a value that came by `insert`.
-        saved: Duration,
-    },
-    /// No value was found: the closure of this or of another caller runs.
-    Miss {
-        /// The name of the memo.
-        memo: &'a str,
-        /// Why no value was found.
-        reason: Reason,
-    },
-    /// The closure of a memo begins. Its end is an event on the same thread.
-    ComputingBegan {
-        /// The name of the memo.
-        memo: &'a str,
-    },
-    /// The closure of a memo returned, failed or panicked.
-    ComputingEnded {
-        /// The name of the memo.
-        memo: &'a str,
-        /// How long it ran.
-        took: Duration,
-        /// Whether it returned a value.
-        succeeded: bool,
-    },
-    /// Fresh entries were removed because of a bound.
-    Evicted {
-        /// The name of the memo.
-        memo: &'a str,
-        /// How many.
-        entries: u64,
-    },
-    /// Expired entries were removed, by [`Store::sweep`](crate::Store::sweep) or because of a bound. A lookup that finds an
-    /// expired entry is a [`Miss`](Self::Miss) with [`Reason::Expired`], and does not remove it.
-    Expired {
-        /// The name of the memo.
-        memo: &'a str,
-        /// How many.
-        entries: u64,
-    },
-    /// A value is larger than the memory tier, so each hit reads it from disk. At most one such event for a memo.
-    TooLargeForMemory {
-        /// The name of the memo.
-        memo: &'a str,
-        /// Its encoded size in bytes.
-        bytes: u64,
-    },
-    /// A failure of the cache. The call did not fail.
-    Failed {
-        /// The name of the memo. `None` if the failure concerns the whole store.
-        memo: Option<&'a str>,
-        /// The cause.
-        error: &'a Error,
-    },
-}
+pub use crate::{
+    key::KeyText,
+    stats::{Reason, Tier},
+};

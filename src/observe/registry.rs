@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, Weak},
 };
 
-use super::{Event, contained::contained, trace};
+use super::{contained::contained, event::Event, trace};
 use crate::{error::Error, sync::lock};
 
 /// The closure of an observer.
@@ -113,7 +113,7 @@ impl ObserverRegistry {
 mod tests {
     use super::*;
 
-    const EVENT: Event<'_> = Event::ComputingBegan { memo: "frames" };
+    const EVENT: Event<'_> = Event::ComputeStarted { memo: "frames", key: None };
 
     /// Writes its name down.
     fn writes(name: &'static str, log: &Arc<Mutex<Vec<&'static str>>>) -> Arc<Observe> {

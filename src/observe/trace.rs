@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::Event;
+use super::event::Event;
 
 /// Whether the feature is on.
 pub(super) const IS_ON: bool = cfg!(feature = "tracing");
@@ -30,6 +30,11 @@ impl Span {
 
 #[cfg(not(feature = "tracing"))]
 pub(super) fn event(_event: &Event<'_>) {}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn hears_failures() -> bool {
+    false
+}
 
 #[cfg(feature = "tracing")]
 mod on {
@@ -88,13 +93,20 @@ mod on {
         }
     }
 
+    /// Whether a subscriber receives the event of a failure.
+    pub(crate) fn hears_failures() -> bool {
+        let mut is_heard = false;
+        contained(|| is_heard = tracing::enabled!(target: TARGET, tracing::Level::WARN));
+        is_heard
+    }
+
     pub(in super::super) fn event(event: &Event<'_>) {
         match event {
             Event::Hit { memo, tier, saved } => trace!(target: TARGET, memo, ?tier, ?saved, "hit"),
             Event::Miss { memo, reason } => debug!(target: TARGET, memo, ?reason, "miss"),
-            Event::ComputingBegan { memo } => debug!(target: TARGET, memo, "computing began"),
-            Event::ComputingEnded { memo, took, succeeded } => {
-                debug!(target: TARGET, memo, ?took, succeeded, "computing ended");
+            Event::ComputeStarted { memo, .. } => debug!(target: TARGET, memo, "compute started"),
+            Event::ComputeFinished { memo, took, succeeded, .. } => {
+                debug!(target: TARGET, memo, ?took, succeeded, "compute finished");
             }
             Event::Evicted { memo, entries } => debug!(target: TARGET, memo, entries, "evicted"),
             Event::Expired { memo, entries } => debug!(target: TARGET, memo, entries, "expired"),
@@ -110,3 +122,5 @@ mod on {
 
 #[cfg(feature = "tracing")]
 pub(super) use self::on::event;
+#[cfg(feature = "tracing")]
+pub(crate) use self::on::hears_failures;

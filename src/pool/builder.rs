@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ResourcePool, flow::PoolOptions};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "testing")]
 use crate::{clock::Clock, testing::ManualClock};
 
@@ -84,7 +84,7 @@ impl ResourcePoolBuilder {
     ///
     /// # Errors
     ///
-    /// [`is_config`](Error::is_config) for a ttl or a bound of zero. The message names the remedy.
+    /// [`Config`](crate::ErrorKind::Config) for a ttl or a bound of zero. The message names the remedy.
     ///
     /// ```
     /// use memolith::ResourcePool;
@@ -97,7 +97,7 @@ impl ResourcePoolBuilder {
     }
 
     fn check(&self) -> Result<()> {
-        let wrong = |message: &str| Err(Error::new(Kind::Config, message));
+        let wrong = |message: &str| Err(Error::new(ErrorKind::Config, message));
         if self.options.ttl.is_some_and(|ttl| ttl.is_zero()) {
             return wrong(
                 "`ttl` of a pool is 0: nothing would ever be shared; leave it out to keep resources for ever",

@@ -18,6 +18,7 @@ use crate::{
     clock::{Clock, Stopwatch},
     flight::{AloneReason, Claim, FlightKey, Outcome, Turn, flight},
     fork::Origin,
+    stats::LastFailure,
     sync::lock,
 };
 
@@ -68,7 +69,7 @@ pub(super) struct PoolInner {
 impl PoolInner {
     pub(super) fn new(options: PoolOptions) -> Self {
         let age = options.clock.stopwatch();
-        let (origin, failures) = (Origin::here(), PoolFailures::default());
+        let (origin, failures) = (Origin::here(), PoolFailures(LastFailure::new(options.clock.clone())));
         Self { options, failures, origin, age, slots: Slots::new(), order: Mutex::default() }
     }
 

@@ -51,7 +51,7 @@ use self::{
     flow::{CallOptions, PoolInner, PoolOptions},
     name::Name,
 };
-use crate::error::{Error, Result};
+use crate::{error::Result, stats::Failure};
 
 /// Shares objects that cannot be serialized, such as connections, models, file handles and threads: one object in memory
 /// for all callers.
@@ -331,8 +331,9 @@ impl ResourcePool {
         self.len() == 0
     }
 
-    /// The last failure of the pool that no call returned: a key that cannot be serialized, a panic of a validation or of a
-    /// `Drop`.
+    /// The last failure of the pool that no call returned, with its time: a key that cannot be serialized, a panic of a
+    /// validation or of a `Drop`. `None` if there was none since the last
+    /// [`take_last_failure`](Self::take_last_failure).
     ///
     /// ```
     /// let pool = memolith::ResourcePool::new();
@@ -340,8 +341,19 @@ impl ResourcePool {
     /// assert!(pool.last_failure().is_none(), "{:?}", pool.last_failure());
     /// ```
     #[must_use]
-    pub fn last_failure(&self) -> Option<Error> {
-        if self.inner.is_inherited() { None } else { self.inner.failures.last() }
+    pub fn last_failure(&self) -> Option<Failure> {
+        if self.inner.is_inherited() { None } else { self.inner.failures.0.get() }
+    }
+
+    /// As [`last_failure`](Self::last_failure), and forgets it.
+    ///
+    /// ```
+    /// let pool = memolith::ResourcePool::new();
+    /// assert!(pool.take_last_failure().is_none());
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
+    pub fn take_last_failure(&self) -> Option<Failure> {
+        if self.inner.is_inherited() { None } else { self.inner.failures.0.take() }
     }
 }
 

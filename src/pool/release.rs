@@ -3,12 +3,12 @@
 use std::{
     any::{Any, type_name},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use crate::{
     error::{Error, Result},
-    sync::lock,
+    stats::LastFailure,
 };
 
 /// A resource with its type erased.
@@ -30,18 +30,13 @@ impl Resource {
 }
 
 /// The last failure of a pool that no call returned.
-#[derive(Debug, Default)]
-pub(super) struct PoolFailures(Mutex<Option<Error>>);
+#[derive(Debug)]
+pub(super) struct PoolFailures(pub(super) LastFailure);
 
 impl PoolFailures {
-    pub(super) fn last(&self) -> Option<Error> {
-        lock(&self.0).clone()
-    }
-
     #[cold]
     fn keep(&self, error: Error, kind: &str) {
-        let error = error.with_context(&format!("pool resource of type {kind}").into());
-        let _former = lock(&self.0).replace(error);
+        self.0.keep(error.with_context(&format!("pool resource of type {kind}").into()));
     }
 
     /// Runs user code. If it fails or panics, the error is kept, and the result is `None`.

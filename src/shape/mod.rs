@@ -37,7 +37,7 @@ use self::{
     trace_state::{TraceFailure, TraceState},
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key,
 };
 
@@ -112,10 +112,13 @@ impl Shape {
     ///
     /// # Errors
     ///
-    /// [`is_unsupported_type`](Error::is_unsupported_type), with the remedy in the message: for a type that asks the format
-    /// for the next type (`serde_json::Value`, and enums and structs that are untagged, internally tagged or flattened),
-    /// which such a format does not know; for a type that reads its fields only by their names; and for a type that panics,
-    /// or that refuses every sample before all of its parts were traced.
+    /// With the remedy in the message:
+    ///
+    /// - [`UnsupportedType`](crate::ErrorKind::UnsupportedType) for a type that asks the format for the next type
+    ///   (`serde_json::Value`, and enums and structs that are untagged, internally tagged or flattened), which such a
+    ///   format does not know.
+    /// - [`UntraceableType`](crate::ErrorKind::UntraceableType) for a type that reads its fields only by their names,
+    ///   and for a type that panics, or that refuses every sample before all of its parts were traced.
     ///
     /// # Examples
     ///
@@ -246,7 +249,10 @@ fn explain(type_name: &str, failure: TraceFailure) -> Error {
         TraceFailure::Refused(message) => message,
     };
     let remedy = "give the memo a `.version(n)`, and raise n whenever the type changes";
-    Error::new(Kind::Untraceable, format!("the shape of `{type_name}` cannot be traced, {reason}; {remedy}"))
+    Error::new(
+        ErrorKind::UntraceableType,
+        format!("the shape of `{type_name}` cannot be traced, {reason}; {remedy}"),
+    )
 }
 
 const ASKS: &str = "asks the format for the next type, as untagged, internally tagged and flattened types do";
@@ -255,7 +261,7 @@ const NAMES: &str = "reads its parts only by their names, or in a way that only 
 fn unsupported(type_name: &str, part: &str, why: &str) -> Error {
     let place = if part == type_name { String::new() } else { format!(" inside `{type_name}`") };
     Error::new(
-        Kind::Unsupported,
+        ErrorKind::UnsupportedType,
         format!(
             "`{part}`{place} {why}, which postcard does not support: use another codec, `memolith::codec::Auto` or \
              `memolith::codec::Json` with the feature `json`, or a plain or externally tagged type"

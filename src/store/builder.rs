@@ -1,6 +1,7 @@
 //! `StoreBuilder`: the options of a store, their checks, and the open itself.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use crate::{
     clock::Clock,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     observe::{Event, Observers},
     store::{
         Store,
@@ -16,6 +17,7 @@ use crate::{
         lock, overlay,
         registry::{self, Admitted},
         session::{Session, Settings},
+        tags,
         worker::{self, Directory, Tuning},
     },
     temporary::Temporary,
@@ -94,7 +96,8 @@ impl StoreBuilder {
     ///
     /// Expired entries leave first, then those of retired generations, then the oldest insertions of any memo. An entry
     /// leaves when the new one is written, shortly after its call returned: see
-    /// [`MemoBuilder::max_entries`](crate::MemoBuilder::max_entries). The files take more: see [`Store::size_on_disk`].
+    /// [`MemoBuilder::max_entries`](crate::MemoBuilder::max_entries). The files take more: see
+    /// [`Usage::disk_bytes`](crate::Usage::disk_bytes).
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.asked.max_bytes = Some(bytes);
         self
@@ -163,8 +166,8 @@ impl StoreBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Store::open`]; [`is_config`](Error::is_config) also when this process has the store open with an option that was
-    /// set differently, or a bound is zero.
+    /// As [`Store::open`]; [`Config`](crate::ErrorKind::Config) also if this process has the store open with an option
+    /// that was set differently, or if a bound is zero.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         self.open_in(path.as_ref(), None)
     }
@@ -173,7 +176,11 @@ impl StoreBuilder {
     fn open_in(self, path: &Path, temporary: Option<Temporary>) -> Result<Store> {
         self.check()?;
         registry::check_origin()?;
+        let is_new = fs::symlink_metadata(path).is_err();
         let directory = worker::prepare(path)?;
+        if is_new {
+            tags::write(&directory);
+        }
         match registry::admit(&directory)? {
             Admitted::Open(handle) => self.join(handle),
             Admitted::Ours => {
@@ -207,7 +214,7 @@ impl StoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) when no temporary directory can be made.
+    /// As [`Store::temporary`]; [`Config`](crate::ErrorKind::Config) also if a bound is zero.
     pub fn temporary(self) -> Result<Store> {
         self.check()?;
         registry::check_origin()?;
@@ -219,7 +226,7 @@ impl StoreBuilder {
     fn check(&self) -> Result<()> {
         if self.asked.max_bytes == Some(0) {
             let message = "`max_bytes` of a store is 0: nothing could be stored; leave it out for no bound";
-            return Err(Error::new(Kind::Config, message));
+            return Err(Error::new(ErrorKind::Config, message));
         }
         Ok(())
     }
@@ -238,7 +245,7 @@ impl StoreBuilder {
                 let message = format!(
                     "this process has the store open with another `{what}`: set it where it is opened first, or leave it out"
                 );
-                Err(Error::new(Kind::Config, message))
+                Err(Error::new(ErrorKind::Config, message))
             }
         }
     }

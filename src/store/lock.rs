@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     clock::Deadline,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     fork::Private,
 };
 
@@ -74,7 +74,7 @@ pub(super) fn in_use(directory: &Path, timeout: Duration) -> Error {
          use another directory, or use `Store::open_or_temporary`",
         directory.display(),
     );
-    Error::new(Kind::InUse, message)
+    Error::new(ErrorKind::InUse, message)
 }
 
 #[cfg(test)]

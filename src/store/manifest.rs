@@ -29,7 +29,7 @@ use std::{
 
 use crate::{
     checksum::checksum,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
 };
 
 /// How the name of a manifest begins until it takes the place of the old one.
@@ -180,7 +180,7 @@ fn unknown_format(format: u64) -> Error {
         "the store has format {format}, this version of memolith reads format {FORMAT}: use the version that wrote it, \
          or another directory; nothing was touched"
     );
-    Error::new(Kind::Config, message)
+    Error::new(ErrorKind::Config, message)
 }
 
 #[cfg(test)]

@@ -29,13 +29,14 @@ mod partition;
 mod pending;
 mod registry;
 mod session;
+mod tags;
 mod unverified;
 mod worker;
 
 use std::{
     collections::HashMap,
     fmt, fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -51,10 +52,10 @@ pub(crate) use self::{
     worker::{KeepInMemory, Registration},
 };
 pub use self::{builder::StoreBuilder, worker::Swept};
-use self::{forgetting::Forgetting, handle::Handle, worker::Request};
+use self::{forgetting::Forgetting, generation::Tally, handle::Handle, worker::Request};
 use crate::{
-    error::{Error, Kind, Result},
-    stats::Stats,
+    error::{Error, ErrorKind, Result},
+    stats::{Failure, LastFailure, Stats, Usage},
     sync::lock,
 };
 
@@ -70,7 +71,7 @@ use crate::{
 /// [`is_in_use`](Error::is_in_use).
 ///
 /// A process that is forked without `exec` from one that has a store open computes at each call, for a pool too; methods without
-/// a closure return an error of the kind `closed`. It opens no store with a directory:
+/// a closure return an error of the kind [`Closed`](crate::ErrorKind::Closed). It opens no store with a directory:
 /// [`open_or_temporary`](Self::open_or_temporary) gives it one that lives in memory. Its parent loses nothing. A process that was
 /// forked before the first store was opened opens its own.
 ///
@@ -107,16 +108,22 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in the directory `path`, which is made if there is none.
+    /// Opens the store in the directory `path`, which is made if there is none. A directory that this makes gets the
+    /// files `CACHEDIR.TAG`, which tells backup programs to leave it out, and `.gitignore`. Neither is written again.
     ///
     /// # Errors
     ///
-    /// [`is_in_use`](Error::is_in_use) when another process holds it for longer than a second, or a store of this process
-    /// is still closing after 15 s; [`is_config`](Error::is_config) when `path` is a file, holds a store of another
-    /// format, or a symbolic link stands in place of one of the store's own files; [`is_io`](Error::is_io) when the
-    /// directory cannot be made or locked; [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when not even a new
-    /// index can be begun. Damage is no error: damaged entries are computed again. An index that takes longer than a
-    /// minute to open is in service later; values are kept in memory until then.
+    /// - [`InUse`](crate::ErrorKind::InUse) if another process holds it for longer than a second, or a store of this
+    ///   process is still closing after 15 s.
+    /// - [`Config`](crate::ErrorKind::Config) if `path` is a file, holds a store of another format, or a symbolic link
+    ///   stands in place of one of the store's own files.
+    /// - [`Io`](crate::ErrorKind::Io) if the directory cannot be made or locked.
+    /// - [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine) if not even a new index can be
+    ///   begun.
+    /// - [`Closed`](crate::ErrorKind::Closed) in a process that was forked from one with an open store.
+    ///
+    /// Damage is no error: damaged entries are computed again. An index that takes longer than a minute to open is in
+    /// service later; values are kept in memory until then.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -137,7 +144,7 @@ impl Store {
     /// # let path = directory.path().join("a file");
     /// # std::fs::write(&path, "not a directory")?;
     /// let store = memolith::Store::open_or_temporary(&path);
-    /// assert!(store.last_failure().is_some_and(|failure| failure.is_config()));
+    /// assert!(store.last_failure().is_some_and(|failure| failure.error.is_config()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -152,11 +159,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) when no temporary directory can be made.
+    /// - [`Io`](crate::ErrorKind::Io) if no temporary directory can be made.
+    /// - [`Corrupt`](crate::ErrorKind::Corrupt), [`Engine`](crate::ErrorKind::Engine) or
+    ///   [`Closed`](crate::ErrorKind::Closed) as [`open`](Self::open).
     ///
     /// ```
     /// let store = memolith::Store::temporary()?;
-    /// assert!(store.memos().is_empty());
+    /// assert!(store.memos()?.is_empty());
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn temporary() -> Result<Self> {
@@ -170,11 +179,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: then the
-    /// memory is cleared, and values may be on disk still. Of the kind `closed` when the store is closed.
-    ///
-    /// The kind `engine` is also that of a storage engine that did nothing for 5 s: everything is forgotten when it goes
-    /// on. Calls that follow while it still does nothing fail at once and change nothing.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the disk refuses. The memory is then cleared, and values may still be on disk.
+    /// - [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no progress for 5 s: everything is
+    ///   forgotten when it goes on. Until then further calls fail at once and change nothing.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -198,9 +207,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses or the
-    /// storage engine did nothing for 5 s, `closed` when the store is closed. Entries that were taken away before the
-    /// error stay away.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the disk refuses.
+    /// - [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no progress for 5 s.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    ///
+    /// Entries that were taken away before the error stay away.
     ///
     /// ```
     /// let swept = memolith::Store::temporary()?.sweep()?;
@@ -226,10 +238,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the disk refuses: the last
-    /// changes may be lost at the end of the process. Once also when the index failed since the last flush, and values that
-    /// no flush had covered went with it: with the error of the index. Of the kind `engine` also when the storage engine did nothing for 5
-    /// s, and `closed` when the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the disk refuses: the last changes may be lost at the end of the process. Once also if the index failed
+    ///   since the last flush, and values that no flush had covered were lost with it: this is the error of the index.
+    /// - [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no progress for 5 s: the flush may still
+    ///   happen later. Flush again to know.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
     ///
     /// ```
     /// use memolith::{Memo, Store};
@@ -240,7 +254,7 @@ impl Store {
     ///     squares.get_or_insert_with(&number, || number * number);
     /// }
     /// store.flush()?; // a `kill -9` from here on loses none of them
-    /// assert_eq!(squares.stats().entries, 100);
+    /// assert_eq!(squares.len()?, 100);
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
@@ -254,10 +268,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io), [`is_corrupt`](Error::is_corrupt) or of the kind `engine` when the last writes could not
-    /// be made to stay, or a read did not end in 5 s: the next open then finds the store as after a crash. Of the kind
-    /// `engine` also when the storage engine did nothing for 12 s: the directory stays in use until it goes on, or until
-    /// the process ends.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the last writes could not be made to stay, or a read did not end in 5 s. The next open then finds the store
+    ///   as after a crash.
+    /// - [`Engine`](crate::ErrorKind::Engine) also if the storage engine makes no progress for 12 s: the directory
+    ///   stays in use until it goes on, or until the process ends.
+    /// - [`Closed`](crate::ErrorKind::Closed) in a process that was forked from the one that opened the store.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -268,27 +284,28 @@ impl Store {
         self.handle.close()
     }
 
-    /// The names of the memos that have entries, or had, in this store, in alphabetical order; none when the storage
-    /// engine does not answer.
+    /// The names of the memos that have entries, or had, in this store, in alphabetical order.
+    ///
+    /// # Errors
+    ///
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Engine`](crate::ErrorKind::Engine) if the storage engine makes no progress for 5 s.
     ///
     /// ```
     /// # use memolith::{Memo, Store};
     /// # let store = Store::temporary()?;
     /// let memo: Memo<u8, u8> = Memo::builder("numbers").open(&store)?;
-    /// assert_eq!(store.memos(), ["numbers"]);
+    /// assert_eq!(store.memos()?, ["numbers"]);
     /// # Ok::<(), memolith::Error>(())
     /// ```
-    #[must_use]
-    pub fn memos(&self) -> Vec<String> {
-        if self.session().is_inherited() {
-            return Vec::new();
-        }
+    pub fn memos(&self) -> Result<Vec<String>> {
+        self.session().check_origin()?;
         let Some(directory) = &self.handle.directory else {
             let mut names: Vec<String> = lock(self.live()).keys().cloned().collect();
             names.sort();
-            return names;
+            return Ok(names);
         };
-        directory.ask(|reply| Request::Names { reply }).unwrap_or_default()
+        directory.ask(|reply| Request::Names { reply })
     }
 
     /// Forgets every entry of the memo `name`, of all its versions, open or not. Whether there was such a memo.
@@ -335,12 +352,14 @@ impl Store {
         !owners.is_empty()
     }
 
-    /// The size of the store's files, in bytes, by their lengths. For small values that is 3 to 12 times the bytes that the
-    /// bounds count: the index is a log.
+    /// The size of the store's own files, in bytes, by their lengths; 0 for a store without a directory. For small
+    /// values that is 3 to 12 times the bytes that the bounds count, because the index is a log. It asks no thread of
+    /// the store, so it works while the storage engine does not, and after a close. See [`usage`](Self::usage) for the
+    /// other numbers.
     ///
     /// # Errors
     ///
-    /// [`is_io`](Error::is_io) when the directory cannot be read.
+    /// [`Io`](crate::ErrorKind::Io) if the directory, or a file in it, cannot be looked at.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -349,17 +368,42 @@ impl Store {
     /// ```
     pub fn size_on_disk(&self) -> Result<u64> {
         let Some(directory) = self.path() else { return Ok(0) };
-        let ours = fs::read_dir(directory).map_err(|cause| Error::io(directory.display(), cause))?;
-        Ok(ours
-            .flatten()
-            .map(|file| file.path())
-            .filter(|path| worker::is_ours(path))
-            .map(|path| size(&path))
-            .sum())
+        let failed = |cause| Error::io(directory.display(), cause);
+        let mut size = 0;
+        for file in fs::read_dir(directory).map_err(failed)? {
+            let path = file.map_err(failed)?.path();
+            if worker::is_ours(&path) || tags::is_tag(&path) {
+                size += blob::disk_size(&path)?;
+            }
+        }
+        Ok(size)
     }
 
-    /// The sum over all memos of this store, since it was opened. Everything that was handed over before is written and
-    /// counted; entries and bytes are 0 when they cannot be told.
+    /// The number of fresh entries of all memos, their bytes, and the size of the store's files. Queued values are
+    /// written and counted first. For a store without a directory all are 0.
+    ///
+    /// # Errors
+    ///
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
+    ///   if the entries or the files cannot be counted. [`Engine`](crate::ErrorKind::Engine) also if the storage engine
+    ///   makes no progress for 5 s.
+    ///
+    /// ```
+    /// # let store = memolith::Store::temporary()?;
+    /// let usage = store.usage()?;
+    /// assert_eq!((usage.entries, usage.bytes), (0, 0));
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn usage(&self) -> Result<Usage> {
+        self.session().check_origin()?;
+        let Some(directory) = &self.handle.directory else { return Ok(Usage::default()) };
+        let Tally { entries, bytes, .. } = partition::count(directory, self.session(), None)?;
+        Ok(Usage { entries, bytes, disk_bytes: self.size_on_disk()? })
+    }
+
+    /// The sum of the counters of all memos of this store, since it was opened. It takes no lock and waits for nothing.
+    /// In a process that was forked from the one that opened the store all are 0.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -371,14 +415,14 @@ impl Store {
         if self.session().is_inherited() {
             return Stats::default();
         }
-        let held =
-            self.handle.directory.as_ref().map(|directory| partition::count(directory, self.session(), None));
-        let held = held.and_then(Result::ok).unwrap_or_default();
-        Stats { entries: held.entries, bytes: held.bytes, ..self.session().stats() }
+        self.session().stats()
     }
 
-    /// The last trouble of the store as a whole, for example why it could not be opened. That of a memo is in
-    /// [`Memo::last_failure`](crate::Memo::last_failure). It waits until everything that was handed over before is written.
+    /// The last failure of the store as a whole that no call returned, with its time, for example why it could not be
+    /// opened; `None` if there was none since the last [`take_last_failure`](Self::take_last_failure). Failures of a
+    /// memo are in [`Memo::last_failure`](crate::Memo::last_failure).
+    ///
+    /// It waits until all queued values are written, at most 5 s without progress.
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -386,15 +430,38 @@ impl Store {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     #[must_use]
-    pub fn last_failure(&self) -> Option<Error> {
-        if let Err(inherited) = self.session().check_origin() {
-            return Some(inherited);
+    pub fn last_failure(&self) -> Option<Failure> {
+        self.failure(LastFailure::get)
+    }
+
+    /// As [`last_failure`](Self::last_failure), and forgets it: the next look finds only later failures. The
+    /// counters in [`stats`](Self::stats) stay.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("a file");
+    /// # std::fs::write(&path, "not a directory")?;
+    /// let store = memolith::Store::open_or_temporary(&path);
+    /// if let Some(failure) = store.take_last_failure() {
+    ///     eprintln!("nothing is kept over a restart: {failure}");
+    /// }
+    /// assert!(store.last_failure().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_last_failure(&self) -> Option<Failure> {
+        self.failure(LastFailure::take)
+    }
+
+    fn failure(&self, read: fn(&LastFailure) -> Option<Failure>) -> Option<Failure> {
+        let session = self.session();
+        if let Err(inherited) = session.check_origin() {
+            return Some(Failure::now(inherited, &session.clock));
         }
         if let Some(directory) = &self.handle.directory {
             directory.catch_up();
         }
-        self.session().settle();
-        self.session().counters.last_failure()
+        session.settle();
+        read(&session.counters.last_failure)
     }
 
     /// The directory, with symbolic links resolved; `None` for a store that lives in memory.
@@ -428,7 +495,7 @@ impl Store {
             let name = memo.map(str::to_owned);
             match directory.ask(|reply| Request::MakeRoom { name, reply }) {
                 // An observer may have closed it.
-                Err(error) if error.kind() != Kind::Closed => self.session().note_failed(&error),
+                Err(error) if error.kind() != ErrorKind::Closed => self.session().note_failed(&error),
                 _ => {}
             }
         }
@@ -453,16 +520,6 @@ impl Store {
             }
         }
         Partition::new(Arc::clone(self.session()), self.handle.directory.clone(), memo)
-    }
-}
-
-fn size(path: &PathBuf) -> u64 {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => {
-            fs::read_dir(path).into_iter().flatten().flatten().map(|file| size(&file.path())).sum()
-        }
-        Ok(found) => found.len(),
-        Err(_) => 0,
     }
 }
 

@@ -10,11 +10,11 @@ use std::{
 use crate::{
     clock::Lifetime,
     codec::Payload,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     flight::{Claim, Outcome},
     key::Digest,
     record::{BlobId, Body, Record},
-    stats::Reason,
+    stats::{Reason, Usage},
     store::{
         blob::{self, Draft, Expected, Finished},
         engine::{Bytes, Engine},
@@ -174,7 +174,7 @@ impl Partition {
                 return Ok(Found::Missing(Reason::Absent));
             };
             if before.is_some_and(|before| *before == *bytes) {
-                let error = Error::new(Kind::Corrupt, "the payload file of an entry is missing");
+                let error = Error::new(ErrorKind::Corrupt, "the payload file of an entry is missing");
                 return Ok(Found::Damaged(error));
             }
             before = Some(bytes.clone());
@@ -193,7 +193,10 @@ impl Partition {
         bytes: Bytes,
     ) -> Result<Option<Found>> {
         let Some(record) = Record::decode(&bytes, digest) else {
-            return Ok(Some(Found::Damaged(Error::new(Kind::Corrupt, "the record of an entry is damaged"))));
+            return Ok(Some(Found::Damaged(Error::new(
+                ErrorKind::Corrupt,
+                "the record of an entry is damaged",
+            ))));
         };
         if record.lifetime.is_over(self.session.clock.now(), ttl) {
             return Ok(Some(Found::Missing(Reason::Expired)));
@@ -436,6 +439,17 @@ impl Partition {
         count(directory, &self.session, Some(&self.memo))
     }
 
+    /// The same, and the size of the memo's payload files.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        let Tally { entries, bytes, .. } = self.count()?;
+        let files = self
+            .directory
+            .as_ref()
+            .map(|directory| directory.join(format!("blobs/{}", self.memo.generation)));
+        let disk_bytes = files.map_or(Ok(0), |files| blob::disk_size(&files))?;
+        Ok(Usage { entries, bytes, disk_bytes })
+    }
+
     /// Waits until everything that was handed over so far was applied, and its events told.
     pub(crate) fn catch_up(&self) {
         if let Some(directory) = &self.directory {
@@ -507,9 +521,9 @@ pub(super) fn count(
 }
 
 fn no_directory() -> Error {
-    Error::new(Kind::Closed, "the store has no directory, results are kept in memory only")
+    Error::new(ErrorKind::Closed, "the store has no directory, results are kept in memory only")
 }
 
 fn closed() -> Error {
-    Error::new(Kind::Closed, "the store is closed: open it again")
+    Error::new(ErrorKind::Closed, "the store is closed: open it again")
 }

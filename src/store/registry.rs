@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     clock::Deadline,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     fork, signals,
     store::{
         handle::Handle,
@@ -122,7 +122,7 @@ pub(super) fn admit(directory: &Path) -> Result<Admitted> {
         }
         let Some(left) = deadline.remaining() else {
             let message = format!("the store at {} is still closing in this process", directory.display());
-            return Err(Error::new(Kind::InUse, message));
+            return Err(Error::new(ErrorKind::InUse, message));
         };
         stores = REGISTRY.changed.wait_timeout(stores, left).unwrap_or_else(PoisonError::into_inner).0;
     }

@@ -2,7 +2,6 @@
 //! disk.
 
 use std::{
-    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -13,12 +12,12 @@ use std::{
 
 use crate::{
     clock::{Clock, Deadline},
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     fork::Origin,
     key::Digest,
     memory::{Admission, CachedValue, Memory},
     observe::{Event, ObserverRegistry, Observers},
-    stats::{Counters, Stats},
+    stats::{Counters, MemoCounters, Stats},
     sync::{Condvar, Mutex, PoisonError, lock},
 };
 
@@ -41,8 +40,8 @@ pub(crate) struct Session {
     pub(crate) counters: Counters,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_wait: Duration,
-    /// The counters of every memo that is or was open, by name.
-    memo_counters: Mutex<HashMap<String, Arc<Counters>>>,
+    /// Of every memo that is or was open.
+    memo_counters: MemoCounters,
     /// Left over by threads on which no code of the user may run. The next thread that may takes it.
     leftover: Mutex<Leftover>,
     /// A thread has told the events that it took.
@@ -56,7 +55,7 @@ pub(crate) struct Session {
 pub(crate) fn inherited() -> Error {
     let message = "this process was forked from the one that opened the store, which it cannot use: fork before the first \
                    store is opened, or start a program instead";
-    Error::new(Kind::Closed, message)
+    Error::new(ErrorKind::Closed, message)
 }
 
 /// Values to drop and events to tell: both run code of the user.
@@ -116,10 +115,10 @@ impl Session {
             clock: settings.clock.clone(),
             memory: Memory::new(settings.memory),
             audience: ObserverRegistry::new(settings.observers.clone()),
-            counters: Counters::default(),
+            counters: Counters::new(settings.clock.clone()),
             max_bytes: settings.max_bytes,
             max_wait: settings.max_wait,
-            memo_counters: Mutex::default(),
+            memo_counters: MemoCounters::new(settings.clock.clone()),
             leftover: Mutex::default(),
             told: Condvar::new(),
             closed: AtomicBool::new(false),
@@ -259,17 +258,13 @@ impl Session {
     }
 
     pub(crate) fn counters_of(&self, name: &str) -> Arc<Counters> {
-        let mut counters = lock(&self.memo_counters);
-        if let Some(counters) = counters.get(name) {
-            return Arc::clone(counters);
-        }
-        Arc::clone(counters.entry(name.to_owned()).or_default())
+        self.memo_counters.of(name)
     }
 
     /// Of the store and of every memo that it had open.
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = self.counters.snapshot();
-        lock(&self.memo_counters).values().for_each(|counters| stats.add(&counters.snapshot()));
+        self.memo_counters.iter().for_each(|counters| stats.add(&counters.snapshot()));
         stats
     }
 }

@@ -275,7 +275,7 @@ impl Patient<'_> {
     fn examine_again(&self, expected: &[(usize, u32, u64)]) {
         let store = Store::builder().memory(0).open(self.store).unwrap();
         let memos = images::open(&store);
-        assert!(memos.iter().all(|memo| memo.len() <= 120), "{}", memos[0].len());
+        assert!(memos.iter().all(|memo| memo.len().unwrap() <= 120), "{}", memos[0].len().unwrap());
         for (memo, key, version) in expected {
             let found = memos[*memo].get(key).unwrap().map(|found| version_of(*key, &found));
             // A resurrected entry took its place.
@@ -307,6 +307,6 @@ fn work(store: &Store) {
         assert_eq!(memo.get_or_insert_with(&key, || panic!("it was inserted")), value(key, 2));
     }
     assert!(memo.remove(&0).unwrap() && memo.get(&0).unwrap().is_none());
-    assert_eq!(memo.len(), 5);
+    assert_eq!(memo.len().unwrap(), 5);
     store.flush().unwrap();
 }

@@ -141,7 +141,7 @@ impl Scene {
             let found = memo.get_or_insert_with(&key, || panic!("{key} was not kept"));
             assert!(found == value(key, version), "{key}");
         }
-        assert_eq!(memo.len(), memo.stats().hits.total() as usize + others(&memo, version));
+        assert_eq!(memo.len().unwrap(), memo.stats().hits.total() as usize + others(&memo, version));
         assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
         store.close().unwrap();
         say("whole");
@@ -190,7 +190,7 @@ pub fn no_descriptors_at_the_ends() {
     let error = Store::open(directory()).unwrap_err();
     assert!(error.is_io(), "{error}");
     let elsewhere = Store::open_or_temporary(directory());
-    assert!(elsewhere.last_failure().unwrap().is_io());
+    assert!(elsewhere.last_failure().unwrap().error.is_io());
     let memo: Values = Memo::builder("values").open(&elsewhere).unwrap();
     assert!(memo.get_or_insert_with(&7, || value(7, 1)) == value(7, 1));
     assert!(memo.get_or_insert_with(&7, || panic!("it is in memory")) == value(7, 1));
@@ -329,7 +329,7 @@ pub fn full_disk() {
     scene.told();
     assert!(scene.memo.insert(&0, &value(0, 1)).is_err());
     let another = Store::open_or_temporary(directory().with_file_name("another"));
-    assert!(another.last_failure().unwrap().is_io());
+    assert!(another.last_failure().unwrap().error.is_io());
     let memo: Values = Memo::builder("values").open(&another).unwrap();
     assert!(memo.get_or_insert_with(&7, || value(7, 1)) == value(7, 1));
     drop((memo, another, filling));
@@ -367,7 +367,7 @@ pub fn no_thread_before_the_open() {
         say(&error.to_string());
         Store::open_or_temporary(directory())
     });
-    assert!(store.last_failure().is_some_and(|failure| failure.is_io()), "{:?}", store.last_failure());
+    assert!(store.last_failure().is_some_and(|failure| failure.error.is_io()), "{:?}", store.last_failure());
     let memo: Values = Memo::builder("values").open(&store).unwrap();
     for key in keys(1) {
         assert!(memo.get_or_insert_with(&key, || slowly(|| value(key, 1))) == value(key, 1));
@@ -431,7 +431,7 @@ pub fn a_clock_before_1970() {
     };
     sound("fill for 1969");
     let store = options(&ManualClock::new()).open(directory()).unwrap();
-    assert!(store.last_failure().is_some_and(|failure| failure.is_io()), "{:?}", store.last_failure());
+    assert!(store.last_failure().is_some_and(|failure| failure.error.is_io()), "{:?}", store.last_failure());
     assert!(store.last_failure().unwrap().to_string().contains("1970"));
     let memo: Values = Memo::builder("values").open(&store).unwrap();
     for key in keys(2) {

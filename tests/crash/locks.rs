@@ -38,7 +38,11 @@ pub fn hold() {
 /// Below a file nothing can be made, and there is no temporary directory either.
 pub fn nowhere() {
     let store = Store::open_or_temporary(directory());
-    assert!(store.path().is_none() && store.last_failure().unwrap().is_io(), "{:?}", store.last_failure());
+    assert!(
+        store.path().is_none() && store.last_failure().unwrap().error.is_io(),
+        "{:?}",
+        store.last_failure()
+    );
     let memo: Values = Memo::builder("values").max_entries(2).open(&store).unwrap();
     for key in 0..3 {
         assert_eq!(memo.get_or_insert_with(&key, || value(key, 0)), value(key, 0));
@@ -122,7 +126,7 @@ fn turns_come() {
     for key in 1..6 {
         assert_eq!(memo.get(&key).unwrap(), Some(value(key, 19)), "{key}");
     }
-    assert!(memo.len() == 6 && store.last_failure().is_none(), "{:?}", store.last_failure());
+    assert!(memo.len().unwrap() == 6 && store.last_failure().is_none(), "{:?}", store.last_failure());
 }
 
 fn killed_blocks_nobody() {
@@ -139,7 +143,11 @@ fn temporary_works() {
     let directory = tempfile::tempdir().unwrap();
     let holder = holder(directory.path());
     let store = Store::builder().lock_timeout(Duration::ZERO).open_or_temporary(directory.path());
-    assert!(store.last_failure().is_some_and(|failure| failure.is_in_use()), "{:?}", store.last_failure());
+    assert!(
+        store.last_failure().is_some_and(|failure| failure.error.is_in_use()),
+        "{:?}",
+        store.last_failure()
+    );
     let elsewhere = store.path().unwrap().to_owned();
     assert_ne!(elsewhere, directory.path().canonicalize().unwrap());
     let memo: Values = Memo::builder("values").open(&store).unwrap();

@@ -182,7 +182,7 @@ fn live_and_be_killed(role: &str, directory: &Path, seed: u64, history: &mut His
 fn look(directory: &Path, history: &mut History) -> usize {
     let store = Store::open(directory).unwrap();
     let memo = bounded(&store);
-    assert!(memo.len() <= BOUND, "{} entries", memo.len());
+    assert!(memo.len().unwrap() <= BOUND, "{} entries", memo.len().unwrap());
     assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
     let (mut required, mut blobs) = (0, 0);
     for key in 0..KEYS {

@@ -34,7 +34,7 @@ fn a_key_computes_once_and_another_key_anew() {
         hit!(memo, "one" => 1);
         hit!(memo, "two" => 2);
     }
-    assert_eq!(memo.len(), 2);
+    assert_eq!(memo.len().unwrap(), 2);
     assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
 }
 
@@ -97,7 +97,7 @@ fn an_error_is_passed_on_and_the_next_call_computes() {
     let store = bench.store();
     let memo = plain(&store, "numbers");
     assert_eq!(memo.get_or_try_insert_with("x", || Err("no number")), Err("no number"));
-    assert_eq!(memo.len(), 0);
+    assert_eq!(memo.len().unwrap(), 0);
     assert_eq!(memo.get_or_try_insert_with("x", || Err("still none")), Err("still none"));
     assert_eq!(memo.get_or_try_insert_with("x", || Ok::<_, &str>(4)), Ok(4));
     hit!(memo, "x" => 4);
@@ -168,7 +168,7 @@ fn a_recursive_function_computes_each_key_once() -> Result<(), Error> {
     let store = bench.store();
     let memo = Memo::builder("fibonacci").open(&store)?;
     assert_eq!(fibonacci(&memo, 40), 102_334_155);
-    assert_eq!((memo.stats().misses.total(), memo.stats().inserts, memo.len()), (41, 41, 41));
+    assert_eq!((memo.stats().misses.total(), memo.stats().inserts, memo.len().unwrap()), (41, 41, 41));
     Ok(())
 }
 
@@ -278,7 +278,7 @@ fn a_value_that_cannot_be_encoded_is_handed_over_and_told() -> Result<(), Error>
     miss!(memo, "main" => Connection(1));
     miss!(memo, "main" => Connection(2));
     assert_eq!((memo.stats().failures.encode, memo.stats().failures.total()), (2, 2));
-    assert_eq!((memo.stats().inserts, memo.len()), (0, 0));
+    assert_eq!((memo.stats().inserts, memo.len().unwrap()), (0, 0));
 
     let failure = memo.last_failure().unwrap();
     let text = failure.to_string();
@@ -307,18 +307,18 @@ fn the_bytes_of_a_memo_are_the_sum_of_its_entries() -> Result<(), Error> {
     let store = bench.store();
     let memo: Memo<str, Vec<u8>> = Memo::builder("values").open(&store)?;
     memo.insert("a", &vec![1; 20])?;
-    let one = memo.stats().bytes;
+    let one = memo.usage().unwrap().bytes;
     assert!(one > 20, "payload, key head and header, not {one}");
     memo.insert("b", &vec![1; 30])?;
-    assert_eq!(memo.stats().bytes, 2 * one + 10);
+    assert_eq!(memo.usage().unwrap().bytes, 2 * one + 10);
     memo.insert("b", &vec![1; 20])?;
-    assert_eq!((memo.stats().bytes, memo.stats().entries), (2 * one, 2));
+    assert_eq!((memo.usage().unwrap().bytes, memo.usage().unwrap().entries), (2 * one, 2));
 
     let blobs: Memo<str, Vec<u8>> = Memo::builder("larger").open(&store)?;
     blobs.insert("a", &large(1))?;
-    assert!(blobs.stats().bytes > large(1).len() as u64);
-    assert_eq!(store.stats().bytes, memo.stats().bytes + blobs.stats().bytes);
-    assert_eq!(store.stats().entries, 3);
+    assert!(blobs.usage().unwrap().bytes > large(1).len() as u64);
+    assert_eq!(store.usage().unwrap().bytes, memo.usage().unwrap().bytes + blobs.usage().unwrap().bytes);
+    assert_eq!(store.usage().unwrap().entries, 3);
     Ok(())
 }
 
@@ -338,10 +338,10 @@ fn every_call_is_counted_once() -> Result<(), Error> {
     memo.clear()?;
     miss!(other, "a" => 1);
 
-    let stats = memo.stats();
+    let (stats, usage) = (memo.stats(), memo.usage()?);
     assert_eq!((stats.hits.disk, stats.hits.memory), (1, 2));
     assert_eq!((stats.misses.absent, stats.misses.total()), (2, 2));
-    assert_eq!((stats.inserts, stats.evictions, stats.entries, stats.bytes), (2, 0, 0, 0));
+    assert_eq!((stats.inserts, stats.evictions, usage.entries, usage.bytes), (2, 0, 0, 0));
     assert_eq!((store.stats().hits.total(), store.stats().misses.total(), store.stats().inserts), (3, 3, 3));
     Ok(())
 }

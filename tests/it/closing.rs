@@ -20,7 +20,7 @@ fn handles_dropped_and_opened_at_once_lose_nothing() {
     for round in 0..200 {
         let store = bench.store();
         let memo = plain(&store, "numbers");
-        assert_eq!(memo.len(), round as usize);
+        assert_eq!(memo.len().unwrap(), round as usize);
         if round > 0 {
             hit!(memo, (round - 1).to_string().as_str() => round - 1);
         }
@@ -36,7 +36,7 @@ fn handles_dropped_in_any_order_lose_nothing() {
     for round in 0..rounds {
         let (one, other) = (bench.store(), bench.store());
         let (left, right) = (plain(&one, "left"), plain(&other, "right"));
-        assert_eq!((left.len(), right.len()), (round as usize, round as usize));
+        assert_eq!((left.len().unwrap(), right.len().unwrap()), (round as usize, round as usize));
         miss!(left, round.to_string().as_str() => round);
         miss!(right, round.to_string().as_str() => round);
         assert!(one.last_failure().is_none(), "{:?}", one.last_failure());
@@ -75,14 +75,14 @@ fn two_threads_that_open_and_drop_do_not_disturb_each_other() {
                     barrier.wait();
                     let store = bench.store();
                     let memo = plain(&store, name);
-                    assert_eq!(memo.len(), round as usize);
+                    assert_eq!(memo.len().unwrap(), round as usize);
                     miss!(memo, round.to_string().as_str() => round);
                 }
             });
         }
     });
     let store = bench.store();
-    assert_eq!((plain(&store, "left").len(), plain(&store, "right").len()), (20, 20));
+    assert_eq!((plain(&store, "left").len().unwrap(), plain(&store, "right").len().unwrap()), (20, 20));
 }
 
 #[test]
@@ -141,12 +141,16 @@ fn a_memo_of_a_closed_store_is_the_plain_function_and_says_so() {
         store.clear().unwrap_err(),
         store.sweep().unwrap_err(),
         store.flush().unwrap_err(),
-        memo.last_failure().unwrap(),
+        memo.len().unwrap_err(),
+        memo.usage().unwrap_err(),
+        store.usage().unwrap_err(),
+        store.memos().unwrap_err(),
+        memo.last_failure().unwrap().error,
     ];
     for error in told {
         assert!(error.to_string().contains("closed: open it again"), "{error}");
     }
-    assert_eq!((memo.len(), memo.stats().failures.closed), (0, 2), "{}", memo.stats());
+    assert_eq!(memo.stats().failures.closed, 2, "{}", memo.stats());
     let store = bench.store();
     hit!(plain(&store, "numbers"), "one" => 1);
     drop(memo);

@@ -38,7 +38,7 @@ where
         assert_eq!(memo.get("key").unwrap(), None);
         assert_eq!(memo.stats().failures.encode, calls);
     }
-    assert_eq!((memo.stats().inserts, memo.len()), (0, 0));
+    assert_eq!((memo.stats().inserts, memo.len().unwrap()), (0, 0));
     let failure = memo.last_failure().unwrap().to_string();
     assert!(failure.contains(words) && failure.contains(memo.name()), "{failure}");
     let error = memo.insert("key", value).unwrap_err();
@@ -77,7 +77,7 @@ fn a_value_whose_fields_are_all_there_is_stored_by_the_same_memo() -> Result<()>
 #[test]
 fn json_carries_skipped_fields() -> Result<()> {
     let store = Store::temporary()?;
-    let memo: Memo<str, Limits> = Memo::builder("limits").codec(Json).open(&store)?;
+    let memo: Memo<str, Limits> = Memo::builder("limits").codec(Json::new()).open(&store)?;
     memo.get_or_insert_with("key", || AT_MOST_FIVE);
     assert_eq!(memo.get_or_insert_with("key", || unreachable!("it is stored")), AT_MOST_FIVE);
     assert!(memo.last_failure().is_none());
@@ -97,12 +97,12 @@ fn what_postcard_cannot_read_back_is_refused_at_open_and_json_is_the_remedy() ->
     assert!(unsupported::<Vec<Untagged>>().contains("Json"));
 
     let store = Store::temporary()?;
-    let replies: Memo<str, Value> = Memo::builder("replies").codec(Json).open(&store)?;
+    let replies: Memo<str, Value> = Memo::builder("replies").codec(Json::new()).open(&store)?;
     let reply = json!({ "name": "Ada", "born": 1815, "shares": [0.1, -0.0, 1e300, null] });
     replies.get_or_insert_with("key", || reply.clone());
     assert_eq!(replies.get("key")?, Some(reply));
 
-    let cells: Memo<str, Vec<Untagged>> = Memo::builder("cells").codec(Json).open(&store)?;
+    let cells: Memo<str, Vec<Untagged>> = Memo::builder("cells").codec(Json::new()).open(&store)?;
     let row = vec![Untagged::Number(0.1), Untagged::Text("0.1".into())];
     cells.get_or_insert_with("key", || row.clone());
     assert_eq!(cells.get("key")?, Some(row));
@@ -125,7 +125,7 @@ fn a_type_that_postcard_would_read_as_another_value_is_refused_at_open() -> Resu
     assert!(unsupported::<HashMap<u8, Option<State>>>().contains("Json"));
 
     let store = Store::temporary()?;
-    let memo: Memo<str, State> = Memo::builder("states").codec(Json).open(&store)?;
+    let memo: Memo<str, State> = Memo::builder("states").codec(Json::new()).open(&store)?;
     memo.get_or_insert_with("key", || State::Done(7));
     assert_eq!(memo.get("key")?, Some(State::Done(7)));
     Ok(())
@@ -134,11 +134,12 @@ fn a_type_that_postcard_would_read_as_another_value_is_refused_at_open() -> Resu
 #[test]
 fn what_json_would_read_back_as_nothing_is_computed_counted_and_told() -> Result<()> {
     let store = Store::temporary()?;
-    let floats: Memo<str, Option<f64>> = Memo::builder("floats").codec(Json).open(&store)?;
+    let floats: Memo<str, Option<f64>> = Memo::builder("floats").codec(Json::new()).open(&store)?;
     computed_and_told(&floats, &Some(f64::INFINITY), "Postcard");
-    let nested: Memo<str, Vec<Option<Option<u8>>>> = Memo::builder("nested").codec(Json).open(&store)?;
+    let nested: Memo<str, Vec<Option<Option<u8>>>> =
+        Memo::builder("nested").codec(Json::new()).open(&store)?;
     computed_and_told(&nested, &vec![Some(None)], "Postcard");
-    let pairs: Memo<str, BTreeMap<(u8, u8), u8>> = Memo::builder("pairs").codec(Json).open(&store)?;
+    let pairs: Memo<str, BTreeMap<(u8, u8), u8>> = Memo::builder("pairs").codec(Json::new()).open(&store)?;
     computed_and_told(&pairs, &BTreeMap::from([((1, 2), 3)]), "key must be a string");
     Ok(())
 }
@@ -149,8 +150,8 @@ fn every_float_comes_back_bit_by_bit() -> Result<()> {
     let floats: Vec<f64> =
         (1..2_000_u64).map(|n| f64::from_bits(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 2)).collect();
     let bits = |floats: &[f64]| floats.iter().map(|float| float.to_bits()).collect::<Vec<_>>();
-    let postcard: Memo<str, Vec<f64>> = Memo::builder("postcard").codec(Postcard).open(&store)?;
-    let json: Memo<str, Vec<f64>> = Memo::builder("json").codec(Json).open(&store)?;
+    let postcard: Memo<str, Vec<f64>> = Memo::builder("postcard").codec(Postcard::new()).open(&store)?;
+    let json: Memo<str, Vec<f64>> = Memo::builder("json").codec(Json::new()).open(&store)?;
     for memo in [postcard, json] {
         memo.insert("key", &floats)?;
         assert_eq!(memo.get("key")?.map(|back| bits(&back)), Some(bits(&floats)), "{}", memo.name());

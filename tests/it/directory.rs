@@ -149,7 +149,7 @@ fn assert_link_refused(name: &str, aim: &Path, look: impl Fn() -> Vec<u8>) {
     }
     assert!(look() == before && ours.is_symlink(), "{name} was followed or replaced");
     let temporary = Store::open_or_temporary(bench.path());
-    assert!(temporary.last_failure().unwrap().is_config());
+    assert!(temporary.last_failure().unwrap().error.is_config());
     fs::remove_file(&ours).unwrap();
     fs::rename(&aside, &ours).unwrap();
     assert_furnished(&Store::open(bench.path()).unwrap());
@@ -211,7 +211,7 @@ fn where_nothing_may_be_written_open_fails_and_open_or_temporary_works() {
     let error = refused(&blocked);
     assert!(error.is_io() && error.to_string().contains(blocked.to_str().unwrap()), "{error}");
     let store = Store::open_or_temporary(&blocked);
-    assert!(store.last_failure().unwrap().is_io());
+    assert!(store.last_failure().unwrap().error.is_io());
     miss!(plain(&store, "numbers"), "one" => 1);
     hit!(plain(&store, "numbers"), "one" => 1);
 }
@@ -274,17 +274,47 @@ fn sizes_tell_what_is_there_and_the_space_comes_back() {
     let (bare, payload) = (store.size_on_disk().unwrap(), 50 * large(0).len() as u64);
     let blobs: Memo<u8, Vec<u8>> = Memo::builder("frames").open(&store).unwrap();
     (0..50).for_each(|key| blobs.insert(&key, &large(key)).unwrap());
-    let stats = store.stats();
-    assert!((stats.entries, stats.inserts) == (50, 50), "{stats}");
-    assert!((payload..payload + 25_000).contains(&stats.bytes), "{stats}");
-    let full = store.size_on_disk().unwrap();
+    let (usage, full) = (store.usage().unwrap(), store.size_on_disk().unwrap());
+    assert!((usage.entries, store.stats().inserts, usage.disk_bytes) == (50, 50, full), "{usage:?}");
+    assert!((payload..payload + 25_000).contains(&usage.bytes), "{usage:?}");
+    let files = blobs.usage().unwrap().disk_bytes;
+    assert!((payload..full).contains(&files), "{files} of {full}: the index is not the memo's");
     assert!(bare > 0 && full >= bare + payload, "{bare}, {full}");
     fs::write(bench.path().join("notes.txt"), vec![0; 1 << 20]).unwrap();
     assert_eq!(store.size_on_disk().unwrap(), full, "of the user, not of the store");
     store.clear().unwrap();
     drop((blobs, store));
     let store = bench.store();
-    assert_eq!((store.stats().entries, store.stats().bytes), (0, 0));
+    assert_eq!((store.usage().unwrap().entries, store.usage().unwrap().bytes), (0, 0));
     let left = store.size_on_disk().unwrap();
     assert!(left < bare + payload / 4, "the space did not come back: {bare}, {full}, {left}");
+}
+
+const TAGS: [&str; 2] = ["CACHEDIR.TAG", ".gitignore"];
+
+#[test]
+fn a_directory_that_the_store_makes_is_tagged_as_a_cache_for_good() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let signature = b"Signature: 8a477f597d28d172789f06886806bc55\n";
+    assert!(fs::read(bench.path().join("CACHEDIR.TAG")).unwrap().starts_with(signature));
+    assert_eq!(fs::read(bench.path().join(".gitignore")).unwrap(), b"*\n");
+    store.clear().unwrap();
+    store.sweep().unwrap();
+    drop(store);
+    assert!(TAGS.iter().all(|tag| bench.path().join(tag).is_file()));
+    // A user may take one away, or write one.
+    fs::remove_file(bench.path().join("CACHEDIR.TAG")).unwrap();
+    fs::write(bench.path().join(".gitignore"), "blobs\n").unwrap();
+    drop(bench.store());
+    assert!(!bench.path().join("CACHEDIR.TAG").exists());
+    assert_eq!(fs::read(bench.path().join(".gitignore")).unwrap(), b"blobs\n");
+}
+
+#[test]
+fn a_directory_of_the_user_gets_no_tag() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path()).unwrap();
+    drop(bench.store());
+    assert!(TAGS.iter().all(|tag| !bench.path().join(tag).exists()));
 }

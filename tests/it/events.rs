@@ -28,15 +28,15 @@ impl Log {
 
 fn words(event: &Event<'_>) -> String {
     match event {
-        Event::Hit { memo, tier, saved } => format!("{memo} hit in {tier:?}, saved {saved:?}"),
-        Event::Miss { memo, reason } => format!("{memo} missed, {reason:?}"),
-        Event::ComputingBegan { memo } => format!("{memo} began"),
-        Event::ComputingEnded { memo, took, succeeded: true } => format!("{memo} ended after {took:?}"),
-        Event::ComputingEnded { memo, took, .. } => format!("{memo} failed after {took:?}"),
-        Event::Evicted { memo, entries } => format!("{memo} evicted {entries}"),
-        Event::Expired { memo, entries } => format!("{memo} expired {entries}"),
+        Event::Hit { memo, tier, saved, .. } => format!("{memo} hit in {tier:?}, saved {saved:?}"),
+        Event::Miss { memo, reason, .. } => format!("{memo} missed, {reason:?}"),
+        Event::ComputeStarted { memo, .. } => format!("{memo} began"),
+        Event::ComputeFinished { memo, took, succeeded: true, .. } => format!("{memo} ended after {took:?}"),
+        Event::ComputeFinished { memo, took, .. } => format!("{memo} failed after {took:?}"),
+        Event::Evicted { memo, entries, .. } => format!("{memo} evicted {entries}"),
+        Event::Expired { memo, entries, .. } => format!("{memo} expired {entries}"),
         Event::TooLargeForMemory { memo, .. } => format!("{memo} too large for memory"),
-        Event::Failed { memo, error } => format!("{memo:?} {error}"),
+        Event::Failed { memo, error, .. } => format!("{memo:?} {error}"),
         other => format!("{other:?}"),
     }
 }
@@ -105,6 +105,27 @@ fn a_computation_that_fails_or_panics_tells_its_end() -> Result<(), Error> {
     catch_unwind(AssertUnwindSafe(|| numbers.get_or_insert_with("one", || panic!("in the closure"))))
         .unwrap_err();
     assert_eq!(log.take(), told);
+    Ok(())
+}
+
+#[test]
+fn a_computation_tells_its_key_as_text() -> Result<(), Error> {
+    let (bench, log) = (Bench::new(), Log::default());
+    let store = bench.store();
+    let told = Arc::clone(&log.0);
+    let trips: Memo<(String, Option<u32>), u64> = Memo::builder("trips")
+        .observer(move |event| match event {
+            Event::ComputeStarted { key: Some(key), .. } => {
+                writeln!(told.lock().unwrap(), "starts {key}").unwrap();
+            }
+            Event::ComputeFinished { key: Some(key), .. } => {
+                writeln!(told.lock().unwrap(), "ends {key:?}").unwrap();
+            }
+            _ => {}
+        })
+        .open(&store)?;
+    miss!(trips, &("rides".to_owned(), Some(3)) => 1);
+    assert_eq!(log.take(), "starts (\"rides\", Some(3))\nends (\"rides\", Some(3))\n");
     Ok(())
 }
 
@@ -209,7 +230,7 @@ fn the_observer_of_a_memo_may_use_the_memo() -> Result<(), Error> {
     let memo = numbers().max_entries(2).observer(move |_| {
         let Some(memo) = open.lock().unwrap().take() else { return };
         memo.insert("of the observer", &0).unwrap();
-        noted.lock().unwrap().push(memo.len());
+        noted.lock().unwrap().push(memo.len().unwrap());
         *open.lock().unwrap() = Some(memo);
     });
     let memo = memo.open(&store)?;

@@ -73,9 +73,9 @@ fn a_name_opened_again_has_the_options_it_was_opened_with() -> Result<(), Error>
     for key in ["a", "b", "c"] {
         miss!(again, key => 1);
     }
-    assert_eq!((again.len(), memo.get("a")?, again.stats()), (2, None, memo.stats()));
+    assert_eq!((again.len().unwrap(), memo.get("a")?, again.stats()), (2, None, memo.stats()));
     bench.clock.advance(HOUR);
-    assert_eq!((again.len(), again.get("c")?), (0, None));
+    assert_eq!((again.len().unwrap(), again.get("c")?), (0, None));
     drop(memo);
     miss!(numbers().open(&store)?, "a" => 2);
     hit!(again, "a" => 2);
@@ -133,7 +133,7 @@ fn a_name_that_is_open_with_another_type_or_codec_says_so() -> Result<(), Error>
     miss!(memo, "a" => 1);
     let another_type = Memo::<str, String>::builder("numbers").open(&store).unwrap_err();
     assert!(another_type.is_config() && another_type.to_string().contains("value type"), "{another_type}");
-    let another_codec = numbers().codec(Json).open(&store).unwrap_err();
+    let another_codec = numbers().codec(Json::new()).open(&store).unwrap_err();
     assert!(another_codec.is_config() && another_codec.to_string().contains("codec"), "{another_codec}");
     hit!(memo, "a" => 1);
     drop(memo);
@@ -158,7 +158,7 @@ fn two_versions_that_take_turns_both_keep_their_entries() {
             bench.clock.advance(20 * HOUR);
             let store = bench.store();
             hit!(open(&store, version), "a" => version);
-            assert_eq!(store.stats().entries, 2);
+            assert_eq!(store.usage().unwrap().entries, 2);
         }
     }
 }
@@ -175,7 +175,7 @@ fn another_shape_or_codec_is_a_clean_miss_and_the_old_one_stays() -> Result<(), 
             count();
             1
         });
-        let json = numbers().codec(Json).open(&store)?.get_or_insert_with("a", || {
+        let json = numbers().codec(Json::new()).open(&store)?.get_or_insert_with("a", || {
             count();
             2
         });
@@ -204,7 +204,7 @@ fn a_version_that_nobody_used_for_a_day_leaves_when_its_memo_is_opened() -> Resu
         bench.clock.advance(wait);
         let store = bench.store();
         let memo = open(&store, 2)?;
-        assert_eq!((memo.len() as u64, store.stats().entries), (0, entries));
+        assert_eq!((memo.len().unwrap() as u64, store.usage().unwrap().entries), (0, entries));
     }
     let store = bench.store();
     miss!(open(&store, 1)?, "a" => 1);
@@ -251,10 +251,10 @@ fn a_sweep_takes_retired_versions() -> Result<(), Error> {
     let store = bench.store();
     let memo: Memo<str, Vec<u8>> = Memo::builder("numbers").version(2).open(&store)?;
     miss!(memo, "a" => vec![2]);
-    let bytes = store.stats().bytes - memo.stats().bytes;
+    let bytes = store.usage().unwrap().bytes - memo.usage().unwrap().bytes;
     let swept = store.sweep()?;
     assert_eq!((swept.retired, swept.expired, swept.bytes), (2, 0, bytes));
-    assert_eq!((store.stats().entries, memo.stats().evictions), (1, 0));
+    assert_eq!((store.usage().unwrap().entries, memo.stats().evictions), (1, 0));
     hit!(memo, "a" => vec![2]);
     Ok(())
 }

@@ -187,10 +187,10 @@ fn a_type_that_could_not_be_read_back_is_refused_at_open_with_the_remedy() {
 #[test]
 fn another_codec_takes_what_postcard_cannot_read_back() -> Result<(), Error> {
     let store = Store::temporary()?;
-    let values: Memo<str, Value> = Memo::builder("values").codec(codec::Json).open(&store)?;
+    let values: Memo<str, Value> = Memo::builder("values").codec(codec::Json::new()).open(&store)?;
     values.insert("key", &json!({ "a": [1, null, "b"] }))?;
     assert_eq!(values.get("key")?, Some(json!({ "a": [1, null, "b"] })));
-    let untagged: Memo<str, Untagged> = Memo::builder("untagged").codec(codec::Json).open(&store)?;
+    let untagged: Memo<str, Untagged> = Memo::builder("untagged").codec(codec::Json::new()).open(&store)?;
     untagged.insert("key", &Untagged::Text("x".into()))?;
     assert_eq!(untagged.get("key")?, Some(Untagged::Text("x".into())));
     Ok(())

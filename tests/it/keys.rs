@@ -216,7 +216,7 @@ fn paths_that_are_not_text_are_values_under_both_codecs() -> Result<(), Error> {
     for run in 0..2 {
         let store = Store::open(directory.path())?;
         let postcard: Memo<u8, Found> = Memo::builder("postcard").open(&store)?;
-        let json: Memo<u8, Found> = Memo::builder("json").codec(Json).open(&store)?;
+        let json: Memo<u8, Found> = Memo::builder("json").codec(Json::new()).open(&store)?;
         let whole: Memo<u8, Lossless<PathBuf>> = Memo::builder("whole").open(&store)?;
         if run == 0 {
             miss!(postcard, &1 => found());

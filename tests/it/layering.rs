@@ -46,7 +46,7 @@ const FLOORS: [Floors; 3] = [
             &["clock"],
             &["testing"],
             &["error"],
-            &["fork", "signals", "sync"],
+            &["disabled", "fork", "signals", "sync"],
         ],
     },
     Floors {
@@ -60,7 +60,7 @@ const FLOORS: [Floors; 3] = [
             &["worker"],
             &["forgetting", "unverified"],
             &["overlay"],
-            &["janitor", "pending", "session", "generation", "lock", "manifest"],
+            &["janitor", "pending", "session", "generation", "lock", "manifest", "tags"],
             &["blob"],
             &["engine"],
         ],

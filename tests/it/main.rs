@@ -23,6 +23,7 @@ mod hanging;
 mod history;
 mod identity;
 mod keys;
+mod kinds;
 mod layering;
 mod model;
 mod observers;

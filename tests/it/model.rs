@@ -92,7 +92,11 @@ fn audit(operation: &Operation, reference: &Reference, subject: &Subject) {
             let contains = subject.memo(memo).contains_key(&key).unwrap();
             assert_eq!(contains, reference.contains(Slot { memo, key }), "{operation:?}: {memo}/{key}");
         }
-        assert_eq!(subject.memo(memo).len(), reference.len(memo), "{operation:?}: how many are in {memo}");
+        assert_eq!(
+            subject.memo(memo).len().unwrap(),
+            reference.len(memo),
+            "{operation:?}: how many are in {memo}"
+        );
         let counts = subject.counts(memo);
         assert_eq!(counts, reference.counts(memo, counts), "{operation:?}: the counters of {memo}");
     }
@@ -106,7 +110,11 @@ fn look_at_files(operation: &Operation, reference: &Reference, subject: &Subject
         assert_eq!(subject.files(), reference.files(), "{operation:?}: files under blobs/");
     }
     if let Operation::Sweep = operation {
-        assert_eq!(subject.store().stats().bytes, reference.bytes(), "{operation:?}: bytes in the store");
+        assert_eq!(
+            subject.store().usage().unwrap().bytes,
+            reference.bytes(),
+            "{operation:?}: bytes in the store"
+        );
     }
 }
 
@@ -136,7 +144,7 @@ fn look_around(suspicion: &Suspicion, subject: &Subject) {
 
 /// After the fault a store is whole again: it works, within its bounds, without superfluous files.
 fn look_at_healed_files(suspicion: &mut Suspicion, subject: &mut Subject, serial: u64) {
-    let counted = subject.store().stats();
+    let counted = subject.store().usage().unwrap();
     for memo in 0..MEMOS {
         let insert = Operation::Insert(Slot { memo, key: 0 }, false);
         let answer = subject.perform(&insert, serial);

@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     thread,
+    time::{Duration, SystemTime},
 };
 
 use memolith::{Memo, Store, observe::Event};
@@ -33,6 +34,39 @@ fn an_observer_that_panics_fails_no_call_and_is_counted() {
         assert!(store.stats().failures.panic > 0);
         assert!(store.last_failure().unwrap().to_string().contains("in the observer"));
     });
+}
+
+/// A hiccup of the store must not fail the test that asserts that one memo works.
+#[test]
+fn a_failure_of_the_store_is_none_of_its_memos_and_goes_when_it_is_taken() {
+    let bench = Bench::new();
+    let store = observed(&bench, |event| assert!(!matches!(event, Event::Hit { .. }), "in the observer"));
+    let memo = plain(&store, "numbers");
+    miss!(memo, "one" => 1);
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+    for hour in 0..2 {
+        hit!(memo, "one" => 1);
+        assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());
+        assert_eq!(store.last_failure().unwrap().at, start + hour * HOUR);
+        let failure = store.take_last_failure().unwrap();
+        assert!(failure.error.to_string().contains("in the observer"), "{failure}");
+        assert!(store.last_failure().is_none() && store.take_last_failure().is_none());
+        bench.clock.advance(HOUR);
+    }
+    assert_eq!(store.stats().failures.panic, 2);
+}
+
+#[test]
+fn a_failure_of_a_memo_is_none_of_its_store_and_of_no_other_memo() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let (small, other) =
+        (Memo::<str, u64>::builder("small").max_bytes(1).open(&store).unwrap(), plain(&store, "other"));
+    miss!(small, "one" => 1);
+    miss!(other, "one" => 1);
+    assert!(small.last_failure().is_some_and(|failure| failure.error.is_oversize()));
+    assert!(other.last_failure().is_none() && store.last_failure().is_none());
+    assert!(small.take_last_failure().is_some() && small.last_failure().is_none());
 }
 
 /// The panic of the closure reaches the caller unchanged, though the observer panics while it unwinds.
@@ -72,7 +106,7 @@ fn meddle(store: &Store, memo: &Memo<str, Touchy>) {
     }
     let log: Memo<u8, u8> = Memo::builder("log").open(store).unwrap();
     log.insert(&1, &1).unwrap();
-    drop((memo.stats(), store.stats(), memo.len(), store.memos(), memo.last_failure()));
+    drop((memo.stats(), store.stats(), memo.len().unwrap(), store.memos().unwrap(), memo.last_failure()));
     store.flush().unwrap();
 }
 
@@ -125,7 +159,7 @@ fn an_observer_may_open_a_memo_while_one_is_opened() {
         drop(numbers);
         let before = count.load(SeqCst);
         let numbers: Memo<str, u64> = Memo::builder("numbers").max_entries(1).open(&store).unwrap();
-        assert_eq!(numbers.len(), 1);
+        assert_eq!(numbers.len().unwrap(), 1);
         assert!(count.load(SeqCst) > before);
         hit!(numbers, "2" => 2);
         door.lock().unwrap().take();
@@ -178,7 +212,7 @@ fn an_observer_may_open_and_close_the_store_whose_damage_it_is_told_of() {
             }
         });
         assert_eq!(told.load(SeqCst), 1);
-        assert!(store.last_failure().unwrap().is_corrupt());
+        assert!(store.last_failure().unwrap().error.is_corrupt());
         drop(store);
         miss!(plain(&bench.store(), "numbers"), "one" => 1);
     });

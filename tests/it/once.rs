@@ -200,7 +200,7 @@ fn clearing_from_fifty_threads_at_once_is_safe() {
             inside.wait();
             memo.clear().unwrap();
         });
-        assert_eq!((memo.len(), memo.get("one").unwrap()), (0, None));
+        assert_eq!((memo.len().unwrap(), memo.get("one").unwrap()), (0, None));
         miss!(memo, "one" => 2);
         hit!(memo, "one" => 2);
         assert!(memo.last_failure().is_none(), "{:?}", memo.last_failure());

@@ -124,7 +124,7 @@ impl Scene {
         drop((store, memo));
         let memo = Self::memo(&self.store());
         assert_eq!(memo.get("one").unwrap().as_ref(), value);
-        assert_eq!(memo.len(), usize::from(value.is_some()));
+        assert_eq!(memo.len().unwrap(), usize::from(value.is_some()));
     }
 
     /// A computation of the old value that stops at a gate.

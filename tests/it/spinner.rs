@@ -9,7 +9,7 @@ use std::{
 };
 
 use indicatif::{InMemoryTerm, TermLike};
-use memolith::{Memo, Store, memo, observe::Spinner};
+use memolith::{Memo, Store, memo, observe::spinner};
 use rustix::{
     fs::{Mode, OFlags},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
@@ -36,9 +36,9 @@ fn counted(_of: &str) -> u64 {
 #[ignore = "a child of the tests below"]
 fn child() {
     let Ok(scenario) = env::var(SCENARIO) else { return };
-    let store = Store::builder().observer(Spinner::new("Of the store...")).temporary().unwrap();
+    let store = Store::builder().observer(spinner("Of the store...")).temporary().unwrap();
     let numbers: Memo<str, u64> =
-        Memo::builder("numbers").observer(Spinner::new("Fetching...")).open(&store).unwrap();
+        Memo::builder("numbers").observer(spinner("Fetching...")).open(&store).unwrap();
     let others = plain(&store, "others");
     match scenario.as_str() {
         "memo" => assert_eq!(numbers.get_or_insert_with("one", slow), 7),

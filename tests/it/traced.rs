@@ -18,7 +18,7 @@ use crate::vocabulary::*;
 
 /// A subscriber that writes down its records, indented by the depth of spans.
 #[derive(Clone, Default)]
-struct Log {
+pub struct Log {
     text: Arc<Mutex<String>>,
     depth: Arc<AtomicU64>,
 }
@@ -99,12 +99,12 @@ fn what_a_computation_logs_is_inside_its_span() {
     assert_eq!(
         log.take(),
         "event message=miss memo=\"numbers\" reason=Absent\n\
-         event message=computing began memo=\"numbers\"\n\
+         event message=compute started memo=\"numbers\"\n\
          compute memo=\"numbers\"\n\
         \x20 event message=reading\n\
          recorded took=1s\n\
          recorded succeeded=true\n\
-         event message=computing ended memo=\"numbers\" took=1s succeeded=true\n\
+         event message=compute finished memo=\"numbers\" took=1s succeeded=true\n\
          event message=hit memo=\"numbers\" tier=Disk saved=1s\n"
     );
 }

@@ -46,7 +46,7 @@ impl Told {
     fn observe(&self, options: StoreBuilder) -> StoreBuilder {
         let told = Arc::clone(&self.0);
         options.observer(move |event| {
-            if let Event::Failed { memo, error } = event {
+            if let Event::Failed { memo, error, .. } = event {
                 told.lock().unwrap().push((memo.map(str::to_owned), error.to_string()));
             }
         })
@@ -223,7 +223,7 @@ fn with_a_full_disk_the_memory_remembers() {
                 hit!(scene.numbers, "new" => 7);
             }
             assert_eq!(scene.pictures.stats().hits.total(), 1);
-            assert!(scene.pictures.last_failure().unwrap().is_io());
+            assert!(scene.pictures.last_failure().unwrap().error.is_io());
             scene.remembers_again();
         });
     }
@@ -236,7 +236,7 @@ fn a_store_that_cannot_be_opened_for_lack_of_space_computes_and_comes_back() {
         let bench = Bench::new();
         bench.faults.plant(Operation::Open, Fault::NoSpace);
         let store = bench.store();
-        assert!(store.last_failure().unwrap().is_io());
+        assert!(store.last_failure().unwrap().error.is_io());
         let memo = plain(&store, "numbers");
         miss!(memo, "one" => 1);
         hit!(memo, "one" => 1);
@@ -300,7 +300,7 @@ fn in_place_of_a_directory_in_use_there_is_a_temporary_store_that_tells_why() {
 #[track_caller]
 fn temporary_because(store: &Store, why: fn(&Error) -> bool) {
     let told = store.last_failure().unwrap();
-    assert!(why(&told), "{told}");
+    assert!(why(&told.error), "{told}");
     let memo = Memo::builder("numbers").memory(0).open(store).unwrap();
     miss!(memo, "one" => 1_u64);
     hit!(memo, "one" => 1);

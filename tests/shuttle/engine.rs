@@ -16,7 +16,7 @@ use self::{
 };
 use super::{blob::Finished, forgetting, forgetting::Forgetting, pending::Pending, session::Session};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key::Digest,
     sync::{Mutex, lock},
 };
@@ -216,7 +216,7 @@ impl Worker {
 
     fn change<T>(&mut self, change: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
         if self.is_full {
-            return Err(Error::new(Kind::Io, "no space"));
+            return Err(Error::new(ErrorKind::Io, "no space"));
         }
         self.sequence += 1;
         let (directory, session) = (&*self.directory, &*self.session);

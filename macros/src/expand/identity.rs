@@ -62,7 +62,7 @@ pub(super) fn plan(options: &AttributeOptions) -> TokenStream {
     let ttl = options.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
     let version = options.version.as_ref().map(|version| quote!(.version(#version)));
     let codec = options.codec.as_ref().map(|codec| match codec {
-        CodecOption::Auto(span) => quote_spanned!(*span=> .codec(#krate::codec::Auto)),
+        CodecOption::Auto(span) => quote_spanned!(*span=> .codec(#krate::codec::Auto::new())),
         CodecOption::Given(codec) => quote!(.codec(#codec)),
     });
     let builder = quote!(#plan #version #ttl #(#settings)* #codec);

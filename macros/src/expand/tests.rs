@@ -53,7 +53,7 @@ fn a_resource_is_handed_out_in_an_arc() {
 #[test]
 fn the_word_auto_is_the_codec_that_chooses_and_any_other_is_an_expression() {
     let auto = written(memo, AttributeOptions::memo.parse_str("codec = auto"));
-    assert!(auto.contains(". codec (:: memolith :: codec :: Auto)"), "{auto}");
+    assert!(auto.contains(". codec (:: memolith :: codec :: Auto :: new ())"), "{auto}");
     for other in ["Json", "self :: auto", "r#auto", "auto ()"] {
         let written = written(memo, AttributeOptions::memo.parse_str(&format!("codec = {other}")));
         assert!(written.contains(&format!(". codec ({other})")), "{written}");

@@ -173,7 +173,7 @@ pub(super) fn run() -> [usize; 8] {
         *Table::private_resource(1),
         counted(1),
         given(1).max(by_macro(1)),
-        u8::from(counted_memo().is_empty()),
+        u8::from(counted_memo().is_empty().unwrap()),
     ];
     return numbers.map(usize::from);
 }

@@ -16,7 +16,7 @@ use super::{
     write_buffer::WriteBuffer,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key::Form,
     shape::{self, Proof},
 };
@@ -49,14 +49,36 @@ use crate::{
 /// use memolith::{Memo, Store, codec::Postcard};
 ///
 /// let store = Store::temporary()?;
-/// let primes: Memo<u32, Vec<u32>> = Memo::builder("primes").codec(Postcard).open(&store)?; // as without `codec`
+/// let primes: Memo<u32, Vec<u32>> = Memo::builder("primes").codec(Postcard::new()).open(&store)?; // as without `codec`
 /// assert_eq!(primes.get_or_insert_with(&10, || vec![2, 3, 5, 7]), [2, 3, 5, 7]);
 /// # Ok::<(), memolith::Error>(())
 /// ```
 ///
 /// [postcard]: https://postcard.jamesmunns.com
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Postcard;
+#[non_exhaustive]
+pub struct Postcard {}
+
+impl Postcard {
+    /// The codec with its default options; there are no others yet.
+    ///
+    /// ```
+    /// use memolith::{Memo, Store, codec::Postcard};
+    ///
+    /// let store = Store::temporary()?;
+    /// let memo: Memo<str, u8> = Memo::builder("numbers").codec(Postcard::new()).open(&store)?;
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+/// The value of the name alone, for `#[memo(codec = Postcard)]`.
+#[doc(hidden)]
+#[expect(non_upper_case_globals, reason = "the type has the same name, in the other namespace")]
+pub const Postcard: Postcard = Postcard::new();
 
 /// The rules of postcard.
 struct Positional;
@@ -134,20 +156,20 @@ fn leading<V: DeserializeOwned>(bytes: &[u8]) -> Option<V> {
 #[cold]
 fn unwritable<V>(refusal: StrictError<::postcard::Error>) -> Error {
     let message = format!("a value of type `{}` cannot be encoded: {refusal}", type_name::<V>());
-    Error::new(Kind::Encode, message).caused_by(refusal)
+    Error::new(ErrorKind::Encode, message).caused_by(refusal)
 }
 
 #[cold]
 fn unreadable<V>(payload: &Payload, cause: Unreadable) -> Error {
     let (len, value_type) = (payload.size(), type_name::<V>());
-    Error::new(Kind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
+    Error::new(ErrorKind::Decode, format!("{len} bytes are no value of type `{value_type}`: {cause}"))
         .caused_by(cause)
 }
 
 #[cold]
 fn unread<V>(left: usize) -> Error {
     let message = format!("{left} bytes left over after a value of type `{}` was decoded", type_name::<V>());
-    Error::new(Kind::Decode, message)
+    Error::new(ErrorKind::Decode, message)
 }
 
 impl ser_flavors::Flavor for WriteBuffer<'_> {
@@ -187,7 +209,7 @@ mod tests {
 
     fn refused<V: Serialize + DeserializeOwned>(value: &V) -> String {
         let error = encoded(&Postcard, value).unwrap_err();
-        assert_eq!(error.kind(), Kind::Encode);
+        assert_eq!(error.kind(), ErrorKind::Encode);
         assert!(error.to_string().contains(type_name::<V>()), "{error}");
         error.to_string()
     }
@@ -210,7 +232,7 @@ mod tests {
             prop_assert!(hostile(&Postcard, &value, prefix).is_err());
             bytes.push(0);
             let error = hostile(&Postcard, &value, bytes).unwrap_err();
-            prop_assert_eq!(error.kind(), Kind::Decode);
+            prop_assert_eq!(error.kind(), ErrorKind::Decode);
             prop_assert!(error.to_string().starts_with("1 bytes left over"));
         }
 

@@ -10,7 +10,7 @@ use serde::ser::{Error as _, SerializeMap, SerializeSeq, SerializeTuple};
 
 use super::{encoded, key, written};
 use crate::{
-    error::Kind,
+    error::ErrorKind,
     key::{Digest, digest, head, sink::KeyHead},
 };
 
@@ -70,7 +70,7 @@ fn the_head_of_a_key_that_fails_is_the_part_before_the_error() {
 fn a_key_that_gives_up_is_an_error_with_a_reason_and_a_remedy() {
     let before_the_epoch = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
     let error = digest(&before_the_epoch).unwrap_err();
-    assert_eq!(error.kind(), Kind::Key);
+    assert_eq!(error.kind(), ErrorKind::Key);
     let message = error.to_string();
     assert!(message.contains("SystemTime must be later than UNIX_EPOCH"), "{message}");
     assert!(message.contains("use a key type whose `Serialize` succeeds"), "{message}");
@@ -87,7 +87,7 @@ fn a_path_that_is_no_text_and_hides_in_another_type_is_an_error_with_its_remedy(
     struct Hidden<'a>(&'a Path);
 
     let error = digest(&Hidden(Path::new(OsStr::from_bytes(b"\xff")))).unwrap_err();
-    assert!(error.kind() == Kind::Key && error.to_string().contains("memolith::path"), "{error}");
+    assert!(error.kind() == ErrorKind::Key && error.to_string().contains("memolith::path"), "{error}");
 }
 
 #[test]

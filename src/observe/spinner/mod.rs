@@ -11,21 +11,21 @@ use std::{
 };
 
 use self::renderer::Renderer;
-use super::Event;
+use super::event::Event;
 
 /// A process has one terminal, and so one line.
 static RENDERER: LazyLock<Renderer> = LazyLock::new(Renderer::on_stderr);
 
-/// A line on the terminal while a slow computation runs: feature `spinner`.
+/// An observer that shows `text` on a line of the terminal while a slow computation runs: feature `spinner`.
 ///
-/// [`Spinner::new`] makes an observer like any other, for a memo or for a store:
+/// It is an observer like any other, for a memo or for a store. Control characters in `text` are shown as blanks.
 ///
 /// ```
-/// use memolith::{Memo, Store, observe::Spinner};
+/// use memolith::{Memo, Store, observe::spinner};
 ///
 /// let store = Store::temporary()?;
 /// let pages: Memo<str, String> =
-///     Memo::builder("pages").observer(Spinner::new("Fetching data...")).open(&store)?;
+///     Memo::builder("pages").observer(spinner("Fetching data...")).open(&store)?;
 /// pages.get_or_insert_with("rides", || "<table>".to_owned()); // quick: nothing is shown
 /// # Ok::<(), memolith::Error>(())
 /// ```
@@ -46,36 +46,28 @@ static RENDERER: LazyLock<Renderer> = LazyLock::new(Renderer::on_stderr);
 ///
 /// If the function prints whole lines, they begin on a line of their own and stay. The spinner goes on below them, and
 /// its last frame stays above them. A line without an end, such as a prompt, is overwritten: print it in
-/// [`Spinner::suspend`], during which nothing is drawn. A function that draws progress bars should have no spinner. If
+/// [`suspend_spinner`], during which nothing is drawn. A function that draws progress bars should have no spinner. If
 /// the program ends during a computation, by `exit`, a signal or a panic, the line stays.
-#[derive(Debug)]
-pub enum Spinner {}
-
-impl Spinner {
-    /// An observer that shows `text`. Control characters are shown as blanks.
-    ///
-    /// It is a closure and not a value of this type, because the builders take closures.
-    #[expect(clippy::new_ret_no_self, reason = "only closures can be called as functions")]
-    pub fn new(text: &str) -> impl Fn(&Event<'_>) + Clone + Send + Sync + 'static + use<> {
-        let text: Arc<str> = text.replace(char::is_control, " ").into();
-        let is_shown = can_be_drawn();
-        move |event| match event {
-            Event::ComputingBegan { .. } if is_shown => RENDERER.begin(&text),
-            Event::ComputingEnded { .. } if is_shown => RENDERER.end(),
-            _ => {}
-        }
+pub fn spinner(text: &str) -> impl Fn(&Event<'_>) + Clone + Send + Sync + 'static + use<> {
+    let text: Arc<str> = text.replace(char::is_control, " ").into();
+    let is_shown = can_be_drawn();
+    move |event| match event {
+        Event::ComputeStarted { .. } if is_shown => RENDERER.begin(&text),
+        Event::ComputeFinished { .. } if is_shown => RENDERER.end(),
+        _ => {}
     }
+}
 
-    /// Removes the line while `write` writes to the terminal. Without a line or a terminal it only runs `write`.
-    ///
-    /// ```
-    /// use memolith::observe::Spinner;
-    ///
-    /// Spinner::suspend(|| println!("row 1000 of 5000"));
-    /// ```
-    pub fn suspend<T>(write: impl FnOnce() -> T) -> T {
-        RENDERER.suspend(write)
-    }
+/// Removes the line of each [`spinner`] while `write` writes to the terminal. Without a line or a terminal it only runs
+/// `write`.
+///
+/// ```
+/// use memolith::observe::suspend_spinner;
+///
+/// suspend_spinner(|| println!("row 1000 of 5000"));
+/// ```
+pub fn suspend_spinner<T>(write: impl FnOnce() -> T) -> T {
+    RENDERER.suspend(write)
 }
 
 fn can_be_drawn() -> bool {

@@ -101,7 +101,9 @@ fn a_type_that_doubles_and_doubles_is_given_up() {
     assert!(describe::<Four<Four<u8>>>().is_ok());
     let (places, samples) = effort::<Four<Four<Four<Four<Four<u8>>>>>>();
     assert!(places <= 1 << 17 && samples < 10, "{places} places in {samples} samples");
-    assert!(refused::<Four<Four<Four<Four<Four<u8>>>>>>(Kind::Untraceable).contains("too many parts"));
+    assert!(
+        refused::<Four<Four<Four<Four<Four<u8>>>>>>(ErrorKind::UntraceableType).contains("too many parts")
+    );
 }
 
 /// Reads a tuple in a tuple, each one longer than the one around it.
@@ -134,7 +136,7 @@ impl<'de> de::Visitor<'de> for Bottomless {
 fn a_type_that_is_nested_too_deeply_is_given_up() {
     let (_, samples) = effort::<Bottomless>();
     assert!(samples < 10, "{samples} samples");
-    assert!(refused::<Bottomless>(Kind::Untraceable).contains("too deeply"));
+    assert!(refused::<Bottomless>(ErrorKind::UntraceableType).contains("too deeply"));
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn a_refusal_that_never_says_the_same_stays_bounded() {
     let _ = search::trace::<(Talkative, u8)>(&mut state);
     let (_, samples) = state.effort();
     assert!(samples <= 2_100, "{samples} samples");
-    assert!(refused::<(Talkative, u8)>(Kind::Untraceable).contains("Talkative"));
+    assert!(refused::<(Talkative, u8)>(ErrorKind::UntraceableType).contains("Talkative"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn apart<A: DeserializeOwned, B: DeserializeOwned>() {
 
 /// The message of the error, after a check of its kind.
 #[track_caller]
-fn refused<V: DeserializeOwned>(kind: Kind) -> String {
+fn refused<V: DeserializeOwned>(kind: ErrorKind) -> String {
     let error = Shape::of::<V>().unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     assert!(error.to_string().contains(type_name::<V>()), "{error}");

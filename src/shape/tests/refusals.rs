@@ -11,7 +11,7 @@ fn a_type_that_refuses_everything_is_known_once_all_of_it_was_handed_out() {
 
 #[test]
 fn what_stands_behind_a_refused_part_is_untraceable_and_the_message_says_why() {
-    let message = refused::<(Unheard, u8)>(Kind::Untraceable);
+    let message = refused::<(Unheard, u8)>(ErrorKind::UntraceableType);
     for word in ["Unheard", "bad text", ".version(n)"] {
         assert!(message.contains(word), "{message}");
     }
@@ -24,7 +24,7 @@ fn a_refused_part_that_may_be_absent_hides_nothing_behind_it() {
 
 #[test]
 fn a_panic_on_a_sample_is_contained() {
-    let message = refused::<(u8, Panics)>(Kind::Untraceable);
+    let message = refused::<(u8, Panics)>(ErrorKind::UntraceableType);
     assert!(message.contains("panicked: out of luck"), "{message}");
 }
 
@@ -50,11 +50,11 @@ fn what_asks_the_format_is_unsupported_and_the_message_names_the_remedy() {
         #[serde(flatten)]
         pair: Pair<u8>,
     }
-    refused::<Untagged>(Kind::Unsupported);
-    refused::<Tagged>(Kind::Unsupported);
-    refused::<Flat>(Kind::Unsupported);
-    refused::<de::IgnoredAny>(Kind::Unsupported);
-    let message = refused::<Pair<Option<serde_json::Value>>>(Kind::Unsupported);
+    refused::<Untagged>(ErrorKind::UnsupportedType);
+    refused::<Tagged>(ErrorKind::UnsupportedType);
+    refused::<Flat>(ErrorKind::UnsupportedType);
+    refused::<de::IgnoredAny>(ErrorKind::UnsupportedType);
+    let message = refused::<Pair<Option<serde_json::Value>>>(ErrorKind::UnsupportedType);
     for word in ["serde_json::value::Value", "memolith::codec::Json", "`json`", "externally tagged"] {
         assert!(message.contains(word), "{message}");
     }
@@ -68,7 +68,7 @@ fn a_value_without_end_is_refused() {
         again: Box<Endless>,
         id: u8,
     }
-    refused::<Endless>(Kind::Untraceable);
+    refused::<Endless>(ErrorKind::UntraceableType);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_type_that_reads_by_earlier_values_is_untraceable() {
             deserializer.deserialize_tuple(2, Tagged)
         }
     }
-    let message = refused::<(Inconsistent, u8)>(Kind::Untraceable);
+    let message = refused::<(Inconsistent, u8)>(ErrorKind::UntraceableType);
     assert!(message.contains("different things"), "{message}");
 }
 
@@ -115,7 +115,7 @@ fn a_type_that_reads_maps_alone_is_unsupported() {
             deserializer.deserialize_struct("Named", &["id"], Fields)
         }
     }
-    let message = refused::<(u8, Named)>(Kind::Unsupported);
+    let message = refused::<(u8, Named)>(ErrorKind::UnsupportedType);
     assert!(
         message.contains("Named` inside") && message.contains("by their names") && message.contains("`json`"),
         "{message}"

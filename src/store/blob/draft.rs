@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     codec::Payload,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     record::{BlobId, Record},
     testing::Faults,
 };
@@ -104,7 +104,7 @@ impl Write for Draft<'_> {
 
 pub(crate) fn oversize(limit: u64) -> Error {
     let remedy = "the value is handed over but not stored; raise `max_bytes` or return less";
-    Error::new(Kind::Oversize, format!("the value is larger than the bound of {limit} bytes: {remedy}"))
+    Error::new(ErrorKind::Oversize, format!("the value is larger than the bound of {limit} bytes: {remedy}"))
 }
 
 /// A payload that is whole.

@@ -42,6 +42,24 @@ fn make(path: &Path, recursive: bool) -> Result<()> {
     builder.create(path).map_err(|cause| Error::io(path.display(), cause))
 }
 
+/// The size in bytes of a file, or of all files below a folder, by their lengths. 0 when there is none, or none any
+/// more.
+pub(crate) fn disk_size(path: &Path) -> Result<u64> {
+    let failed = |cause| Error::io(path.display(), cause);
+    let found = match fs::symlink_metadata(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(0),
+        found => found.map_err(failed)?,
+    };
+    if !found.is_dir() {
+        return Ok(found.len());
+    }
+    let files = match fs::read_dir(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(0),
+        files => files.map_err(failed)?,
+    };
+    files.map(|file| disk_size(&file.map_err(failed)?.path())).sum()
+}
+
 /// Takes a file out of sight before anything newer takes its place, so that a rebuild cannot bring it back: 5 to 16
 /// microseconds at any size. Where it lies now, or `None` when there was nothing.
 pub(crate) fn retire(path: &Path, trash: &Path) -> Result<Option<PathBuf>> {

@@ -5,7 +5,7 @@ use std::{fs::File, io::Read as _, path::Path, time::Duration};
 use crate::{
     checksum::{BLOCK, checksum},
     clock::Lifetime,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key::Digest,
     record::{Fields, put_lifetime},
 };
@@ -40,7 +40,7 @@ pub(super) fn file_size(head_size: usize, length: u64) -> u64 {
 }
 
 pub(crate) fn damaged(path: &Path, what: &str) -> Error {
-    Error::new(Kind::Corrupt, format!("the payload file {} is damaged ({what})", path.display()))
+    Error::new(ErrorKind::Corrupt, format!("the payload file {} is damaged ({what})", path.display()))
 }
 
 impl Head {

@@ -40,7 +40,7 @@ mod unnamed;
 
 pub(crate) use self::{
     draft::{Draft, Finished, INLINE, oversize},
-    files::{is_ours, make_folder, make_new_folder, random_id, retire, retire_folder, unlink},
+    files::{disk_size, is_ours, make_folder, make_new_folder, random_id, retire, retire_folder, unlink},
     head::{Head, damaged, size},
     read::{Expected, read},
     unnamed::Blob,

@@ -9,7 +9,7 @@ use super::{read::MAPPED, stream::BUFFER, *};
 use crate::{
     checksum::BLOCK,
     clock::{Lifetime, Timestamp},
-    error::Kind,
+    error::ErrorKind,
     key::Digest,
     record::BlobId,
     testing::Faults,
@@ -151,7 +151,7 @@ fn a_payload_over_the_limit_is_refused_while_it_is_written_and_leaves_no_file() 
     let mut draft = Draft::new(Some(directory.path()), 100_000, "frames", b"key", faults.clone());
     let written = (0..1_000).take_while(|_| draft.write_all(&[7; 1_000]).is_ok()).count();
     assert_eq!(written, 100);
-    assert_eq!(draft.failure().unwrap().kind(), Kind::Oversize);
+    assert_eq!(draft.failure().unwrap().kind(), ErrorKind::Oversize);
     drop(draft);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

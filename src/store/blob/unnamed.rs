@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     codec::Payload,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     record::BlobId,
     sync::{Mutex, lock},
 };
@@ -53,7 +53,7 @@ impl Blob {
         let path = folder.join(id.to_string());
         write_first(&self.file, &bytes).map_err(|cause| Error::io(path.display(), cause))?;
         let Some(draft) = lock(&self.draft).take() else {
-            return Err(Error::new(Kind::Engine, "a payload file was published twice"));
+            return Err(Error::new(ErrorKind::Engine, "a payload file was published twice"));
         };
         match draft.persist(&path) {
             Ok(()) => Ok(()),

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     checksum::{RunningChecksum, checksum},
     clock::Deadline,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     fork::Private,
 };
 
@@ -128,7 +128,7 @@ pub(super) fn await_release(directory: &Path) -> Result<()> {
     let deadline = Deadline::after(RELEASE_TIMEOUT);
     while file.try_lock().is_err() {
         if deadline.remaining().is_none() {
-            return Err(Error::new(Kind::Engine, "the storage engine did not release its file in 2 s"));
+            return Err(Error::new(ErrorKind::Engine, "the storage engine did not release its file in 2 s"));
         }
         thread::sleep(Duration::from_millis(1));
     }

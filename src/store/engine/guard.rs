@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     testing::{Fault, Faults, Operation},
 };
 
@@ -80,8 +80,8 @@ impl Guard {
     /// Takes note of an error.
     pub(super) fn failed(&self, error: Error) -> Error {
         let health = match error.kind() {
-            Kind::Closed => Health::Sound,
-            Kind::Io => Health::Refused,
+            ErrorKind::Closed => Health::Sound,
+            ErrorKind::Io => Health::Refused,
             _ => Health::Damaged,
         };
         self.health.fetch_max(health as u8, Ordering::AcqRel);
@@ -90,7 +90,7 @@ impl Guard {
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Error {
-    Error::panicked("the storage engine", panic).with_kind(Kind::Engine)
+    Error::panicked("the storage engine", panic).with_kind(ErrorKind::Engine)
 }
 
 #[expect(clippy::panic, reason = "an injected panic is one")]
@@ -107,12 +107,12 @@ fn injected(operation: Operation, fault: Fault) -> Error {
 fn translate(operation: Operation, error: sled::Error) -> Error {
     match error {
         sled::Error::Io(cause) if is_lost(operation, &cause) => {
-            Error::new(Kind::Corrupt, format!("the index is damaged: {cause}"))
+            Error::new(ErrorKind::Corrupt, format!("the index is damaged: {cause}"))
         }
         sled::Error::Io(cause) => Error::io("the index", cause),
-        sled::Error::Corruption { .. } => Error::new(Kind::Corrupt, "the index is damaged"),
+        sled::Error::Corruption { .. } => Error::new(ErrorKind::Corrupt, "the index is damaged"),
         // A flipped bit in sled's own head reads as a database of another version, or as a bug of sled.
-        other => Error::new(Kind::Corrupt, format!("the index is damaged: {other}")),
+        other => Error::new(ErrorKind::Corrupt, format!("the index is damaged: {other}")),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::is_before_1970,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     fork::Private,
     testing::{Faults, Operation},
 };
@@ -69,7 +69,7 @@ impl Engine {
         // One that was dropped a moment ago, after a failure or at a close that failed, may not have released it yet.
         if directory.join(files::LOG).exists() {
             // This is no damage, so no reason to give the index up: it is tried again later.
-            files::await_release(directory).map_err(|error| error.with_kind(Kind::Io))?;
+            files::await_release(directory).map_err(|error| error.with_kind(ErrorKind::Io))?;
         }
         files::discard_unfinished(directory);
         let guard = Arc::new(Guard::new(faults));
@@ -88,7 +88,7 @@ impl Engine {
             tables => {
                 let failed = tables.into_iter().find_map(Result::err);
                 let _ = guard.release(db);
-                Err(failed.unwrap_or_else(|| Error::new(Kind::Engine, "the index could not be opened")))
+                Err(failed.unwrap_or_else(|| Error::new(ErrorKind::Engine, "the index could not be opened")))
             }
         }
     }
@@ -115,7 +115,7 @@ impl Engine {
         let flushed =
             self.guard.call(Operation::Flush, || self.db.flush()).and_then(|_| match self.log.try_exists() {
                 Ok(false) => {
-                    let error = Error::new(Kind::Engine, "the index was deleted while it was in use");
+                    let error = Error::new(ErrorKind::Engine, "the index was deleted while it was in use");
                     Err(self.guard.failed(error))
                 }
                 _ => Ok(()),
@@ -148,7 +148,7 @@ fn check_clock() -> Result<()> {
     if is_before_1970() {
         let message =
             "the clock of this machine stands before 1970, where the storage engine does not open: set it";
-        return Err(Error::new(Kind::Io, message));
+        return Err(Error::new(ErrorKind::Io, message));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use std::{
 
 use super::{directory::Directory, index::Index, ledger::Ledger, order::OrderRow};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     record::Record,
     store::{
         blob,
@@ -197,7 +197,7 @@ impl Compaction {
 }
 
 fn unwritten() -> Error {
-    Error::new(Kind::Engine, "the copy of the index could not be written")
+    Error::new(ErrorKind::Engine, "the copy of the index could not be written")
 }
 
 /// Has the janitor drop an engine that MANIFEST does not name, and remove its folder.

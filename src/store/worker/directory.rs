@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Deadline},
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     store::{engine::Engine, janitor::Janitor, pending::Pending, unverified::Unverified},
     sync::{Condvar, Mutex, PoisonError, lock},
     temporary::Temporary,
@@ -196,7 +196,7 @@ impl Directory {
             return lock(&self.outcome).clone().unwrap_or_else(|| Err(stalled()));
         }
         let closed = self.ask_within(self.tuning.close_timeout, |reply| Request::Close { reply });
-        if closed.as_ref().is_err_and(|error| error.kind() == Kind::Closed) {
+        if closed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Closed) {
             // Another caller is closing it.
             self.wait_for_close(Deadline::after(self.tuning.close_timeout));
         }
@@ -229,7 +229,7 @@ impl Directory {
     /// Waits for the first open of the index. An index that takes longer is there later.
     pub(crate) fn wait_for_open(&self, outcome: &oneshot::Receiver<Result<()>>) -> Result<()> {
         let opened = self.wait(outcome, self.tuning.open_timeout);
-        opened.map_err(|error| if self.slot.is_stalled() { error.with_kind(Kind::Io) } else { error })
+        opened.map_err(|error| if self.slot.is_stalled() { error.with_kind(ErrorKind::Io) } else { error })
     }
 
     pub(crate) fn wait<T>(&self, outcome: &oneshot::Receiver<Result<T>>, timeout: Duration) -> Result<T> {
@@ -283,5 +283,5 @@ impl Directory {
 }
 
 pub(crate) fn closed() -> Error {
-    Error::new(Kind::Closed, "the store is closed: open it again")
+    Error::new(ErrorKind::Closed, "the store is closed: open it again")
 }

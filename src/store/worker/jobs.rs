@@ -15,7 +15,7 @@ use super::{
     transaction::Transaction,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     store::generation::{Number, Tally},
 };
 
@@ -183,7 +183,7 @@ impl Worker {
         if self.is_in_charge() {
             return Ok(());
         }
-        Err(Error::new(Kind::Io, "the directory of the store is not there any more"))
+        Err(Error::new(ErrorKind::Io, "the directory of the store is not there any more"))
     }
 
     /// Replies after a flush, and after the compaction that is worth it now.

@@ -46,7 +46,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Deadline,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     store::{generation::Number, lock::LockFile, session::Session},
     sync::thread,
 };
@@ -143,7 +143,9 @@ pub(super) fn start(
 impl Worker {
     fn run(mut self, reply: Reply<()>) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.live(reply))) {
-            self.end_after_panic(Error::panicked("the worker of the store", panic).with_kind(Kind::Engine));
+            self.end_after_panic(
+                Error::panicked("the worker of the store", panic).with_kind(ErrorKind::Engine),
+            );
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     transaction::{SEQUENCE_STEP, Transaction},
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     store::{
         blob,
         engine::{self, Engine},
@@ -68,7 +68,7 @@ impl Opening<'_> {
         self.discard_leftovers(&candidate);
         for _ in 0..2 {
             match self.try_open(&candidate, before) {
-                Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Engine) => {
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Engine) => {
                     self.session.note_failed(&error);
                     candidate = self.new_index();
                 }
@@ -96,7 +96,7 @@ impl Opening<'_> {
             return Ok(self.new_index());
         }
         let damaged = |what: &str| {
-            self.session.note_failed(&Error::new(Kind::Corrupt, what));
+            self.session.note_failed(&Error::new(ErrorKind::Corrupt, what));
             Ok(self.new_index())
         };
         match Manifest::read(&self.directory.path)? {
@@ -216,7 +216,7 @@ impl Opening<'_> {
 
 /// The ledger as the index has it.
 fn load(candidate: &Candidate, index: &Index) -> Result<Ledger> {
-    let damaged = || Error::new(Kind::Corrupt, "the catalog of the index is damaged");
+    let damaged = || Error::new(ErrorKind::Corrupt, "the catalog of the index is damaged");
     let rows = index.engine.catalog.rows(&[], None, usize::MAX)?;
     let index_row = rows.iter().find(|(key, _)| **key == *IndexRow::KEY);
     let index_row = match index_row {
@@ -255,7 +255,7 @@ fn account(candidate: &Candidate, index: &Index, row: &CatalogRow) -> Result<Acc
 pub(crate) fn prepare(directory: &Path) -> Result<std::path::PathBuf> {
     if directory.is_file() {
         let message = format!("{} is a file: a store needs a directory of its own", directory.display());
-        return Err(Error::new(Kind::Config, message));
+        return Err(Error::new(ErrorKind::Config, message));
     }
     blob::make_folder(directory)?;
     refuse_foreign_manifest(directory)?;
@@ -288,7 +288,7 @@ fn refuse_foreign_manifest(directory: &Path) -> Result<()> {
         "{} holds a MANIFEST that is not memolith's: a store needs a directory of its own; nothing was touched",
         directory.display(),
     );
-    Err(Error::new(Kind::Config, message))
+    Err(Error::new(ErrorKind::Config, message))
 }
 
 /// A link in place of our own folders would have us write, and clear, somewhere else.
@@ -299,7 +299,7 @@ fn refuse_link(path: &Path) -> Result<()> {
                 "{} is a symbolic link: remove it, a store keeps to its own directory",
                 path.display()
             );
-            Err(Error::new(Kind::Config, message))
+            Err(Error::new(ErrorKind::Config, message))
         }
         _ => Ok(()),
     }

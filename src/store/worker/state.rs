@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     clock::{Clock, Stopwatch},
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     store::engine::{Engine, Health},
 };
 
@@ -218,16 +218,16 @@ fn reader(state: &EngineState) -> Result<Arc<Engine>> {
 }
 
 fn opening() -> Error {
-    Error::new(Kind::Engine, "the storage engine is still opening its index")
+    Error::new(ErrorKind::Engine, "the storage engine is still opening its index")
 }
 
 fn closed() -> Error {
-    Error::new(Kind::Closed, "the store is closed: open it again")
+    Error::new(ErrorKind::Closed, "the store is closed: open it again")
 }
 
 /// The error of a worker that does not answer.
 pub(crate) fn stalled() -> Error {
-    Error::new(Kind::Engine, "the storage engine did not answer in time")
+    Error::new(ErrorKind::Engine, "the storage engine did not answer in time")
 }
 
 #[cfg(test)]
@@ -275,7 +275,7 @@ mod tests {
     }
 
     fn refused() -> Error {
-        Error::new(Kind::Io, "no space")
+        Error::new(ErrorKind::Io, "no space")
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
         bench.slot.closed();
         bench.slot.opened(&bench.engine);
         assert_eq!(bench.name(), "closed", "a late open changes nothing");
-        assert!(bench.slot.reader().err().unwrap().kind() == Kind::Closed);
+        assert!(bench.slot.reader().err().unwrap().kind() == ErrorKind::Closed);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     store::{
         engine::{self, Engine},
         manifest::{Closed, Manifest},
@@ -241,7 +241,7 @@ fn unshared(directory: &Directory, engine: Arc<Engine>) -> Result<Engine> {
         if deadline.remaining().is_none() {
             directory.janitor.retire(shared, |engine| drop(engine.release()));
             let message = "a read did not end in time: the store was left as after a crash";
-            return Err(Error::new(Kind::Engine, message));
+            return Err(Error::new(ErrorKind::Engine, message));
         }
         directory.made_progress();
         thread::sleep(Duration::from_micros(200));

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Lifetime,
-    error::{Error, Kind, Result},
+    error::{Error, ErrorKind, Result},
     key::Digest,
     record::{BlobId, Body, Record},
     store::{
@@ -73,7 +73,7 @@ impl Transaction<'_> {
     pub(super) fn put(&mut self, put: &Put) -> Result<()> {
         let scope = Self::scope_of(&put.memo);
         if scope.number == Number::default() {
-            return Err(Error::new(Kind::Engine, "the index does not know the memo yet"));
+            return Err(Error::new(ErrorKind::Engine, "the index does not know the memo yet"));
         }
         let before = [Some(&*scope.name), None].map(|name| (name, self.ledger.tally(name)));
         before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop))?;

@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use memolith::{Store, default_store, memo, set_default_store};
+use memolith::{Stats, Store, default_store, memo, set_default_store};
 use tempfile::TempDir;
 
 /// Names the scenario of the child.
@@ -115,16 +115,68 @@ fn child() {
             let _ = std::io::stdin().read_line(&mut String::new());
             std::process::abort();
         }
+        Ok("heard") => {
+            tracing::subscriber::set_global_default(crate::traced::Log::default()).unwrap();
+        }
+        Ok("disabled") => return disabled(),
         // Started by name, without a parent.
         _ => return,
     }
     assert_eq!((squared(12), squared(12)), (144, 144));
     println!("path {}", default_store().path().unwrap().display());
-    let failure = squared_memo().last_failure();
+    let failure = default_store().last_failure().or(squared_memo().last_failure());
     println!(
         "failure {}",
-        failure.map_or("none".into(), |failure| format!("{} {failure}", failure.is_in_use()))
+        failure.map_or("none".into(), |failure| format!("{} {failure}", failure.error.is_in_use()))
     );
+}
+
+/// Under `MEMOLITH_DISABLE`, with the value 144 of an earlier run in the store.
+fn disabled() {
+    assert_eq!((squared(12), squared(12)), (144, 144));
+    let memo = squared_memo();
+    assert_eq!((memo.get(&12).unwrap(), memo.contains_key(&12).unwrap()), (None, false));
+    assert_eq!((memo.stats(), memo.len().unwrap()), (Stats::default(), 1));
+    assert!(memo.last_failure().is_none());
+    memo.insert(&12, &145).unwrap();
+    println!("computed at last {}", squared(12));
+}
+
+#[test]
+fn a_disabled_memo_is_the_plain_function_and_changes_by_hand_hold() {
+    let machine = Machine::new();
+    let store = machine.path().join("store");
+    let run = |scenario: &str, disable: &str| {
+        let mut command = machine.command(&env::current_exe().unwrap(), scenario);
+        told(command.env("MEMOLITH_DIR", &store).env("MEMOLITH_DISABLE", disable))
+    };
+    assert!(has_computed(&run("square", "")) && !has_computed(&run("square", "0")));
+    let told = run("disabled", "1");
+    assert_eq!(told.matches("computed 12").count(), 3, "{told}");
+    assert!(told.contains("computed at last 144"), "{told}");
+    let mut command = machine.command(&env::current_exe().unwrap(), "square");
+    let later = command.env("MEMOLITH_DIR", &store).output().unwrap();
+    assert!(
+        !later.status.success() && !has_computed(&String::from_utf8_lossy(&later.stdout)),
+        "it reads 145"
+    );
+}
+
+#[test]
+fn a_default_store_that_cannot_be_opened_is_told_once_on_stderr_unless_tracing_hears_it() {
+    let machine = Machine::new();
+    let held = Store::open(machine.path().join("store")).unwrap();
+    let stderr = |scenario: &str, store: &Path| {
+        let mut command = machine.command(&env::current_exe().unwrap(), scenario);
+        let output = command.env("MEMOLITH_DIR", store).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let told = stderr("square", held.path().unwrap());
+    assert_eq!(told.matches("memolith: ").count(), 1, "{told}");
+    assert!(told.contains("for this run only") && told.contains("in use"), "{told}");
+    assert!(!stderr("heard", held.path().unwrap()).contains("memolith: "));
+    assert!(!stderr("square", &machine.path().join("other")).contains("memolith: "));
 }
 
 #[test]

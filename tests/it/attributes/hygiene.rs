@@ -76,7 +76,7 @@ mod renamed {
 
 #[test]
 fn the_crate_may_have_another_name() {
-    assert_eq!((renamed::squared(3), renamed::squared_memo().len(), *renamed::shared(4)), (9, 1, 4));
+    assert_eq!((renamed::squared(3), renamed::squared_memo().len().unwrap(), *renamed::shared(4)), (9, 1, 4));
     renamed::helper();
 }
 

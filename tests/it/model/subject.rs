@@ -156,11 +156,11 @@ impl Subject {
     pub fn assert_bounded(&self) {
         let bounded = |bytes: u64, bound: Option<u64>| assert!(bound.is_none_or(|bound| bytes <= bound));
         for (memo, setup) in self.setup.memos.iter().enumerate() {
-            let stats = self.memo(memo).stats();
-            bounded(stats.bytes, setup.max_bytes);
-            bounded(stats.entries, setup.max_entries);
+            let usage = self.memo(memo).usage().unwrap();
+            bounded(usage.bytes, setup.max_bytes);
+            bounded(usage.entries, setup.max_entries);
         }
-        bounded(self.store().stats().bytes, self.setup.max_bytes);
+        bounded(self.store().usage().unwrap().bytes, self.setup.max_bytes);
     }
 }
 
@@ -207,7 +207,7 @@ pub static WEIGHTS: LazyLock<Weights> = LazyLock::new(|| {
         let store = bench.store();
         let memo = open("a", &store, MemoSetup::default()).unwrap();
         memo.insert(&0, &Value { serial: 0, large }.bytes()).unwrap();
-        memo.stats().bytes
+        memo.usage().unwrap().bytes
     };
     Weights { small: weight(false), large: weight(true) }
 });

@@ -203,7 +203,7 @@ fn a_builder_may_ask_for_other_resources_and_memos() {
         let number = memo.get_or_insert_with("seven", || *pool.get_or_insert_with("seven", || 7_u64));
         *pool.get_or_insert_with("one", || 1_u64) + number
     });
-    assert_eq!((*sum, pool.len(), memo.len()), (8, 3, 1));
+    assert_eq!((*sum, pool.len(), memo.len().unwrap()), (8, 3, 1));
 }
 
 #[test]

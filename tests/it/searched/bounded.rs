@@ -49,11 +49,11 @@ fn crowd_within(bench: &Bench, (entries, bytes, ttl, of_store): Bounds) {
     };
     let memos = ["first", "second", "third"].map(open);
     let check = || {
-        let stats = memos.each_ref().map(Memo::stats);
-        assert!(stats.iter().all(|stats| entries.is_none_or(|bound| stats.entries <= bound)), "{stats:?}");
-        assert!(stats.iter().all(|stats| bytes.is_none_or(|bound| stats.bytes <= bound)), "{stats:?}");
-        let total: u64 = stats.iter().map(|stats| stats.bytes).sum();
-        assert!(of_store.is_none_or(|bound| total <= bound), "{stats:?}");
+        let usage = memos.each_ref().map(|memo| memo.usage().unwrap());
+        assert!(usage.iter().all(|usage| entries.is_none_or(|bound| usage.entries <= bound)), "{usage:?}");
+        assert!(usage.iter().all(|usage| bytes.is_none_or(|bound| usage.bytes <= bound)), "{usage:?}");
+        let total: u64 = usage.iter().map(|usage| usage.bytes).sum();
+        assert!(of_store.is_none_or(|bound| total <= bound), "{usage:?}");
     };
     thread::scope(|scope| {
         for thread in 0..4 {
@@ -83,8 +83,8 @@ fn crowd_within(bench: &Bench, (entries, bytes, ttl, of_store): Bounds) {
 fn deep(memo: &Memo<u64, Vec<u8>>, level: u64) -> Vec<u8> {
     memo.get_or_insert_with(&level, || {
         let below = level.checked_sub(1).map_or_else(Vec::new, |below| deep(memo, below));
-        let stats = memo.stats();
-        assert!(stats.entries <= 3 && stats.bytes <= 20_000, "{stats:?}");
+        let usage = memo.usage().unwrap();
+        assert!(usage.entries <= 3 && usage.bytes <= 20_000, "{usage:?}");
         [below, vec![level as u8; 200]].concat()
     })
 }
@@ -96,7 +96,7 @@ fn a_recursion_through_a_bounded_memo_stays_within_its_bounds_at_each_level() {
     let builder = Memo::builder("levels").max_entries(3).max_bytes(20_000);
     let memo: Memo<u64, Vec<u8>> = builder.open(&store).unwrap();
     assert_eq!(deep(&memo, 60).len(), 61 * 200);
-    assert!(memo.len() <= 3 && !memo.is_empty());
+    assert!(memo.len().unwrap() <= 3 && !memo.is_empty().unwrap());
 }
 
 /// So many bytes, of which the last one panics above a bound.
@@ -136,7 +136,7 @@ fn payload_files_that_a_panic_or_a_change_left_without_an_entry_take_no_space() 
             Bytes(10_000)
         });
     }
-    assert_eq!((memo.len(), memo.get(&3).unwrap()), (5, Some(Bytes(15_000))));
+    assert_eq!((memo.len().unwrap(), memo.get(&3).unwrap()), (5, Some(Bytes(15_000))));
     store.sweep().unwrap();
     assert_eq!((files(&bench.path().join("blobs")), files(&bench.path().join("trash"))), (5, 0));
     store.clear().unwrap();

@@ -1,23 +1,22 @@
-//! Counters of hits, misses and failures. They are relaxed atomics; a hit costs two additions.
+//! Counters of hits, misses and failures, the last failure, and the space that entries take.
 
-use std::{
-    fmt,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+mod counters;
+mod failure;
 
-use crate::{
-    error::{Error, Kind},
-    sync::lock,
+use std::{fmt, time::Duration};
+
+pub use self::failure::Failure;
+pub(crate) use self::{
+    counters::{Counters, MemoCounters},
+    failure::LastFailure,
 };
 
 /// Counters of a memo, or of all memos of a store, since they were opened.
 ///
-/// Every call counts once. A call that waited for the computation of another caller counts as a miss. Removals by `clear`
-/// and `remove` are no evictions.
+/// Every call counts once. A call that waited for the computation of another caller counts as a miss. Removals by
+/// `clear` and `remove` are no evictions. To read the counters takes no lock and asks no thread. Evictions and failures
+/// of a value are counted when a thread of the store writes it, shortly after the call:
+/// [`Store::flush`](crate::Store::flush) waits for that. Entries and bytes are in [`Usage`].
 ///
 /// # Examples
 ///
@@ -50,15 +49,40 @@ pub struct Stats {
     pub failures: Failures,
     /// Values larger than the memory tier. Each hit on them reads from disk.
     pub too_large_for_memory: u64,
-    /// Computed values that were not stored, because the queue to the disk had no room for a second. They stay in memory
-    /// only, if they fit there. This is no failure, and no event for observers.
+    /// Computed values that were not stored, because the queue to the disk had no room for a second. They stay in
+    /// memory only, if they fit there. This is no failure, and no event for observers.
     pub overflowed: u64,
-    /// Fresh entries on disk now. 0 if they cannot be counted.
-    pub entries: u64,
-    /// Size of these entries in bytes: payload, key head and header.
-    pub bytes: u64,
     /// Sum of the compute times of the values that hits returned.
     pub time_saved: Duration,
+}
+
+/// The space that the entries of a memo, or of a store, take on disk, at the moment when it was counted.
+///
+/// # Examples
+///
+/// ```
+/// use memolith::{Memo, Store};
+///
+/// let store = Store::temporary()?;
+/// let squares: Memo<u64, u64> = Memo::builder("squares").open(&store)?;
+/// squares.get_or_insert_with(&12, || 144);
+///
+/// let usage = store.usage()?;
+/// assert_eq!(usage.entries, 1);
+/// assert!(usage.disk_bytes > usage.bytes); // small values in a young index
+/// # Ok::<(), memolith::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Entries that have not expired.
+    pub entries: u64,
+    /// Size of these entries in bytes: payload, key head and header. The bounds `max_bytes` count these.
+    pub bytes: u64,
+    /// Size in bytes of the files, by their lengths. For a store these are all files of its directory that are its own.
+    /// For small values they hold 3 to 12 times `bytes`, because the index below, sled's, is a log. For a memo these
+    /// are its payload files, of values over 4 KiB, without its share of the index.
+    pub disk_bytes: u64,
 }
 
 /// Hits by tier.
@@ -165,7 +189,6 @@ impl fmt::Display for Stats {
             write!(f, ", overflowed {}", self.overflowed)?;
         }
         writeln!(f)?;
-        writeln!(f, "entries     {:>12}   bytes {}", self.entries, self.bytes)?;
         write!(f, "failures    {:>12}", failures.total())?;
         let some = failures.by_kind().into_iter().filter(|(_, count)| *count > 0);
         for (at, (kind, count)) in some.enumerate() {
@@ -200,101 +223,6 @@ pub enum Reason {
     Damaged,
 }
 
-/// The counters behind [`Stats`].
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    memory_hits: AtomicU64,
-    disk_hits: AtomicU64,
-    /// In the order of [`Reason`].
-    misses: [AtomicU64; 4],
-    inserts: AtomicU64,
-    evictions: AtomicU64,
-    too_large: AtomicU64,
-    overflowed: AtomicU64,
-    /// Nanoseconds; wraps after 584 years.
-    saved: AtomicU64,
-    failures: Mutex<(Failures, Option<Error>)>,
-}
-
-impl Counters {
-    pub(crate) fn hit(&self, tier: Tier, saved: Duration) {
-        let hits = match tier {
-            Tier::Memory => &self.memory_hits,
-            Tier::Disk => &self.disk_hits,
-        };
-        hits.fetch_add(1, Relaxed);
-        self.saved.fetch_add(saved.as_nanos() as u64, Relaxed);
-    }
-
-    pub(crate) fn miss(&self, reason: Reason) {
-        let [absent, expired, outdated, damaged] = &self.misses;
-        let misses = match reason {
-            Reason::Absent => absent,
-            Reason::Expired => expired,
-            Reason::Outdated => outdated,
-            Reason::Damaged => damaged,
-        };
-        misses.fetch_add(1, Relaxed);
-    }
-
-    /// Counts a value that had no room in the queue to the disk.
-    pub(crate) fn overflowed(&self) {
-        self.overflowed.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn inserted(&self) {
-        self.inserts.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn evicted(&self, entries: u64) {
-        self.evictions.fetch_add(entries, Relaxed);
-    }
-
-    /// Returns whether this is the first such value, so that only one event is reported.
-    pub(crate) fn too_large(&self) -> bool {
-        self.too_large.fetch_add(1, Relaxed) == 0
-    }
-
-    /// Counts the failure by its kind and keeps it.
-    pub(crate) fn failed(&self, error: &Error) {
-        let mut failures = lock(&self.failures);
-        let count = match error.kind() {
-            Kind::Key => &mut failures.0.key,
-            Kind::Encode | Kind::Unsupported | Kind::Untraceable | Kind::Config => &mut failures.0.encode,
-            Kind::Decode => &mut failures.0.decode,
-            Kind::Corrupt => &mut failures.0.corrupt,
-            Kind::Io | Kind::InUse => &mut failures.0.io,
-            Kind::Engine => &mut failures.0.engine,
-            Kind::Oversize => &mut failures.0.oversize,
-            Kind::Closed => &mut failures.0.closed,
-            Kind::Panic => &mut failures.0.panic,
-        };
-        *count += 1;
-        failures.1 = Some(error.clone());
-    }
-
-    pub(crate) fn last_failure(&self) -> Option<Error> {
-        lock(&self.failures).1.clone()
-    }
-
-    /// All counters. Entries and bytes are 0, because only the disk knows them.
-    pub(crate) fn snapshot(&self) -> Stats {
-        let [absent, expired, outdated, damaged] = self.misses.each_ref().map(|count| count.load(Relaxed));
-        Stats {
-            hits: Hits { memory: self.memory_hits.load(Relaxed), disk: self.disk_hits.load(Relaxed) },
-            misses: Misses { absent, expired, outdated, damaged },
-            inserts: self.inserts.load(Relaxed),
-            evictions: self.evictions.load(Relaxed),
-            failures: lock(&self.failures).0,
-            too_large_for_memory: self.too_large.load(Relaxed),
-            overflowed: self.overflowed.load(Relaxed),
-            entries: 0,
-            bytes: 0,
-            time_saved: Duration::from_nanos(self.saved.load(Relaxed)),
-        }
-    }
-}
-
 impl Stats {
     /// Adds the counters of another memo.
     pub(crate) fn add(&mut self, other: &Self) {
@@ -324,45 +252,5 @@ impl Failures {
         self.oversize += other.oversize;
         self.closed += other.closed;
         self.panic += other.panic;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_is_counted_by_its_kind_and_kept() {
-        let counters = Counters::default();
-        counters.failed(&Error::new(Kind::Engine, "the engine panicked"));
-        counters.failed(&Error::new(Kind::Io, "no space"));
-        let failures = counters.snapshot().failures;
-        assert_eq!((failures.engine, failures.io, failures.total()), (1, 1, 2));
-        assert_eq!(counters.last_failure().unwrap().to_string(), "no space");
-    }
-
-    #[test]
-    fn stats_print_as_a_small_table() {
-        let counters = Counters::default();
-        counters.hit(Tier::Memory, Duration::from_millis(1500));
-        counters.miss(Reason::Outdated);
-        let table = counters.snapshot().to_string();
-        let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(
-            lines,
-            [
-                "hits                   1   memory 1, disk 0",
-                "misses                 1   absent 0, expired 0, outdated 1, damaged 0",
-                "inserts                0   evictions 0",
-                "entries                0   bytes 0",
-                "failures               0",
-                "time saved        1.500s",
-            ]
-        );
-        counters.failed(&Error::new(Kind::Io, "no space"));
-        counters.failed(&Error::new(Kind::Io, "no space"));
-        counters.failed(&Error::new(Kind::Panic, "the observer panicked"));
-        let table = counters.snapshot().to_string();
-        assert!(table.contains("failures               3   io 2, panic 1\n"), "{table}");
     }
 }

@@ -1,0 +1,90 @@
+//! The events.
+
+use std::time::Duration;
+
+use crate::{
+    error::Error,
+    key::KeyText,
+    stats::{Reason, Tier},
+};
+
+/// An event of the cache. Later versions may add events, and fields to each of them: patterns need a `..`.
+///
+/// Observers run on the thread of the call that caused the event, on that of a later call, or on a thread of the store,
+/// because values are written after their call returned. They never run under a lock. Events that an observer itself
+/// causes, by a use of the cache, are counted, but no observer is notified of them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A value was found.
+    #[non_exhaustive]
+    Hit {
+        /// The name of the memo.
+        memo: &'a str,
+        /// Where it was found.
+        tier: Tier,
+        /// How long its computation took. Zero for a value that came by `insert`.
+        saved: Duration,
+    },
+    /// No value was found: the closure of this or of another caller runs.
+    #[non_exhaustive]
+    Miss {
+        /// The name of the memo.
+        memo: &'a str,
+        /// Why no value was found.
+        reason: Reason,
+    },
+    /// The closure of a memo starts. Its end is an event on the same thread.
+    #[non_exhaustive]
+    ComputeStarted {
+        /// The name of the memo.
+        memo: &'a str,
+        /// The key as text. `None` if it cannot be serialized.
+        key: Option<KeyText<'a>>,
+    },
+    /// The closure of a memo returned, failed or panicked.
+    #[non_exhaustive]
+    ComputeFinished {
+        /// The name of the memo.
+        memo: &'a str,
+        /// The key as text. `None` if it cannot be serialized.
+        key: Option<KeyText<'a>>,
+        /// How long it ran.
+        took: Duration,
+        /// Whether it returned a value.
+        succeeded: bool,
+    },
+    /// Fresh entries were removed because of a bound.
+    #[non_exhaustive]
+    Evicted {
+        /// The name of the memo.
+        memo: &'a str,
+        /// How many.
+        entries: u64,
+    },
+    /// Expired entries were removed, by [`Store::sweep`](crate::Store::sweep) or because of a bound. A lookup that
+    /// finds an expired entry is a [`Miss`](Self::Miss) with [`Reason::Expired`], and does not remove it.
+    #[non_exhaustive]
+    Expired {
+        /// The name of the memo.
+        memo: &'a str,
+        /// How many.
+        entries: u64,
+    },
+    /// A value is larger than the memory tier, so each hit reads it from disk. At most one such event for a memo.
+    #[non_exhaustive]
+    TooLargeForMemory {
+        /// The name of the memo.
+        memo: &'a str,
+        /// Its encoded size in bytes.
+        bytes: u64,
+    },
+    /// A failure of the cache. The call did not fail.
+    #[non_exhaustive]
+    Failed {
+        /// The name of the memo. `None` if the failure concerns the whole store.
+        memo: Option<&'a str>,
+        /// The cause.
+        error: &'a Error,
+    },
+}

@@ -1,0 +1,237 @@
+//! The counters: relaxed atomics. A hit costs two additions.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{Failures, Hits, LastFailure, Misses, Reason, Stats, Tier};
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind},
+    sync::lock,
+};
+
+/// The counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    memory_hits: AtomicU64,
+    disk_hits: AtomicU64,
+    /// In the order of [`Reason`].
+    misses: [AtomicU64; 4],
+    inserts: AtomicU64,
+    evictions: AtomicU64,
+    too_large: AtomicU64,
+    overflowed: AtomicU64,
+    /// Nanoseconds; wraps after 584 years.
+    saved: AtomicU64,
+    /// In the order of [`Failures`].
+    failures: [AtomicU64; 9],
+    pub(crate) last_failure: LastFailure,
+}
+
+impl Counters {
+    /// The clock dates the last failure.
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { last_failure: LastFailure::new(clock), ..Self::default() }
+    }
+
+    pub(crate) fn hit(&self, tier: Tier, saved: Duration) {
+        let hits = match tier {
+            Tier::Memory => &self.memory_hits,
+            Tier::Disk => &self.disk_hits,
+        };
+        hits.fetch_add(1, Relaxed);
+        self.saved.fetch_add(saved.as_nanos() as u64, Relaxed);
+    }
+
+    pub(crate) fn miss(&self, reason: Reason) {
+        let [absent, expired, outdated, damaged] = &self.misses;
+        let misses = match reason {
+            Reason::Absent => absent,
+            Reason::Expired => expired,
+            Reason::Outdated => outdated,
+            Reason::Damaged => damaged,
+        };
+        misses.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a value that had no room in the queue to the disk.
+    pub(crate) fn overflowed(&self) {
+        self.overflowed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn inserted(&self) {
+        self.inserts.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn evicted(&self, entries: u64) {
+        self.evictions.fetch_add(entries, Relaxed);
+    }
+
+    /// Returns whether this is the first such value, so that only one event is reported.
+    pub(crate) fn too_large(&self) -> bool {
+        self.too_large.fetch_add(1, Relaxed) == 0
+    }
+
+    /// Counts the failure by its kind and keeps it.
+    pub(crate) fn failed(&self, error: &Error) {
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] = &self.failures;
+        let count = match error.kind() {
+            ErrorKind::Key => key,
+            ErrorKind::Encode
+            | ErrorKind::UnsupportedType
+            | ErrorKind::UntraceableType
+            | ErrorKind::Config => encode,
+            ErrorKind::Decode => decode,
+            ErrorKind::Corrupt => corrupt,
+            ErrorKind::Io | ErrorKind::InUse => io,
+            ErrorKind::Engine => engine,
+            ErrorKind::Oversize => oversize,
+            ErrorKind::Closed => closed,
+            ErrorKind::Panic => panic,
+        };
+        count.fetch_add(1, Relaxed);
+        self.last_failure.keep(error.clone());
+    }
+
+    /// All counters. Each is read by itself: together they may show half of a call.
+    pub(crate) fn snapshot(&self) -> Stats {
+        let [absent, expired, outdated, damaged] = self.misses.each_ref().map(|count| count.load(Relaxed));
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] =
+            self.failures.each_ref().map(|count| count.load(Relaxed));
+        Stats {
+            hits: Hits { memory: self.memory_hits.load(Relaxed), disk: self.disk_hits.load(Relaxed) },
+            misses: Misses { absent, expired, outdated, damaged },
+            inserts: self.inserts.load(Relaxed),
+            evictions: self.evictions.load(Relaxed),
+            failures: Failures { key, encode, decode, corrupt, io, engine, oversize, closed, panic },
+            too_large_for_memory: self.too_large.load(Relaxed),
+            overflowed: self.overflowed.load(Relaxed),
+            time_saved: Duration::from_nanos(self.saved.load(Relaxed)),
+        }
+    }
+}
+
+/// Places for counters, filled from the front.
+type Block = Box<[OnceLock<Arc<Counters>>]>;
+
+/// The counters of all memos that a store had open. They can be read without a lock.
+#[derive(Debug, Default)]
+pub(crate) struct MemoCounters {
+    clock: Clock,
+    by_name: Mutex<HashMap<String, Arc<Counters>>>,
+    /// The same counters in the order of their first open. Each block is twice as long as the one before, so none
+    /// moves.
+    blocks: [OnceLock<Block>; 32],
+}
+
+impl MemoCounters {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    /// The counters of a memo, made at its first open.
+    pub(crate) fn of(&self, name: &str) -> Arc<Counters> {
+        let mut by_name = lock(&self.by_name);
+        if let Some(counters) = by_name.get(name) {
+            return Arc::clone(counters);
+        }
+        let counters = Arc::new(Counters::new(self.clock.clone()));
+        by_name.insert(name.to_owned(), Arc::clone(&counters));
+        self.append(by_name.len(), &counters);
+        counters
+    }
+
+    /// Puts the counters of the memo with this number, from 1 on, into their block. The caller holds the lock.
+    fn append(&self, number: usize, counters: &Arc<Counters>) {
+        let block = number.ilog2();
+        let made = self
+            .blocks
+            .get(block as usize)
+            .map(|place| place.get_or_init(|| (0..1_usize << block).map(|_| OnceLock::new()).collect()));
+        if let Some(place) = made.and_then(|made| made.get(number - (1 << block))) {
+            let _ = place.set(Arc::clone(counters));
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Counters>> {
+        self.blocks.iter().map_while(OnceLock::get).flatten().map_while(OnceLock::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_counted_by_its_kind_and_kept() {
+        let counters = Counters::default();
+        counters.failed(&Error::new(ErrorKind::Engine, "the engine panicked"));
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
+        let failures = counters.snapshot().failures;
+        assert_eq!((failures.engine, failures.io, failures.total()), (1, 1, 2));
+        assert_eq!(counters.last_failure.get().unwrap().error.to_string(), "no space");
+    }
+
+    #[test]
+    fn the_counters_of_every_memo_are_in_the_sum_and_one_name_has_one_set() {
+        let memos = MemoCounters::default();
+        let first = memos.of("0");
+        for number in 0..1_000 {
+            memos.of(&number.to_string()).inserted();
+        }
+        assert!(Arc::ptr_eq(&first, &memos.of("0")));
+        assert_eq!(memos.iter().map(|counters| counters.snapshot().inserts).sum::<u64>(), 1_000);
+    }
+
+    /// The thread that reads holds the lock of the names: a second one would wait for ever.
+    #[test]
+    fn reading_takes_no_lock() {
+        let memos = MemoCounters::default();
+        let counters = memos.of("frames");
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
+        let _held = lock(&memos.by_name);
+        assert_eq!(memos.iter().map(|counters| counters.snapshot().failures.io).sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn a_failure_that_is_taken_is_gone_and_the_next_is_kept() {
+        let counters = Counters::default();
+        assert!(counters.last_failure.take().is_none());
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
+        assert!(counters.last_failure.take().is_some_and(|failure| failure.error.is_io()));
+        assert!(counters.last_failure.get().is_none());
+        counters.failed(&Error::new(ErrorKind::Engine, "it hangs"));
+        assert!(counters.last_failure.get().is_some_and(|failure| failure.error.is_engine()));
+        assert_eq!(counters.snapshot().failures.total(), 2, "the counters stay");
+    }
+
+    #[test]
+    fn stats_print_as_a_small_table() {
+        let counters = Counters::default();
+        counters.hit(Tier::Memory, Duration::from_millis(1500));
+        counters.miss(Reason::Outdated);
+        let table = counters.snapshot().to_string();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "hits                   1   memory 1, disk 0",
+                "misses                 1   absent 0, expired 0, outdated 1, damaged 0",
+                "inserts                0   evictions 0",
+                "failures               0",
+                "time saved        1.500s",
+            ]
+        );
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
+        counters.failed(&Error::new(ErrorKind::Io, "no space"));
+        counters.failed(&Error::new(ErrorKind::Panic, "the observer panicked"));
+        let table = counters.snapshot().to_string();
+        assert!(table.contains("failures               3   io 2, panic 1\n"), "{table}");
+    }
+}
