@@ -134,11 +134,13 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     /// The value in the memory tier, once the queued values of this thread are written.
     fn cached(&self, digest: &Digest) -> Option<Arc<CachedValue>> {
+        let has_unapplied = self.partition.has_unapplied();
         let cached = self.session().memory.get(self.partition.owner(), digest)?;
-        if self.partition.is_settled() {
+        if !has_unapplied {
             return Some(cached);
         }
         self.session().release([cached]);
+        self.partition.catch_up();
         self.session().memory.get(self.partition.owner(), digest)
     }
 

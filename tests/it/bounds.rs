@@ -398,6 +398,7 @@ fn values_that_could_not_be_stored_push_nothing_out() {
     fs::rename(&folder, &aside).unwrap();
     fs::write(&folder, "in the way").unwrap();
     (3..9).for_each(|key| miss!(memo, &key => large(key)));
+    store.flush().unwrap();
     assert_eq!(memo.stats().failures.io, 6);
     fs::remove_file(&folder).unwrap();
     fs::rename(&aside, &folder).unwrap();

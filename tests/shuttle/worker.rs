@@ -1,6 +1,6 @@
 //! A memo over the real flight, pending values, queue, hand-overs and changes of the worker. Callers look and compute
 //! beside changes, evictions, a full disk and a close. The order of a call's steps is that of `src/flow` and
-//! `src/store/partition.rs`.
+//! `src/store/partition/hand_over.rs`.
 
 use std::{
     sync::{

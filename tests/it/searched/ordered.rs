@@ -13,8 +13,8 @@ const PLACES: [&str; 9] = [
     "Serialize",
     "Deserialize",
     "cache_if",
-    "ComputingBegan",
-    "ComputingEnded",
+    "ComputeStarted",
+    "ComputeFinished",
     "Hit",
 ];
 

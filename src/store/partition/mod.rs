@@ -1,0 +1,228 @@
+//! A partition: the entries of one memo's generation. Callers read them on their own threads (`read`), and send changes to
+//! the worker; computed values are handed over (`hand_over`).
+
+mod hand_over;
+mod read;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    clock::Lifetime,
+    codec::Payload,
+    error::{Error, ErrorKind, Result},
+    flight::Claim,
+    key::Digest,
+    stats::{Reason, Usage},
+    store::{
+        blob::{self, Draft},
+        forgetting::Forgetting,
+        generation::{Bounds, Tally},
+        session::Session,
+        worker::{Directory, Registration, Request},
+    },
+};
+
+pub(crate) struct Partition {
+    session: Arc<Session>,
+    /// `None` in a store without a directory.
+    directory: Option<Arc<Directory>>,
+    memo: Arc<Registration>,
+}
+
+/// The outcome of a look at the disk.
+pub(crate) enum Found {
+    Item(Item),
+    Missing(Reason),
+    /// There was something, but not the bytes that had been written.
+    Damaged(Error),
+}
+
+/// One entry that was read back whole.
+pub(crate) struct Item {
+    /// Verified as far as it is looked at.
+    pub(crate) payload: Payload,
+    /// The file that it lies in, when it has one of its own.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) compute_time: Duration,
+}
+
+impl Item {
+    /// The damage that showed when the payload was looked at.
+    pub(crate) fn damage(&self) -> Option<Error> {
+        let path = self.file.as_deref().unwrap_or(Path::new(""));
+        self.payload.is_damaged().then(|| blob::damaged(path, "its payload"))
+    }
+}
+
+/// Everything that is put beside a payload.
+pub(crate) struct Entry {
+    pub(crate) digest: Digest,
+    pub(crate) key_head: Vec<u8>,
+    /// That of the memo, by which an entry is judged that stands in its place.
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) compute_time: Duration,
+}
+
+/// Why a computed value was not handed over.
+pub(crate) enum Refused {
+    /// The queue had no room in time.
+    Full(Claim<'static>),
+    Failed(Error, Claim<'static>),
+    /// It was handed over, and its entry could not be written, or not in time. It is kept in memory.
+    Unwritten(Error),
+}
+
+impl Partition {
+    pub(super) fn new(
+        session: Arc<Session>,
+        directory: Option<Arc<Directory>>,
+        memo: Arc<Registration>,
+    ) -> Self {
+        Self { session, directory, memo }
+    }
+
+    pub(crate) fn owner(&self) -> u64 {
+        self.memo.owner
+    }
+
+    /// The memo as the worker knows it.
+    pub(crate) fn memo(&self) -> &Registration {
+        &self.memo
+    }
+
+    /// The folder in which a payload file is begun.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing can be stored now.
+    pub(crate) fn room(&self) -> Result<PathBuf> {
+        let directory = self.directory()?;
+        directory.check_writable()?;
+        Ok(directory.trash())
+    }
+
+    fn directory(&self) -> Result<&Arc<Directory>> {
+        self.directory.as_ref().ok_or_else(no_directory)
+    }
+
+    /// A payload to be encoded into. Without a room it stays in memory.
+    pub(crate) fn draft<'a>(&'a self, room: Option<&'a Path>, limit: u64, key_head: &'a [u8]) -> Draft<'a> {
+        let faults = self.directory.as_ref().map(|directory| directory.tuning.faults.clone());
+        Draft::new(room, limit, &self.memo.memo, key_head, faults.unwrap_or_default())
+    }
+
+    /// The largest payload that can be stored at all.
+    pub(crate) fn limit(&self, bounds: &Bounds) -> u64 {
+        let of_store = self.session.max_bytes.unwrap_or(u64::MAX);
+        bounds.max_bytes.unwrap_or(u64::MAX).min(of_store)
+    }
+
+    /// Whether the index, or a value on its way there, was fresh.
+    pub(crate) fn remove(&self, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
+        let Some(directory) = &self.directory else {
+            self.in_memory().forget_key(self.owner(), digest);
+            self.session.settle();
+            return Ok(false);
+        };
+        let is_pending = matches!(self.pending(directory, digest, ttl), Ok(Some(Found::Item(_))));
+        let (memo, digest) = (Arc::clone(&self.memo), *digest);
+        let removed = directory.ask(|reply| Request::Remove { memo, digest, reply });
+        self.session.settle();
+        removed.map(|was_fresh| was_fresh || is_pending)
+    }
+
+    pub(crate) fn clear(&self) -> Result<()> {
+        let Some(directory) = &self.directory else {
+            self.in_memory().forget_owner(self.owner());
+            self.session.settle();
+            return Ok(());
+        };
+        let memo = Arc::clone(&self.memo);
+        let cleared = directory.ask(|reply| Request::Clear { memo, reply });
+        self.session.settle();
+        cleared
+    }
+
+    fn in_memory(&self) -> Forgetting<'_> {
+        Forgetting { pending: None, session: &self.session }
+    }
+
+    /// Fresh entries and their bytes, within the bounds also when an unclean end left them uncounted.
+    pub(crate) fn count(&self) -> Result<Tally> {
+        let Some(directory) = &self.directory else { return Ok(Tally::default()) };
+        count(directory, &self.session, Some(&self.memo))
+    }
+
+    /// The same, and the size of the memo's payload files.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        let Tally { entries, bytes, .. } = self.count()?;
+        let files = self
+            .directory
+            .as_ref()
+            .map(|directory| directory.join(format!("blobs/{}", self.memo.generation)));
+        let disk_bytes = files.map_or(Ok(0), |files| blob::disk_size(&files))?;
+        Ok(Usage { entries, bytes, disk_bytes })
+    }
+
+    /// Waits until everything that was handed over so far was applied, and its events told.
+    pub(crate) fn catch_up(&self) {
+        if let Some(directory) = &self.directory {
+            directory.catch_up();
+        }
+        self.session.settle();
+    }
+
+    pub(crate) fn flush(&self) -> Result<()> {
+        flush(self.directory.as_ref(), &self.session)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.session.is_closed() || self.directory.as_ref().is_some_and(|directory| directory.is_closed())
+    }
+
+    /// The memo was dropped: its entries in memory and its claims have no owner any more.
+    pub(crate) fn release(&self) {
+        if self.session.is_inherited() {
+            return;
+        }
+        self.session.release(self.session.memory.remove_owner(self.owner()));
+        if let Some(directory) = &self.directory {
+            let _ = directory.send(Request::Disown { memo: Arc::clone(&self.memo) });
+        }
+    }
+}
+
+/// Makes everything that was acknowledged survive the process.
+pub(super) fn flush(directory: Option<&Arc<Directory>>, session: &Session) -> Result<()> {
+    session.check_origin()?;
+    let Some(directory) = directory else { return Ok(()) };
+    let flushed = directory.ask(|reply| Request::Flush { reply });
+    session.settle();
+    flushed
+}
+
+/// Fresh entries of a memo's generation, or of the whole store, and their bytes.
+pub(super) fn count(
+    directory: &Directory,
+    session: &Session,
+    memo: Option<&Arc<Registration>>,
+) -> Result<Tally> {
+    session.check_origin()?;
+    let memo = memo.cloned();
+    let counted = directory.ask(|reply| Request::Count { memo, reply });
+    session.settle();
+    counted
+}
+
+fn no_directory() -> Error {
+    Error::new(ErrorKind::Closed, "the store has no directory, results are kept in memory only")
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed: open it again")
+}

@@ -1,0 +1,200 @@
+//! Reads of a memo's entries, on the thread of the caller: values on their way to the index, records, payload files.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use super::{Found, Item, Partition};
+use crate::{
+    clock::Lifetime,
+    codec::Payload,
+    error::{Error, ErrorKind, Result},
+    key::Digest,
+    record::{BlobId, Body, Record},
+    stats::Reason,
+    store::{
+        blob::{self, Expected},
+        engine::{Bytes, Engine},
+        generation::Number,
+        worker::{Directory, Request},
+    },
+};
+
+impl Partition {
+    /// Whether hand-overs of this thread may push out an entry that it finds: it made the last one, a bound holds, and the
+    /// worker has not applied it. A look that began then and found something waits for the worker, and looks again.
+    pub(crate) fn has_unapplied(&self) -> bool {
+        self.memo.hand_overs.has_own()
+            || self.directory.as_ref().is_some_and(|directory| directory.hand_overs.has_own())
+    }
+
+    /// The entry of `digest`, if it is fresh under today's `ttl` and whole. A value that was handed over and is not in the
+    /// index yet is found too.
+    pub(crate) fn read(&self, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+        let Some(directory) = &self.directory else { return Ok(Found::Missing(Reason::Absent)) };
+        let has_unapplied = self.has_unapplied();
+        let found = self.look(directory, digest, ttl)?;
+        if has_unapplied && matches!(found, Found::Item(_)) {
+            directory.catch_up();
+            return self.look(directory, digest, ttl);
+        }
+        Ok(found)
+    }
+
+    fn look(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+        match self.pending(directory, digest, ttl)? {
+            Some(found) => Ok(found),
+            None => self.in_index(directory, digest, ttl),
+        }
+    }
+
+    fn in_index(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+        let engine = directory.reader()?;
+        let number = self.memo.number();
+        for _ in 0..2 {
+            let Some(bytes) = record(directory, &engine, number, digest)? else {
+                return self.missing(directory, &engine, digest);
+            };
+            if let Some(found) = self.follow(directory, digest, ttl, bytes)? {
+                return Ok(found);
+            }
+            // A payload file that is gone may have been replaced between the two reads.
+        }
+        drop(engine);
+        self.ask_worker(directory, digest, ttl)
+    }
+
+    /// The outcome for a value that is on its way to the index.
+    pub(super) fn pending(
+        &self,
+        directory: &Directory,
+        digest: &Digest,
+        ttl: Option<Duration>,
+    ) -> Result<Option<Found>> {
+        let Some(value) = directory.pending.get(&self.memo.seat(digest)) else { return Ok(None) };
+        let (lifetime, compute_time) = (value.lifetime, value.compute_time);
+        if lifetime.is_over(self.session.clock.now(), ttl) {
+            return Ok(Some(Found::Missing(Reason::Expired)));
+        }
+        let payload = value.payload.payload()?;
+        Ok(Some(Found::Item(Item { payload, file: None, lifetime, compute_time })))
+    }
+
+    /// The worker replaces a payload file by hiding the old one first and naming the new one later. Its own look falls
+    /// between two changes: a file is missing when the same record leads to it at two of them.
+    fn ask_worker(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+        let mut before: Option<Bytes> = None;
+        loop {
+            let (memo, digest) = (Arc::clone(&self.memo), *digest);
+            let Some(bytes) = directory.ask(|reply| Request::Read { memo, digest, reply })? else {
+                return Ok(Found::Missing(Reason::Absent));
+            };
+            if before.is_some_and(|before| *before == *bytes) {
+                let error = Error::new(ErrorKind::Corrupt, "the payload file of an entry is missing");
+                return Ok(Found::Damaged(error));
+            }
+            before = Some(bytes.clone());
+            if let Some(found) = self.follow(directory, &digest, ttl, bytes)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The value that a record leads to. `None` when its payload file is gone.
+    fn follow(
+        &self,
+        directory: &Directory,
+        digest: &Digest,
+        ttl: Option<Duration>,
+        bytes: Bytes,
+    ) -> Result<Option<Found>> {
+        let Some(record) = Record::decode(&bytes, digest) else {
+            return Ok(Some(Found::Damaged(Error::new(
+                ErrorKind::Corrupt,
+                "the record of an entry is damaged",
+            ))));
+        };
+        if record.lifetime.is_over(self.session.clock.now(), ttl) {
+            return Ok(Some(Found::Missing(Reason::Expired)));
+        }
+        let (lifetime, compute_time) = (record.lifetime, record.compute_time);
+        let item = |payload, file| Ok(Some(Found::Item(Item { payload, file, lifetime, compute_time })));
+        match record.body {
+            Body::Inline(_) => {
+                let range = record.inline_range(bytes.len());
+                item(Payload::new(bytes, range), None)
+            }
+            Body::Blob { id, length } => match self.blob(directory, digest, record.sequence, id, length) {
+                Ok(Some((payload, file))) => item(payload, Some(file)),
+                Ok(None) => Ok(None),
+                Err(error) if error.is_corrupt() => Ok(Some(Found::Damaged(error))),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// A payload and the file that it lies in. `None` when that is gone.
+    fn blob(
+        &self,
+        directory: &Directory,
+        digest: &Digest,
+        sequence: u64,
+        id: BlobId,
+        length: u64,
+    ) -> Result<Option<(Payload, PathBuf)>> {
+        let expected = Expected { generation: self.memo.generation.0, digest: *digest, sequence, length };
+        for path in directory.places(&format!("blobs/{}/{id}", self.memo.generation)) {
+            let known = directory.unverified.seal(&path);
+            if let Some(payload) = blob::read(&path, &expected, known, &directory.tuning.faults)? {
+                return Ok(Some((payload, path)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Absent, or outdated when another generation of the memo has it.
+    fn missing(&self, directory: &Directory, engine: &Arc<Engine>, digest: &Digest) -> Result<Found> {
+        for sibling in self.memo.siblings().iter() {
+            if record(directory, engine, *sibling, digest)?.is_some() {
+                return Ok(Found::Missing(Reason::Outdated));
+            }
+        }
+        Ok(Found::Missing(Reason::Absent))
+    }
+
+    /// Whether there is a fresh entry. Its payload is not looked at.
+    pub(crate) fn contains(&self, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
+        let Some(directory) = &self.directory else { return Ok(false) };
+        let has_unapplied = self.has_unapplied();
+        let is_there = self.has_fresh(directory, digest, ttl)?;
+        if has_unapplied && is_there {
+            directory.catch_up();
+            return self.has_fresh(directory, digest, ttl);
+        }
+        Ok(is_there)
+    }
+
+    fn has_fresh(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
+        let is_fresh = |lifetime: Lifetime| !lifetime.is_over(self.session.clock.now(), ttl);
+        if let Some(value) = directory.pending.get(&self.memo.seat(digest)) {
+            return Ok(is_fresh(value.lifetime));
+        }
+        let bytes = record(directory, &directory.reader()?, self.memo.number(), digest)?;
+        let record = bytes.as_deref().and_then(|bytes| Record::decode(bytes, digest));
+        Ok(record.is_some_and(|record| is_fresh(record.lifetime)))
+    }
+
+    /// Has the rest of a payload verified by the janitor.
+    pub(crate) fn verify_later(&self, item: &Item, tell: impl FnOnce(Error) + Send + 'static) {
+        if let (Some(file), Some(directory)) = (&item.file, &self.directory) {
+            directory.unverified.verify_later(&directory.janitor, file, &item.payload, tell);
+        }
+    }
+}
+
+fn record(
+    directory: &Directory,
+    engine: &Arc<Engine>,
+    number: Number,
+    digest: &Digest,
+) -> Result<Option<Bytes>> {
+    directory.observe(engine, engine.records.get(&number.record_key(digest)))
+}
