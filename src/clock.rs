@@ -63,19 +63,22 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// When an entry was created, and when it expires.
+/// When an entry was created, and when it expires if it has an expiry of its own. The ttl of its memo is not part of it:
+/// each run judges the entry by the ttl that the memo has today.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     pub(crate) created: Timestamp,
+    /// `NEVER` without an expiry of its own.
     pub(crate) expires: Timestamp,
 }
 
 impl Lifetime {
-    pub(crate) fn starting(created: Timestamp, ttl: Option<Duration>) -> Self {
-        Self { created, expires: ttl.map_or(Timestamp::NEVER, |ttl| created.after(ttl)) }
+    /// Of an entry without an expiry of its own.
+    pub(crate) fn starting(created: Timestamp) -> Self {
+        Self { created, expires: Timestamp::NEVER }
     }
 
-    /// The same with the earlier of the stored expiry and that of the current `ttl`.
+    /// The same with the earlier of its own expiry and that by the `ttl` of its memo.
     pub(crate) fn under(self, ttl: Option<Duration>) -> Self {
         let today = ttl.map_or(Timestamp::NEVER, |ttl| self.created.after(ttl));
         Self { expires: self.expires.min(today), ..self }

@@ -96,8 +96,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// How long an entry lives after it was stored, by the wall clock and across restarts. Without a ttl entries never
     /// expire.
     ///
-    /// An entry that is already stored lives for the shorter of this ttl and the ttl when it was stored. Reads never
-    /// extend a lifetime. An entry is expired from the exact end of its lifetime on. An expired entry takes space until it
+    /// The ttl counts from the creation of an entry, also of one that was stored under another ttl: a shorter ttl hides
+    /// older entries, and a longer one brings them back until they are removed. Reads never extend a lifetime. An entry is expired from the exact end of its lifetime on. An expired entry takes space until it
     /// is removed because of a bound or by [`Store::sweep`](crate::Store::sweep).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);

@@ -73,14 +73,14 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Stores a computed value, and completes its claim. If the disk fails, the value is kept in memory.
     pub(super) fn keep(&self, entry: Entry, value: &V, claim: Claim<'static>) {
         let digest = entry.digest;
-        let (ttl, compute_time) = (entry.ttl, entry.compute_time);
+        let compute_time = entry.compute_time;
         match self.store_computed(entry, value, claim) {
             Ok(Outcome::Stored) => self.counters.inserted(),
             Ok(_) => {}
             Err(Refused::Unwritten(error)) => self.record_failure(&error),
             Err(Refused::Full(claim)) => {
                 self.counters.overflowed();
-                let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
+                let outcome = self.keep_in_memory(&digest, compute_time, value, &claim);
                 claim.complete(outcome);
             }
             Err(Refused::Failed(error, claim)) => {
@@ -92,7 +92,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 let outcome = if is_hopeless {
                     Outcome::Unstored
                 } else {
-                    self.keep_in_memory(&digest, ttl, compute_time, value, &claim)
+                    self.keep_in_memory(&digest, compute_time, value, &claim)
                 };
                 claim.complete(outcome);
             }
@@ -134,7 +134,6 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     pub(super) fn keep_in_memory(
         &self,
         digest: &Digest,
-        ttl: Option<Duration>,
         compute_time: Duration,
         value: &V,
         claim: &Claim<'_>,
@@ -149,7 +148,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 return Outcome::Unstored;
             }
         };
-        let lifetime = Lifetime::starting(self.session().clock.now(), ttl);
+        let lifetime = Lifetime::starting(self.session().clock.now());
         let value = PendingValue { payload, lifetime, compute_time };
         let is_kept = (self.partition.memo().keep_in_memory)(digest, &value, claim);
         if is_kept { Outcome::Stored } else { Outcome::Unstored }

@@ -135,26 +135,30 @@ pub(crate) struct CatalogRow {
     pub(crate) name: String,
     pub(crate) version: u64,
     pub(crate) last_used: Timestamp,
-    /// Of the last run. Another ttl today puts the expiries out of order. All ones = none.
+    /// Of the last run that opened it. All ones = none.
     pub(crate) ttl_millis: u64,
     pub(crate) number: Number,
     /// True only when MANIFEST says that the store was closed.
     pub(crate) tally: Tally,
     /// Whether an entry may expire before an older one. True only after a close, as the tally.
     pub(crate) unordered: bool,
-    /// The latest times of creation and of expiry of all entries. True only after a close, as the tally.
-    pub(crate) latest: (Timestamp, Timestamp),
+    /// The latest time at which an entry was created. True only after a close, as the tally.
+    pub(crate) latest: Timestamp,
 }
 
 impl CatalogRow {
+    pub(crate) fn ttl(&self) -> Option<Duration> {
+        (self.ttl_millis != u64::MAX).then(|| Duration::from_millis(self.ttl_millis))
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(69 + self.name.len());
+        let mut bytes = Vec::with_capacity(61 + self.name.len());
         for number in [self.version, self.last_used.0, self.ttl_millis] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.number.0.to_le_bytes());
         let Tally { entries, bytes: size, indexed } = self.tally;
-        for number in [entries, size, indexed, self.latest.0.0, self.latest.1.0] {
+        for number in [entries, size, indexed, self.latest.0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.push(u8::from(self.unordered));
@@ -169,7 +173,7 @@ impl CatalogRow {
         let ttl_millis = fields.number()?;
         let number = Number(u32::from_le_bytes(fields.array()?));
         let tally = Tally { entries: fields.number()?, bytes: fields.number()?, indexed: fields.number()? };
-        let latest = (Timestamp(fields.number()?), Timestamp(fields.number()?));
+        let latest = Timestamp(fields.number()?);
         let unordered = match fields.byte()? {
             0 => false,
             1 => true,
@@ -228,21 +232,21 @@ mod tests {
             number: Number(5),
             tally: Tally { entries: 6, bytes: 7, indexed: 10 },
             unordered: true,
-            latest: (Timestamp(8), Timestamp(9)),
+            latest: Timestamp(8),
         }
     }
 
     #[test]
     fn a_catalog_row_survives_its_bytes_and_a_cut_one_is_refused() {
         assert_eq!(CatalogRow::decode(&row().encode()), Some(row()));
-        assert_eq!(CatalogRow::decode(&row().encode()[..68]), None);
+        assert_eq!(CatalogRow::decode(&row().encode()[..60]), None);
     }
 
     #[test]
     fn the_bytes_of_a_catalog_row_are_golden() {
         let golden: Vec<u8> = [2_u64, 3, 4].iter().flat_map(|number| number.to_le_bytes()).collect();
         let mut golden = [golden, vec![5, 0, 0, 0]].concat();
-        golden.extend([6_u64, 7, 10, 8, 9].iter().flat_map(|number| number.to_le_bytes()));
+        golden.extend([6_u64, 7, 10, 8].iter().flat_map(|number| number.to_le_bytes()));
         golden.push(1);
         golden.extend(b"frames");
         assert_eq!(row().encode(), golden);

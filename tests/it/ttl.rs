@@ -171,25 +171,60 @@ fn a_value_that_was_replaced_does_not_come_back_with_a_clock_that_is_set_back() 
     Ok(())
 }
 
-/// B76: of the ttl when the entry was stored and the present ttl, the shorter one counts.
+/// B76: the ttl of today counts from the creation of an entry, whatever the ttl was when it was stored.
 #[test]
-fn of_the_stored_ttl_and_todays_the_tighter_one_counts() {
-    let runs =
-        [(Some(MINUTE), Some(HOUR)), (Some(HOUR), Some(MINUTE)), (None, Some(MINUTE)), (Some(MINUTE), None)];
-    for (stored, today) in runs {
-        let bench = Bench::new();
-        {
-            let store = bench.store();
-            miss!(timed(&store, stored), "a" => 1);
+fn an_entry_is_judged_by_the_ttl_of_today() {
+    for stored in [Some(SECOND), Some(MINUTE), Some(HOUR), None] {
+        for is_large in [false, true] {
+            let bench = Bench::new();
+            let value = if is_large { large(1) } else { vec![1] };
+            let open = |store: &Store, ttl: Option<Duration>| -> Memo<str, Vec<u8>> {
+                let builder = Memo::builder("timed");
+                let builder = if let Some(ttl) = ttl { builder.ttl(ttl) } else { builder };
+                builder.open(store).unwrap()
+            };
+            {
+                let store = bench.store();
+                miss!(open(&store, stored), "a" => value.clone());
+            }
+            let store = bench.diskful();
+            let memo = open(&store, Some(MINUTE));
+            bench.clock.advance(59 * SECOND);
+            hit!(memo, "a" => value);
+            bench.clock.advance(SECOND);
+            assert_eq!(memo.len().unwrap(), 0, "stored with {stored:?}");
+            assert_eq!(memo.get("a").unwrap(), None);
+            drop(memo);
+            let memo = open(&store, Some(2 * MINUTE));
+            assert_eq!(memo.len().unwrap(), 1, "stored with {stored:?}");
+            hit!(memo, "a" => value);
+            bench.clock.advance(MINUTE);
+            drop(memo);
+            let memo = open(&store, None);
+            hit!(memo, "a" => value);
         }
-        let store = bench.diskful();
-        let memo = timed(&store, today);
-        bench.clock.advance(59 * SECOND);
-        hit!(memo, "a" => 1);
-        bench.clock.advance(SECOND);
-        assert_eq!(memo.len().unwrap(), 0, "stored with {stored:?}, read with {today:?}");
-        miss!(memo, "a" => 2);
     }
+}
+
+/// What is over by the ttl of today leaves before what is not, though it was stored with another ttl.
+#[test]
+fn a_longer_ttl_of_today_keeps_entries_from_an_eviction_and_from_a_sweep() -> Result<(), Error> {
+    let bench = Bench::new();
+    {
+        let store = bench.store();
+        let memo: Memo<str, u64> = Memo::builder("timed").ttl(MINUTE).open(&store)?;
+        memo.insert("a", &1)?;
+        bench.clock.advance(HOUR);
+        memo.insert("b", &2)?;
+    }
+    let store = bench.store();
+    let memo: Memo<str, u64> = Memo::builder("timed").ttl(DAY).max_entries(2).open(&store)?;
+    assert_eq!(store.sweep()?.expired, 0);
+    assert_eq!(memo.len()?, 2);
+    memo.insert("c", &3)?;
+    assert_eq!(["a", "b", "c"].map(|key| memo.contains_key(key).unwrap()), [false, true, true]);
+    assert_eq!(memo.stats().evictions, 1);
+    Ok(())
 }
 
 /// A tighter ttl hides an entry, and does no harm to it.
@@ -259,13 +294,14 @@ fn counts_skip_what_has_expired() -> Result<(), Error> {
 #[test]
 fn counts_skip_what_has_expired_out_of_order() -> Result<(), Error> {
     let bench = Bench::new();
-    for (key, ttl) in [("a", Some(HOUR)), ("b", Some(MINUTE)), ("c", None)] {
-        let store = bench.store();
-        timed(&store, ttl).insert(key, &1)?;
-    }
-    bench.clock.advance(2 * MINUTE);
     let store = bench.store();
-    let memo = timed(&store, None);
+    let memo = timed(&store, MINUTE);
+    memo.insert("a", &1)?;
+    bench.clock.set_back(30 * SECOND);
+    memo.insert("b", &1)?;
+    bench.clock.advance(30 * SECOND);
+    memo.insert("c", &1)?;
+    bench.clock.advance(40 * SECOND);
     assert_eq!((memo.len().unwrap(), memo.usage().unwrap().entries), (2, 2));
     assert_eq!(["a", "b", "c"].map(|key| memo.contains_key(key).unwrap()), [true, false, true]);
     Ok(())

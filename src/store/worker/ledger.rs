@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -136,12 +137,13 @@ impl Ledger {
 
     /// A row was put.
     pub(super) fn added(&mut self, id: GenerationId, row: &OrderRow) {
+        let ttl = self.ttl_of(id);
         let Some(generation) = self.generations.get_mut(&id) else { return };
         if generation.account.is_empty() {
             self.fronts.mark(id);
         }
         let was_mixed = generation.account.unordered;
-        generation.account.added(row);
+        generation.account.added(row, ttl);
         if generation.account.unordered && !was_mixed {
             self.fronts.mark(id);
         }
@@ -238,10 +240,10 @@ impl Ledger {
         self.bounds.get(name).copied().unwrap_or_default()
     }
 
-    /// Today's ttl of a generation that is open.
-    pub(super) fn ttl_of(&self, id: GenerationId) -> Option<std::time::Duration> {
-        let generation = self.generations.get(&id)?;
-        generation.memo.as_ref().and_then(|_| self.bounds_of(&generation.row.name).ttl)
+    /// The ttl of a generation: today's if it is open, else that of the last run that had it open.
+    pub(super) fn ttl_of(&self, id: GenerationId) -> Option<Duration> {
+        let Generation { row, memo, .. } = self.generations.get(&id)?;
+        if memo.is_some() { self.bounds_of(&row.name).ttl } else { row.ttl() }
     }
 
     /// The catalog row of a generation with what a close writes down.
@@ -265,7 +267,6 @@ impl Ledger {
         self.change(id, |found| {
             found.memo = Some(Arc::clone(memo));
             found.account.drop_queue();
-            found.account.unordered |= found.row.ttl_millis != row.ttl_millis && !found.account.is_empty();
         });
     }
 
@@ -293,8 +294,6 @@ impl Ledger {
         for (id, open) in before.generations.into_iter().filter(|(_, generation)| generation.memo.is_some()) {
             if let Some(found) = self.generations.get_mut(&id) {
                 found.memo = open.memo;
-                found.account.unordered |=
-                    found.row.ttl_millis != open.row.ttl_millis && !found.account.is_empty();
                 let name = found.row.name.clone();
                 self.find_retired(&name);
             } else {
@@ -326,9 +325,9 @@ mod tests {
             number: Number(1),
             tally: Tally::default(),
             unordered: false,
-            latest: Default::default(),
+            latest: Timestamp(0),
         };
-        let account = Account::known(Tally::one(10), false, Default::default());
+        let account = Account::known(Tally::one(10), false, Timestamp(0));
         Generation { row, account, memo: None }
     }
 

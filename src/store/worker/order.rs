@@ -7,6 +7,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    time::Duration,
 };
 
 use crate::{
@@ -48,18 +49,18 @@ impl OrderRow {
     }
 }
 
-/// The account of one generation: its entries, and the order in which they expire.
+/// The account of one generation: its entries, and whether they expire in the order of insertion.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     tally: Tally,
     /// While a recount after an unclean end goes on: the last sequence that it has seen. Rows behind it are counted when
     /// the recount gets there.
     counted_to: Option<u64>,
-    /// Of the rows that the recount has seen.
-    counted: HighWater,
-    /// Of the rows that were put, and of all rows that were there before when the recount did not have to see them.
-    put: HighWater,
-    /// Whether an entry may be over before an older one: the ttl was changed between runs, or the clock set back.
+    /// The latest creation among the rows that the recount has seen.
+    counted: Timestamp,
+    /// That among the rows that were put, and among all rows that were there before if the recount did not have to see them.
+    put: Timestamp,
+    /// Whether an entry may be over before an older one: it has an expiry of its own, or the clock was set back.
     pub(crate) unordered: bool,
     /// Built by one walk when an account that may hold expired rows behind live ones must evict.
     queue: Option<Queue>,
@@ -67,25 +68,9 @@ pub(crate) struct Account {
     front: VecDeque<OrderRow>,
 }
 
-/// The latest stamps so far. A younger row that stays behind them is out of order.
-#[derive(Debug, Default)]
-struct HighWater {
-    created: Timestamp,
-    expires: Timestamp,
-}
-
-impl HighWater {
-    /// Whether the row is in order.
-    fn pass(&mut self, lifetime: Lifetime) -> bool {
-        let ordered = !self.is_above(lifetime);
-        self.created = self.created.max(lifetime.created);
-        self.expires = self.expires.max(lifetime.expires);
-        ordered
-    }
-
-    fn is_above(&self, lifetime: Lifetime) -> bool {
-        lifetime.created < self.created || lifetime.expires < self.expires
-    }
+/// Whether an entry may be over before one that was put before it, the latest of which was created at `latest`.
+fn is_out_of_order(lifetime: Lifetime, latest: Timestamp) -> bool {
+    lifetime.created < latest || lifetime.expires != Timestamp::NEVER
 }
 
 /// Which rows are over first. It may name rows that are gone.
@@ -124,9 +109,8 @@ impl Account {
     }
 
     /// As a clean close wrote it down.
-    pub(crate) fn known(tally: Tally, unordered: bool, latest: (Timestamp, Timestamp)) -> Self {
-        let put = HighWater { created: latest.0, expires: latest.1 };
-        Self { tally, put, unordered, ..Self::default() }
+    pub(crate) fn known(tally: Tally, unordered: bool, latest: Timestamp) -> Self {
+        Self { tally, put: latest, unordered, ..Self::default() }
     }
 
     /// Of rows that must be counted.
@@ -134,10 +118,9 @@ impl Account {
         Self { counted_to: Some(0), ..Self::default() }
     }
 
-    /// The latest stamps of creation and of expiry.
-    pub(crate) fn latest(&self) -> (Timestamp, Timestamp) {
-        let (put, counted) = (&self.put, &self.counted);
-        (put.created.max(counted.created), put.expires.max(counted.expires))
+    /// The latest time at which an entry was created.
+    pub(crate) fn latest(&self) -> Timestamp {
+        self.put.max(self.counted)
     }
 
     /// Whether there is no entry, as far as is known.
@@ -160,21 +143,23 @@ impl Account {
         self.counted_to = seen;
         for row in rows {
             self.tally.add(Tally::one(row.size));
-            self.unordered |= !self.counted.pass(row.lifetime);
+            self.unordered |= is_out_of_order(row.lifetime, self.counted);
+            self.counted = self.counted.max(row.lifetime.created);
         }
     }
 
-    pub(crate) fn added(&mut self, row: &OrderRow) {
+    /// A row was put, under the ttl of today.
+    pub(crate) fn added(&mut self, row: &OrderRow, ttl: Option<Duration>) {
         if self.counted_to.is_none() {
             self.tally.add(Tally::one(row.size));
         }
         if self.front.back().is_some_and(|last| row.sequence < last.sequence) {
             self.front.clear();
         }
-        self.unordered |= self.put.is_above(row.lifetime) || self.counted.is_above(row.lifetime);
-        self.put.pass(row.lifetime);
+        self.unordered |= is_out_of_order(row.lifetime, self.latest());
+        self.put = self.put.max(row.lifetime.created);
         if let Some(queue) = &mut self.queue {
-            queue.push(row.sequence, row.lifetime);
+            queue.push(row.sequence, row.lifetime.under(ttl));
             // Mostly rows that are gone: walking over the remaining ones is cheaper than keeping them.
             if queue.by_creation.len() as u64 > 2 * self.tally.entries + 1_024 {
                 self.queue = None;
@@ -207,7 +192,7 @@ impl Account {
 
     /// Whether rows may be over that are not in front: they are out of order, or the clock was set back behind some.
     pub(crate) fn is_mixed(&self, now: Timestamp) -> bool {
-        self.unordered || self.put.created.is_ahead_of(now) || self.counted.created.is_ahead_of(now)
+        self.unordered || self.latest().is_ahead_of(now)
     }
 
     /// Whether the rows must be walked before `over` can be asked.
@@ -270,7 +255,7 @@ mod tests {
         account.count(&[row(1, 0), row(2, 0)], Some(2));
         account.removed(1, 10); // behind the recount: subtracted
         account.removed(3, 10); // ahead of it: it will not be seen
-        account.added(&row(9, 0)); // ahead of it: it will be seen
+        account.added(&row(9, 0), None); // ahead of it: it will be seen
         assert_eq!(account.tally(), None);
         account.count(&[row(4, 0), row(9, 0)], Some(9));
         account.count(&[], None);
@@ -280,12 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_expires_before_an_older_one_makes_the_account_unordered() {
+    fn an_entry_with_an_expiry_of_its_own_makes_the_account_unordered() {
         let mut account = Account::empty();
-        account.added(&row(1, 100));
-        account.added(&row(2, 200));
+        account.added(&row(1, u64::MAX), None);
+        account.added(&row(2, u64::MAX), None);
         assert!(!account.unordered);
-        account.added(&row(3, 150));
+        account.added(&row(3, 150), None);
         assert!(account.wants_queue(Timestamp(0)));
         account.set_queue(
             [row(1, 100), row(2, 200), row(3, 150)].iter().map(|row| (row.sequence, row.lifetime)),
@@ -302,8 +287,8 @@ mod tests {
     fn an_entry_from_the_future_is_over_while_the_clock_is_behind() {
         let ahead = Lifetime { created: Timestamp(90_000), expires: Timestamp::NEVER };
         let mut account = Account::empty();
-        account.added(&row(1, u64::MAX));
-        account.added(&OrderRow { lifetime: ahead, ..row(2, 0) });
+        account.added(&row(1, u64::MAX), None);
+        account.added(&OrderRow { lifetime: ahead, ..row(2, 0) }, None);
         assert!(account.is_mixed(Timestamp(29_999)) && !account.is_mixed(Timestamp(30_000)));
         account.set_queue([(1, row(1, u64::MAX).lifetime), (2, ahead)].into_iter());
         assert_eq!([29_999, 30_000].map(|now| account.over(Timestamp(now))), [Some(2), None]);
@@ -311,16 +296,16 @@ mod tests {
 
     #[test]
     fn the_oldest_row_is_known_until_an_older_one_comes() {
-        let mut account = Account::known(Tally { entries: 5, ..Tally::one(50) }, false, Default::default());
+        let mut account = Account::known(Tally { entries: 5, ..Tally::one(50) }, false, Timestamp(0));
         let oldest = |account: &Account| account.oldest().map(|row| row.sequence);
         account.set_front(vec![row(3, 0), row(5, 0), row(8, 0)]);
         account.removed(5, 10);
         account.removed(4, 10);
         assert_eq!(oldest(&account), Some(3));
         account.removed(3, 10);
-        account.added(&row(9, 0));
+        account.added(&row(9, 0), None);
         assert_eq!(oldest(&account), Some(8));
-        account.added(&row(7, 0));
+        account.added(&row(7, 0), None);
         assert_eq!(oldest(&account), None, "the table is asked again");
     }
 }

@@ -168,7 +168,7 @@ fn number(ledger: &mut Ledger, id: GenerationId, head: &Head) -> Number {
             number,
             tally: Tally::default(),
             unordered: false,
-            latest: Default::default(),
+            latest: Timestamp::default(),
         };
         ledger.insert(id, Generation { row, account: Account::empty(), memo: None });
     }

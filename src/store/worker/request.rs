@@ -1,11 +1,8 @@
 //! Requests: every change of a store's directory, and the questions that only its worker can answer.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
 };
 
 use super::hand_overs::HandOvers;
@@ -180,8 +177,6 @@ pub(crate) struct Put {
     pub(crate) memo: Arc<Registration>,
     pub(crate) digest: Digest,
     pub(crate) key_head: Vec<u8>,
-    /// Counted from the moment when it is put.
-    pub(crate) ttl: Option<Duration>,
     pub(crate) value: Arc<PendingValue>,
     /// Under which the value was computed; `None` for one that was inserted. A revoked one is not put.
     pub(crate) claim: Option<Claim<'static>>,

@@ -118,10 +118,10 @@ impl Transaction<'_> {
     /// That of the hand-over. Callers that hand over at the same time may do so in another order than that of their
     /// times: entries are made in the order of their sequences all the same, so that they expire in that order.
     fn lifetime(&self, id: GenerationId, put: &Put) -> Lifetime {
-        let latest = self.ledger.get(id).map(|found| found.account.latest().0).unwrap_or_default();
+        let latest = self.ledger.get(id).map(|found| found.account.latest()).unwrap_or_default();
         let created = put.value.lifetime.created;
         if created < latest && latest.since(created) <= HAND_OVER {
-            return Lifetime::starting(latest, put.ttl);
+            return Lifetime { created: latest, ..put.value.lifetime };
         }
         put.value.lifetime
     }

@@ -27,19 +27,12 @@ struct Id {
 pub struct Entry {
     pub value: Value,
     pub created: Duration,
-    /// By the ttl at its creation.
-    pub expires: Duration,
 }
 
 impl Entry {
-    pub fn new(value: Value, created: Duration, ttl: Option<Duration>) -> Self {
-        Self { value, created, expires: ttl.map_or(Duration::MAX, |ttl| created + ttl) }
-    }
-
-    /// Expired when `now >= min(expires_at, created_at + present ttl)`, or made more than a minute in the future.
+    /// Expired when `now >= created + ttl`, or made more than a minute in the future.
     pub fn is_over(&self, now: Duration, ttl: Option<Duration>) -> bool {
-        let today = ttl.map_or(Duration::MAX, |ttl| self.created + ttl);
-        now >= self.expires.min(today) || self.created > now + MINUTE
+        ttl.is_some_and(|ttl| now >= self.created + ttl) || self.created > now + MINUTE
     }
 }
 
@@ -69,6 +62,8 @@ pub struct Reference {
     /// The oldest insertion is in front.
     order: VecDeque<Id>,
     used: BTreeMap<(usize, u64), Used>,
+    /// That of the last open, by memo and version.
+    ttls: BTreeMap<(usize, u64), Option<Duration>>,
     counts: [Counts; MEMOS],
     /// Whether an eviction took some of the expired entries and left others. The store chooses among them. The choice
     /// shows when time runs backwards, and in the number of evictions.
@@ -87,6 +82,7 @@ impl Reference {
             entries: HashMap::new(),
             order: VecDeque::new(),
             used: BTreeMap::new(),
+            ttls: BTreeMap::new(),
             counts: [Counts::default(); MEMOS],
             chosen: false,
             ever_chosen: false,
@@ -162,6 +158,7 @@ impl Reference {
     fn open(&mut self, memo: usize) {
         self.open[memo] = true;
         self.touch(memo);
+        self.ttls.insert((memo, self.version(memo)), self.setup.memos[memo].ttl);
         let (now, version) = (self.now, self.version(memo));
         let unused = |(of, other): (usize, u64), used: &Used| {
             of == memo && other != version && used.latest + DAY <= now
@@ -234,7 +231,7 @@ impl Reference {
         let id = self.id(slot);
         self.forget(id);
         self.order.push_back(id);
-        self.entries.insert(id, Entry::new(value, self.now, setup.ttl));
+        self.entries.insert(id, Entry { value, created: self.now });
         self.counts[slot.memo].inserts += 1;
         self.evict(Some(slot.memo));
         self.evict(None);
@@ -297,10 +294,9 @@ impl Reference {
         self.order.retain(|id| self.entries.contains_key(id));
     }
 
-    /// The present ttl is that of an open memo; its other versions have none.
+    /// By the ttl with which this version of the memo was opened last.
     fn is_over(&self, id: Id) -> bool {
-        let live = self.open[id.memo] && !self.is_retired(id);
-        let ttl = self.setup.memos[id.memo].ttl.filter(|_| live);
+        let ttl = self.ttls.get(&(id.memo, id.version)).copied().flatten();
         self.entries[&id].is_over(self.now, ttl)
     }
 

@@ -115,25 +115,26 @@ fn what_lies_ahead_of_a_clock_set_back_leaves_before_what_can_be_read() {
 #[test]
 fn every_expired_entry_of_every_memo_leaves_before_a_live_one() {
     let memo = |ttl| MemoSetup { ttl, ..NO_BOUNDS };
-    let bounded = |ttl| Setup { memory: 0, max_bytes: Some(16_000), memos: [memo(ttl), memo(ttl)] };
+    let timed = memo(Some(10 * SECOND));
+    let bounded = Setup { memory: 0, max_bytes: Some(16_000), memos: [timed, timed] };
     let sequence = [
         insert(0, 1),
         insert(1, 1),
-        reopen(bounded(Some(10 * SECOND))),
+        Operation::SetBack(9 * SECOND),
         insert(0, 2),
         insert(1, 2),
-        reopen(bounded(None)),
+        Operation::Advance(9 * SECOND),
         insert_large(0, 3),
         insert_large(0, 4),
         insert_large(0, 5),
-        Operation::Advance(10 * SECOND),
+        Operation::Advance(5 * SECOND),
         insert(1, 4),
         insert(1, 5),
         insert(1, 0),
         get(0, 1),
         get(1, 1),
     ];
-    assert_eq!(found(bounded(None), &sequence), [Some(0), Some(1)]);
+    assert_eq!(found(bounded, &sequence), [Some(0), Some(1)]);
 }
 
 // B91

@@ -85,7 +85,7 @@ impl Suspicion {
     }
 
     fn offer(&mut self, slot: Slot, value: Value) {
-        let entry = Entry::new(value, self.now, self.setup.memos[slot.memo].ttl);
+        let entry = Entry { value, created: self.now };
         self.possible.entry(self.id(slot)).or_default().push(entry);
     }
 

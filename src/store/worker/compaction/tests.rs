@@ -107,13 +107,12 @@ impl Bench {
     fn put(&mut self, memo: usize, key: u8, value: u8) {
         let value = PendingValue {
             payload: Finished::Inline(vec![value]),
-            lifetime: Lifetime::starting(self.session.clock.now(), None),
+            lifetime: Lifetime::starting(self.session.clock.now()),
             compute_time: Duration::ZERO,
         };
         self.expected[memo].insert(key, value_of(&value));
         let (memo, value) = (Arc::clone(&self.memos[memo]), Arc::new(value));
-        let put =
-            Put { memo, digest: digest(key), key_head: vec![], ttl: None, value, claim: None, reply: None };
+        let put = Put { memo, digest: digest(key), key_head: vec![], value, claim: None, reply: None };
         self.change(|transaction| transaction.put(&put));
     }
 
