@@ -180,7 +180,7 @@ pub use crate::{
     pool::{ResourceEntry, ResourcePool, ResourcePoolBuilder},
     stamp::FileStamp,
     stats::{Failure, Stats, Usage},
-    store::{Store, StoreBuilder, Swept},
+    store::{Durability, Entries, EntryInfo, Store, StoreBuilder, Swept},
 };
 
 #[cfg(feature = "macros")]

@@ -2,17 +2,25 @@
 
 mod open;
 
-use std::{any::TypeId, fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    fmt,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 
 use crate::{
     codec::{Codec, Postcard},
-    error::Result,
+    error::{Error, Result},
     flow::CacheIf,
+    key::{self, Digest},
     memo::Memo,
     observe::{Event, Observe},
-    store::Store,
+    store::{Durability, Store},
 };
 
 /// The options of a [`Memo`], set before it is opened.
@@ -37,6 +45,15 @@ use crate::{
 #[must_use = "a builder does nothing until `open`"]
 pub struct MemoBuilder<K: ?Sized, V, C = Postcard> {
     name: String,
+    options: Options<V>,
+    codec: C,
+    key: PhantomData<fn() -> Box<K>>,
+}
+
+/// The options that no type depends on but that of the value.
+struct Options<V> {
+    /// The digest of the scope, or the reason why it has none.
+    scope: Option<Result<Digest>>,
     ttl: Option<Duration>,
     max_entries: Option<u64>,
     max_bytes: Option<u64>,
@@ -45,12 +62,13 @@ pub struct MemoBuilder<K: ?Sized, V, C = Postcard> {
     /// cannot be traced, because it does not change with the value type.
     code: Option<u64>,
     memory: Option<u64>,
+    durability: Option<Durability>,
+    /// Whether the heads of the keys are left out of the store.
+    private_keys: bool,
     /// With the type of the closure. Two opens of one name must have equal types.
     cache_if: Option<(CacheIf<V>, TypeId)>,
     /// In order of registration, each with the type of its closure.
     observers: Vec<(Arc<Observe>, TypeId)>,
-    codec: C,
-    key: PhantomData<fn() -> Box<K>>,
 }
 
 impl<K: ?Sized, V> Memo<K, V> {
@@ -76,19 +94,20 @@ impl<K: ?Sized, V> Memo<K, V> {
 
 impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
     pub(crate) fn new(name: String) -> Self {
-        Self {
-            name,
+        let options = Options {
+            scope: None,
             ttl: None,
             max_entries: None,
             max_bytes: None,
             version: None,
             code: None,
             memory: None,
+            durability: None,
+            private_keys: false,
             cache_if: None,
             observers: Vec::new(),
-            codec: Postcard,
-            key: PhantomData,
-        }
+        };
+        Self { name, options, codec: Postcard, key: PhantomData }
     }
 }
 
@@ -100,7 +119,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// older entries, and a longer one brings them back until they are removed. Reads never extend a lifetime. An entry is expired from the exact end of its lifetime on. An expired entry takes space until it
     /// is removed because of a bound or by [`Store::sweep`](crate::Store::sweep).
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
+        self.options.ttl = Some(ttl);
         self
     }
 
@@ -127,7 +146,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn max_entries(mut self, entries: u64) -> Self {
-        self.max_entries = Some(entries);
+        self.options.max_entries = Some(entries);
         self
     }
 
@@ -138,7 +157,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// [`Failures::oversize`](crate::stats::Failures::oversize); observers get one event for the first such value. The
     /// files of small values take 3 to 12 times more space: see [`Usage::disk_bytes`](crate::Usage::disk_bytes).
     pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.max_bytes = Some(bytes);
+        self.options.max_bytes = Some(bytes);
         self
     }
 
@@ -152,25 +171,94 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// delete the entries of each other at every start. With a version, a value type whose shape cannot be traced is
     /// accepted. Its values are still checked before they are stored.
     pub fn version(mut self, version: u64) -> Self {
-        self.version = Some(version);
+        self.options.version = Some(version);
+        self
+    }
+
+    /// Parameters that are part of the memo's identity besides its name, of any size: a dataset, a tenant, a configuration.
+    /// Default: none. Memos of one name and different scopes are different memos, each with its own entries and bounds.
+    ///
+    /// Parameters that serialize equally are one scope, as with keys. [`Store::memos`] names a memo once for all its
+    /// scopes, and [`Store::remove_memo`] forgets all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`open`](Self::open) fails with [`Key`](crate::ErrorKind::Key) or [`Panic`](crate::ErrorKind::Panic) if the
+    /// parameters cannot be serialized.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let of = |tenant: &str| -> memolith::Result<Memo<u32, u64>> { Memo::builder("sums").scope(tenant).open(&store) };
+    /// let (one, other) = (of("one")?, of("other")?);
+    /// one.insert(&1, &10)?;
+    /// assert_eq!((one.get(&1)?, other.get(&1)?), (Some(10), None));
+    /// assert_eq!(store.memos()?, ["sums"]);
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn scope<S: Serialize + ?Sized>(mut self, parameters: &S) -> Self {
+        let digest = catch_unwind(AssertUnwindSafe(|| key::digest(parameters)));
+        let panicked = |panic| Err(Error::panicked("the `Serialize` of a scope", panic));
+        self.options.scope = Some(digest.unwrap_or_else(panicked));
+        self
+    }
+
+    /// When [`insert`](Memo::insert) returns. Default: [`Durability::Immediate`], when the value survives the end of the
+    /// process, about 150 us for a small value.
+    ///
+    /// With [`Durability::Soon`] it hands the value to the store, as a call hands over a quickly computed value, and
+    /// returns after a few microseconds: calls that start after that find the value. A program that is killed may lose
+    /// the values of the last 200 ms. A value that cannot be written is no error of `insert` then: it is in
+    /// [`Memo::last_failure`]. If values are inserted faster than the disk takes them, `insert` waits as by default.
+    /// Computed values, [`remove`](Memo::remove) and [`clear`](Memo::clear) are not affected.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// use memolith::Durability;
+    ///
+    /// let hashes: Memo<str, u64> = Memo::builder("hashes").durability(Durability::Soon).open(&store)?;
+    /// hashes.insert("a.txt", &17)?;
+    /// assert_eq!(hashes.get("a.txt")?, Some(17));
+    /// hashes.flush()?; // from here on a `kill -9` loses nothing
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.options.durability = Some(durability);
+        self
+    }
+
+    /// Leaves the keys out of the store and of the events. Default: up to 1 KiB of each key is stored beside its value, for
+    /// [`Memo::entries`] and for events. A digest of the key is stored in any case, and the values are.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let answers: Memo<str, u8> = Memo::builder("answers").private_keys().open(&store)?;
+    /// answers.insert("a secret", &1)?;
+    /// assert!(answers.entries()?.all(|entry| entry.is_ok_and(|entry| entry.key.is_empty())));
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn private_keys(mut self) -> Self {
+        self.options.private_keys = true;
         self
     }
 
     /// The hash of the function's code, used if no version is set.
     pub(crate) fn code(mut self, code: u64) -> Self {
-        self.code = Some(code);
+        self.options.code = Some(code);
         self
     }
 
     /// Whether `cache_if` is set.
     pub(crate) fn chooses_values(&self) -> bool {
-        self.cache_if.is_some()
+        self.options.cache_if.is_some()
     }
 
     /// This memo's share of the store's [`memory`](crate::StoreBuilder::memory), in bytes of encoded values. Default: all
     /// of it. Zero turns the memory tier off for this memo: every hit is read from disk.
     pub fn memory(mut self, bytes: u64) -> Self {
-        self.memory = Some(bytes);
+        self.options.memory = Some(bytes);
         self
     }
 
@@ -190,7 +278,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     where
         F: Fn(&V) -> bool + Send + Sync + 'static,
     {
-        self.cache_if = Some((Arc::new(wanted), kind));
+        self.options.cache_if = Some((Arc::new(wanted), kind));
         self
     }
 
@@ -238,7 +326,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     where
         F: Fn(&Event<'_>) + Send + Sync + 'static,
     {
-        self.observers.push((Arc::new(observe), kind));
+        self.options.observers.push((Arc::new(observe), kind));
         self
     }
 
@@ -248,32 +336,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// [`Auto`](crate::codec::Auto) uses `Json` for the types that [`Postcard`] cannot store. Values of another codec are
     /// never read: after a change of the codec the values are computed again.
     pub fn codec<D>(self, codec: D) -> MemoBuilder<K, V, D> {
-        let Self {
-            name,
-            ttl,
-            max_entries,
-            max_bytes,
-            version,
-            code,
-            memory,
-            cache_if,
-            observers,
-            codec: _,
-            key,
-        } = self;
-        MemoBuilder {
-            name,
-            ttl,
-            max_entries,
-            max_bytes,
-            version,
-            code,
-            memory,
-            cache_if,
-            observers,
-            codec,
-            key,
-        }
+        let Self { name, options, codec: _, key } = self;
+        MemoBuilder { name, options, codec, key }
     }
 
     /// Opens the memo in `store`.
@@ -289,6 +353,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// - [`UnsupportedType`](crate::ErrorKind::UnsupportedType) for a value type that can be written but not read back.
     /// - [`UntraceableType`](crate::ErrorKind::UntraceableType) for a value type whose shape cannot be traced, unless a
     ///   version is set.
+    /// - [`Key`](crate::ErrorKind::Key) or [`Panic`](crate::ErrorKind::Panic) for a [`scope`](Self::scope) that cannot be
+    ///   serialized.
     /// - [`Closed`](crate::ErrorKind::Closed) in a process that was forked from the one that opened the store.
     ///
     /// The message names the remedy. A failing disk, or a storage engine that does not answer for 5 s, is no error
@@ -316,11 +382,11 @@ impl<K: ?Sized, V, C> fmt::Debug for MemoBuilder<K, V, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoBuilder")
             .field("name", &self.name)
-            .field("ttl", &self.ttl)
-            .field("max_entries", &self.max_entries)
-            .field("max_bytes", &self.max_bytes)
-            .field("version", &self.version)
-            .field("memory", &self.memory)
+            .field("ttl", &self.options.ttl)
+            .field("max_entries", &self.options.max_entries)
+            .field("max_bytes", &self.options.max_bytes)
+            .field("version", &self.options.version)
+            .field("memory", &self.options.memory)
             .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     flight::fresh_owner,
     flow::{MemoInner, memory_writer},
     memo::Memo,
-    store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store},
+    store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store, scoped_name},
     sync::lock,
 };
 
@@ -36,38 +36,53 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         store.session().check_origin()?;
         // User code runs before the lock is taken.
         let format = StoredFormat { id: self.codec.id().to_owned(), shape: self.shape()? };
+        let scoped = self.scoped_name()?;
         // Declared before the lock, so dropped after it: it may be the last handle.
         let known;
         // One open at a time, so that two opens of one name return the same memo.
         let mut live = lock(store.live());
-        if let Some(open) = live.get(&self.name) {
+        if let Some(open) = live.get(&scoped) {
             known = open.memo.upgrade();
             if let Some(memo) = &known {
-                self.agree(open, &format)?;
+                self.agree(open, &scoped, &format)?;
                 let inner = Arc::clone(memo).downcast::<MemoInner<V>>();
                 return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
             }
         }
-        let generation = format.generation(&self.name, self.identity().unwrap_or(0))?;
+        let generation = format.generation(&scoped, self.identity().unwrap_or(0))?;
         let round_trip = RoundTrip::new::<C>(&format.shape);
-        let memo = self.open_on(generation, round_trip, store, place, &mut live);
+        let memo = self.open_on(&scoped, generation, round_trip, store, place, &mut live);
         drop(live);
-        store.make_room(Some(memo.name()));
+        store.make_room(Some(&scoped));
         Ok(memo)
     }
 
     /// The version of the function in the generation: the user's version, or else the hash of the code.
     fn identity(&self) -> Option<u64> {
-        self.version.or(self.code)
+        self.options.version.or(self.options.code)
+    }
+
+    /// The name, and behind it the digest of the scope, if there is one.
+    fn scoped_name(&self) -> Result<String> {
+        match &self.options.scope {
+            None => Ok(self.name.clone()),
+            Some(Ok(scope)) => Ok(scoped_name(&self.name, scope)),
+            Some(Err(error)) => Err(error.clone()),
+        }
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds { ttl: self.ttl, max_entries: self.max_entries, max_bytes: self.max_bytes }
+        Bounds {
+            ttl: self.options.ttl,
+            max_entries: self.options.max_entries,
+            max_bytes: self.options.max_bytes,
+        }
     }
 
     /// Makes the memo of a generation with all options, and registers it as open.
     pub(crate) fn open_on(
         self,
+        scoped: &str,
         generation: GenerationId,
         round_trip: RoundTrip,
         store: &Store,
@@ -79,17 +94,19 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         C: Codec<V>,
     {
         let (bounds, version) = (self.bounds(), self.identity().unwrap_or(0));
-        let (cache_if, cache_if_type) = self.cache_if.unzip();
-        let (observers, observer_types): (Vec<_>, Vec<_>) = self.observers.into_iter().unzip();
-        let (session, name): (_, Arc<str>) = (store.session(), self.name.as_str().into());
-        let (owner, counters) = (fresh_owner(), session.counters_of(&self.name));
+        let durability = self.options.durability.unwrap_or_default();
+        let (cache_if, cache_if_type) = self.options.cache_if.unzip();
+        let (observers, observer_types): (Vec<_>, Vec<_>) = self.options.observers.into_iter().unzip();
+        let (session, name): (_, Arc<str>) = (store.session(), self.name.into());
+        let scoped: Arc<str> = if scoped == &*name { Arc::clone(&name) } else { scoped.into() };
+        let (owner, counters) = (fresh_owner(), session.counters_of(&scoped));
         let codec: Arc<dyn Codec<V>> = Arc::new(self.codec);
-        let keep = memory_writer(session, &codec, self.memory, owner);
-        let (named, placed, counted) = (Arc::clone(&name), Arc::clone(place), Arc::clone(&counters));
-        let is_bounded = self.max_entries.is_some() || self.max_bytes.is_some();
+        let keep = memory_writer(session, &codec, self.options.memory, owner);
+        let (named, placed, counted) = (Arc::clone(&scoped), Arc::clone(place), Arc::clone(&counters));
+        let is_bounded = self.options.max_entries.is_some() || self.options.max_bytes.is_some();
         let registration = Registration::new(named, placed, generation, owner, counted, keep, is_bounded);
         let row = CatalogRow {
-            name: self.name.clone(),
+            name: scoped.to_string(),
             version,
             last_used: session.clock.now(),
             ttl_millis: bounds.ttl_millis(),
@@ -100,10 +117,12 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             codec,
             round_trip,
             bounds,
-            memory: self.memory,
+            memory: self.options.memory,
+            durability,
+            keeps_keys: !self.options.private_keys,
             cache_if,
             counters,
-            observers: session.audience.register(&name, observers.into_iter().collect()),
+            observers: session.audience.register(&scoped, observers.into_iter().collect()),
             name,
             place: Arc::clone(place),
             is_disabled: is_disabled(),
@@ -117,14 +136,16 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             generation,
             owner,
             bounds,
-            memory: self.memory,
+            memory: self.options.memory,
+            durability,
+            private_keys: self.options.private_keys,
             cache_if: cache_if_type,
             observers: observer_types,
             value_type,
             codec: TypeId::of::<C>(),
             version,
         };
-        live.insert(self.name, open);
+        live.insert(scoped.to_string(), open);
         Memo::new(inner)
     }
 
@@ -139,15 +160,15 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         if self.name.contains('\0') {
             return wrong("the name contains a NUL: use printable characters");
         }
-        if self.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
+        if self.options.ttl.is_some_and(|ttl| ttl.as_millis() == 0) {
             return wrong(
                 "`ttl` is less than a millisecond: nothing would ever be a hit; leave it out to keep values for ever",
             );
         }
-        if self.max_entries == Some(0) {
+        if self.options.max_entries == Some(0) {
             return wrong("`max_entries` is 0: nothing could be stored; leave it out for no bound");
         }
-        if self.max_bytes == Some(0) {
+        if self.options.max_bytes == Some(0) {
             return wrong("`max_bytes` is 0: nothing could be stored; leave it out for no bound");
         }
         Ok(())
@@ -158,14 +179,14 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     where
         C: Codec<V>,
     {
-        self.codec.shape().or_else(|error| match (error.kind(), self.version) {
+        self.codec.shape().or_else(|error| match (error.kind(), self.options.version) {
             (ErrorKind::UntraceableType, Some(_)) => Ok(Shape::untraced()),
             _ => Err(error),
         })
     }
 
     /// Fails if an option is set here that the open memo has otherwise.
-    fn agree(&self, open: &LiveMemo, format: &StoredFormat) -> Result<()>
+    fn agree(&self, open: &LiveMemo, scoped: &str, format: &StoredFormat) -> Result<()>
     where
         V: 'static,
         C: Codec<V>,
@@ -177,29 +198,35 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         if open.value_type != type_name::<V>() {
             return Err(conflict("value type", open.value_type));
         }
-        if format.generation(&self.name, open.version)? != open.generation {
+        if format.generation(scoped, open.version)? != open.generation {
             return Err(conflict("codec or shape", "the value type"));
         }
         if open.codec != TypeId::of::<C>() {
             return Err(conflict("codec", "of the same id"));
         }
-        if self.ttl.is_some() && self.ttl != ttl {
+        if self.options.ttl.is_some() && self.options.ttl != ttl {
             return Err(conflict("ttl", OptionText(ttl)));
         }
-        if self.max_entries.is_some() && self.max_entries != max_entries {
+        if self.options.max_entries.is_some() && self.options.max_entries != max_entries {
             return Err(conflict("max_entries", OptionText(max_entries)));
         }
-        if self.max_bytes.is_some() && self.max_bytes != max_bytes {
+        if self.options.max_bytes.is_some() && self.options.max_bytes != max_bytes {
             return Err(conflict("max_bytes", OptionText(max_bytes)));
         }
-        if self.memory.is_some() && self.memory != open.memory {
+        if self.options.memory.is_some() && self.options.memory != open.memory {
             return Err(conflict("memory", OptionText(open.memory)));
         }
-        if self.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
+        if self.options.durability.is_some_and(|durability| durability != open.durability) {
+            return Err(conflict("durability", OptionText(Some(open.durability))));
+        }
+        if self.options.private_keys && !open.private_keys {
+            return Err(conflict("private_keys", "it stores its keys"));
+        }
+        if self.options.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
             return Err(conflict("cache_if", "a closure"));
         }
-        let observers = self.observers.iter().map(|(_, closure)| closure);
-        if !self.observers.is_empty() && !observers.eq(&open.observers) {
+        let observers = self.options.observers.iter().map(|(_, closure)| closure);
+        if !self.options.observers.is_empty() && !observers.eq(&open.observers) {
             return Err(conflict("observer", "a closure"));
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::{
     flight::flight,
     key::Digest,
     stats::{Stats, Usage},
-    store::Entry,
+    store::{Durability, Entries, Entry},
 };
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
@@ -40,7 +40,11 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             .encode(value, limit, &key_head, Duration::ZERO)
             .map_err(|error| error.with_context(&self.place))?;
         let entry = Entry { digest: *digest, key_head, ttl: self.bounds.ttl, compute_time: Duration::ZERO };
-        self.partition.insert(entry, payload, limit).map_err(|error| error.with_context(&self.place))?;
+        let inserted = match self.durability {
+            Durability::Soon => self.partition.insert_soon(entry, payload, limit),
+            Durability::Immediate => self.partition.insert(entry, payload, limit),
+        };
+        inserted.map_err(|error| error.with_context(&self.place))?;
         self.counters.inserted();
         Ok(())
     }
@@ -92,6 +96,11 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             return Stats::default();
         }
         self.counters.snapshot()
+    }
+
+    pub(crate) fn entries(&self) -> Result<Entries> {
+        self.check_open()?;
+        Ok(self.partition.entries(self.bounds.ttl))
     }
 
     pub(crate) fn usage(&self) -> Result<Usage> {

@@ -18,7 +18,10 @@ use crate::{
     memory::CachedValue,
     observe::{Event, Observers},
     stats::{Counters, Reason},
-    store::{Bounds, Draft, Entry, Finished, KeepInMemory, Partition, PendingValue, Refused, Session, Store},
+    store::{
+        Bounds, Draft, Durability, Entry, Finished, KeepInMemory, Partition, PendingValue, Refused, Session,
+        Store,
+    },
 };
 
 /// Decides whether a computed value is stored.
@@ -33,6 +36,9 @@ pub(crate) struct MemoInner<V: 'static> {
     pub(crate) bounds: Bounds,
     /// This memo's share of the memory tier in bytes. Zero turns it off; `None` is all of it.
     pub(crate) memory: Option<u64>,
+    pub(crate) durability: Durability,
+    /// Whether the heads of keys are stored and told.
+    pub(crate) keeps_keys: bool,
     pub(crate) cache_if: Option<CacheIf<V>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observers: Arc<Observers>,

@@ -40,7 +40,7 @@ pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why:
     let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(RefusingCodec(why.clone()));
     let place = builder.place();
     let unknown = RoundTrip::new::<RefusingCodec>(&Shape::untraced());
-    let memo = builder.open_on(GenerationId([0; 16]), unknown, &store, &place, &mut HashMap::new());
+    let memo = builder.open_on(name, GenerationId([0; 16]), unknown, &store, &place, &mut HashMap::new());
     drop(memo.refuse(why));
     memo
 }

@@ -9,6 +9,7 @@ use std::{
 
 use crate::store::{
     generation::{Bounds, GenerationId},
+    partition::Durability,
     session::Session,
     worker::Directory,
 };
@@ -28,7 +29,7 @@ pub(crate) struct Handle {
     pub(super) directory: Option<Arc<Directory>>,
     /// The options that were set at the first open: another open may not want something else.
     pub(super) asked: Asked,
-    /// The memos that are open, by name.
+    /// The memos that are open, by name and scope.
     pub(super) live: Mutex<HashMap<String, LiveMemo>>,
 }
 
@@ -41,6 +42,8 @@ pub(crate) struct LiveMemo {
     pub(crate) owner: u64,
     pub(crate) bounds: Bounds,
     pub(crate) memory: Option<u64>,
+    pub(crate) durability: Durability,
+    pub(crate) private_keys: bool,
     /// The type of the `cache_if` closure.
     pub(crate) cache_if: Option<TypeId>,
     /// The types of the observers, in their order.

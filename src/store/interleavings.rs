@@ -56,12 +56,15 @@ const RULES: [Rule; 10] = [
 enum Change {
     Remove,
     Insert,
+    /// An insert that does not wait for the worker.
+    InsertSoon,
     Clear,
     /// Nothing is acknowledged, so nothing is stale; but memory must not keep what the disk lost.
     Evict,
 }
 
-const CHANGES: [Change; 4] = [Change::Remove, Change::Insert, Change::Clear, Change::Evict];
+const CHANGES: [Change; 5] =
+    [Change::Remove, Change::Insert, Change::InsertSoon, Change::Clear, Change::Evict];
 
 /// What goes on beside the change.
 struct Scenario {
@@ -102,7 +105,7 @@ fn session() -> Session {
 fn actors(scenario: &Scenario) -> Vec<Actor> {
     let computer = |_| Actor::Computer { claim: None, value: None, at: 0 };
     let reader = |is_late| Actor::Reader { is_late, claim: None, found: None, at: 0 };
-    let mut actors = vec![Actor::Changer { has_asked: false }, Actor::Worker { at: 0 }];
+    let mut actors = vec![Actor::Changer { at: 0, soon: None }, Actor::Worker { at: 0 }];
     actors.extend(scenario.has_late_reader.then(|| reader(true)));
     actors.extend((0..scenario.computers).map(computer));
     actors.extend((0..scenario.early_readers).map(|_| reader(false)));

@@ -16,6 +16,7 @@
 mod blob;
 mod builder;
 mod engine;
+mod entries;
 mod forgetting;
 mod generation;
 mod handle;
@@ -28,6 +29,7 @@ mod overlay;
 mod partition;
 mod pending;
 mod registry;
+mod scope;
 mod session;
 mod tags;
 mod unverified;
@@ -48,10 +50,16 @@ pub(crate) use self::{
     handle::LiveMemo,
     partition::{Entry, Found, Item, Partition, Refused},
     pending::PendingValue,
+    scope::scoped_name,
     session::Session,
     worker::{KeepInMemory, Registration},
 };
-pub use self::{builder::StoreBuilder, worker::Swept};
+pub use self::{
+    builder::StoreBuilder,
+    entries::{Entries, EntryInfo},
+    partition::Durability,
+    worker::Swept,
+};
 use self::{forgetting::Forgetting, generation::Tally, handle::Handle, worker::Request};
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -284,7 +292,8 @@ impl Store {
         self.handle.close()
     }
 
-    /// The names of the memos that have entries, or had, in this store, in alphabetical order.
+    /// The names of the memos that have entries, or had, in this store, in alphabetical order. A memo with several scopes is
+    /// named once.
     ///
     /// # Errors
     ///
@@ -301,14 +310,12 @@ impl Store {
     pub fn memos(&self) -> Result<Vec<String>> {
         self.session().check_origin()?;
         let Some(directory) = &self.handle.directory else {
-            let mut names: Vec<String> = lock(self.live()).keys().cloned().collect();
-            names.sort();
-            return Ok(names);
+            return Ok(scope::names_of(lock(self.live()).keys()));
         };
         directory.ask(|reply| Request::Names { reply })
     }
 
-    /// Forgets every entry of the memo `name`, of all its versions, open or not. Whether there was such a memo.
+    /// Forgets every entry of the memo `name`, of all its versions and scopes, open or not. Whether there was such a memo.
     ///
     /// # Errors
     ///
@@ -342,7 +349,8 @@ impl Store {
     /// The same in a store without a directory.
     fn forget_in_memory(&self, name: Option<&str>) -> bool {
         let live = lock(self.live());
-        let concerned = live.iter().filter(|(known, _)| name.is_none_or(|name| *known == name));
+        let concerned =
+            live.iter().filter(|(known, _)| name.is_none_or(|name| scope::name_of(known) == name));
         let owners: Vec<u64> = concerned.map(|(_, memo)| memo.owner).collect();
         drop(live);
         let forgetting = Forgetting { pending: None, session: self.session() };

@@ -9,6 +9,8 @@
 //! * A change revokes the claims of its key first, and removes the pending value of that key then, if it is one of those: a
 //!   value that was published in between was computed after the change.
 //! * The worker takes a value out after its record is in, and only if it is still the same hand-over.
+//!
+//! A value that its user inserts without waiting is published over all others, which revokes their claims.
 
 use std::{
     array,
@@ -22,7 +24,7 @@ use std::{
 
 use crate::{
     clock::Lifetime,
-    flight::{FlightKey, Token},
+    flight::{Claim, FlightKey, Token, flight},
     store::blob::Finished,
     sync::{Mutex, lock},
 };
@@ -65,6 +67,19 @@ impl Pending {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
         true
+    }
+
+    /// Publishes a value that its user brought, and revokes every other claim of the key: no earlier computation of the key is
+    /// published over it, and no reader keeps an older value in memory. It stands before the revocation and under one lock
+    /// with it, so a caller that claims the key after that finds it. Returns the claim of the value.
+    pub(crate) fn publish_over(&self, seat: FlightKey, value: &Arc<PendingValue>) -> Claim<'static> {
+        let mut shard = lock(self.shard(&seat));
+        let claim = flight().register_reader(seat);
+        if shard.insert(seat, (Arc::clone(value), claim.token())).is_none() {
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+        flight().revoke(&seat, Some(&claim));
+        claim
     }
 
     pub(crate) fn get(&self, seat: &FlightKey) -> Option<Arc<PendingValue>> {
@@ -130,7 +145,7 @@ mod tests {
     use super::*;
     use crate::{
         flight::{flight, fresh_owner},
-        sync::explore,
+        sync::{explore, thread},
     };
 
     fn value() -> Arc<PendingValue> {
@@ -166,6 +181,27 @@ mod tests {
             flight().revoke(&seat, None);
             assert!(!pending.publish(seat, &value(), claim.token()));
             assert!(pending.get(&seat).is_none());
+        });
+    }
+
+    #[test]
+    fn a_value_that_is_published_over_others_is_found_whatever_a_computation_does_meanwhile() {
+        explore(|| {
+            let (pending, seat, brought) = (Arc::new(Pending::default()), seat(), value());
+            let computation = thread::spawn({
+                let pending = Arc::clone(&pending);
+                move || {
+                    let claim = flight().register_reader(seat);
+                    let is_absent = pending.get(&seat).is_none();
+                    (is_absent && pending.publish(seat, &value(), claim.token()), claim.detach())
+                }
+            });
+            let claim = pending.publish_over(seat, &brought);
+            let found = || pending.get(&seat).is_some_and(|found| Arc::ptr_eq(&found, &brought));
+            assert!(claim.is_current() && found());
+            let (was_published, its_claim) = computation.join().unwrap();
+            assert!(found(), "published: {was_published}");
+            assert!(!was_published || !its_claim.is_current(), "the worker would put its value");
         });
     }
 

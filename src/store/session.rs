@@ -18,6 +18,7 @@ use crate::{
     memory::{Admission, CachedValue, Memory},
     observe::{Event, ObserverRegistry, Observers},
     stats::{Counters, MemoCounters, Stats},
+    store::scope::name_of,
     sync::{Condvar, Mutex, PoisonError, lock},
 };
 
@@ -76,7 +77,7 @@ const TELLING_TIMEOUT: Duration = Duration::from_millis(100);
 pub(crate) enum Untold {
     /// A failure of the store as a whole.
     Failed(Error),
-    /// A failure of one memo, by name.
+    /// A failure of one memo, by name and scope.
     MemoFailed(Arc<str>, Error),
     /// Entries of a memo left.
     Left(Arc<str>, Left),
@@ -220,12 +221,12 @@ impl Session {
             Untold::Failed(error) => self.tell(None, &Event::Failed { memo: None, error: &error }),
             Untold::MemoFailed(memo, error) => {
                 let observers = self.audience.of_memo(&memo);
-                let event = Event::Failed { memo: Some(&memo), error: &error };
+                let event = Event::Failed { memo: Some(name_of(&memo)), error: &error };
                 self.tell(observers.as_deref(), &event);
             }
             Untold::Left(memo, left) => {
                 let observers = self.audience.of_memo(&memo);
-                left.events(&memo).for_each(|event| self.tell(observers.as_deref(), &event));
+                left.events(name_of(&memo)).for_each(|event| self.tell(observers.as_deref(), &event));
             }
         }
     }

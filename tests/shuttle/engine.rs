@@ -142,6 +142,10 @@ impl Ledger {
         Vec::new()
     }
 
+    fn names_of_memo(&self, name: &str) -> Vec<String> {
+        vec![name.to_owned()]
+    }
+
     fn of_name(&self, _: &str) -> Vec<u64> {
         Vec::new()
     }

@@ -24,7 +24,10 @@ pub(super) enum Actor {
         at: u8,
     },
     Changer {
-        has_asked: bool,
+        /// Its own steps; a change that waits has one, and the worker makes the others.
+        at: u8,
+        /// The value of an insert that does not wait.
+        soon: Option<Request>,
     },
     Worker {
         at: usize,
@@ -41,7 +44,7 @@ pub(super) enum Actor {
 /// For an actor that does nothing any more.
 const DONE: u8 = u8::MAX;
 
-enum Request {
+pub(super) enum Request {
     Put { began: u64, value: Arc<PendingValue>, claim: Claim<'static> },
     Change,
 }
@@ -132,7 +135,7 @@ impl<'a> World<'a> {
     pub(super) fn can(&self, actor: &Actor) -> bool {
         match actor {
             Actor::Computer { at, .. } => *at != DONE,
-            Actor::Changer { has_asked } => !has_asked,
+            Actor::Changer { at, .. } => *at != DONE,
             Actor::Worker { .. } => !self.queue.is_empty(),
             Actor::Reader { is_late, at, .. } => *at != DONE && (self.has_returned || !is_late),
         }
@@ -141,8 +144,9 @@ impl<'a> World<'a> {
     pub(super) fn step(&mut self, actor: &mut Actor) -> Judged {
         match actor {
             Actor::Computer { claim, value, at } => self.compute(claim, value, at),
-            Actor::Changer { has_asked } => {
-                *has_asked = true;
+            Actor::Changer { at, soon } if self.change == Change::InsertSoon => self.insert_soon(at, soon),
+            Actor::Changer { at, .. } => {
+                *at = DONE;
                 self.queue.push_back(Request::Change);
             }
             Actor::Worker { at } => self.work(at),
@@ -180,6 +184,26 @@ impl<'a> World<'a> {
                 *at = DONE;
                 let claim = held.detach();
                 self.queue.extend(computed.map(|(began, value)| Request::Put { began, value, claim }));
+            }
+        }
+    }
+
+    /// The steps of an insert that does not wait, in the order in which `partition/hand_over.rs` makes them.
+    fn insert_soon(&mut self, at: &mut u8, soon: &mut Option<Request>) {
+        *at += 1;
+        match *at {
+            1 => {
+                let (began, value) = (self.now(), pending_value(self.moment));
+                let claim = self.pending.publish_over(self.seat, &value);
+                (self.changed, self.inserted) = (self.now(), Some(began));
+                let last = Last { value: Arc::clone(&value), claim: claim.token(), was_applied: false };
+                self.last = Some(last);
+                *soon = Some(Request::Put { began, value, claim });
+            }
+            2 => self.forgetting().forget(Some(self.seat.owner), &self.digest()),
+            _ => {
+                (*at, self.has_returned) = (DONE, true);
+                self.queue.extend(soon.take());
             }
         }
     }

@@ -72,6 +72,31 @@ impl Partition {
         written.map(|()| Outcome::Stored).map_err(Refused::Unwritten)
     }
 
+    /// Hands over an entry that its user brought, if there is room; else it is inserted as by [`insert`](Self::insert).
+    pub(crate) fn insert_soon(&self, entry: Entry, payload: Finished, limit: u64) -> Result<()> {
+        let directory = self.directory()?;
+        self.fits(&entry, &payload, limit)?;
+        directory.check_writable()?;
+        match directory.reserve(payload.file_bytes(), ROOM_TIMEOUT) {
+            Ok(()) => {}
+            Err(Rejected::Full) => return self.insert(entry, payload, limit),
+            Err(Rejected::Ended) => return Err(closed()),
+        }
+        let (digest, is_large) = (entry.digest, is_large(&payload));
+        let value = self.value(&entry, payload);
+        let claim = directory.pending.publish_over(self.memo.seat(&digest), &value);
+        // After that no reader of an older value can put it back.
+        self.session.release(self.session.memory.remove(self.owner(), &digest));
+        let put = self.put(entry, value, Some(claim.detach()), None);
+        if !self.send(directory, put, false) {
+            return Err(closed());
+        }
+        if is_large {
+            directory.janitor.empty_trash();
+        }
+        Ok(())
+    }
+
     /// Takes a value out of memory whose time was over when `entry` was computed in its place: a clock that is set back would
     /// make it fresh again.
     fn forget_over(&self, entry: &Entry) {

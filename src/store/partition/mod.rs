@@ -27,10 +27,10 @@ use crate::{
 };
 
 pub(crate) struct Partition {
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
     /// `None` in a store without a directory.
-    directory: Option<Arc<Directory>>,
-    memo: Arc<Registration>,
+    pub(super) directory: Option<Arc<Directory>>,
+    pub(super) memo: Arc<Registration>,
 }
 
 /// The outcome of a look at the disk.
@@ -57,6 +57,18 @@ impl Item {
         let path = self.file.as_deref().unwrap_or(Path::new(""));
         self.payload.is_damaged().then(|| blob::damaged(path, "its payload"))
     }
+}
+
+/// When an [`insert`](crate::Memo::insert) returns: see [`MemoBuilder::durability`](crate::MemoBuilder::durability).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// When the value survives the end of the process.
+    #[default]
+    Immediate,
+    /// When the value was handed to the store. It survives the end of the process 200 ms later, or after a
+    /// [`flush`](crate::Memo::flush).
+    Soon,
 }
 
 /// Everything that is put beside a payload.
@@ -223,6 +235,6 @@ fn no_directory() -> Error {
     Error::new(ErrorKind::Closed, "the store has no directory, results are kept in memory only")
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the store is closed: open it again")
 }

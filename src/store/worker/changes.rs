@@ -83,8 +83,8 @@ impl Worker {
     /// Of one memo, or of all.
     pub(super) fn forget(&mut self, name: Option<String>, reply: Reply<bool>) {
         let is_all = name.is_none();
-        let names = name.map_or_else(|| self.ledger.names(), |name| vec![name]);
-        let is_known = names.iter().any(|name| !self.ledger.of_name(name).is_empty());
+        let names = name.map_or_else(|| self.ledger.names(), |name| self.ledger.names_of_memo(&name));
+        let is_known = !names.is_empty();
         let forgotten = self.change(|transaction| {
             let each = names.iter().map(|name| transaction.forget(name));
             each.fold(Ok(()), Result::and)

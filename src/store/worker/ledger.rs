@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    store::generation::{Bounds, CatalogRow, GenerationId, IndexRow, Number, Tally},
+    store::{
+        generation::{Bounds, CatalogRow, GenerationId, IndexRow, Number, Tally},
+        scope::name_of,
+    },
 };
 
 /// One generation on disk.
@@ -112,11 +115,16 @@ impl Ledger {
         self.by_name.get(name).cloned().unwrap_or_default()
     }
 
-    /// The names of all memos, in alphabetical order.
+    /// The names of all memos with their scopes, in alphabetical order.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.by_name.keys().cloned().collect();
         names.sort();
         names
+    }
+
+    /// Those of one memo: one for each scope.
+    pub(super) fn names_of_memo(&self, name: &str) -> Vec<String> {
+        self.by_name.keys().filter(|scoped| name_of(scoped) == name).cloned().collect()
     }
 
     /// Changes the row or the memo of a generation.

@@ -33,7 +33,6 @@ use std::{
     time::Duration,
 };
 
-#[cfg(feature = "testing")]
 pub(crate) use self::order::OrderRow;
 pub use self::request::Swept;
 use self::request::{Acknowledgement, Reply};
@@ -47,7 +46,7 @@ pub(crate) use self::{
 use crate::{
     clock::Deadline,
     error::{Error, ErrorKind, Result},
-    store::{generation::Number, lock::LockFile, session::Session},
+    store::{generation::Number, lock::LockFile, scope::names_of, session::Session},
     sync::thread,
 };
 
@@ -220,7 +219,7 @@ impl Worker {
             Request::Count { memo, reply } => {
                 drop(reply.send(self.change(|transaction| transaction.count(memo.as_deref()))));
             }
-            Request::Names { reply } => drop(reply.send(Ok(self.ledger.names()))),
+            Request::Names { reply } => drop(reply.send(Ok(names_of(self.ledger.names().iter())))),
             Request::Flush { reply } => {
                 let running = self.engine().map(drop);
                 let kept = self.lost.take().map_or(running, Err);
