@@ -10,9 +10,11 @@ mod groups;
 mod key;
 mod lifetimes;
 mod options;
+mod release;
 mod returned;
 mod surroundings;
 mod tokens;
+mod twins;
 
 use proc_macro::TokenStream;
 use quote::quote;

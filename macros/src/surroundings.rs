@@ -1,14 +1,24 @@
 //! The block around a function, by the text of its source file.
 //!
-//! An attribute sees only its function. In an `impl` of a trait the companions cause a compile error with a poor message,
-//! so this room finds the block in the text before the function. If the text is not available, or not understood, the
-//! compiler reports its own error.
+//! An attribute sees only its function. In an `impl` of a trait the companions cause a compile error with a poor message, and
+//! `Self` exists only in an `impl`, for functions with a companion. So this room finds the block in the text before the function. If the text is
+//! not available, or not understood, the compiler reports its own error, and `Self` is not used.
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
 
 /// Whether the function of this name is in an `impl` of a trait.
 pub(crate) fn is_in_trait_impl(function: &Ident) -> bool {
+    is_in(function, heads_trait_impl)
+}
+
+/// Whether the function of this name is in an `impl`.
+pub(crate) fn is_in_impl(function: &Ident) -> bool {
+    is_in(function, heads_impl)
+}
+
+/// Whether the text before the block around the function is such a head.
+fn is_in(function: &Ident, is_head: impl FnOnce(&str) -> bool) -> bool {
     // Outside of a compiler there is no file.
     if !proc_macro::is_available() {
         return false;
@@ -16,7 +26,7 @@ pub(crate) fn is_in_trait_impl(function: &Ident) -> bool {
     let place = function.span().unwrap();
     let text = place.local_file().and_then(|file| std::fs::read_to_string(file).ok());
     let before = text.as_deref().and_then(|text| before(text, place.line(), place.column(), function));
-    before.and_then(block).is_some_and(heads_trait_impl)
+    before.and_then(block).is_some_and(is_head)
 }
 
 /// The text before the function's name. `None` if the name is not at its place, because the file was edited since.
@@ -123,6 +133,24 @@ fn quoted(rest: &str, quote: char) -> usize {
     rest.len()
 }
 
+/// `impl ..`, after attributes and modifiers.
+fn heads_impl(head: &str) -> bool {
+    let (mut rest, mut depth) = (head, 0_usize);
+    while let Some(first) = rest.chars().next() {
+        let skipped = skipped(rest);
+        let (word, after) = rest.split_at(skipped.unwrap_or(first.len_utf8()));
+        match first {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ if depth > 0 || word.starts_with('/') => {}
+            _ if skipped.is_some() && !matches!(word, "unsafe" | "default") => return word == "impl",
+            _ => {}
+        }
+        rest = after;
+    }
+    false
+}
+
 /// `impl .. for ..`, where `for` is neither that of `for<'a>` nor after a `where`.
 fn heads_trait_impl(head: &str) -> bool {
     let mut rest = head;
@@ -180,6 +208,36 @@ mod tests {
             "impl for_each { fn load",
         ] {
             assert!(!is_in_trait_impl(text), "{text}");
+        }
+    }
+
+    #[track_caller]
+    fn is_in_impl(text: &str) -> bool {
+        let at = text.find("fn load").unwrap() + 3;
+        block(&text[..at]).is_some_and(heads_impl)
+    }
+
+    #[test]
+    fn the_head_of_an_impl_is_seen_and_no_other() {
+        for text in [
+            "impl Rides { fn load",
+            "#[cfg(fn_)] /* fn */ unsafe impl<T> Load<T> for Rides { fn load",
+            "/// A fn.\n default impl Rides { fn load",
+            "fn other() { impl Rides { fn load",
+            "macro_rules! m { ($t:ty) => { impl $t { fn load",
+        ] {
+            assert!(is_in_impl(text), "{text}");
+        }
+        for text in [
+            "fn load",
+            "mod a { fn load",
+            "impl Rides { fn a() -> impl Copy { fn load",
+            "impl Rides { fn a() { { fn load",
+            "m! { fn load",
+            "const _: () = { fn load",
+            "let a = |x: &dyn Load| { fn load",
+        ] {
+            assert!(!is_in_impl(text), "{text}");
         }
     }
 

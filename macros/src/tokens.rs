@@ -48,6 +48,15 @@ pub(crate) fn hash(signature: &Signature, body: &Group, about_key: TokenStream) 
     hasher.0
 }
 
+/// Whether this name is among the tokens.
+pub(crate) fn contain(stream: TokenStream, name: &str) -> bool {
+    stream.into_iter().any(|tree| match tree {
+        TokenTree::Ident(found) => found == name,
+        TokenTree::Group(group) => contain(group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
 /// The tokens without a comma at the end.
 fn trimmed(stream: TokenStream) -> TokenStream {
     let mut trees: Vec<TokenTree> = stream.into_iter().collect();

@@ -250,6 +250,11 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
+    /// Whether a version is set.
+    pub(crate) fn has_version(&self) -> bool {
+        self.options.version.is_some()
+    }
+
     /// Whether `cache_if` is set.
     pub(crate) fn chooses_values(&self) -> bool {
         self.options.cache_if.is_some()

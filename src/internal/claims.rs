@@ -68,6 +68,16 @@ pub(super) fn unnameable(name: &str) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
+/// The error of an instance whose name may be that of others.
+pub(super) fn ambiguous(name: &str) -> Error {
+    let message = format!(
+        "the memoized function `{name}` is generic by the type around it, which a macro hides from the attribute, and the \
+         compiler may give its name to another instance too, so it computes at each call: write it outside of the macro, or \
+         say by `#[memo(version = n)]` that no two types here have one name"
+    );
+    Error::new(ErrorKind::Config, message)
+}
+
 /// The error of a function with a `Result` inside its value type.
 pub(super) fn remembers_errors(name: &str, type_name: &str) -> Error {
     let message = format!(

@@ -12,6 +12,8 @@ use crate::{error::Result, key};
 /// The code of one function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Code {
+    /// Equal in all releases of the crate of which Cargo would link only one into a program.
+    pub release: &'static str,
     /// The hash of its own tokens.
     pub tokens: u64,
     /// The values of built-in macros in the tokens, in the order of the tokens.
@@ -40,22 +42,32 @@ impl Code {
     /// A hash of all fields.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        // Integers, texts and bytes always serialize.
-        let digest = key::digest(self).map(|digest| *digest.as_bytes()).unwrap_or_default();
-        digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
+        hash(self)
     }
+
+    /// The hash for one instance of a generic function.
+    pub(super) fn hash_of_instance(&self, number: u64) -> u64 {
+        hash(&(self, number))
+    }
+}
+
+fn hash(code: &impl Serialize) -> u64 {
+    // Integers, texts and bytes always serialize.
+    let digest = key::digest(code).map(|digest| *digest.as_bytes()).unwrap_or_default();
+    digest.first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: Code = Code { tokens: 1, built_in: &[], depends: &[] };
+    const PLAIN: Code = Code { release: "1", tokens: 1, built_in: &[], depends: &[] };
 
     #[test]
     fn each_part_counts_by_itself() {
         let codes = [
             PLAIN,
+            Code { release: "2", ..PLAIN },
             Code { tokens: 2, ..PLAIN },
             Code { built_in: &[BuiltIn::Flag(true)], ..PLAIN },
             Code { built_in: &[BuiltIn::Flag(false)], ..PLAIN },

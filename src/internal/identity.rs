@@ -19,21 +19,58 @@ pub struct Function {
     pub code: Code,
     /// Whether it returns a `Result`, whose `Ok` is the value.
     pub fallible: bool,
+    /// The module, which is a part of the path. The functions around it are not in it.
+    pub module: &'static str,
+    /// How many functions of this name, or this chosen name, and this text stand before it in its crate.
+    pub twin: u32,
+    /// Whether it has a `self`, and so is in an `impl` or a trait.
+    pub takes_self: bool,
+    /// The types that distinguish its instances.
+    pub types: Types,
+}
+
+/// The types that distinguish the instances of a function.
+#[derive(Clone, Copy, Debug)]
+pub enum Types {
+    /// The function has no handle, so the type of its closure does.
+    OfClosure,
+    /// Its type parameters, by [`number_of_types`](super::number_of_types).
+    OfParameters(fn() -> u64),
+    /// Its type parameters and `Self`.
+    OfBoth(fn() -> u64),
 }
 
 /// The name of the memo of a function, from the type name of a closure written in it or in its handle.
 ///
 /// `crate::module::A<u8>::load<u16>::{{closure}}` is the function `crate::module::A<u8>::load<u16>`. A chosen name replaces
 /// the path, but not the generics, because two instances are two functions.
+///
+/// Two functions in two blocks have one path. The second of equal text has the number 2 in its name: `a::main::load#2`.
 pub(super) fn identity(closure: &str, function: &Function) -> String {
-    let path = without_lifetimes(closure.strip_suffix("::{{closure}}").unwrap_or(closure));
+    let path = path_of(closure);
     let (parent, last) = split(&path);
     let generics = last.find('<').and_then(|at| last.get(at..)).unwrap_or_default();
-    let name = match function.chosen {
+    let mut name = match function.chosen {
         Some(chosen) => format!("{chosen}{}{generics}", angled(parent)),
         None => format!("{parent}::{}{generics}", function.name),
     };
+    if function.twin > 0 && !is_unique(parent, function) {
+        name = format!("{name}#{}", function.twin + 1);
+    }
     shortened(name)
+}
+
+/// Whether no other function can have this path. A path through another function is longer than that of the module, and only
+/// its blocks hold two items of one name.
+fn is_unique(parent: &str, function: &Function) -> bool {
+    let (before, last) = split(parent);
+    let is_of_impl = function.takes_self || last.starts_with("<impl ");
+    parent == function.module || is_of_impl && before == function.module
+}
+
+/// The path of the function in which a closure is, without lifetimes.
+pub(super) fn path_of(closure: &str) -> Cow<'_, str> {
+    without_lifetimes(closure.strip_suffix("::{{closure}}").unwrap_or(closure))
 }
 
 /// Whether several functions have this name: all closures of one function have one name, so the instances of a generic
@@ -53,7 +90,7 @@ fn without_lifetimes(path: &str) -> Cow<'_, str> {
 }
 
 /// The path before its last segment, and the last segment.
-fn split(path: &str) -> (&str, &str) {
+pub(super) fn split(path: &str) -> (&str, &str) {
     let mut last = None;
     for (at, depth) in depths(path) {
         if depth == 0 && path.get(at..).is_some_and(|rest| rest.starts_with("::")) {
@@ -65,7 +102,7 @@ fn split(path: &str) -> (&str, &str) {
 }
 
 /// The parts in angle brackets: `<u8><u16>` for `A<u8>::b<u16>`.
-fn angled(path: &str) -> String {
+pub(super) fn angled(path: &str) -> String {
     let mut before = 0;
     let mut angled = String::new();
     for ((_, depth), character) in depths(path).zip(path.chars()) {
@@ -105,9 +142,43 @@ fn shortened(name: String) -> String {
 mod tests {
     use super::{super::Code, *};
 
+    impl Function {
+        pub(in super::super) const fn plain(name: &'static str, code: Code) -> Self {
+            let types = Types::OfClosure;
+            Self { name, chosen: None, code, fallible: false, module: "a", twin: 0, takes_self: false, types }
+        }
+    }
+
+    const PLAIN: Function =
+        Function::plain("load", Code { release: "", tokens: 0, built_in: &[], depends: &[] });
+
     fn of(closure: &str, chosen: Option<&'static str>) -> String {
-        let code = Code { tokens: 0, built_in: &[], depends: &[] };
-        identity(closure, &Function { name: "load", chosen, code, fallible: false })
+        identity(closure, &Function { chosen, ..PLAIN })
+    }
+
+    #[test]
+    fn a_twin_has_a_number_unless_its_path_is_its_own() {
+        let twin = |closure, module, takes_self| {
+            identity(closure, &Function { module, takes_self, twin: 1, ..PLAIN })
+        };
+        for (own, module, takes_self) in [
+            ("a::b::load", "a::b", false),
+            ("a::A<u8>::load", "a", true),
+            ("a::b::<impl a::A>::load", "a::b", false),
+        ] {
+            assert_eq!(twin(own, module, takes_self), own);
+        }
+        for (shared, module, takes_self) in [
+            ("a::main::load", "a", false),
+            ("a::main::b::load", "a::b", false),
+            ("a::main::A::load", "a", true),
+            ("a::_::<impl a::A>::load", "a", true),
+            ("a::A::load", "a", false),
+            ("<a::main::A as a::Tr>::load", "a", true),
+        ] {
+            assert_eq!(twin(shared, module, takes_self), format!("{shared}#2"));
+            assert_eq!(identity(shared, &Function { module, takes_self, ..PLAIN }), shared);
+        }
     }
 
     #[test]

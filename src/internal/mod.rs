@@ -14,6 +14,8 @@
 //!    name of its type without the last segment is the path of the function.
 //! 4. The two entry points of one function, [`memo`] and [`handle`], are called with equal [`Function`]s, and with plans
 //!    that set the same options. `Function::name` is the name of the function at both.
+//!    `Function::module` is the module of the function, and `Function::twin` counts functions of one name and text in a crate.
+//!    `Function::types` has the type parameters of the function, and `Self` where it is so called.
 //! 5. `Function::code` is the same at both entry points. Its tokens change when those of the function change. It contains
 //!    the value of each built-in macro in them, and the code of each function that the user named.
 //! 6. The value given to [`OpenedMemo::call`] and [`resource`] serializes as the key type of the handle does: the same parts in the same
@@ -27,6 +29,7 @@ mod cells;
 mod claims;
 mod code;
 mod identity;
+mod instance;
 mod refused;
 mod results;
 #[expect(clippy::unused_self, reason = "which `self` has the method is the question")]
@@ -46,12 +49,14 @@ use serde::{Serialize, Serializer};
 pub use self::{
     cells::Cells,
     code::{BuiltIn, Code},
-    identity::Function,
+    identity::{Function, Types},
+    instance::number_of_types,
     returned::{Fallible, Returned, same},
 };
 use self::{
     claims::EntryPoint,
     identity::{identity, is_shared},
+    instance::{Instance, instance},
     results::{Results, results},
 };
 use crate::{
@@ -127,11 +132,17 @@ where
 {
     let closure = type_name::<P>();
     let name = identity(closure, function);
-    let code = function.code.hash();
+    let instance = instance(closure, function, TypeId::of::<P>());
+    let code = match instance {
+        Instance::Named | Instance::Unknown => function.code.hash(),
+        Instance::Numbered(number) => function.code.hash_of_instance(number),
+    };
     let (store, builder) = plan(Memo::builder(name.as_str()).code(code));
     let asked: &Store = store.borrow();
     let claimed = if is_shared(closure) {
         Err(claims::unnameable(&name))
+    } else if instance == Instance::Unknown && !builder.has_version() {
+        Err(claims::ambiguous(&name))
     } else if remembers_errors(function, results(type_name::<V>()), &builder) {
         Err(claims::remembers_errors(&name, type_name::<V>()))
     } else {

@@ -20,6 +20,7 @@ mod locks;
 mod modes;
 mod searched;
 mod soak;
+mod twins;
 mod values;
 mod wounds;
 
@@ -31,8 +32,16 @@ fn main() -> ExitCode {
     let Some(role) = child::role() else {
         let rooms = [ends::CLAIMS, kills::CLAIMS, locks::CLAIMS, modes::CLAIMS, history::CLAIMS];
         return harness::run(
-            &[&rooms.concat(), soak::CLAIMS, damage::CLAIMS, limits::CLAIMS, forks::CLAIMS, searched::CLAIMS]
-                .concat(),
+            &[
+                &rooms.concat(),
+                soak::CLAIMS,
+                damage::CLAIMS,
+                limits::CLAIMS,
+                forks::CLAIMS,
+                searched::CLAIMS,
+                twins::CLAIMS,
+            ]
+            .concat(),
         );
     };
     child::watch();
@@ -78,6 +87,7 @@ fn main() -> ExitCode {
         "replace itself" => searched::replace_itself(),
         "interrupted" => searched::interrupted(),
         "fork" => forks::play(),
+        "twins" => twins::play(),
         "fork and wait" => forks::fork_and_wait(),
         "fork first" => forks::fork_first(),
         other => panic!("there is no role {other}"),

@@ -1,6 +1,9 @@
 //! `Memo::entries` names everything that is remembered, in the order of insertion, and keeps nothing waiting.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    fmt::Write,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use memolith::{EntryInfo, Error, Memo, Store};
 
@@ -122,7 +125,7 @@ fn private_keys_are_in_no_entry_event_or_file() -> Result<(), Error> {
         let log = std::sync::Arc::clone(&told);
         let store = bench
             .options()
-            .observer(move |event| log.lock().unwrap().push_str(&format!("{event:?}")))
+            .observer(move |event| write!(log.lock().unwrap(), "{event:?}").unwrap())
             .open(bench.path())?;
         let memo: Memo<str, Vec<u8>> = Memo::builder("answers").private_keys().open(&store)?;
         memo.get_or_insert_with("a secret word", || vec![1]);

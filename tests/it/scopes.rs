@@ -105,7 +105,9 @@ fn events_of_a_scoped_memo_bear_its_name() -> Result<(), Error> {
         })
         .open(bench.path())?;
     let memo = of(&store, "one");
-    ["a", "b", "c"].iter().for_each(|letter| memo.insert(letter, &1).unwrap());
+    for letter in ["a", "b", "c"] {
+        memo.insert(letter, &1)?;
+    }
     assert_eq!(*names.lock().unwrap(), ["prices"]);
     Ok(())
 }

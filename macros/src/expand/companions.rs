@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Error, Result, VisRestricted, Visibility, ext::IdentExt, spanned::Spanned};
 
-use super::identity::{code_name, code_of, identity, plan};
+use super::identity::{code_name, code_of, plan};
 use crate::{
     attributes::{of_companion, of_hidden_companion, written_at},
     function::AnnotatedFunction,
@@ -43,12 +43,13 @@ pub(super) fn handle(
     function: &AnnotatedFunction,
     key: &KeySpec,
     name: &Ident,
+    identity: &TokenStream,
 ) -> TokenStream {
     let krate = &options.krate;
     let (visibility, attributes) = (visibility(function), of_companion(function));
     let kind = key.kind.as_ref().map_or_else(|| quote!(#krate::internal::Unnamed), ToTokens::to_token_stream);
     let value = returned::handle_value(krate, function);
-    let (identity, plan) = (identity(options, function), plan(options));
+    let plan = plan(options);
     let generics = generics_to_static(&function.signature.generics);
     let (_, _, bounds) = generics.split_for_impl();
     let docs = format!(

@@ -2,14 +2,14 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Path, PathArguments, ext::IdentExt, spanned::Spanned};
+use syn::{FnArg, GenericParam, Path, PathArguments, ext::IdentExt, spanned::Spanned};
 
 use super::local;
 use crate::{
     built_in,
     function::AnnotatedFunction,
     options::{AttributeOptions, CodecOption},
-    tokens,
+    release, surroundings, tokens, twins,
 };
 
 /// The prefix of the companion that returns the code of a function. No user would choose this name.
@@ -23,8 +23,11 @@ pub(super) fn code_of(options: &AttributeOptions, function: &AnnotatedFunction) 
     let tokens = tokens::hash(&function.signature, &function.body, options.about_key());
     let built_in = built_in::elements(krate, function);
     let depends = options.depends.iter().map(code_path);
+    let release = release::current();
     quote! {
-        #krate::internal::Code { tokens: #tokens, built_in: &[#(#built_in),*], depends: &[#(#depends()),*] }
+        #krate::internal::Code {
+            release: #release, tokens: #tokens, built_in: &[#(#built_in),*], depends: &[#(#depends()),*]
+        }
     }
 }
 
@@ -38,17 +41,61 @@ fn code_path(path: &Path) -> Path {
     path
 }
 
-/// The identity of the function, equal at both of its entry points.
-pub(super) fn identity(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
+/// The identity of the function, for both of its entry points. Call it once, because it counts the function.
+pub(super) fn identity(
+    options: &AttributeOptions,
+    function: &AnnotatedFunction,
+    has_handle: bool,
+) -> TokenStream {
     let krate = &options.krate;
     let name = function.signature.ident.unraw().to_string();
     let chosen = options.name.as_ref().map(|chosen| quote!(::core::option::Option::Some(#chosen)));
     let chosen = chosen.unwrap_or_else(|| quote!(::core::option::Option::None));
     let code = code_of(options, function);
     let fallible = function.result().is_some();
+    let text = tokens::hash(&function.signature, &function.body, options.about_key());
+    // A version replaces the hash, so functions of two texts may have one.
+    let printed = options
+        .name
+        .as_ref()
+        .map_or_else(|| name.clone(), |chosen| format!("name {}", chosen.to_token_stream()));
+    let twin = twins::number(printed, if options.version.is_some() { 0 } else { text });
+    let takes_self = takes_self(function);
+    let types = has_handle.then(|| types(krate, function));
+    let types = types.unwrap_or_else(|| quote!(#krate::internal::Types::OfClosure));
     quote! {
-        const { &#krate::internal::Function { name: #name, chosen: #chosen, code: #code, fallible: #fallible } }
+        const {
+            &#krate::internal::Function {
+                name: #name, chosen: #chosen, code: #code, fallible: #fallible,
+                module: ::core::module_path!(), twin: #twin, takes_self: #takes_self, types: #types
+            }
+        }
     }
+}
+
+fn takes_self(function: &AnnotatedFunction) -> bool {
+    function.signature.inputs.iter().any(|input| matches!(input, FnArg::Receiver(_)))
+}
+
+/// The types that distinguish the instances of the function, as both of its entry points can name them: its type parameters,
+/// and `Self` where that is known to exist.
+fn types(krate: &Path, function: &AnnotatedFunction) -> TokenStream {
+    let signature = &function.signature;
+    let parameters = signature.generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Type(parameter) => Some(&parameter.ident),
+        GenericParam::Lifetime(_) | GenericParam::Const(_) => None,
+    });
+    let parameters = quote!(#(fn() -> ::core::marker::PhantomData<#parameters>,)*);
+    let has_self = takes_self(function)
+        || tokens::contain(signature.to_token_stream(), "Self")
+        || surroundings::is_in_impl(&signature.ident);
+    let (kind, of_self) = if has_self {
+        ("OfBoth", Some(quote!(fn() -> ::core::marker::PhantomData<Self>,)))
+    } else {
+        ("OfParameters", None)
+    };
+    let kind = format_ident!("{kind}");
+    quote!(#krate::internal::Types::#kind(#krate::internal::number_of_types::<(#of_self #parameters)>))
 }
 
 /// The closure that returns the store and the options of the memo. It captures nothing.

@@ -40,9 +40,10 @@ pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> 
         )?;
     }
     let key = KeySpec::new(function, &chosen(options))?;
-    let asking = asking(options, function, &key);
+    let identity = identity(options, function, handle.is_some());
+    let asking = asking(options, function, &key, &identity);
     let companions = handle.map(|name| {
-        let handle = companions::handle(options, function, &key, &name);
+        let handle = companions::handle(options, function, &key, &name, &identity);
         let code = companions::code(options, function);
         quote!(#handle #code)
     });
@@ -89,12 +90,17 @@ fn chosen(options: &AttributeOptions) -> Chosen<'_> {
 }
 
 /// The function, with its body as a closure of its memo.
-fn asking(options: &AttributeOptions, function: &AnnotatedFunction, key: &KeySpec) -> TokenStream {
+fn asking(
+    options: &AttributeOptions,
+    function: &AnnotatedFunction,
+    key: &KeySpec,
+    identity: &TokenStream,
+) -> TokenStream {
     let AnnotatedFunction { attributes, visibility, signature, .. } = function;
     let krate = &options.krate;
     let check = returned::checks_within(options, function);
     let memo = returned::opener(krate, function);
-    let (identity, plan) = (identity(options, function), plan(options));
+    let plan = plan(options);
     let key = &key.value;
     let place = written_at(function.returned().span());
     let call = quote_spanned!(place=> .call);

@@ -134,8 +134,7 @@ impl<'a> World<'a> {
 
     pub(super) fn can(&self, actor: &Actor) -> bool {
         match actor {
-            Actor::Computer { at, .. } => *at != DONE,
-            Actor::Changer { at, .. } => *at != DONE,
+            Actor::Computer { at, .. } | Actor::Changer { at, .. } => *at != DONE,
             Actor::Worker { .. } => !self.queue.is_empty(),
             Actor::Reader { is_late, at, .. } => *at != DONE && (self.has_returned || !is_late),
         }

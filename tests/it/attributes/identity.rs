@@ -143,31 +143,175 @@ fn two_impls_of_one_trait_do_not_share() {
 /// A refused function shows in the failures of the store, and so of every memo in it.
 static REFUSING: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
 
-fn twins() -> [u32; 4] {
+/// Two functions of one path and one text, and their handles.
+fn twins(runs: &Runs) -> [(u32, &'static Memo<u8, u32>); 2] {
     let one = {
         const OFFSET: u32 = 100;
-        #[memo(store = &*REFUSING)]
-        fn twin(key: u8) -> u32 {
+        #[memo(store = store())]
+        fn twin(key: u8, _runs: &Runs) -> u32 {
+            _runs.count();
             u32::from(key) + OFFSET
         }
-        [twin(1), twin(1)]
+        (twin(1, runs), twin_memo())
     };
     let two = {
         const OFFSET: u32 = 200;
-        #[memo(store = &*REFUSING)]
-        fn twin(key: u8) -> u32 {
+        #[memo(store = store())]
+        fn twin(key: u8, _runs: &Runs) -> u32 {
+            _runs.count();
             u32::from(key) + OFFSET
         }
-        [twin(1), twin(1)]
+        (twin(1, runs), twin_memo())
     };
-    [one[0], one[1], two[0], two[1]]
+    [one, two]
+}
+
+/// `tests/crash/twins.rs` has the runs of which each uses one function only.
+#[test]
+fn two_functions_of_one_name_in_two_blocks_have_a_memo_each() {
+    let runs = Runs::default();
+    for computed in [2, 0] {
+        runs.take();
+        let [(one, first), (two, second)] = twins(&runs);
+        assert_eq!((one, two, runs.take()), (101, 201, computed));
+        assert_eq!((first.len().unwrap(), second.len().unwrap()), (1, 1));
+        assert_ne!(first.name(), second.name());
+    }
+    let [(_, first), (_, second)] = twins(&runs);
+    second.clear().unwrap();
+    assert_eq!((first.len().unwrap(), second.len().unwrap()), (1, 0), "each handle is that of its function");
+    twins(&runs);
+    assert_eq!(runs.take(), 1);
+}
+
+/// The name of a method in a module is its own: a twin in another module changes nothing about it.
+#[test]
+fn functions_of_one_text_in_modules_and_types_are_called_by_their_paths() {
+    mod of_rides {
+        #[memolith::memo(store = super::store())]
+        pub(super) fn alike(key: u8) -> u8 {
+            key
+        }
+    }
+    let (runs, names) = (Runs::default(), [Rides::alike_memo().name(), Flights::alike_memo().name()]);
+    assert!(names[0].ends_with("identity::Rides::alike") && names[1].ends_with("identity::Flights::alike"));
+    assert_eq!((Rides.alike(&runs), Flights.alike(&runs), runs.take()), (1, 1, 2));
+    assert_eq!(of_rides::alike(1), 1);
+}
+
+macro_rules! alike {
+    ($($kind:ident),*) => {
+        $(impl $kind {
+            #[memo(store = store(), key: u8 = 1)]
+            fn alike(&self, _runs: &Runs) -> u32 {
+                _runs.count();
+                1
+            }
+        })*
+    };
+}
+alike!(Rides, Flights);
+
+#[memo(store = store(), name = "one name for two")]
+fn one_of_a_name(key: u8) -> u32 {
+    u32::from(key) + 100
+}
+
+#[memo(store = &*REFUSING, name = "one name for two")]
+fn another_of_a_name(key: u8) -> u32 {
+    u32::from(key) + 200
 }
 
 #[test]
 fn who_has_the_name_of_another_computes_and_tells() {
-    assert_eq!(twins(), [101, 101, 201, 201]);
+    assert_eq!((one_of_a_name(1), another_of_a_name(1), another_of_a_name(1)), (101, 201, 201));
     let failure = REFUSING.last_failure().unwrap();
-    assert!(failure.error.is_config() && failure.to_string().contains("twins::twin"), "{failure}");
+    assert!(failure.error.is_config() && failure.to_string().contains("one name for two"), "{failure}");
+}
+
+static ALIKE: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
+
+trait Marks: 'static {
+    const MARK: u32;
+}
+
+#[memo(store = &*ALIKE)]
+fn marked<T: Marks>(key: u8, _runs: &Runs) -> u32 {
+    _runs.count();
+    u32::from(key) + T::MARK
+}
+
+#[test]
+fn of_two_types_of_one_name_the_second_computes_and_tells() {
+    let runs = Runs::default();
+    let first = {
+        struct Twin;
+        impl Marks for Twin {
+            const MARK: u32 = 100;
+        }
+        [marked::<Twin>(1, &runs), marked::<Twin>(1, &runs), marked_memo::<Twin>().len().unwrap() as u32]
+    };
+    assert_eq!((first, runs.take()), ([101, 101, 1], 1));
+    assert!(ALIKE.last_failure().is_none());
+    let second = {
+        struct Twin;
+        impl Marks for Twin {
+            const MARK: u32 = 200;
+        }
+        [marked::<Twin>(1, &runs), marked::<Twin>(1, &runs), marked_memo::<Twin>().len().unwrap() as u32]
+    };
+    assert_eq!((second, runs.take()), ([201, 201, 0], 2));
+    let failure = ALIKE.last_failure().unwrap();
+    assert!(failure.error.is_config() && failure.to_string().contains("Twin"), "{failure}");
+}
+
+static HIDDEN: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
+
+struct Hidden<T>(T);
+
+/// The attribute sees neither the `impl` nor a `self`.
+macro_rules! in_hidden {
+    ($($function:tt)*) => {
+        impl<T: Marks> Hidden<T> {
+            $($function)*
+        }
+    };
+}
+in_hidden! {
+    #[memo(store = &*HIDDEN)]
+    fn unseen(key: u8, _runs: &Runs) -> u32 {
+        _runs.count();
+        u32::from(key) + T::MARK
+    }
+
+    #[memo(store = &*HIDDEN, version = 1)]
+    fn vouched(key: u8, _runs: &Runs) -> u32 {
+        _runs.count();
+        u32::from(key) + T::MARK
+    }
+}
+
+impl Marks for u8 {
+    const MARK: u32 = 10;
+}
+
+impl Marks for Rides {
+    const MARK: u32 = 20;
+}
+
+#[test]
+fn an_instance_whose_types_are_hidden_computes_and_tells_unless_its_version_vouches_for_them() {
+    let runs = Runs::default();
+    for _ in 0..2 {
+        assert_eq!((Hidden::<u8>::unseen(1, &runs), Hidden::<Rides>::vouched(1, &runs)), (11, 21));
+    }
+    assert!(runs.take() == 2 && HIDDEN.last_failure().is_none());
+    for _ in 0..2 {
+        assert_eq!(Hidden::<Rides>::unseen(1, &runs), 21);
+    }
+    assert_eq!((runs.take(), Hidden::<Rides>::unseen_memo().len().unwrap()), (2, 0));
+    let failure = HIDDEN.last_failure().unwrap();
+    assert!(failure.error.is_config() && failure.to_string().contains("#[memo(version = n)]"), "{failure}");
 }
 
 static CLOSURES: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
