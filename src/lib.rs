@@ -1,6 +1,26 @@
 //! memolith stores the results of slow functions on disk: closure in, value out. The next call with the same key, even
 //! after a restart, reads the value instead of computing it.
 //!
+//! # One line above a function
+//!
+//! ```
+//! # #[cfg(feature = "macros")] {
+//! use memolith::memo;
+//!
+//! #[memo(ttl = "1d", max_entries = 1000)]
+//! fn primes_below(limit: u64) -> Vec<u64> {
+//!     (2..limit).filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0)).collect()
+//! }
+//!
+//! assert_eq!(primes_below(100).len(), 25); // computed once a day, also if the program runs a hundred times
+//! # }
+//! ```
+//!
+//! A function is known by its path and a hash of its code: [`#[memo]`](macro@memo) has all options. Its results are in
+//! the store of the process, [`default_store`].
+//!
+//! # A store of your own
+//!
 //! ```
 //! use std::time::Duration;
 //!
@@ -33,6 +53,19 @@
 //! # assert_eq!(frame.columns.len(), 2);
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! # One call
+//!
+//! ```text
+//! key ──> memory ──miss──> values being written, index, files ──miss──> one caller runs the closure
+//!           │                            │                                │                      │
+//!          hit                 hit, read back whole                    returns             fails or panics
+//!           │                            │                                │                      │
+//!           v                            v                                v                      v
+//!         value                        value                value, for the waiters too    a waiter runs its own
+//!                                                           and for the thread that
+//!                                                           writes, and evicts the oldest
 //! ```
 //!
 //! # From the top

@@ -130,7 +130,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// is opened.
     ///
     /// A thread of the store writes computed values, and evicts when it writes, shortly after the call returned. The
-    /// thread that computed a value waits for this write at its next hit. So a program with one thread never finds an
+    /// thread that computed a value waits for this write at its next hit of another key. So a program with one thread never finds an
     /// evicted entry; other threads may find one for a moment longer. [`flush`](Memo::flush), [`len`](Memo::len),
     /// [`usage`](Memo::usage) and [`insert`](Memo::insert) wait until all values that were queued before are written.
     ///

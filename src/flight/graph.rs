@@ -16,12 +16,12 @@ use super::{
 pub(crate) struct Caller(pub(super) u64);
 
 /// Wakers to call once the table is unlocked.
-#[must_use]
 #[derive(Default)]
-pub(super) struct Wakers(Vec<Waker>);
+#[must_use = "waiters sleep until they are woken"]
+pub(crate) struct Wakers(Vec<Waker>);
 
 impl Wakers {
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         self.0.into_iter().for_each(Waker::wake);
     }
 

@@ -31,13 +31,14 @@ mod tests;
 
 use std::time::Duration;
 
+use self::{
+    graph::Wakers,
+    table::Table,
+    verdict::{ClaimState, Verdict},
+};
 pub(crate) use self::{
     key::{FlightKey, fresh_owner},
     verdict::{AloneReason, Outcome},
-};
-use self::{
-    table::Table,
-    verdict::{ClaimState, Verdict},
 };
 use crate::{
     fork,
@@ -108,8 +109,12 @@ impl Flight {
     ///
     /// The store's worker calls it after a record changed or was removed.
     pub(crate) fn revoke(&self, key: &FlightKey, but: Option<&Claim<'_>>) {
-        let wakers = lock(&self.table).revoke(*key, but.map(|claim| &claim.state));
-        wakers.wake();
+        self.revoke_unwoken(key, but).wake();
+    }
+
+    /// The same for a caller that holds a lock: it wakes the waiters when it has released that.
+    pub(crate) fn revoke_unwoken(&self, key: &FlightKey, but: Option<&Claim<'_>>) -> Wakers {
+        lock(&self.table).revoke(*key, but.map(|claim| &claim.state))
     }
 
     /// [`revoke`](Self::revoke) for every key of an owner.

@@ -134,9 +134,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     /// The value in the memory tier, once the queued values of this thread are written.
     fn cached(&self, digest: &Digest) -> Option<Arc<CachedValue>> {
-        let has_unapplied = self.partition.has_unapplied();
+        let may_leave = self.partition.may_leave(digest);
         let cached = self.session().memory.get(self.partition.owner(), digest)?;
-        if !has_unapplied {
+        if !may_leave {
             return Some(cached);
         }
         self.session().release([cached]);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::warning::Warning;
 use crate::{
     error::Error,
     key::KeyText,
@@ -78,6 +79,12 @@ pub enum Event<'a> {
         memo: &'a str,
         /// Its encoded size in bytes.
         bytes: u64,
+    },
+    /// A store was opened under a circumstance that its user should know.
+    #[non_exhaustive]
+    Warned {
+        /// The circumstance.
+        warning: &'a Warning,
     },
     /// A failure of the cache. The call did not fail.
     #[non_exhaustive]

@@ -33,10 +33,11 @@ mod registry;
 #[cfg(feature = "spinner")]
 mod spinner;
 mod trace;
+mod warning;
 
-pub use self::event::Event;
 #[cfg(feature = "spinner")]
 pub use self::spinner::{spinner, suspend_spinner};
+pub use self::{event::Event, warning::Warning};
 pub(crate) use self::{
     registry::{Observe, ObserverRegistry, Observers},
     trace::{Span, hears_failures},

@@ -113,6 +113,7 @@ mod on {
             Event::TooLargeForMemory { memo, bytes } => {
                 info!(target: TARGET, memo, bytes, "a value is larger than the memory tier");
             }
+            Event::Warned { warning } => warn!(target: TARGET, %warning, "a store was opened"),
             Event::Failed { memo, error } => {
                 warn!(target: TARGET, memo, %error, "the cache failed, the call did not");
             }

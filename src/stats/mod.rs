@@ -223,7 +223,56 @@ pub enum Reason {
     Damaged,
 }
 
+/// The counters in the order in which they are stored.
+const NUMBERS: usize = 20;
+
 impl Stats {
+    /// All counters as numbers, the time in nanoseconds.
+    pub(crate) fn to_numbers(&self) -> [u64; NUMBERS] {
+        let Self { hits, misses, failures, .. } = self;
+        let time_saved = u64::try_from(self.time_saved.as_nanos()).unwrap_or(u64::MAX);
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] =
+            failures.by_kind().map(|(_, count)| count);
+        [
+            hits.memory,
+            hits.disk,
+            misses.absent,
+            misses.expired,
+            misses.outdated,
+            misses.damaged,
+            self.inserts,
+            self.evictions,
+            self.too_large_for_memory,
+            self.overflowed,
+            time_saved,
+            key,
+            encode,
+            decode,
+            corrupt,
+            io,
+            engine,
+            oversize,
+            closed,
+            panic,
+        ]
+    }
+
+    pub(crate) fn from_numbers(numbers: [u64; NUMBERS]) -> Self {
+        let [memory, disk, absent, expired, outdated, damaged, inserts, evictions, ..] = numbers;
+        let [.., too_large_for_memory, overflowed, time_saved, _, _, _, _, _, _, _, _, _] = numbers;
+        let [.., key, encode, decode, corrupt, io, engine, oversize, closed, panic] = numbers;
+        Self {
+            hits: Hits { memory, disk },
+            misses: Misses { absent, expired, outdated, damaged },
+            inserts,
+            evictions,
+            failures: Failures { key, encode, decode, corrupt, io, engine, oversize, closed, panic },
+            too_large_for_memory,
+            overflowed,
+            time_saved: Duration::from_nanos(time_saved),
+        }
+    }
+
     /// Adds the counters of another memo.
     pub(crate) fn add(&mut self, other: &Self) {
         self.hits.memory += other.hits.memory;

@@ -10,13 +10,13 @@ use std::{
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
-    observe::{Event, Observers},
+    observe::{Event, Observers, Warning},
     store::{
         Store,
         handle::{Asked, Handle},
         lock, overlay,
         registry::{self, Admitted},
-        session::{Session, Settings},
+        session::{Session, Settings, Untold},
         tags,
         worker::{self, Directory, Tuning},
     },
@@ -253,6 +253,10 @@ impl StoreBuilder {
     /// `base` is under an overlay in `path`.
     fn open_ours(self, path: PathBuf, base: Option<PathBuf>, temporary: Option<Temporary>) -> Result<Store> {
         let session = Arc::new(Session::new(&self.settings()));
+        let foreign = if temporary.is_some() { None } else { worker::foreign_file(&path) };
+        let foreign = foreign.map(|name| Warning::foreign_files(path.clone(), name));
+        let warnings = foreign.into_iter().chain(Warning::of_panics());
+        warnings.for_each(|warning| session.note(Untold::Warned(warning)));
         let is_bounded = self.asked.max_bytes.is_some();
         let (clock, tuning) = (self.clock.clone(), self.tuning.clone());
         let directory = Arc::new(Directory::new(path, base, clock, tuning, is_bounded, temporary));

@@ -6,7 +6,10 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{clock::Timestamp, codec::Shape, error::Result, key, key::Digest, record::Fields, store::blob};
+use crate::{
+    clock::Timestamp, codec::Shape, error::Result, key, key::Digest, record::Fields, stats::Stats,
+    store::blob,
+};
 
 /// Name, version, codec and shape, digested.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -191,6 +194,8 @@ pub(crate) struct IndexRow {
     pub(crate) last_number: u32,
     /// No sequence beyond this one was given yet. Raised in steps, so that an unclean end knows where to go on.
     pub(crate) sequence_limit: u64,
+    /// The counters of all runs, as far as they were written down.
+    pub(crate) totals: Stats,
     /// Numbers that were given up, and whose rows may still be there.
     pub(crate) dead: Vec<Number>,
 }
@@ -200,9 +205,13 @@ impl IndexRow {
     pub(crate) const KEY: &'static [u8] = b"index";
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(12 + 4 * self.dead.len());
+        let totals = self.totals.to_numbers();
+        let mut bytes = Vec::with_capacity(12 + 8 * totals.len() + 4 * self.dead.len());
         bytes.extend_from_slice(&self.last_number.to_le_bytes());
         bytes.extend_from_slice(&self.sequence_limit.to_le_bytes());
+        for number in totals {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
         self.dead.iter().for_each(|number| bytes.extend_from_slice(&number.0.to_le_bytes()));
         bytes
     }
@@ -211,11 +220,16 @@ impl IndexRow {
         let mut fields = Fields(bytes);
         let last_number = u32::from_le_bytes(fields.array()?);
         let sequence_limit = fields.number()?;
+        let mut totals = Stats::default().to_numbers();
+        for number in &mut totals {
+            *number = fields.number()?;
+        }
+        let totals = Stats::from_numbers(totals);
         let mut dead = Vec::with_capacity(fields.0.len() / 4);
         while !fields.0.is_empty() {
             dead.push(Number(u32::from_le_bytes(fields.array()?)));
         }
-        Some(Self { last_number, sequence_limit, dead })
+        Some(Self { last_number, sequence_limit, totals, dead })
     }
 }
 
@@ -254,9 +268,13 @@ mod tests {
 
     #[test]
     fn an_index_row_survives_its_bytes_and_a_cut_one_is_refused() {
-        let row = IndexRow { last_number: 3, sequence_limit: 9, dead: vec![Number(1), Number(2)] };
+        let numbers = Stats::default().to_numbers();
+        let totals = Stats::from_numbers(std::array::from_fn::<_, 20, _>(|at| at as u64));
+        assert_eq!(totals.to_numbers().len(), numbers.len());
+        assert!(totals.to_numbers().iter().copied().eq(0..20));
+        let row = IndexRow { last_number: 3, sequence_limit: 9, totals, dead: vec![Number(1), Number(2)] };
         assert_eq!(IndexRow::decode(&row.encode()), Some(row.clone()));
-        assert_eq!(IndexRow::decode(&row.encode()[..13]), None);
+        assert_eq!(IndexRow::decode(&row.encode()[..173]), None);
         assert_ne!(IndexRow::KEY.len(), size_of::<GenerationId>());
     }
 

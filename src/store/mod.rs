@@ -426,6 +426,41 @@ impl Store {
         self.session().stats()
     }
 
+    /// The sum of the counters of all memos over all runs, this one among them: what the store has saved in its life.
+    ///
+    /// They are written down when the store is closed, and only in a run that changed something in it: a run that only
+    /// reads leaves the files alone, and one that is killed loses its counters. A lost index, and an older format, begin at
+    /// 0.
+    ///
+    /// # Errors
+    ///
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed.
+    /// - [`Engine`](crate::ErrorKind::Engine) if the storage engine makes no progress for 5 s.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("cache");
+    /// use memolith::{Memo, Store};
+    ///
+    /// for _run in 0..3 {
+    ///     let store = Store::open(&path)?;
+    ///     let memo: Memo<u8, u8> = Memo::builder("numbers").open(&store)?;
+    ///     memo.insert(&1, &10)?;
+    ///     memo.get(&1)?;
+    ///     store.close()?;
+    /// }
+    /// let totals = Store::open(&path)?.total_stats()?;
+    /// assert_eq!((totals.inserts, totals.hits.total()), (3, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn total_stats(&self) -> Result<Stats> {
+        self.session().check_origin()?;
+        match &self.handle.directory {
+            Some(directory) => directory.ask(|reply| Request::Totals { reply }),
+            None => Ok(self.session().stats()),
+        }
+    }
+
     /// The last failure of the store as a whole that no call returned, with its time, for example why it could not be
     /// opened; `None` if there was none since the last [`take_last_failure`](Self::take_last_failure). Failures of a
     /// memo are in [`Memo::last_failure`](crate::Memo::last_failure).

@@ -78,7 +78,9 @@ impl Pending {
         if shard.insert(seat, (Arc::clone(value), claim.token())).is_none() {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
-        flight().revoke(&seat, Some(&claim));
+        let wakers = flight().revoke_unwoken(&seat, Some(&claim));
+        drop(shard);
+        wakers.wake();
         claim
     }
 

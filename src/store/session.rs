@@ -16,7 +16,7 @@ use crate::{
     fork::Origin,
     key::Digest,
     memory::{Admission, CachedValue, Memory},
-    observe::{Event, ObserverRegistry, Observers},
+    observe::{Event, ObserverRegistry, Observers, Warning},
     stats::{Counters, MemoCounters, Stats},
     store::scope::name_of,
     sync::{Condvar, Mutex, PoisonError, lock},
@@ -81,6 +81,8 @@ pub(crate) enum Untold {
     MemoFailed(Arc<str>, Error),
     /// Entries of a memo left.
     Left(Arc<str>, Left),
+    /// The store was opened under a circumstance that its user should know.
+    Warned(Warning),
 }
 
 /// How many entries of a memo left, and why.
@@ -224,6 +226,7 @@ impl Session {
                 let event = Event::Failed { memo: Some(name_of(&memo)), error: &error };
                 self.tell(observers.as_deref(), &event);
             }
+            Untold::Warned(warning) => self.tell(None, &Event::Warned { warning: &warning }),
             Untold::Left(memo, left) => {
                 let observers = self.audience.of_memo(&memo);
                 left.events(name_of(&memo)).for_each(|event| self.tell(observers.as_deref(), &event));

@@ -243,3 +243,31 @@ fn the_observer_of_a_memo_may_use_the_memo() -> Result<(), Error> {
     door.lock().unwrap().take();
     Ok(())
 }
+
+fn warnings_at(bench: &Bench) -> Vec<String> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&told);
+    let options = bench.options().observer(move |event| {
+        if let Event::Warned { warning, .. } = event {
+            log.lock().unwrap().push(warning.to_string());
+        }
+    });
+    drop(options.open(bench.path()).unwrap());
+    std::mem::take(&mut told.lock().unwrap())
+}
+
+#[test]
+fn a_store_beside_files_of_others_is_told_and_leaves_them_alone() {
+    let bench = Bench::new();
+    assert!(warnings_at(&bench).is_empty());
+    assert!(warnings_at(&bench).is_empty(), "its own files are no others");
+    std::fs::write(bench.path().join(".DS_Store"), "").unwrap();
+    assert!(warnings_at(&bench).is_empty());
+    let other = bench.path().join("index.html");
+    std::fs::write(&other, "<p>").unwrap();
+    for _ in 0..2 {
+        let told = warnings_at(&bench);
+        assert!(matches!(told.as_slice(), [one] if one.contains("index.html")), "{told:?}");
+    }
+    assert_eq!(std::fs::read_to_string(other).unwrap(), "<p>");
+}

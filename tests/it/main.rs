@@ -44,6 +44,7 @@ mod stress;
 mod threads;
 mod traced;
 
+mod totals;
 mod transparent;
 mod ttl;
 mod types;

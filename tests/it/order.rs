@@ -41,14 +41,18 @@ fn expired_entries_free_their_places_before_a_live_one_leaves() -> Result<(), Er
 #[test]
 fn a_younger_entry_that_expired_leaves_before_an_older_live_one() -> Result<(), Error> {
     let bench = Bench::new();
-    for (stored, ttl) in [("a", None), ("b", Some(MINUTE)), ("c", Some(2 * MINUTE)), ("d", Some(DAY))] {
+    {
         let store = bench.store();
-        let options = ttl.into_iter().fold(letters(), MemoBuilder::ttl);
-        fill(&options.open(&store)?, stored);
+        let memo = letters().ttl(MINUTE).open(&store)?;
+        fill(&memo, "a");
+        bench.clock.set_back(50 * SECOND);
+        fill(&memo, "bc");
+        bench.clock.advance(50 * SECOND);
+        fill(&memo, "d");
     }
-    bench.clock.advance(HOUR);
+    bench.clock.advance(20 * SECOND);
     let store = bench.store();
-    let memo = letters().max_entries(4).open(&store)?;
+    let memo = letters().ttl(MINUTE).max_entries(4).open(&store)?;
     assert_eq!((memo.len().unwrap(), kept(&memo, "abcd").as_str()), (2, "ad"));
     fill(&memo, "ef");
     assert_eq!(kept(&memo, "abcdef"), "adef");
@@ -93,29 +97,21 @@ fn an_entry_from_the_future_leaves_before_a_live_one() -> Result<(), Error> {
 #[test]
 fn the_expired_of_every_memo_leave_before_a_live_one_of_any() -> Result<(), Error> {
     let bench = Bench::new();
-    let open = |store: &Store, ttl: Option<_>| {
-        ["one", "two"].map(|name| {
-            let options = ttl.into_iter().fold(Letters::builder(name), MemoBuilder::ttl);
-            options.open(store).unwrap()
-        })
-    };
+    let open =
+        |store: &Store| ["one", "two"].map(|name| Letters::builder(name).ttl(MINUTE).open(store).unwrap());
     let weight = {
         let store = bench.store();
-        let memos = open(&store, None);
-        for memo in &memos {
-            fill(memo, "ab");
-        }
-        store.usage().unwrap().bytes / 4
-    };
-    {
-        let store = bench.store();
-        for memo in open(&store, Some(MINUTE)) {
+        for memo in open(&store) {
+            fill(&memo, "ab");
+            bench.clock.set_back(50 * SECOND);
             fill(&memo, "cd");
+            bench.clock.advance(50 * SECOND);
         }
-    }
-    bench.clock.advance(HOUR);
+        store.usage().unwrap().bytes / 8
+    };
+    bench.clock.advance(20 * SECOND);
     let store = bench.options().max_bytes(8 * weight).open(bench.path())?;
-    let [one, two] = open(&store, None);
+    let [one, two] = open(&store);
     fill(&one, "ef");
     fill(&two, "ef");
     assert_eq!((kept(&one, "abcdef"), kept(&two, "abcdef")), ("abef".into(), "abef".into()));

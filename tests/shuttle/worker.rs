@@ -152,8 +152,8 @@ impl Memo {
             claim.complete(Outcome::Revoked);
             return Ok(());
         }
-        self.registration.hand_overs.begin();
-        self.directory.hand_overs.begin();
+        self.registration.hand_overs.begin(&self.seat(key));
+        self.directory.hand_overs.begin(&self.seat(key));
         let (reply, written) = mpsc::channel();
         let is_slow = thread_rng().gen_ratio(1, 2);
         let put = self.put(key, Arc::clone(&value), Some(claim.detach()), is_slow.then_some(reply));

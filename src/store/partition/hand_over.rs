@@ -115,7 +115,7 @@ impl Partition {
         let (seat, value) = (self.memo.seat(&put.digest), Arc::clone(&put.value));
         let counts = [&self.memo.hand_overs, &directory.hand_overs];
         for hand_overs in counts {
-            hand_overs.begin();
+            hand_overs.begin(&seat);
         }
         let put = Request::Put(put);
         let queued = if is_urgent { directory.send(put) } else { directory.hand_over(put) };

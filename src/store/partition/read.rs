@@ -19,20 +19,22 @@ use crate::{
 };
 
 impl Partition {
-    /// Whether hand-overs of this thread may push out an entry that it finds: it made the last one, a bound holds, and the
-    /// worker has not applied it. A look that began then and found something waits for the worker, and looks again.
-    pub(crate) fn has_unapplied(&self) -> bool {
-        self.memo.hand_overs.has_own()
-            || self.directory.as_ref().is_some_and(|directory| directory.hand_overs.has_own())
+    /// Whether hand-overs of this thread may push out the entry of a key: it made the last one, of another key, a bound
+    /// holds, and the worker has not applied it. A look that began then and found something waits for the worker, and looks
+    /// again.
+    pub(crate) fn may_leave(&self, digest: &Digest) -> bool {
+        let Some(directory) = &self.directory else { return false };
+        let key = self.memo.seat(digest);
+        self.memo.hand_overs.may_push_out(&key) || directory.hand_overs.may_push_out(&key)
     }
 
     /// The entry of `digest`, if it is fresh under today's `ttl` and whole. A value that was handed over and is not in the
     /// index yet is found too.
     pub(crate) fn read(&self, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
         let Some(directory) = &self.directory else { return Ok(Found::Missing(Reason::Absent)) };
-        let has_unapplied = self.has_unapplied();
+        let may_leave = self.may_leave(digest);
         let found = self.look(directory, digest, ttl)?;
-        if has_unapplied && matches!(found, Found::Item(_)) {
+        if may_leave && matches!(found, Found::Item(_)) {
             directory.catch_up();
             return self.look(directory, digest, ttl);
         }
@@ -163,9 +165,9 @@ impl Partition {
     /// Whether there is a fresh entry. Its payload is not looked at.
     pub(crate) fn contains(&self, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
         let Some(directory) = &self.directory else { return Ok(false) };
-        let has_unapplied = self.has_unapplied();
+        let may_leave = self.may_leave(digest);
         let is_there = self.has_fresh(directory, digest, ttl)?;
-        if has_unapplied && is_there {
+        if may_leave && is_there {
             directory.catch_up();
             return self.has_fresh(directory, digest, ttl);
         }

@@ -13,9 +13,11 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    stats::Stats,
     store::{
         generation::{Bounds, CatalogRow, GenerationId, IndexRow, Number, Tally},
         scope::name_of,
+        session::Session,
     },
 };
 
@@ -33,6 +35,8 @@ pub(super) struct Ledger {
     sequence: u64,
     /// As it stands in the catalog.
     pub(super) index_row: IndexRow,
+    /// The counters of earlier runs, once an index was opened.
+    earlier: Option<Stats>,
     generations: BTreeMap<GenerationId, Generation>,
     /// The generations of each memo; no list is empty.
     by_name: HashMap<String, Vec<GenerationId>>,
@@ -50,7 +54,14 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Behind all sequences of an index that was opened.
     pub(super) fn starting_at(sequence: u64, index_row: IndexRow) -> Self {
-        Self { sequence, index_row, ..Self::default() }
+        Self { sequence, earlier: Some(index_row.totals.clone()), index_row, ..Self::default() }
+    }
+
+    /// The counters of all runs, this one's among them.
+    pub(super) fn totals(&self, session: &Session) -> Stats {
+        let mut totals = self.earlier.clone().unwrap_or_default();
+        totals.add(&session.stats());
+        totals
     }
 
     pub(super) fn next_sequence(&mut self) -> u64 {
@@ -298,6 +309,8 @@ impl Ledger {
     /// The open memos and the bounds of an earlier ledger, whose index is gone.
     pub(super) fn take_over(&mut self, before: Self) {
         self.bounds = before.bounds;
+        // The row of the index may count this run already.
+        self.earlier = before.earlier.or(self.earlier.take());
         self.go_on_behind(before.sequence);
         for (id, open) in before.generations.into_iter().filter(|(_, generation)| generation.memo.is_some()) {
             if let Some(found) = self.generations.get_mut(&id) {

@@ -39,7 +39,7 @@ use self::request::{Acknowledgement, Reply};
 use self::{compaction::Growth, index::Index, ledger::Ledger};
 pub(crate) use self::{
     directory::{Directory, Tuning},
-    open::{is_ours, prepare},
+    open::{foreign_file, is_ours, prepare},
     queue::Rejected,
     request::{KeepInMemory, Put, Registration, Request},
 };
@@ -219,6 +219,7 @@ impl Worker {
             Request::Count { memo, reply } => {
                 drop(reply.send(self.change(|transaction| transaction.count(memo.as_deref()))));
             }
+            Request::Totals { reply } => drop(reply.send(Ok(self.ledger.totals(&self.session)))),
             Request::Names { reply } => drop(reply.send(Ok(names_of(self.ledger.names().iter())))),
             Request::Flush { reply } => {
                 let running = self.engine().map(drop);

@@ -24,6 +24,7 @@ use crate::{
         lock::{self, LockFile},
         manifest::{self, Closed, Found, Manifest},
         session::Session,
+        tags,
     },
 };
 
@@ -276,6 +277,15 @@ pub(crate) fn is_ours(path: &Path) -> bool {
     OURS.contains(&name)
         || name.starts_with(manifest::UNNAMED)
         || name.strip_prefix("index-").is_some_and(|number| number.parse::<u64>().is_ok())
+}
+
+/// The name of a file or folder in a store's directory that is not the store's, if there is one.
+pub(crate) fn foreign_file(directory: &Path) -> Option<String> {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = files.filter(|file| !is_ours(&file.path())).map(|file| file.file_name());
+    names
+        .map(|name| name.to_string_lossy().into_owned())
+        .find(|name| !tags::is_tag(Path::new(name)) && !name.starts_with('.'))
 }
 
 /// A file of another program that happens to be called MANIFEST is not replaced.

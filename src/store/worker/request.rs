@@ -11,7 +11,7 @@ use crate::{
     flight::{Claim, FlightKey},
     key::Digest,
     record::{Body, Record},
-    stats::Counters,
+    stats::{Counters, Stats},
     store::{
         blob::{self, Finished},
         engine::Bytes,
@@ -80,6 +80,10 @@ pub(crate) enum Request {
     Count {
         memo: Option<Arc<Registration>>,
         reply: Reply<Tally>,
+    },
+    /// The counters of all runs.
+    Totals {
+        reply: Reply<Stats>,
     },
     /// The names of all memos.
     Names {

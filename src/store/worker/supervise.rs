@@ -199,7 +199,10 @@ impl Worker {
         let mut transaction = Transaction { directory, session, index, ledger: &mut self.ledger };
         // The use of a memo is lost with an engine that does not work, and of no use then.
         let _ = transaction.touch_all();
-        let written = transaction.write_accounts().and_then(|()| index.engine.flush());
+        let written = transaction
+            .write_accounts()
+            .and_then(|()| transaction.write_totals())
+            .and_then(|()| index.engine.flush());
         if written.is_err()
             && let Some(index) = self.index.take()
         {

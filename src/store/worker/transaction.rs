@@ -135,10 +135,20 @@ impl Transaction<'_> {
         Ok(sequence)
     }
 
+    /// The counters so far are written with it.
     pub(super) fn write_index_row(&mut self, row: IndexRow) -> Result<()> {
+        let row = IndexRow { totals: self.ledger.totals(self.session), ..row };
         self.index.write_index_row(&row)?;
         self.ledger.index_row = row;
         Ok(())
+    }
+
+    /// Writes the counters down, unless nothing else was written: a run that only reads leaves the files alone.
+    pub(super) fn write_totals(&mut self) -> Result<()> {
+        if !self.index.engine.was_written() {
+            return Ok(());
+        }
+        self.write_index_row(self.ledger.index_row.clone())
     }
 
     fn name_blob(
