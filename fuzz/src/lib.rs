@@ -22,7 +22,7 @@ fn forged(front: &[u8], data: &[u8]) -> Vec<u8> {
 }
 
 pub fn record(data: &[u8]) {
-    for bytes in [data.to_vec(), forged(&[], data), forged(b"MR\x02", data)] {
+    for bytes in [data.to_vec(), forged(&[], data), forged(b"MR\x03", data)] {
         if let Some(again) = fuzzing::record(&bytes) {
             assert_eq!(again, bytes);
         }
@@ -32,7 +32,7 @@ pub fn record(data: &[u8]) {
 /// A forged head has its own length.
 pub fn blob_head(data: &[u8]) {
     let length = (8 + data.len() + 8) as u32;
-    let front = [&b"MB\x01\x00"[..], &length.to_le_bytes()].concat();
+    let front = [&b"MB\x02\x00"[..], &length.to_le_bytes()].concat();
     for bytes in [data.to_vec(), forged(&[], data), forged(&front, data)] {
         if let Some(again) = fuzzing::blob_head(&bytes) {
             assert!(bytes.starts_with(&again), "{bytes:?} was read as {again:?}");
@@ -55,7 +55,7 @@ pub fn rows(data: &[u8]) {
 pub fn manifest(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let with_sum = |text: &str| format!("{text}check {:016x}\n", fuzzing::checksum(text.as_bytes()));
-    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 3\n{text}"))] {
+    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 4\n{text}"))] {
         if let Some(again) = fuzzing::manifest(&text) {
             assert_eq!(fuzzing::manifest(&again), Some(again.clone()), "{text:?} was read as {again:?}");
         }

@@ -3,7 +3,7 @@
 //! It is text, one fact a line, with a checksum of the lines before it at the end:
 //!
 //! ```text
-//! memolith 3
+//! memolith 4
 //! index 3
 //! closed
 //! sequence 1201
@@ -35,7 +35,7 @@ use crate::{
 /// How the name of a manifest begins until it takes the place of the old one.
 pub(crate) const UNNAMED: &str = "MANIFEST.draft-";
 
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 
 /// How a store was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn the_bytes_are_golden() {
-        assert_eq!(Manifest::open(1).encode(), "memolith 3\nindex 1\nopen\ncheck eb28f75c060b3801\n");
-        let golden = "memolith 3\nindex 3\nclosed\nsequence 1201\n\
-            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck 41f8d4cfe649320b\n";
+        assert_eq!(Manifest::open(1).encode(), "memolith 4\nindex 1\nopen\ncheck 29cd7d9acb165ecf\n");
+        let golden = "memolith 4\nindex 3\nclosed\nsequence 1201\n\
+            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck 7cb8094885db56ce\n";
         assert_eq!(closed().encode(), golden);
     }
 
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn another_format_is_an_error_and_anything_else_is_damage() {
-        let error = Manifest::decode("memolith 4\nanything at all").unwrap_err();
+        let error = Manifest::decode("memolith 5\nanything at all").unwrap_err();
         assert!(error.is_config(), "{error}");
         let whole = closed().encode();
         for cut in 0..whole.len() {

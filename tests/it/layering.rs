@@ -103,7 +103,7 @@ const FOREIGN: [(&str, &str); 28] = [
     ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),
     ("sha2", "key/"),
-    ("crc_fast", "checksum/"),
+    ("twox_hash", "checksum/"),
     ("foldhash", "pool/name.rs"),
     ("chrono", "clock.rs"),
     ("etcetera", "default_store/mod.rs"),
