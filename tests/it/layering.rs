@@ -82,7 +82,7 @@ const FLOORS: [Floors; 3] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 28] = [
+const FOREIGN: [(&str, &str); 27] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -106,7 +106,6 @@ const FOREIGN: [(&str, &str); 28] = [
     ("twox_hash", "checksum/"),
     ("foldhash", "pool/name.rs"),
     ("chrono", "clock.rs"),
-    ("etcetera", "default_store/mod.rs"),
     ("memolith_macros", "lib.rs"),
     ("tracing", "observe/trace.rs"),
     ("indicatif", "observe/spinner/line.rs"),
