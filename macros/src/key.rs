@@ -113,9 +113,16 @@ impl Chosen<'_> {
         }
         let written: Type = match &receiver.kind {
             ReceiverKind::Value => parse_quote!(Self),
-            ReceiverKind::Reference(and, lifetime, mutability) => parse_quote!(#and #lifetime #mutability Self),
+            ReceiverKind::Reference(and, lifetime, mutability) => {
+                parse_quote!(#and #lifetime #mutability Self)
+            }
             ReceiverKind::Typed(_, kind) => Type::clone(kind),
-            _ => return Err(Error::new(receiver.span(), "this form of `self` is not known: write `self: Type`")),
+            _ => {
+                return Err(Error::new(
+                    receiver.span(),
+                    "this form of `self` is not known: write `self: Type`",
+                ));
+            }
         };
         if mutable(&written).is_some() {
             return Err(Error::new(
