@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn the_algorithm_is_the_one_that_the_format_names() {
         // Made by the `xxhash` of Python, which binds the reference implementation in C. Each length takes another path.
-        let expected = [
+        let expected: [(usize, u64); 8] = [
             (0, 0x2D06_8005_38D3_94C2),
             (3, 0x5F42_99FC_161C_9CBB),
             (8, 0x3A1C_2D7C_85AF_88F8),
