@@ -212,13 +212,13 @@ fn a_store_of_another_format_is_an_error_and_is_left_alone() {
         let store = bench.store();
         miss!(values(&store), "a" => large(1));
     }
-    fs::write(bench.path().join("MANIFEST"), "memolith 4\nin a way to come\n").unwrap();
+    fs::write(bench.path().join("MANIFEST"), "memolith 5\nin a way to come\n").unwrap();
     fs::write(bench.path().join("trash").join("0".repeat(32)), "of a crash").unwrap();
     fs::remove_dir_all(bench.path().join("blobs")).unwrap();
     let before = contents(&bench.path());
     for _ in 0..2 {
         let error = bench.options().open(bench.path()).unwrap_err();
-        assert!(error.is_config() && error.to_string().contains("format 4"), "{error}");
+        assert!(error.is_config() && error.to_string().contains("format 5"), "{error}");
     }
     assert_eq!(contents(&bench.path()), before);
     let elsewhere = bench.options().open_or_temporary(bench.path());
