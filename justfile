@@ -52,6 +52,10 @@ doc:
 examples:
     .ci/run examples
 
+# The library with the oldest dependencies that it allows.
+minimal-versions:
+    .ci/run minimal-versions
+
 # Types of other crates as values of a memo.
 types:
     .ci/run types

@@ -1,8 +1,8 @@
 //! The ten nearest airports of every airport, computed once and remembered on disk.
 //!
 //! ```text
-//! cargo run --release --example airports              # computes, then reads back: run it twice
-//! cargo run --release --example airports -- --clear   # forgets
+//! cargo run --release -p examples --example airports              # computes, then reads back: run it twice
+//! cargo run --release -p examples --example airports -- --clear   # forgets
 //! ```
 //!
 //! The answer is asked for until it comes from memory. Then the store is closed and this program starts
@@ -19,14 +19,13 @@ use std::{
 use memolith::{FileStamp, Memo, Stats, Store};
 use serde::{Deserialize, Serialize};
 
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
-const CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cache/airports");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/airports.csv");
 const SAMPLES: [&str; 3] = ["JFK", "DEN", "HNL"];
 const AFTER_RESTART: &str = "--after-restart";
 const HELP: &str = "\
 Finds the ten nearest airports of every airport, and remembers them.
 
-Usage: cargo run --release --example airports [-- OPTION]
+Usage: cargo run --release -p examples --example airports [-- OPTION]
 
   --clear   forget what was computed
   --help    print this";
@@ -120,7 +119,8 @@ struct Atlas {
 
 impl Atlas {
     fn open() -> Result<Self> {
-        let store = Store::open(CACHE)?;
+        // Beside the program, in the build's own folder.
+        let store = Store::open(env::current_exe()?.with_file_name("airports-cache"))?;
         let nearest = Memo::builder("airports/nearest").open(&store)?;
         Ok(Self { store, nearest })
     }
@@ -281,5 +281,5 @@ fn conclude(first: Source, computing: Duration, restarted: Duration) {
     println!(
         "\nComputing took {computing:.1?}; a new process had the answer from disk in {restarted:.1?}, {times:.0} times faster."
     );
-    println!("{next}. To forget: cargo run --release --example airports -- --clear");
+    println!("{next}. To forget: cargo run --release -p examples --example airports -- --clear");
 }

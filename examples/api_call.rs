@@ -1,7 +1,8 @@
 //! A call of an API. Shows errors: the caller gets them unchanged, and the next call asks again.
 //!
 //! ```text
-//! cargo run --example api_call   # run it twice: the second time is hits, but for the error
+//! # run it twice: the second time is hits, but for the error
+//! cargo run -p examples --features http --example api_call
 //! ```
 
 use std::{
@@ -14,9 +15,7 @@ use std::{
 use memolith::memo;
 use serde::{Deserialize, Serialize};
 
-mod timed;
-
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/airports.csv");
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Neighbour {

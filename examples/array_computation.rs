@@ -1,7 +1,7 @@
 //! Computing with arrays: the density of airports. Shows `packed`: numbers are stored as their bytes.
 //!
 //! ```text
-//! cargo run --example array_computation   # run it twice: the second time is a hit
+//! cargo run -p examples --example array_computation   # run it twice: the second time is a hit
 //! ```
 
 #![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "small numbers, and none below zero")]
@@ -12,9 +12,7 @@ use std::{error::Error, path::Path, sync::Arc};
 use memolith::{code, memo};
 use serde::{Deserialize, Serialize};
 
-mod timed;
-
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/airports.csv");
 
 /// The corners of the counted box, as longitude and latitude.
 const WEST: f64 = -125.0;

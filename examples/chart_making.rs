@@ -1,8 +1,10 @@
 //! Making charts: a map of the airports of a state. Shows bounds: there are never more charts than fit.
 //!
 //! ```text
-//! cargo run --example chart_making                      # run it twice: the second time is hits
-//! cargo run --example chart_making -- airports.svg FL   # the file of the last map, and the states
+//! # run it twice: the second time is hits
+//! cargo run -p examples --features charts --example chart_making
+//! # the file of the last map, and the states
+//! cargo run -p examples --features charts --example chart_making -- airports.svg FL
 //! ```
 
 use std::{env, error::Error, fs, ops::Range, path::Path};
@@ -14,9 +16,7 @@ use plotters::{
 };
 use serde::Deserialize;
 
-mod timed;
-
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/airports.csv");
 
 #[derive(Deserialize)]
 struct Airport {

@@ -1,7 +1,7 @@
 //! A database connection for the whole program. Shows `validate`: it is opened anew when it no longer answers.
 //!
 //! ```text
-//! cargo run --example connection
+//! cargo run -p examples --features sqlite --example connection
 //! ```
 //!
 //! A connection cannot be kept on disk: it is opened once a process, and the hits are in the same run.
@@ -10,8 +10,6 @@ use std::{error::Error, panic, path::Path, sync::Mutex, thread};
 
 use memolith::{ResourcePool, resource};
 use rusqlite::Connection;
-
-mod timed;
 
 /// A query by one caller at a time: a connection is `Send`, and a `Mutex` makes it `Sync`.
 type Database = Mutex<Connection>;

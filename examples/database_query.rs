@@ -1,7 +1,7 @@
 //! A query of a database, remembered for an hour. Shows `ttl`, and a parameter that is not in the key: the connection.
 //!
 //! ```text
-//! cargo run --example database_query   # run it twice: the second time is hits
+//! cargo run -p examples --features sqlite --example database_query   # run it twice: the second time is hits
 //! ```
 
 use std::error::Error;
@@ -10,9 +10,7 @@ use memolith::memo;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-mod timed;
-
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/airports.csv");
 
 #[derive(Clone, Serialize, Deserialize)]
 struct State {

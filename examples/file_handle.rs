@@ -1,7 +1,7 @@
 //! One open log file for all callers. Shows `max_entries`: there are never more than two files open.
 //!
 //! ```text
-//! cargo run --example file_handle
+//! cargo run -p examples --example file_handle
 //! ```
 //!
 //! An open file cannot be kept on disk: it is opened once a process, and the hits are in the same run.
@@ -15,8 +15,6 @@ use std::{
 };
 
 use memolith::ResourcePool;
-
-mod timed;
 
 /// `&File` is `Write`, and appending is one step of the system: no lock is needed.
 fn log(files: &ResourcePool, path: &Path, line: &str) -> io::Result<()> {

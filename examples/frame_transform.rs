@@ -1,7 +1,7 @@
 //! Transforming a frame: airports by state. Shows a frame as an argument: its content is the key.
 //!
 //! ```text
-//! cargo run --example frame_transform   # run it twice: the second time is a hit
+//! cargo run -p examples --example frame_transform   # run it twice: the second time is a hit
 //! ```
 
 use std::{cmp::Reverse, collections::BTreeMap, error::Error};
@@ -9,9 +9,7 @@ use std::{cmp::Reverse, collections::BTreeMap, error::Error};
 use memolith::{code, memo};
 use serde::{Deserialize, Serialize};
 
-mod timed;
-
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/airports.csv");
 
 /// Columns. `Serialize` makes it an argument, as it could be a result.
 #[derive(Default, Serialize)]

@@ -2,8 +2,10 @@
 //! serde.
 //!
 //! ```text
-//! cargo run --example image_processing                            # run it twice: the second time is a hit
-//! cargo run --example image_processing -- picture.png small.png   # another picture, and the file of the small one
+//! # run it twice: the second time is a hit
+//! cargo run -p examples --features pictures --example image_processing
+//! # another picture, and the file of the small one
+//! cargo run -p examples --features pictures --example image_processing -- picture.png small.png
 //! ```
 
 use std::{env, error::Error, io::Write, path::Path};
@@ -14,9 +16,7 @@ use memolith::{
     memo,
 };
 
-mod timed;
-
-const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/frame-cost.png");
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/frame-cost.png");
 
 /// A small, soft copy, `width` pixels wide. A type of one's own around the picture, with serde's `into` and `from`,
 /// would do as well. With a codec the function returns the type that the rest of the program uses.

@@ -1,7 +1,7 @@
 //! Running a model: in which state does a place lie? Shows `key`: the model's name stands for the model.
 //!
 //! ```text
-//! cargo run --example inference   # run it twice: the second time is hits
+//! cargo run -p examples --example inference   # run it twice: the second time is hits
 //! ```
 //!
 //! The example `model` shows the other half: a model that is loaded once for all threads.
@@ -11,9 +11,7 @@ use std::error::Error;
 use memolith::{FileStamp, memo};
 use serde::{Deserialize, Serialize};
 
-mod timed;
-
-const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/airports.csv");
+const AIRPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/airports.csv");
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Place {

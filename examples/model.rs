@@ -1,7 +1,7 @@
 //! A model that is loaded once and read by many threads. Shows a key of one's own: with new weights it is loaded anew.
 //!
 //! ```text
-//! cargo run --example model
+//! cargo run -p examples --example model
 //! ```
 //!
 //! Loaded weights are in memory only: they are loaded once a process, and the hits are in the same run. The answers
@@ -10,8 +10,6 @@
 use std::{error::Error, fs, io, path::Path, sync::Arc, thread};
 
 use memolith::{FileStamp, ResourcePool};
-
-mod timed;
 
 const INPUTS: usize = 256;
 const OUTPUTS: usize = 1024;

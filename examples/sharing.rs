@@ -1,7 +1,7 @@
 //! One object for all callers, or a copy for each. Shows a pool and a memo side by side, with three callers at once.
 //!
 //! ```text
-//! cargo run --example sharing
+//! cargo run -p examples --example sharing
 //! ```
 //!
 //! Both last as long as this run, and have their hits in it: the memo is in a temporary store.
@@ -13,8 +13,6 @@ use std::{
 };
 
 use memolith::{Memo, ResourcePool, Store};
-
-mod timed;
 
 const CALLERS: [&str; 3] = ["Ada", "Grace", "Barbara"];
 

@@ -1,15 +1,13 @@
 //! A computation with plain numbers: the longest Collatz sequence. Shows `depends`: a changed helper is noticed.
 //!
 //! ```text
-//! cargo run --example simple_computation            # run it twice: the second time is hits
-//! cargo run --example simple_computation -- 50000   # up to another number
+//! cargo run -p examples --example simple_computation            # run it twice: the second time is hits
+//! cargo run -p examples --example simple_computation -- 50000   # up to another number
 //! ```
 
 use std::{env, error::Error};
 
 use memolith::{code, memo};
-
-mod timed;
 
 /// The number up to `limit` with the most steps to 1, and the number of these steps.
 ///

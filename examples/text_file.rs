@@ -1,17 +1,15 @@
 //! Reading a text file: which of its words are probably misspelt. Shows `files(path)`: an edited file is a miss.
 //!
 //! ```text
-//! cargo run --example text_file                # run it twice: the second time is a hit
-//! cargo run --example text_file -- README.md   # another file
+//! cargo run -p examples --example text_file                # run it twice: the second time is a hit
+//! cargo run -p examples --example text_file -- README.md   # another file
 //! ```
 
 use std::{collections::BTreeMap, env, error::Error, fs, io, path::Path};
 
 use memolith::memo;
 
-mod timed;
-
-const TEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/design.md");
+const TEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/design.md");
 
 /// Words that occur once, each with a more frequent word that is one letter away.
 ///

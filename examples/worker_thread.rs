@@ -1,7 +1,7 @@
 //! A background thread that starts at its first use. Shows release: it ends with the last handle on its pool.
 //!
 //! ```text
-//! cargo run --example worker_thread
+//! cargo run -p examples --example worker_thread
 //! ```
 //!
 //! A thread cannot be kept on disk: it is started once a process, and the hits are in the same run.
@@ -12,8 +12,6 @@ use std::{
 };
 
 use memolith::ResourcePool;
-
-mod timed;
 
 type Job = Box<dyn FnOnce() + Send>;
 

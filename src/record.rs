@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size
 //!      0     2  magic "MR"
-//!      2     1  format, 2
+//!      2     1  format, 3
 //!      3     1  flags: bit 0 = the payload lies in a blob; the rest is spare and zero
 //!      4     8  sequence, one counter a store
 //!     12     8  created_at, milliseconds since the epoch, UTC
@@ -13,7 +13,7 @@
 //!     44     2  length k of the key's head, at most 1,024
 //!     46     k  the head of the key, self-describing
 //!   46+k     n  the payload; or the 16 bytes of the blob's id
-//!    end     8  CRC-64/NVME of everything before it, xor the four words of the digest
+//!    end     8  XXH3 of everything before it, xor the four words of the digest
 //! ```
 //!
 //! The key under which a record stands holds half of the digest: sled keeps keys of up to 22 bytes in its nodes, and longer
@@ -31,7 +31,7 @@ use crate::{
 };
 
 const MAGIC: [u8; 2] = *b"MR";
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 const IN_BLOB: u8 = 1;
 const FIXED: usize = 46;
 /// The bytes of the checksum at the end.
@@ -187,7 +187,7 @@ mod tests {
     fn the_bytes_of_an_inline_record_are_golden() {
         let golden = concat!(
             "4d52",
-            "02",
+            "03",
             "00",
             "0700000000000000",
             "00a8da769b010000",
@@ -201,14 +201,14 @@ mod tests {
         let bytes = record(Body::Inline(b"hello")).encode(&DIGEST);
         let (content, sum) = bytes.split_at(bytes.len() - 8);
         assert_eq!(hex(content), golden);
-        assert_eq!(hex(sum), "6aa57667c5dbefc5");
+        assert_eq!(hex(sum), "60c98f0fada4db37");
     }
 
     #[test]
     fn the_bytes_of_a_blob_record_are_golden() {
         let golden = concat!(
             "4d52",
-            "02",
+            "03",
             "01",
             "0700000000000000",
             "00a8da769b010000",
@@ -222,7 +222,7 @@ mod tests {
         let bytes = record(Body::Blob { id: BlobId([0xab; 16]), length: 1 << 20 }).encode(&DIGEST);
         let (content, sum) = bytes.split_at(bytes.len() - 8);
         assert_eq!(hex(content), golden);
-        assert_eq!(hex(sum), "fb23d86bd6c1cab9");
+        assert_eq!(hex(sum), "42b07864c950d0cd");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The cost of a large frame: to store, to copy, to share, and to read without a copy.
 //!
 //! ```text
-//! cargo run --release --example frame_cost                                # 10M and 50M rows
-//! cargo run --release --example frame_cost -- --rows 10M,50M,100M,200M
+//! # 10M and 50M rows
+//! cargo run --release -p examples --features frames --example frame_cost
+//! cargo run --release -p examples --features frames --example frame_cost -- --rows 10M,50M,100M,200M
 //! ```
 //!
 //! A frame is four columns of `f64`, 32 bytes a row. Beside each size stand `clone()` and a plain `write` of the same
 //! bytes, measured in the same run. The last rows come from a process of their own, which has computed nothing. The
-//! table goes to the screen, a chart of the same figures to `docs/frame-cost.svg` and `.png`.
+//! table goes to the screen, a chart of the same figures to two files beside this program.
 
 #![allow(clippy::cast_precision_loss, reason = "rows and bytes for people")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "an example")]
@@ -25,11 +26,11 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 const HELP: &str = "\
 Measures what large frames cost, beside clone() and write().
 
-Usage: cargo run --release --example frame_cost [-- OPTIONS]
+Usage: cargo run --release -p examples --features frames --example frame_cost [-- OPTIONS]
 
   --rows 10M,50M   sizes, in rows of four f64; `k` and `M` are understood (10M,50M unless told)
   --rounds N       how often each is measured; the median counts (3 unless told)
-  --chart DIR      where the chart goes (docs/ unless told)
+  --chart DIR      the folder of the chart (that of this program unless told); docs has the published one
   --help           print this";
 
 fn main() -> ExitCode {
@@ -76,7 +77,8 @@ struct Options {
 
 impl Options {
     fn of(words: &[&str]) -> Result<Self> {
-        let chart = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs"));
+        let program = env::current_exe()?;
+        let chart = program.parent().map_or_else(env::temp_dir, PathBuf::from);
         let mut options = Self { rows: vec![10_000_000, 50_000_000], rounds: 3, chart };
         for option in words.chunks(2) {
             match *option {

@@ -22,7 +22,7 @@ fn forged(front: &[u8], data: &[u8]) -> Vec<u8> {
 }
 
 pub fn record(data: &[u8]) {
-    for bytes in [data.to_vec(), forged(&[], data), forged(b"MR\x02", data)] {
+    for bytes in [data.to_vec(), forged(&[], data), forged(b"MR\x03", data)] {
         if let Some(again) = fuzzing::record(&bytes) {
             assert_eq!(again, bytes);
         }
@@ -32,7 +32,7 @@ pub fn record(data: &[u8]) {
 /// A forged head has its own length.
 pub fn blob_head(data: &[u8]) {
     let length = (8 + data.len() + 8) as u32;
-    let front = [&b"MB\x01\x00"[..], &length.to_le_bytes()].concat();
+    let front = [&b"MB\x02\x00"[..], &length.to_le_bytes()].concat();
     for bytes in [data.to_vec(), forged(&[], data), forged(&front, data)] {
         if let Some(again) = fuzzing::blob_head(&bytes) {
             assert!(bytes.starts_with(&again), "{bytes:?} was read as {again:?}");

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{
-    Error, FnArg, Pat, PatType, Path, Receiver, Result, Type,
+    Error, FnArg, Pat, PatType, Path, Receiver, ReceiverKind, Result, Type,
     ext::IdentExt,
     parse_quote,
     spanned::Spanned,
@@ -111,18 +111,27 @@ impl Chosen<'_> {
         if self.skip.iter().any(|name| name == "self") {
             return Ok(None);
         }
-        if mutable(&receiver.ty).is_some() {
+        let written: Type = match &receiver.kind {
+            ReceiverKind::Value => parse_quote!(Self),
+            ReceiverKind::Reference(and, lifetime, mutability) => {
+                parse_quote!(#and #lifetime #mutability Self)
+            }
+            ReceiverKind::Typed(_, kind) => Type::clone(kind),
+            _ => {
+                return Err(Error::new(
+                    receiver.span(),
+                    "this form of `self` is not known: write `self: Type`",
+                ));
+            }
+        };
+        if mutable(&written).is_some() {
             return Err(Error::new(
                 receiver.span(),
                 "a hit would not change `self` as the function does: take `&self`, or leave it out of the key by \
                  `skip(self)`",
             ));
         }
-        let kind: Type = match (&receiver.colon_token, &receiver.reference) {
-            (Some(_), _) => to_static(&receiver.ty),
-            (None, Some(_)) => parse_quote!(&'static Self),
-            (None, None) => parse_quote!(Self),
-        };
+        let kind = to_static(&written);
         let krate = self.krate;
         let name = receiver.self_token;
         Ok(Some(KeyPart { value: quote_spanned!(name.span=> #krate::internal::part(&#name)), kind }))
@@ -183,7 +192,7 @@ fn mutable(within: &Type) -> Option<Span> {
         }
 
         // Arguments of a function pointer are not part of the key.
-        fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
+        fn visit_type_fn_ptr(&mut self, _: &'a syn::TypeFnPtr) {}
 
         fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}
     }

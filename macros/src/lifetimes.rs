@@ -5,7 +5,7 @@
 use proc_macro2::Span;
 use syn::{
     GenericParam, Generics, Ident, Lifetime, ParenthesizedGenericArguments, PredicateType, Token, Type,
-    TypeBareFn, TypeParamBound, TypeReference, WhereClause, WherePredicate, parse_quote,
+    TypeFnPtr, TypeParamBound, TypeReference, WhereClause, WherePredicate, parse_quote,
     punctuated::Punctuated,
     visit_mut::{self, VisitMut},
 };
@@ -66,7 +66,7 @@ impl VisitMut for ToStatic {
     }
 
     // An elided lifetime here belongs to each call, and a named one nearly always does too.
-    fn visit_type_bare_fn_mut(&mut self, _: &mut TypeBareFn) {}
+    fn visit_type_fn_ptr_mut(&mut self, _: &mut TypeFnPtr) {}
 
     fn visit_parenthesized_generic_arguments_mut(&mut self, _: &mut ParenthesizedGenericArguments) {}
 

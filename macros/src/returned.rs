@@ -169,7 +169,7 @@ impl<'a> Visit<'a> for TypeParts<'a> {
     }
 
     // The arguments and results of functions are not stored.
-    fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
+    fn visit_type_fn_ptr(&mut self, _: &'a syn::TypeFnPtr) {}
 
     fn visit_type_trait_object(&mut self, _: &'a syn::TypeTraitObject) {}
 
@@ -215,7 +215,7 @@ impl<'a> Visit<'a> for Borrows {
     }
 
     // The arguments and results of functions are not stored.
-    fn visit_type_bare_fn(&mut self, _: &'a syn::TypeBareFn) {}
+    fn visit_type_fn_ptr(&mut self, _: &'a syn::TypeFnPtr) {}
 
     fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}
 }

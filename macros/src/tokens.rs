@@ -34,14 +34,14 @@ const KEYWORDS: [&str; 16] = [
 
 /// The hash of signature and body, without the name, and of the options that choose the key.
 pub(crate) fn hash(signature: &Signature, body: &Group, about_key: TokenStream) -> u64 {
-    let Signature { unsafety, abi, generics, inputs, output, .. } = signature;
+    let Signature { safety, abi, generics, inputs, output, .. } = signature;
     let mut bounds = generics.where_clause.clone();
     if let Some(bounds) = &mut bounds {
         bounds.predicates.pop_punct();
     }
     let inputs = Group::new(Delimiter::Parenthesis, trimmed(inputs.to_token_stream()));
     let mut hasher = TokenHasher::new();
-    hasher.stream(quote!(#unsafety #abi #generics));
+    hasher.stream(quote!(#safety #abi #generics));
     hasher.stream(quote!(#inputs #output #bounds));
     hasher.stream(body.to_token_stream());
     hasher.stream(about_key);

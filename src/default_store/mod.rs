@@ -14,8 +14,6 @@ use std::{
     sync::OnceLock,
 };
 
-use etcetera::BaseStrategy;
-
 use crate::{
     error::{Error, ErrorKind, Result},
     leftovers::Marker,
@@ -131,8 +129,16 @@ fn instead(why: &Error) -> Store {
 
 /// The parent of the folders of all programs.
 fn caches() -> Option<PathBuf> {
-    let folders = etcetera::base_strategy::choose_native_strategy().ok()?;
-    Some(folders.cache_dir().join("memolith"))
+    let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || env::home_dir().filter(|path| path.is_absolute());
+    let of_user = if cfg!(windows) {
+        set("LOCALAPPDATA")
+    } else if cfg!(target_vendor = "apple") {
+        home().map(|home| home.join("Library/Caches"))
+    } else {
+        set("XDG_CACHE_HOME").or_else(|| home().map(|home| home.join(".cache")))
+    };
+    of_user.map(|folder| folder.join("memolith"))
 }
 
 /// The location of the default store.

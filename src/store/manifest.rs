@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn the_bytes_are_golden() {
-        assert_eq!(Manifest::open(1).encode(), "memolith 4\nindex 1\nopen\ncheck cc2b58aac0ab49be\n");
+        assert_eq!(Manifest::open(1).encode(), "memolith 4\nindex 1\nopen\ncheck 29cd7d9acb165ecf\n");
         let golden = "memolith 4\nindex 3\nclosed\nsequence 1201\n\
-            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck b7960b3178bfe874\n";
+            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck 7cb8094885db56ce\n";
         assert_eq!(closed().encode(), golden);
     }
 

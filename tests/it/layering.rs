@@ -84,7 +84,7 @@ const FLOORS: [Floors; 4] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 28] = [
+const FOREIGN: [(&str, &str); 27] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -105,10 +105,9 @@ const FOREIGN: [(&str, &str); 28] = [
     ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),
     ("sha2", "key/"),
-    ("crc_fast", "checksum/"),
+    ("twox_hash", "checksum/"),
     ("foldhash", "pool/name.rs"),
     ("chrono", "clock.rs"),
-    ("etcetera", "default_store/mod.rs"),
     ("memolith_macros", "lib.rs"),
     ("tracing", "observe/trace.rs"),
     ("indicatif", "observe/spinner/line.rs"),

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const MAGIC: [u8; 2] = *b"MB";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const FIXED: usize = 108;
 const ALIGNMENT: usize = 64;
 

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size
 //!      0     2  magic "MB"
-//!      2     1  format, 1
+//!      2     1  format, 2
 //!      3     1  flags, spare and zero
 //!      4     4  length H of the head, a multiple of 64: here the payload begins, aligned in the map
 //!      8    16  generation
@@ -19,9 +19,9 @@
 //!    108     m  the memo's name
 //!  108+m     k  the head of the key
 //!            .  zeros
-//!    H-8     8  CRC-64/NVME of the head before it
+//!    H-8     8  XXH3 of the head before it
 //!      H     n  the payload
-//!    H+n   8*b  block table: CRC-64/NVME of every block of 1 MiB, the last may be shorter
+//!    H+n   8*b  block table: XXH3 of every block of 1 MiB, the last may be shorter
 //! ```
 //!
 //! A blob is written in `trash/`, where a crash may leave it, and gets its only name by a rename to a random one:

@@ -37,9 +37,9 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_bytes_of_a_head_are_golden() {
     let golden = concat!(
-        "4d42010080000000aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+        "4d42020080000000aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
         "bbbbbbbbbbbbbbbb070000000000000000a8da769b010000ffffffffffffffff404b4c00000000008813000000000000",
-        "0807060504030201060003006672616d65736b6579000000cf17dafcd03d357b",
+        "0807060504030201060003006672616d65736b657900000098fc1d7384836a73",
     );
     assert_eq!(hex(&head().encode()), golden);
     assert_eq!(Head::decode(&head().encode()), Some((head(), 128)));

@@ -2,8 +2,6 @@
 //!
 //! A real program does not need this. The word is never assumed: a memo counts, and a closure reports that it ran.
 
-#![allow(dead_code, reason = "an example is about memos or about resources, and uses one half of it")]
-
 use std::{
     cell::Cell,
     fmt::Display,
@@ -14,7 +12,7 @@ use memolith::{Memo, default_store};
 use serde::Serialize;
 
 /// Calls a function under `#[memo]`, and prints what its `memo` counted.
-pub(crate) fn memo<K, V, T>(memo: &Memo<K, V>, what: impl Display, call: impl FnOnce() -> T) -> T
+pub fn memo<K, V, T>(memo: &Memo<K, V>, what: impl Display, call: impl FnOnce() -> T) -> T
 where
     K: Serialize + ?Sized,
     V: Clone + Send + Sync + 'static,
@@ -37,7 +35,7 @@ where
 }
 
 /// Prints the folder in which the functions under `#[memo]` keep their results.
-pub(crate) fn kept() {
+pub fn kept() {
     if let Some(folder) = default_store().path() {
         println!("kept in {}: the next run reads it there", folder.display());
     }
@@ -49,13 +47,13 @@ thread_local! {
 }
 
 /// Called by a closure that builds a resource.
-pub(crate) fn ran() {
+pub fn ran() {
     RAN.set(true);
 }
 
 /// Asks for a resource, and prints whether the closure [`ran`]. A caller that waited for the build of another has a
 /// hit.
-pub(crate) fn resource<T>(what: impl Display, call: impl FnOnce() -> T) -> T {
+pub fn resource<T>(what: impl Display, call: impl FnOnce() -> T) -> T {
     RAN.set(false);
     let (answer, time) = timed(call);
     line(if RAN.get() { "computed" } else { "hit" }, time, what);
