@@ -161,7 +161,8 @@
 //!
 //! * `macros`, on by default: the attributes [`#[memo]`](macro@memo), [`#[resource]`](macro@resource) and
 //!   [`#[code]`](macro@code).
-//! * `arrow`: the codec `Arrow`, for record batches that are read without a copy.
+//! * `arrow-60`: the codec `Arrow`, for record batches of the `arrow` crates 60 that are read without a copy. `arrow` is the
+//!   newest major version, another one after a minor release.
 //! * `json`: the codec `Json`, for values that postcard cannot read back; [`Auto`](codec::Auto) chooses between the two.
 //! * `spinner`: a line on the terminal during a slow computation, `spinner` in [`observe`].
 //! * `tracing`: the events of observers as `tracing` events, and a span around each computation.

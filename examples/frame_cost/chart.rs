@@ -11,7 +11,7 @@ use plotters::{
     },
 };
 
-use crate::{Result, machine::count, measure::Costs, report::time};
+use crate::{Result, machine::count, measure::Costs};
 
 const SIZE: (u32, u32) = (1000, 560);
 
@@ -48,6 +48,35 @@ pub(crate) fn draw(costs: &[Costs], directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Over a bar, which is narrower than its time is long.
+fn upright() -> TextStyle<'static> {
+    let font = ("sans-serif", 13).into_font().transform(FontTransform::Rotate270);
+    TextStyle::from(font).pos(Pos::new(HPos::Left, VPos::Center))
+}
+
+/// A power of ten, without decimals.
+fn power(seconds: f64) -> String {
+    let (number, unit) = scaled(seconds);
+    format!("{number:.0} {unit}")
+}
+
+/// Three digits.
+fn brief(span: Duration) -> String {
+    let (number, unit) = scaled(span.as_secs_f64());
+    let decimals = if number < 9.995 { 2 } else { usize::from(number < 99.95) };
+    format!("{number:.decimals$} {unit}")
+}
+
+/// The number is at least 1. A power of ten that was calculated may be a little less than itself.
+fn scaled(seconds: f64) -> (f64, &'static str) {
+    match seconds * 1.000_001 {
+        least if least < 1e-6 => (seconds * 1e9, "ns"),
+        least if least < 1e-3 => (seconds * 1e6, "us"),
+        least if least < 1.0 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
+    }
+}
+
 /// A group of bars a size, on a logarithmic scale: from nanoseconds to seconds.
 fn draw_on<B: DrawingBackend>(area: &DrawingArea<B, Shift>, costs: &[Costs]) -> Result<()>
 where
@@ -56,7 +85,8 @@ where
     area.fill(&WHITE)?;
     let seconds = |series: &Series, costs: &Costs| (series.of)(costs).as_secs_f64().max(1e-9);
     let all = || costs.iter().flat_map(|costs| SERIES.iter().map(move |series| seconds(series, costs)));
-    let (floor, most) = (all().fold(f64::MAX, f64::min) / 2.0, all().fold(0.0, f64::max) * 6.0);
+    // Room for the upright label of the highest bar.
+    let (floor, most) = (all().fold(f64::MAX, f64::min) / 2.0, all().fold(0.0, f64::max) * 12.0);
     // The name of a group stands below its bars.
     let least = floor / 4.0;
     let mut chart = ChartBuilder::on(area)
@@ -70,7 +100,7 @@ where
         .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .x_labels(0)
-        .y_label_formatter(&|seconds| time(Duration::from_secs_f64(*seconds)))
+        .y_label_formatter(&|seconds| power(*seconds))
         .y_desc("time, logarithmic")
         .label_style(("sans-serif", 15))
         .draw()?;
@@ -86,9 +116,9 @@ where
             .label(series.name)
             .legend(|(x, y)| Rectangle::new([(x, y - 6), (x + 12, y + 6)], series.color.filled()));
         for (group, costs) in costs.iter().enumerate() {
-            let top = (group as f64 + 0.05 + place as f64 * width, seconds(series, costs) * 1.1);
-            let font = TextStyle::from(("sans-serif", 12)).pos(Pos::new(HPos::Left, VPos::Bottom));
-            chart.draw_series([Text::new(time((series.of)(costs)), top, font)])?;
+            let middle = 0.05 + (place as f64 + 0.42) * width;
+            let top = (group as f64 + middle, seconds(series, costs) * 1.15);
+            chart.draw_series([Text::new(brief((series.of)(costs)), top, upright())])?;
         }
     }
     for (group, costs) in costs.iter().enumerate() {

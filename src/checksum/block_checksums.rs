@@ -63,7 +63,7 @@ impl BlockChecksums {
     }
 
     /// Leaves the blocks that are not verified until after the call.
-    #[cfg(feature = "arrow")]
+    #[cfg(feature = "arrow-60")]
     pub(crate) fn defer(&self) {
         self.is_deferred.store(true, Relaxed);
     }

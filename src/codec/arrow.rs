@@ -17,8 +17,8 @@ use crate::{
     shape::Proof,
 };
 
-/// A codec for `RecordBatch` and `Vec<RecordBatch>` that returns views of the mapped file instead of copies (feature
-/// `arrow`).
+/// A codec for `RecordBatch` and `Vec<RecordBatch>` of the `arrow` crates 60 that returns views of the mapped file instead of
+/// copies (feature `arrow-60`). The stored bytes are those of the IPC format, which all major versions of arrow read.
 ///
 /// The bytes are an Arrow IPC stream. Columns point into the file. The file stays readable while any batch of it lives, also
 /// after its entry is removed, evicted or overwritten. A page is read from disk at its first access. The columns are

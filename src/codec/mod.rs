@@ -22,7 +22,7 @@
 //! The check compares the output of the `Serialize` of both values. Anything that `Serialize` leaves out, such as a field
 //! under `serde(skip)` or digits that a conversion rounds away, is not part of the value for any codec.
 
-#[cfg(feature = "arrow")]
+#[cfg(feature = "arrow-60")]
 mod arrow;
 mod auto;
 #[cfg(feature = "json")]
@@ -43,7 +43,7 @@ use std::io::Write;
 
 use crate::error::Result;
 
-#[cfg(feature = "arrow")]
+#[cfg(feature = "arrow-60")]
 pub use self::arrow::{Arrow, LazyArrow};
 #[cfg(feature = "json")]
 pub use self::json::Json;

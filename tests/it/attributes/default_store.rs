@@ -142,6 +142,21 @@ fn disabled() {
     println!("computed at last {}", squared(12));
 }
 
+/// A variable that is no absolute path is as good as none.
+#[cfg(not(any(windows, target_vendor = "apple")))]
+#[test]
+fn the_default_store_is_in_the_cache_folder_that_the_environment_names() {
+    let machine = Machine::new();
+    let program = machine.install("bin/tool");
+    let in_folder = |value: &Path, folder: PathBuf| {
+        let told = told(machine.command(&program, "square").env("XDG_CACHE_HOME", value));
+        assert!(told.contains(&format!("path {}", folder.join("memolith").display())), "{told}");
+    };
+    let caches = machine.path().join("elsewhere");
+    in_folder(&caches, caches.clone());
+    in_folder(Path::new("elsewhere"), machine.path().join(".cache"));
+}
+
 #[test]
 fn a_disabled_memo_is_the_plain_function_and_changes_by_hand_hold() {
     let machine = Machine::new();
