@@ -1,4 +1,4 @@
-//! Counts what happens in a pool, and tells its observers. The caller holds no lock.
+//! Counts the events of a pool, and tells its observers. The caller holds no lock.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ impl PoolEvents {
         }
     }
 
-    /// The word of an event for the resources of a type.
+    /// The `memo` of an event about resources of a type.
     fn source<'a>(&'a self, kind: &'a str) -> &'a str {
         self.function.as_deref().unwrap_or(kind)
     }
@@ -111,10 +111,10 @@ impl PoolEvents {
         name: Option<&Name>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<(T, Duration), E> {
-        let mut build_run = BuildRun::start(self, kind, name);
-        let built = build_run.span.within(build);
-        let took = build_run.end(built.is_ok());
-        Ok((built?, took))
+        let mut run = BuildRun::start(self, kind, name);
+        let resource = run.span.within(build);
+        let took = run.end(resource.is_ok());
+        Ok((resource?, took))
     }
 }
 

@@ -321,7 +321,9 @@ impl PoolInner {
         let mut removed: Vec<(&Self, Slot)> =
             self.all().flat_map(|pool| pool.take_all().into_iter().map(move |slot| (pool, slot))).collect();
         removed.sort_unstable_by_key(|(_, slot)| slot.place);
-        removed.into_iter().for_each(|(pool, slot)| pool.events.drop_all([slot.resource]));
+        for (pool, slot) in removed {
+            pool.events.drop_all([slot.resource]);
+        }
     }
 
     fn take_all(&self) -> Vec<Slot> {

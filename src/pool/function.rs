@@ -204,7 +204,6 @@ impl<K: Serialize + ?Sized, T: Send + Sync + 'static> FunctionPool<K, T> {
     /// model("small");
     /// assert!(model_pool().remove("small") && !model_pool().remove("small"));
     /// ```
-    #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
     pub fn remove(&self, key: &K) -> bool {
         self.pool.remove::<T>(key)
     }

@@ -33,7 +33,14 @@ impl<T> Parts<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::{
+        error::{Error, ErrorKind},
+        pool::ResourcePool,
+        sync::lock,
+    };
 
     #[test]
     fn parts_of_several_threads_are_all_in_the_list() {
@@ -47,5 +54,32 @@ mod tests {
         let mut found: Vec<i32> = parts.iter().copied().collect();
         found.sort_unstable();
         assert_eq!(found, (0..400).collect::<Vec<_>>());
+    }
+
+    /// Enters its number when it is released.
+    struct Numbered(u8, Arc<Mutex<Vec<u8>>>);
+
+    impl Drop for Numbered {
+        fn drop(&mut self) {
+            lock(&self.1).push(self.0);
+        }
+    }
+
+    #[test]
+    fn the_pool_of_the_process_covers_those_of_functions() {
+        let released = Arc::default();
+        let parts = [ResourcePool::new(), ResourcePool::new()];
+        parts.iter().for_each(ResourcePool::register);
+        let [one, two] = &parts;
+        for (number, pool) in [(0, two), (1, one), (2, ResourcePool::global()), (3, two), (4, one)] {
+            pool.get_or_insert_with(&number, || Numbered(number, Arc::clone(&released)));
+        }
+        assert_eq!((ResourcePool::global().len(), ResourcePool::global().stats().inserts), (5, 5));
+        assert!(ResourcePool::global().get::<Numbered>(&1_u8).is_none(), "no key finds them there");
+        one.failed(Error::new(ErrorKind::Config, "of a part"));
+        assert!(ResourcePool::global().take_last_failure().is_some() && one.last_failure().is_none());
+        ResourcePool::global().clear();
+        assert_eq!(*lock(&released), [0, 1, 2, 3, 4], "in the order of insertion");
+        assert!(one.is_empty() && two.is_empty());
     }
 }

@@ -215,7 +215,7 @@ fn a_companion_may_have_another_name_and_may_come_first() {
     assert!(inner::texts().get("a").is_some());
 }
 
-#[resource(observer = |event| observed(event))]
+#[resource(observer = observed)]
 fn watched(number: u8) -> u8 {
     number
 }
@@ -231,7 +231,7 @@ fn observed(event: &Event<'_>) {
 #[test]
 fn an_observer_is_told_the_name_of_the_function_once_for_each_event() {
     assert!(watched_pool().is_empty());
-    (watched(1), watched(1));
+    assert!(Arc::ptr_eq(&watched(1), &watched(1)));
     let name = format!("{}::watched", module_path!());
     assert_eq!(*OBSERVED.lock().unwrap(), [name.as_str(), name.as_str()]);
 }
@@ -262,7 +262,7 @@ fn applied<F: Fn() -> u8 + Send + Sync + 'static>(_by: F) -> u8 {
 }
 
 fn same<F: Fn() -> u8 + Copy + Send + Sync + 'static>(by: F) -> (usize, u64) {
-    (applied(by), applied(by));
+    assert!(Arc::ptr_eq(&applied(by), &applied(by)));
     (applied_pool::<F>().len(), applied_pool::<F>().stats().hits)
 }
 
@@ -278,7 +278,7 @@ fn functions_of_one_name_in_two_blocks_have_a_pool_each() {
         fn twin(number: u8) -> u8 {
             number
         }
-        (twin(1), twin(2));
+        assert_ne!(twin(1), twin(2));
         twin_pool().len()
     };
     let second = {
