@@ -50,7 +50,7 @@ where
 
 /// The expressions of the user's options run before any lock is taken.
 ///
-/// A function whose handle cannot be known has a pool of its own all the same: two functions never share a resource.
+/// A function without a known handle has a pool of its own all the same: two functions never share a resource.
 fn open<P>(function: &Function, entry: EntryPoint, plan: P) -> ResourcePool
 where
     P: FnOnce(ResourcePoolBuilder) -> ResourcePoolBuilder + 'static,

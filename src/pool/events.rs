@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct PoolEvents {
     pub(super) counters: PoolCounters,
     observers: ObserverRegistry,
-    /// The name of the function whose resources are in the pool. Other pools tell the type of a resource in its place.
+    /// The name of the function, in a pool for the resources of one. Other pools tell the type of a resource in its place.
     function: Option<Arc<str>>,
     clock: Clock,
     /// The process that made the pool. In another one nothing is told.

@@ -32,7 +32,7 @@ pub(super) struct PoolOptions {
     pub(super) max_wait: Duration,
     pub(super) clock: Clock,
     pub(super) observers: Observers,
-    /// The function whose resources are in the pool.
+    /// The name of the function, in a pool for the resources of one.
     pub(super) function: Option<Arc<str>>,
 }
 

@@ -11,7 +11,7 @@ use crate::stats::{Failure, PoolStats};
 /// function `connection`.
 ///
 /// `K` is the key of the function: its one parameter without a reference, or a tuple of several. `T` is the shared object. It
-/// is a part of [`ResourcePool::global`], whose docs tell how resources are released. In a process that was forked without
+/// is a part of [`ResourcePool::global`]. [`ResourcePool`] tells how resources are released. In a process that was forked without
 /// `exec` it is empty.
 ///
 /// # Examples
