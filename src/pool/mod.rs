@@ -361,7 +361,7 @@ impl ResourcePool {
     /// ```
     /// let pool = memolith::ResourcePool::new();
     /// pool.get_or_insert_with("name", || String::from("memolith"));
-    /// pool.get_or_insert_with("name", || unreachable!("it is there"));
+    /// pool.get_or_insert_with::<String>("name", || unreachable!("it is there"));
     /// let stats = pool.stats();
     /// assert_eq!((stats.hits, stats.misses.total(), stats.inserts), (1, 1, 1));
     /// ```

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 /// ```
 /// let pool = memolith::ResourcePool::builder().max_entries(1).build()?;
 /// pool.get_or_insert_with("a", || String::from("resource"));
-/// pool.get_or_insert_with("a", || unreachable!("it is there"));
+/// pool.get_or_insert_with::<String>("a", || unreachable!("it is there"));
 /// pool.get_or_insert_with("b", || String::from("another"));
 ///
 /// let stats = pool.stats();
