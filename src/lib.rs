@@ -211,9 +211,9 @@ pub use crate::{
     default_store::{default_store, set_default_store},
     error::{Error, ErrorKind, Result},
     memo::Memo,
-    pool::{ResourceEntry, ResourcePool, ResourcePoolBuilder},
+    pool::{FunctionPool, ResourceEntry, ResourcePool, ResourcePoolBuilder},
     stamp::FileStamp,
-    stats::{Failure, Stats, Usage},
+    stats::{Failure, PoolStats, Stats, Usage},
     store::{Durability, Entries, EntryInfo, Store, StoreBuilder, Swept},
 };
 

@@ -34,7 +34,8 @@ const OF_MEMO: &[&str] = &[
 ];
 
 /// The options of `#[resource]`.
-const OF_RESOURCE: &[&str] = &["ttl", "validate", "skip", "key", "files", "crate"];
+const OF_RESOURCE: &[&str] =
+    &["ttl", "max_entries", "validate", "skip", "key", "files", "observer", "spinner", "handle", "crate"];
 
 /// The options of `#[code]`.
 const OF_CODE: &[&str] = &["depends", "crate"];
@@ -156,6 +157,9 @@ impl AttributeOptions {
             "codec" => self.codec = Some(codec(input)?),
             _ => {
                 let value: Expr = input.parse()?;
+                if name == "max_entries" {
+                    refuse_zero(&value)?;
+                }
                 self.builder.push(quote!(.#name(#value)));
             }
         }
@@ -237,6 +241,20 @@ fn named(input: ParseStream<'_>) -> Result<LitStr> {
 
 fn handle(name: &Ident) -> HandleOption {
     if name == "none" { HandleOption::Without } else { HandleOption::Named(name.clone()) }
+}
+
+/// Refuses a bound of zero where it is written as a number. Another one is refused when the memo or the pool is opened.
+fn refuse_zero(bound: &Expr) -> Result<()> {
+    match bound {
+        Expr::Paren(ExprParen { expr, .. }) => refuse_zero(expr),
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. })
+            if number.base10_parse::<u128>().is_ok_and(|number| number == 0) =>
+        {
+            let message = "with a bound of 0 nothing could be kept: leave the option out for no bound";
+            Err(Error::new(number.span(), message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Parses a text. Anything else is an expression of type `Duration`.

@@ -1,36 +1,30 @@
-//! The names of memoized functions in this process.
+//! The names of functions under an attribute in this process.
 //!
 //! A name comes from the compiler or from the user, and may not be unique: two blocks of one function may contain two
-//! functions of one name. They must not share a memo. So the first function claims the name, and any other function gets
-//! an error.
+//! functions of one name. They must not share a memo or a pool. So the first function claims the name, and any other function
+//! gets an error.
 
-use std::{
-    any::TypeId,
-    collections::BTreeMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::{any::TypeId, collections::BTreeMap, sync::Mutex};
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    pool::ResourcePool,
     store::Store,
     sync::lock,
 };
 
-/// The two places that open a memo for one function.
-#[derive(Clone, Copy)]
+/// The two places that open the memo or the pool of one function.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum EntryPoint {
     Function,
     Handle,
 }
 
 /// The function that has a name.
-struct NameClaim {
+struct NameClaim<H> {
     code: u64,
-    /// The store of the entry point that opened first. The expression of the other one may make another store.
-    store: Store,
+    /// The store or the pool of the entry point that opened first. The other one has made another.
+    home: H,
     /// The type of the closure at the entry point of the function. It is unrelated to that of the handle: only equal code
     /// hashes link the two.
     function: Option<TypeId>,
@@ -38,25 +32,61 @@ struct NameClaim {
     handle: Option<TypeId>,
 }
 
-static CLAIMS: Mutex<BTreeMap<String, NameClaim>> = Mutex::new(BTreeMap::new());
+/// The claims by name.
+struct Claims<H>(Mutex<BTreeMap<String, NameClaim<H>>>);
 
-/// Claims `name`, and returns the store of its memo.
-pub(super) fn claim(name: &str, code: u64, entry: EntryPoint, mark: TypeId, store: &Store) -> Result<Store> {
-    let mut claims = lock(&CLAIMS);
-    let anew = || NameClaim { code, store: store.clone(), function: None, handle: None };
-    let claim = claims.entry(name.to_owned()).or_insert_with(anew);
-    let holder = match entry {
-        EntryPoint::Function => &mut claim.function,
-        EntryPoint::Handle => &mut claim.handle,
-    };
-    if claim.code == code && *holder.get_or_insert(mark) == mark {
-        return Ok(claim.store.clone());
+impl<H: Clone> Claims<H> {
+    const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
     }
+
+    /// Claims `name`, and returns the home of the function. `None` if another function has the name.
+    fn claim(&self, name: &str, code: u64, entry: EntryPoint, mark: TypeId, home: &H) -> Option<H> {
+        let mut claims = lock(&self.0);
+        let anew = || NameClaim { code, home: home.clone(), function: None, handle: None };
+        let claim = claims.entry(name.to_owned()).or_insert_with(anew);
+        let holder = match entry {
+            EntryPoint::Function => &mut claim.function,
+            EntryPoint::Handle => &mut claim.handle,
+        };
+        (claim.code == code && *holder.get_or_insert(mark) == mark).then(|| claim.home.clone())
+    }
+}
+
+static MEMOS: Claims<Store> = Claims::new();
+
+static POOLS: Claims<ResourcePool> = Claims::new();
+
+/// Claims `name` for a memo, and returns its store.
+pub(super) fn claim(name: &str, code: u64, entry: EntryPoint, mark: TypeId, store: &Store) -> Result<Store> {
+    MEMOS.claim(name, code, entry, mark, store).ok_or_else(|| {
+        let message = format!(
+            "another memoized function is called `{name}` too, so this one computes at each call: give one of them a name of \
+             its own, `#[memo(name = \"..\")]`"
+        );
+        Error::new(ErrorKind::Config, message)
+    })
+}
+
+/// Claims the pool of a function, and returns it. Resources do not outlive the process, so functions of one name and other
+/// code have a pool each.
+pub(super) fn claim_pool(
+    name: &str,
+    code: u64,
+    entry: EntryPoint,
+    mark: TypeId,
+    pool: &ResourcePool,
+) -> Option<ResourcePool> {
+    POOLS.claim(&format!("{name} {code}"), code, entry, mark, pool)
+}
+
+/// The error of a handle that does not know the pool of its function.
+pub(super) fn unlinked(name: &str) -> Error {
     let message = format!(
-        "another memoized function is called `{name}` too, so this one computes at each call: give one of them a name of \
-         its own, `#[memo(name = \"..\")]`"
+        "this handle does not show the resources of `{name}`: another function has this name, or a macro hides the type \
+         around it from the attribute; give the function a name of its own, or write it outside of the macro"
     );
-    Err(Error::new(ErrorKind::Config, message))
+    Error::new(ErrorKind::Config, message)
 }
 
 /// The error of a function that is generic over a closure: all closures of one function have one name.
@@ -85,19 +115,4 @@ pub(super) fn remembers_errors(name: &str, type_name: &str) -> Error {
          call: return one `Result` around all and write it as `Result<..>`, or say by `cache_if` which values within are stored"
     );
     Error::new(ErrorKind::Config, message)
-}
-
-/// A number for the resources of one function, unique in this process.
-#[derive(Debug)]
-pub(super) struct FunctionNumber(u64);
-
-impl FunctionNumber {
-    pub(super) fn fresh() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Relaxed))
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0
-    }
 }

@@ -6,13 +6,13 @@
 //! Nothing here is unsafe. A caller that breaks an obligation gets wrong results or a memo that refuses, not undefined
 //! behaviour.
 //!
-//! 1. A [`Cells`] is a `static` of its own for each place that calls [`memo`], [`handle`] or [`resource`], inside the
-//!    function that calls.
+//! 1. A [`Cells`] is a `static` of its own for each place that calls [`memo`], [`handle`], [`resource`] or [`pool`],
+//!    inside the function that calls.
 //! 2. The closure given with it is written at that place and captures nothing, so that its type identifies the function and
 //!    its generics. (Checked at compile time.)
 //! 3. The closure is written *directly* in its function, or in the handle of the function, and not in another closure: the
 //!    name of its type without the last segment is the path of the function.
-//! 4. The two entry points of one function, [`memo`] and [`handle`], are called with equal [`Function`]s, and with plans
+//! 4. The two entry points of one function, [`memo`] and [`handle`] or [`resource`] and [`pool`], are called with equal [`Function`]s, and with plans
 //!    that set the same options. `Function::name` is the name of the function at both.
 //!    `Function::module` is the module of the function, and `Function::twin` counts functions of one name and text in a crate.
 //!    `Function::types` has the type parameters of the function, and `Self` where it is so called.
@@ -30,6 +30,7 @@ mod claims;
 mod code;
 mod identity;
 mod instance;
+mod pools;
 mod refused;
 mod results;
 #[expect(clippy::unused_self, reason = "which `self` has the method is the question")]
@@ -39,7 +40,6 @@ use std::{
     any::{TypeId, type_name},
     borrow::Borrow,
     convert::Infallible,
-    time::Duration,
 };
 
 pub use std::sync::Arc;
@@ -51,6 +51,7 @@ pub use self::{
     code::{BuiltIn, Code},
     identity::{Function, Types},
     instance::number_of_types,
+    pools::{pool, resource, share},
     returned::{Fallible, Returned, same},
 };
 use self::{
@@ -65,10 +66,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     flow::PendingCall,
     observe::Event,
-    pool::{ResourceEntry, ResourcePool},
+    pool::ResourcePoolBuilder,
     store::Store,
 };
-pub use crate::{default_store::default_store, memo::Memo, stamp::FileStamp};
+pub use crate::{default_store::default_store, memo::Memo, pool::FunctionPool, stamp::FileStamp};
 
 /// A key type without values, for memos whose key type an attribute cannot name.
 #[derive(Debug)]
@@ -194,12 +195,34 @@ where
     builder.cache_if_of(wanted, TypeId::of::<Unnamed>())
 }
 
-/// Adds an observer. The two entry points have a closure each, as with [`cache_if`].
-pub fn observer<V, C, F>(builder: MemoBuilder<Unnamed, V, C>, observe: F) -> MemoBuilder<Unnamed, V, C>
+/// Adds an observer.
+pub fn observer<B, F>(builder: B, observe: F) -> B
 where
+    B: Observed,
     F: Fn(&Event<'_>) + Send + Sync + 'static,
 {
-    builder.observer_of(observe, TypeId::of::<Unnamed>())
+    builder.observer(observe)
+}
+
+/// A builder that takes an observer.
+pub trait Observed {
+    /// With an observer.
+    #[must_use]
+    fn observer<F: Fn(&Event<'_>) + Send + Sync + 'static>(self, observe: F) -> Self;
+}
+
+/// The two entry points have a closure each, as with [`cache_if`].
+impl<V, C> Observed for MemoBuilder<Unnamed, V, C> {
+    fn observer<F: Fn(&Event<'_>) + Send + Sync + 'static>(self, observe: F) -> Self {
+        self.observer_of(observe, TypeId::of::<Unnamed>())
+    }
+}
+
+/// One of the two entry points makes the pool.
+impl Observed for ResourcePoolBuilder {
+    fn observer<F: Fn(&Event<'_>) + Send + Sync + 'static>(self, observe: F) -> Self {
+        self.observer(observe)
+    }
 }
 
 /// Shows a line of `text` while a slow computation runs.
@@ -220,7 +243,7 @@ pub trait Spins {
 }
 
 #[cfg(feature = "spinner")]
-impl<V, C> Spins for MemoBuilder<Unnamed, V, C> {
+impl<B: Observed> Spins for B {
     fn spinner(self, text: &str) -> Self {
         observer(self, crate::observe::spinner(text))
     }
@@ -269,40 +292,6 @@ impl<V: 'static> Call<V> {
     {
         self.0.finish(body)
     }
-}
-
-/// A call on the pool of the process. Each function has a type of `site` of its own, so two functions never share a resource.
-#[inline]
-pub fn resource<T, P, K>(cells: &'static Cells, _site: P, key: &K) -> ResourceEntry<'static, T>
-where
-    T: Send + Sync + 'static,
-    P: FnOnce() + 'static,
-    K: Serialize + ?Sized,
-{
-    let function = cells.get::<P, claims::FunctionNumber>(claims::FunctionNumber::fresh);
-    ResourcePool::global().entry(&ResourceKey { function: function.get(), key })
-}
-
-/// The resource of a function that cannot fail. If the type arguments of a generic function make it a `Result`, each call
-/// builds it and it is not kept, because it may be an error.
-#[inline]
-pub fn share<T: Send + Sync + 'static>(
-    entry: ResourceEntry<'static, T>,
-    build: impl FnOnce() -> T,
-) -> Arc<T> {
-    let entry = match results(type_name::<T>()) {
-        Results::Itself => entry.ttl(Duration::ZERO),
-        Results::None | Results::Within => entry,
-    };
-    entry.or_insert_with(build)
-}
-
-/// The key of a resource. The name of the struct keeps it apart from the keys of users of the same pool.
-#[derive(Serialize)]
-#[serde(rename = "memolith::resource")]
-struct ResourceKey<'a, K: ?Sized> {
-    function: u64,
-    key: &'a K,
 }
 
 /// One part of a key, unchanged. The bound makes a part that cannot be serialized a compile error at its place.

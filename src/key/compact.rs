@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     canonical::{encode, unserializable},
     sink::{Digest, DigestHasher, EncodeError, ForKeys, Sink},
+    text::KeyText,
 };
 use crate::error::Result;
 
@@ -45,6 +46,13 @@ impl Compact {
             *word = u64::from_le_bytes(*bytes);
         }
         Self { words, length: DIGESTED }
+    }
+
+    /// The key as text. `None` for a long key.
+    pub(crate) fn with_text<R>(&self, read: impl FnOnce(Option<KeyText<'_>>) -> R) -> R {
+        let words = self.words.map(u64::to_le_bytes);
+        // No encoding is as long as `DIGESTED`.
+        read(words.as_flattened().get(..self.length as usize).and_then(KeyText::of))
     }
 
     /// The [`digest`](super::digest) of the key.

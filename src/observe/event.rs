@@ -14,6 +14,13 @@ use crate::{
 /// Observers run on the thread of the call that caused the event, on that of a later call, or on a thread of the store,
 /// because values are written after their call returned. They never run under a lock. Events that an observer itself
 /// causes, by a use of the cache, are counted, but no observer is notified of them.
+///
+/// # Events of a pool
+///
+/// A [`ResourcePool`](crate::ResourcePool) tells these events too, on the thread of the call that caused them. There `memo` is
+/// the name of the function under [`#[resource]`](macro@crate::resource), or the type of the resource as the compiler prints
+/// it. `tier` is [`Tier::Memory`]. A computation is a run of the builder, and its `key` is also `None` if the encoding of the
+/// key is longer than 32 bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -64,7 +71,8 @@ pub enum Event<'a> {
         entries: u64,
     },
     /// Expired entries were removed, by [`Store::sweep`](crate::Store::sweep) or because of a bound. A lookup that
-    /// finds an expired entry is a [`Miss`](Self::Miss) with [`Reason::Expired`], and does not remove it.
+    /// finds an expired entry is a [`Miss`](Self::Miss) with [`Reason::Expired`], and does not remove it. In a pool the lookup
+    /// removes it too, and both events are told.
     #[non_exhaustive]
     Expired {
         /// The name of the memo.

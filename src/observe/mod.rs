@@ -3,6 +3,7 @@
 //! An observer is a closure that is called with each [`Event`]. [`StoreBuilder::observer`](crate::StoreBuilder::observer)
 //! takes one for all memos of a store, [`MemoBuilder::observer`](crate::MemoBuilder::observer) one for a single memo. The
 //! observers of the memo are called first, then those of its store.
+//! [`ResourcePoolBuilder::observer`](crate::ResourcePoolBuilder::observer) takes one for a pool.
 //!
 //! ```
 //! use memolith::{Memo, Store, observe::Event};

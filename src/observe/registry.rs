@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     collections::HashMap,
     fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
     sync::{Arc, Mutex, Weak},
 };
 
@@ -21,6 +22,11 @@ thread_local! {
 /// The observers of one builder, in order of registration. A panic of a `Drop` that they captured is contained.
 #[derive(Clone, Default)]
 pub(crate) struct Observers(Vec<Arc<Observe>>);
+
+/// A panic of an observer is contained, so none leaves it half done for a caller that catches panics.
+impl UnwindSafe for Observers {}
+
+impl RefUnwindSafe for Observers {}
 
 impl Drop for Observers {
     fn drop(&mut self) {
@@ -75,6 +81,12 @@ impl ObserverRegistry {
             of_memos.insert(Arc::clone(memo), Arc::downgrade(&observers));
         }
         observers
+    }
+
+    /// Whether an event that concerns no memo of a store reaches no observer and no `tracing`.
+    #[inline]
+    pub(crate) fn is_silent(&self) -> bool {
+        !trace::IS_ON && self.of_store.is_empty()
     }
 
     /// Whether an observer runs on this thread.

@@ -1,11 +1,14 @@
 //! The options of a pool, their defaults and checks.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{ResourcePool, flow::PoolOptions};
-use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "testing")]
 use crate::{clock::Clock, testing::ManualClock};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    observe::Event,
+};
 
 /// The options of a [`ResourcePool`], set before it is made.
 ///
@@ -71,6 +74,48 @@ impl ResourcePoolBuilder {
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.options.max_wait = wait;
         self
+    }
+
+    /// Calls `observe` with each [`Event`] of the pool. In events of a pool `memo` is the type of the resource: see
+    /// [`Event`].
+    ///
+    /// It runs on the thread of the call that caused the event, and never under a lock. It may use the pool; events that it
+    /// causes itself are counted and not reported. A panic in it is contained, counted, and in
+    /// [`last_failure`](ResourcePool::last_failure). Several observers are called in their order. They are dropped with the
+    /// last handle of the pool. One that owns such a handle keeps the pool alive for ever.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use memolith::{ResourcePool, observe::Event};
+    ///
+    /// let slow = Arc::new(Mutex::new(Vec::new()));
+    /// let noted = Arc::clone(&slow);
+    /// let pool = ResourcePool::builder()
+    ///     .observer(move |event| {
+    ///         if let Event::ComputeFinished { memo, took, .. } = event {
+    ///             noted.lock().unwrap().push(format!("{memo}: {took:?}"));
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// pool.get_or_insert_with("name", || String::from("memolith"));
+    /// assert!(slow.lock().unwrap()[0].starts_with("alloc::string::String: "));
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.options.observers.push(Arc::new(observe));
+        self
+    }
+
+    /// Makes it the pool of a function under `#[resource]`.
+    pub(crate) fn function(mut self, name: &str) -> Self {
+        self.options.function = Some(name.into());
+        self
+    }
+
+    /// The pool, and the error of an option that [`build`](Self::build) would refuse.
+    pub(crate) fn build_anyway(self) -> (ResourcePool, Result<()>) {
+        let checked = self.check();
+        (ResourcePool::with(self.options), checked)
     }
 
     #[doc(hidden)]

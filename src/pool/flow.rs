@@ -2,6 +2,7 @@
 
 use std::{
     any::type_name,
+    iter,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -9,16 +10,18 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    events::PoolEvents,
     name::Name,
     order::{Order, OrderGuard},
-    release::{PoolFailures, Resource},
+    parts::Parts,
+    resource::Resource,
     slots::{ResourceLifetime, Slot, Slots},
 };
 use crate::{
     clock::{Clock, Stopwatch},
     flight::{AloneReason, Claim, FlightKey, Outcome, Turn, flight},
-    fork::Origin,
-    stats::LastFailure,
+    observe::Observers,
+    stats::{PoolStats, Reason},
     sync::lock,
 };
 
@@ -28,12 +31,21 @@ pub(super) struct PoolOptions {
     pub(super) max_entries: Option<u64>,
     pub(super) max_wait: Duration,
     pub(super) clock: Clock,
+    pub(super) observers: Observers,
+    /// The name of the function, in a pool for the resources of one.
+    pub(super) function: Option<Arc<str>>,
 }
 
 impl Default for PoolOptions {
     fn default() -> Self {
-        let max_wait = Duration::from_secs(5 * 60);
-        Self { ttl: None, max_entries: None, max_wait, clock: Clock::default() }
+        Self {
+            ttl: None,
+            max_entries: None,
+            max_wait: Duration::from_secs(5 * 60),
+            clock: Clock::default(),
+            observers: Observers::default(),
+            function: None,
+        }
     }
 }
 
@@ -57,8 +69,9 @@ impl<T> Default for CallOptions<'_, T> {
 /// Shared by all handles of one pool.
 pub(super) struct PoolInner {
     pub(super) options: PoolOptions,
-    pub(super) failures: PoolFailures,
-    origin: Origin,
+    pub(super) events: PoolEvents,
+    /// The pools of functions. Only the pool of the process has any.
+    pub(super) parts: Parts<Arc<Self>>,
     /// Measures the time since the pool was made. All lifetimes are on this scale.
     age: Stopwatch,
     slots: Slots,
@@ -67,16 +80,18 @@ pub(super) struct PoolInner {
 }
 
 impl PoolInner {
-    pub(super) fn new(options: PoolOptions) -> Self {
+    pub(super) fn new(mut options: PoolOptions) -> Self {
         let age = options.clock.stopwatch();
-        let (origin, failures) = (Origin::here(), PoolFailures(LastFailure::new(options.clock.clone())));
-        Self { options, failures, origin, age, slots: Slots::new(), order: Mutex::default() }
+        let observers = std::mem::take(&mut options.observers);
+        let events = PoolEvents::new(&options.clock, observers, options.function.clone());
+        let (slots, order) = (Slots::new(), Mutex::default());
+        Self { options, events, parts: Parts::default(), age, slots, order }
     }
 
     /// Whether this process was forked from the process that made the pool. Then no lock here may be taken.
     #[inline]
     pub(super) fn is_inherited(&self) -> bool {
-        self.origin.is_elsewhere()
+        self.events.origin.is_elsewhere()
     }
 
     /// Writes the key into the name. `None` for a key that cannot be serialized: its resource is not kept.
@@ -86,7 +101,7 @@ impl PoolInner {
         key: &(impl Serialize + ?Sized),
         name: &'n mut Name,
     ) -> Option<&'n Name> {
-        self.failures.contain("the `Serialize` of a key", type_name::<T>(), || name.write(key))?;
+        self.events.contain("the `Serialize` of a key", type_name::<T>(), || name.write(key))?;
         Some(name)
     }
 
@@ -98,11 +113,30 @@ impl PoolInner {
         options: CallOptions<'_, T>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        let Some(name) = name.filter(|_| !self.is_inherited()) else { return build().map(Arc::new) };
-        match self.get_valid(name, options.ttl, options.is_valid) {
-            Some(found) => Ok(found),
-            None => self.build(name, options.ttl, build),
+        if self.is_inherited() {
+            return build().map(Arc::new);
         }
+        let Some(name) = name else { return self.build_without_a_name(build) };
+        match self.get_valid(name, options.ttl, options.is_valid) {
+            Ok(found) => Ok(found),
+            Err(reason) => self.build(name, options.ttl, reason, build),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn build_without_a_name<T: 'static, E>(&self, build: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        self.events.missed(type_name::<T>(), Reason::Absent);
+        self.run(None, build).map(|(resource, _)| resource)
+    }
+
+    fn run<T: 'static, E>(
+        &self,
+        name: Option<&Name>,
+        build: impl FnOnce() -> Result<T, E>,
+    ) -> Result<(Arc<T>, Duration), E> {
+        let (resource, took) = self.events.building(type_name::<T>(), name, build)?;
+        Ok((Arc::new(resource), took))
     }
 
     /// Not inlined, so that the code of a hit is short and fast.
@@ -112,65 +146,98 @@ impl PoolInner {
         &self,
         name: &Name,
         ttl: Option<Duration>,
+        reason: Reason,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
+        self.events.missed(type_name::<T>(), reason);
         match self.lead_or_wait(name, ttl) {
             BuildStep::Found(found) => Ok(found),
             BuildStep::Build(claim) => {
-                let resource = Arc::new(build()?);
+                let (resource, took) = self.run(Some(name), build)?;
                 if self.is_inherited() {
                     // The builder forked, and this is the child.
                     return Ok(resource);
                 }
-                Ok(self.keep(name, resource, ttl, claim))
+                Ok(self.keep(name, resource, self.lifetime(ttl, took), ttl, claim))
             }
-            BuildStep::BuildUnshared => build().map(Arc::new),
+            BuildStep::BuildUnshared => self.run(Some(name), build).map(|(resource, _)| resource),
         }
     }
 
-    /// The resource under the name. An expired one is removed.
-    #[inline]
-    pub(super) fn get<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> Option<Arc<T>> {
-        self.find(name, ttl, |slot| slot.resource.clone())?.into_object()
-    }
-
-    #[inline]
-    fn find<R>(&self, name: &Name, ttl: Option<Duration>, read: impl FnOnce(&Slot) -> R) -> Option<R> {
+    /// The resource under the name, for a caller that builds none. An expired one is removed.
+    pub(super) fn get<T: Send + Sync + 'static>(&self, name: &Name) -> Option<Arc<T>> {
         if self.is_inherited() {
             return None;
         }
-        let is_over = |slot: &Slot| slot.lifetime.is_over(ttl, || self.age.elapsed());
-        let found =
-            self.slots.read(name, |slot| if is_over(slot) { Err(slot.clone()) } else { Ok(read(slot)) })?;
-        found.map_err(|ended| self.take_out(name, ended)).ok()
+        let found = self.get_valid(name, None, None);
+        found.map_err(|reason| self.events.missed(type_name::<T>(), reason)).ok()
     }
 
-    /// The resource under the name, if it is valid. Later lookups of the same call do not validate: they can only find
-    /// resources that were put in after this lookup.
+    #[inline]
+    fn find<R>(
+        &self,
+        name: &Name,
+        ttl: Option<Duration>,
+        read: impl FnOnce(&Slot) -> R,
+    ) -> Result<R, Reason> {
+        let is_over = |slot: &Slot| slot.lifetime.is_over(ttl, || self.age.elapsed());
+        let found =
+            self.slots.read(name, |slot| if is_over(slot) { Err(slot.clone()) } else { Ok(read(slot)) });
+        match found {
+            Some(Ok(read)) => Ok(read),
+            Some(Err(ended)) => Err(self.take_out(name, ended, Reason::Expired)),
+            None => Err(Reason::Absent),
+        }
+    }
+
+    /// The resource under the name, if it is valid, which is a hit. Later lookups of the same call do not validate: they can
+    /// only find resources that were put in after this lookup.
     #[inline]
     fn get_valid<T: Send + Sync + 'static>(
         &self,
         name: &Name,
         ttl: Option<Duration>,
         is_valid: Option<Validation<'_, T>>,
-    ) -> Option<Arc<T>> {
-        let Some(is_valid) = is_valid else { return self.get(name, ttl) };
+    ) -> Result<Arc<T>, Reason> {
+        let Some(is_valid) = is_valid else {
+            let (resource, took) =
+                self.find(name, ttl, |slot| (slot.resource.clone(), slot.lifetime.took))?;
+            return resource.into_object().inspect(|_| self.hit::<T>(name, took)).ok_or(Reason::Absent);
+        };
         let found = self.find(name, ttl, Slot::clone)?;
-        let object = found.resource.clone().into_object::<T>()?;
-        let passed = self.failures.contain("the validation", type_name::<T>(), || Ok(is_valid(&object)));
+        let object = found.resource.clone().into_object::<T>().ok_or(Reason::Absent)?;
+        let passed = self.events.contain("the validation", type_name::<T>(), || Ok(is_valid(&object)));
         if passed == Some(true) {
-            return Some(object);
+            self.hit::<T>(name, found.lifetime.took);
+            return Ok(object);
         }
         drop(object); // Not the last `Arc`: `found` has one too.
-        self.take_out(name, found);
-        None
+        Err(self.take_out(name, found, Reason::Invalid))
     }
 
-    /// Takes this resource out, unless another one has replaced it, and drops it before a new one is built.
+    #[inline]
+    fn hit<T: 'static>(&self, name: &Name, saved: Duration) {
+        self.slots.count_hit(name, saved);
+        self.events.hit(type_name::<T>(), saved);
+    }
+
+    /// Takes this resource out, unless another one has replaced it, and drops it before a new one is built. Returns the
+    /// reason of the miss.
     #[cold]
-    fn take_out(&self, name: &Name, slot: Slot) {
+    fn take_out(&self, name: &Name, slot: Slot, reason: Reason) -> Reason {
         let held = self.writer().take_at(name, slot.place);
-        self.failures.drop_all(held.into_iter().chain([slot]).map(|slot| slot.resource));
+        match (&held, reason) {
+            (None, _) => self.events.drop_all([slot.resource]),
+            (Some(_), Reason::Invalid) => {
+                self.events.counters.invalidated();
+                self.events.drop_all(held.into_iter().chain([slot]).map(|slot| slot.resource));
+            }
+            (Some(_), _) => {
+                drop(slot); // Not the last `Arc`: `held` has one too.
+                self.events.release_expired(held.into_iter().collect());
+            }
+        }
+        reason
     }
 
     /// Claims the resource. The leader looks it up once more and builds it; the waiters then look it up again.
@@ -178,8 +245,8 @@ impl PoolInner {
         let flight_key = flight_key(&mut lock(&self.order), name);
         loop {
             let turn = flight().claim(flight_key, self.options.max_wait);
-            let found = self.get(name, ttl);
-            match (turn, found) {
+            let found = self.find(name, ttl, |slot| slot.resource.clone());
+            match (turn, found.ok().and_then(Resource::into_object)) {
                 (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
                     claim.complete(Outcome::Found);
                     return BuildStep::Found(found);
@@ -200,32 +267,35 @@ impl PoolInner {
         &self,
         name: &Name,
         built: Arc<T>,
+        lifetime: ResourceLifetime,
         ttl: Option<Duration>,
         claim: Claim<'_>,
     ) -> Arc<T> {
-        let now = self.age.elapsed();
         let mut writer = self.writer();
         if !claim.is_current() {
             return built;
         }
-        let other = self.slots.read(name, Slot::clone).filter(|slot| !slot.lifetime.is_over(ttl, || now));
+        let is_fresh = |slot: &Slot| !slot.lifetime.is_over(ttl, || lifetime.since);
+        let other = self.slots.read(name, Slot::clone).filter(is_fresh);
         if let Some(other) = other.and_then(|slot| slot.resource.into_object()) {
             drop(writer);
             claim.complete(Outcome::Found);
-            self.failures.drop_all([Resource::new(built)]);
+            self.events.drop_all([Resource::new(built)]);
             return other;
         }
         let resource = Resource::new(Arc::clone(&built));
-        let removed = writer.put(*name, resource, self.lifetime(now, ttl), self.options.max_entries);
+        let removed = writer.put(*name, resource, lifetime, self.options.max_entries);
         drop(writer);
+        self.events.counters.calls.inserted();
         claim.complete(Outcome::Stored);
-        self.failures.drop_all(removed.into_resources());
+        self.events.release(removed);
         built
     }
 
-    fn lifetime(&self, now: Duration, ttl: Option<Duration>) -> ResourceLifetime {
-        let ttl = self.options.ttl.into_iter().chain(ttl).min();
-        ResourceLifetime { since: now, until: ttl.and_then(|ttl| now.checked_add(ttl)) }
+    /// The lifetime of a resource that is put in now.
+    fn lifetime(&self, ttl: Option<Duration>, took: Duration) -> ResourceLifetime {
+        let (now, ttl) = (self.age.elapsed(), self.options.ttl.into_iter().chain(ttl).min());
+        ResourceLifetime { since: now, until: ttl.and_then(|ttl| now.checked_add(ttl)), took }
     }
 
     pub(super) fn remove(&self, name: &Name) -> bool {
@@ -237,37 +307,53 @@ impl PoolInner {
         let Some(slot) = writer.take(name) else { return false };
         drop(writer);
         let present = !slot.lifetime.is_over(None, || self.age.elapsed());
-        self.failures.drop_all([slot.resource]);
+        self.events.drop_all([slot.resource]);
         present
     }
 
+    /// This pool and its parts. None of them in another process.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Self> {
+        let is_here = !self.is_inherited();
+        iter::once(self).chain(self.parts.iter().map(|part| &**part)).filter(move |_| is_here)
+    }
+
     pub(super) fn clear(&self) {
-        if self.is_inherited() {
-            return;
+        let mut removed: Vec<(&Self, Slot)> =
+            self.all().flat_map(|pool| pool.take_all().into_iter().map(move |slot| (pool, slot))).collect();
+        removed.sort_unstable_by_key(|(_, slot)| slot.place);
+        for (pool, slot) in removed {
+            pool.events.drop_all([slot.resource]);
         }
+    }
+
+    fn take_all(&self) -> Vec<Slot> {
         let mut writer = self.writer();
         writer.order.owners().for_each(|owner| flight().revoke_owner(owner));
-        let removed = writer.take_all();
-        drop(writer);
-        self.failures.drop_all(removed.into_resources());
+        writer.take_all()
     }
 
     pub(super) fn sweep(&self) -> usize {
-        if self.is_inherited() {
-            return 0;
-        }
-        let now = self.age.elapsed();
-        let removed = self.writer().take_ended(now);
-        let count = removed.len();
-        self.failures.drop_all(removed.into_resources());
-        count
+        let sweep = |pool: &Self| {
+            let now = pool.age.elapsed();
+            let expired = pool.writer().take_ended(now);
+            let count = expired.len();
+            pool.events.release_expired(expired);
+            count
+        };
+        self.all().map(sweep).sum()
     }
 
     pub(super) fn len(&self) -> usize {
-        if self.is_inherited() {
-            return 0;
+        self.all().map(|pool| lock(&pool.order).len(|| pool.age.elapsed())).sum()
+    }
+
+    pub(super) fn stats(&self) -> PoolStats {
+        let mut sum = PoolStats::default();
+        for pool in iter::once(self).chain(self.parts.iter().map(|part| &**part)) {
+            let (hits, saved) = pool.slots.hits();
+            sum.add(&pool.events.counters.snapshot(hits, saved));
         }
-        lock(&self.order).len(|| self.age.elapsed())
+        sum
     }
 
     fn writer(&self) -> OrderGuard<'_> {
@@ -281,7 +367,7 @@ impl Drop for PoolInner {
             return;
         }
         let removed = self.writer().take_all();
-        self.failures.drop_all(removed.into_resources());
+        self.events.drop_all(removed.into_iter().map(|slot| slot.resource));
     }
 }
 

@@ -3,7 +3,8 @@
 //! # Rooms
 //!
 //! `flow` is one call: look up, claim, build, keep. A hit reads `slots`. `order` has the order of eviction, and only its
-//! guard changes the slots. Only `release` drops resources. The [`flight`] of the process chooses the caller that builds,
+//! guard changes the slots. Only `release` drops resources. `events` counts and tells. `parts` lists the pools of functions,
+//! which `function` shows to their users. The [`flight`] of the process chooses the caller that builds,
 //! so it also detects a cycle of waits through pools and memos.
 //!
 //! # Locking
@@ -32,10 +33,14 @@
 
 mod builder;
 mod entry;
+mod events;
 mod flow;
+mod function;
 mod name;
 mod order;
+mod parts;
 mod release;
+mod resource;
 mod slots;
 
 use std::{
@@ -46,12 +51,15 @@ use std::{
 
 use serde::Serialize;
 
-pub use self::{builder::ResourcePoolBuilder, entry::ResourceEntry};
+pub use self::{builder::ResourcePoolBuilder, entry::ResourceEntry, function::FunctionPool};
 use self::{
     flow::{CallOptions, PoolInner, PoolOptions},
     name::Name,
 };
-use crate::{error::Result, stats::Failure};
+use crate::{
+    error::{Error, Result},
+    stats::{Failure, PoolStats},
+};
 
 /// Shares objects that cannot be serialized, such as connections, models, file handles and threads: one object in memory
 /// for all callers.
@@ -147,7 +155,8 @@ impl ResourcePool {
     }
 
     /// The pool of the process, made at the first call: for programs with one pool, and for code that cannot pass a pool
-    /// as an argument.
+    /// as an argument. The pool of each function under [`#[resource]`](macro@crate::resource) is a part of it: `len`, `stats`,
+    /// `last_failure`, `sweep` and `clear` cover these too, but no key finds their resources.
     ///
     /// It is never dropped, so its resources are not released at the end of the program. If that matters, call
     /// [`clear`](Self::clear) at the end of `main`.
@@ -162,6 +171,20 @@ impl ResourcePool {
     pub fn global() -> &'static Self {
         static GLOBAL: LazyLock<ResourcePool> = LazyLock::new(ResourcePool::new);
         &GLOBAL
+    }
+
+    /// Makes this pool a part of the pool of the process.
+    pub(crate) fn register(&self) {
+        Self::global().inner.parts.push(Arc::clone(&self.inner));
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Counts, keeps and tells a failure that concerns the whole pool.
+    pub(crate) fn failed(&self, error: Error) {
+        self.inner.events.failed("any", error);
     }
 
     /// Returns the resource of type `T` and `key`, or builds it by `build` and keeps it.
@@ -255,7 +278,7 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn get<T: Send + Sync + 'static>(&self, key: &(impl Serialize + ?Sized)) -> Option<Arc<T>> {
-        self.inner.get(self.inner.name::<T>(key, &mut Name::of::<T>())?, None)
+        self.inner.get(self.inner.name::<T>(key, &mut Name::of::<T>())?)
     }
 
     /// Removes the resource of type `T` and `key`. It is [released](Self#release) when its last `Arc` is dropped. Returns
@@ -331,8 +354,24 @@ impl ResourcePool {
         self.len() == 0
     }
 
+    /// Counters of hits, misses and their reasons, insertions, removals, failures, and the time that hits saved, since the pool
+    /// was made. It takes no lock and waits for nothing. The counters of [`global`](Self::global) include those of the
+    /// functions under [`#[resource]`](macro@crate::resource).
+    ///
+    /// ```
+    /// let pool = memolith::ResourcePool::new();
+    /// pool.get_or_insert_with("name", || String::from("memolith"));
+    /// pool.get_or_insert_with::<String>("name", || unreachable!("it is there"));
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.hits, stats.misses.total(), stats.inserts), (1, 1, 1));
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.inner.stats()
+    }
+
     /// The last failure of the pool that no call returned, with its time: a key that cannot be serialized, a panic of a
-    /// validation or of a `Drop`. `None` if there was none since the last
+    /// validation, of a `Drop` or of an observer. `None` if there was none since the last
     /// [`take_last_failure`](Self::take_last_failure).
     ///
     /// ```
@@ -342,7 +381,10 @@ impl ResourcePool {
     /// ```
     #[must_use]
     pub fn last_failure(&self) -> Option<Failure> {
-        if self.inner.is_inherited() { None } else { self.inner.failures.0.get() }
+        self.inner
+            .all()
+            .filter_map(|pool| pool.events.counters.calls.last_failure.get())
+            .max_by_key(|last| last.at)
     }
 
     /// As [`last_failure`](Self::last_failure), and forgets it.
@@ -353,7 +395,10 @@ impl ResourcePool {
     /// ```
     #[expect(clippy::must_use_candidate, reason = "it is called for its effect too")]
     pub fn take_last_failure(&self) -> Option<Failure> {
-        if self.inner.is_inherited() { None } else { self.inner.failures.0.take() }
+        self.inner
+            .all()
+            .filter_map(|pool| pool.events.counters.calls.last_failure.take())
+            .max_by_key(|last| last.at)
     }
 }
 

@@ -4,32 +4,32 @@
 use std::{
     any::TypeId,
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::MutexGuard,
+    sync::{
+        MutexGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use super::{
     name::Name,
-    release::Resource,
+    resource::Resource,
     slots::{ResourceLifetime, Slot, Slots},
 };
 use crate::flight;
 
 /// Removed resources, to be dropped outside the lock.
+#[derive(Default)]
 #[must_use = "removed resources must be dropped outside the lock"]
-pub(super) struct Removed(Vec<Slot>);
-
-impl Removed {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// In order of insertion.
-    pub(super) fn into_resources(mut self) -> impl Iterator<Item = Resource> {
-        self.0.sort_unstable_by_key(|slot| slot.place);
-        self.0.into_iter().map(|slot| slot.resource)
-    }
+pub(super) struct Removed {
+    /// Removed because they had expired, or were older than the call allowed.
+    pub(super) expired: Vec<Slot>,
+    /// Removed because of the bound.
+    pub(super) evicted: Vec<Slot>,
 }
+
+/// The place of the next slot of all pools of the process. Never given twice, so resources of several pools have an order.
+static NEXT_PLACE: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Default)]
 pub(super) struct Order {
@@ -37,8 +37,6 @@ pub(super) struct Order {
     names: BTreeMap<u64, Name>,
     /// End and place of each slot that expires. The first expires first.
     ends: BTreeSet<(Duration, u64)>,
-    /// The place of the next slot. Never given twice.
-    next: u64,
     /// The owner of each type's keys in the flight of the process.
     owners: HashMap<TypeId, u64>,
 }
@@ -62,8 +60,7 @@ impl Order {
     }
 
     fn push(&mut self, name: Name, until: Option<Duration>) -> u64 {
-        let place = self.next;
-        self.next += 1;
+        let place = NEXT_PLACE.fetch_add(1, Relaxed);
         self.names.insert(place, name);
         self.ends.extend(until.map(|until| (until, place)));
         place
@@ -94,8 +91,8 @@ pub(super) struct OrderGuard<'a> {
 }
 
 impl OrderGuard<'_> {
-    /// Puts a resource in, as the newest. Removed are expired resources, the former resource of this name, and the oldest
-    /// resources while there are more than `max_entries`.
+    /// Puts a resource in, as the newest. Removed are expired resources, the former resource of this name, which is too old
+    /// for the call, and the oldest resources while there are more than `max_entries`.
     pub(super) fn put(
         &mut self,
         name: Name,
@@ -103,16 +100,17 @@ impl OrderGuard<'_> {
         lifetime: ResourceLifetime,
         max_entries: Option<u64>,
     ) -> Removed {
-        let mut removed = self.take_ended(lifetime.since);
+        let mut expired = self.take_ended(lifetime.since);
         let place = self.order.push(name, lifetime.until);
         if let Some(former) = self.slots.insert(name, Slot { resource, lifetime, place }) {
             self.order.remove(&former);
-            removed.0.push(former);
+            expired.push(former);
         }
+        let mut evicted = Vec::new();
         while let Some(oldest) = self.order.oldest_over(max_entries) {
-            removed.0.extend(self.take(&oldest));
+            evicted.extend(self.take(&oldest));
         }
-        removed
+        Removed { expired, evicted }
     }
 
     pub(super) fn take(&mut self, name: &Name) -> Option<Slot> {
@@ -127,14 +125,15 @@ impl OrderGuard<'_> {
         if is_there == Some(true) { self.take(name) } else { None }
     }
 
-    pub(super) fn take_ended(&mut self, now: Duration) -> Removed {
+    pub(super) fn take_ended(&mut self, now: Duration) -> Vec<Slot> {
         let ended = self.order.ended(now);
-        Removed(ended.iter().filter_map(|name| self.take(name)).collect())
+        ended.iter().filter_map(|name| self.take(name)).collect()
     }
 
-    pub(super) fn take_all(&mut self) -> Removed {
+    /// In order of insertion.
+    pub(super) fn take_all(&mut self) -> Vec<Slot> {
         self.order.ends.clear();
         let names = std::mem::take(&mut self.order.names);
-        Removed(names.values().filter_map(|name| self.slots.remove(name)).collect())
+        names.values().filter_map(|name| self.slots.remove(name)).collect()
     }
 }

@@ -1,52 +1,25 @@
-//! Drops resources, and keeps the failures of user code.
+//! Drops resources, and contains failures of user code.
 
-use std::{
-    any::{Any, type_name},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::{
-    error::{Error, Result},
-    stats::LastFailure,
-};
+use super::{events::PoolEvents, order::Removed, resource::Resource, slots::Slot};
+use crate::error::{Error, Result};
 
-/// A resource with its type erased.
-#[derive(Clone)]
-pub(super) struct Resource {
-    object: Arc<dyn Any + Send + Sync>,
-    /// The name of its type, for messages.
-    kind: &'static str,
-}
-
-impl Resource {
-    pub(super) fn new<T: Send + Sync + 'static>(object: Arc<T>) -> Self {
-        Self { object, kind: type_name::<T>() }
-    }
-
-    pub(super) fn into_object<T: Send + Sync + 'static>(self) -> Option<Arc<T>> {
-        self.object.downcast().ok()
-    }
-}
-
-/// The last failure of a pool that no call returned.
-#[derive(Debug)]
-pub(super) struct PoolFailures(pub(super) LastFailure);
-
-impl PoolFailures {
-    #[cold]
-    fn keep(&self, error: Error, kind: &str) {
-        self.0.keep(error.with_context(&format!("pool resource of type {kind}").into()));
-    }
-
-    /// Runs user code. If it fails or panics, the error is kept, and the result is `None`.
-    pub(super) fn contain<T>(&self, what: &str, kind: &str, call: impl FnOnce() -> Result<T>) -> Option<T> {
+impl PoolEvents {
+    /// Runs user code. If it fails or panics, the failure is counted, kept and told, and the result is `None`.
+    #[inline]
+    pub(super) fn contain<T>(
+        &self,
+        what: &str,
+        kind: &'static str,
+        call: impl FnOnce() -> Result<T>,
+    ) -> Option<T> {
         let error = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(result)) => return Some(result),
             Ok(Err(error)) => error,
             Err(panic) => Error::panicked(what, panic),
         };
-        self.keep(error, kind);
+        self.failed(kind, error);
         None
     }
 
@@ -59,4 +32,23 @@ impl PoolFailures {
             });
         }
     }
+
+    /// Drops resources in the order in which they were put in, and tells why they were removed.
+    pub(super) fn release(&self, Removed { expired, evicted }: Removed) {
+        let (of_expired, of_evicted) = (kinds(&expired), kinds(&evicted));
+        let mut removed: Vec<Slot> = expired.into_iter().chain(evicted).collect();
+        removed.sort_unstable_by_key(|slot| slot.place);
+        self.drop_all(removed.into_iter().map(|slot| slot.resource));
+        self.expired(&of_expired);
+        self.evicted(&of_evicted);
+    }
+
+    pub(super) fn release_expired(&self, expired: Vec<Slot>) {
+        self.release(Removed { expired, evicted: Vec::new() });
+    }
+}
+
+/// The types of resources.
+fn kinds(slots: &[Slot]) -> Vec<&'static str> {
+    slots.iter().map(|slot| slot.resource.kind).collect()
 }

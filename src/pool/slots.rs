@@ -3,24 +3,29 @@
 use std::{
     array,
     collections::HashMap,
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use super::{
     name::{BuildNameHasher, Name},
-    release::Resource,
+    resource::Resource,
 };
 
 /// Enough that hits on two resources seldom use one lock. Hits on one resource share a read lock. A power of two.
 const SHARDS: usize = 16;
 
-/// When a resource was put in and when it expires, both counted from when the pool was made.
+/// When a resource was put in and when it expires, both counted from when the pool was made, and how long it took to build.
 #[derive(Clone, Copy)]
 pub(super) struct ResourceLifetime {
     pub(super) since: Duration,
     /// `None` if the resource never expires.
     pub(super) until: Option<Duration>,
+    /// How long its builder ran.
+    pub(super) took: Duration,
 }
 
 impl ResourceLifetime {
@@ -45,10 +50,15 @@ pub(super) struct Slot {
     pub(super) place: u64,
 }
 
-/// Each has a cache line of its own, against false sharing.
+/// Each has a cache line of its own, against false sharing. The line holds its counters too: a hit has locked it already.
 #[derive(Default)]
 #[repr(align(64))]
-struct PoolShard(RwLock<HashMap<Name, Slot, BuildNameHasher>>);
+struct PoolShard {
+    slots: RwLock<HashMap<Name, Slot, BuildNameHasher>>,
+    hits: AtomicU64,
+    /// Nanoseconds; wraps after 584 years.
+    saved: AtomicU64,
+}
 
 /// Read under the lock of a shard. Changed only under the lock of the [`order`](super::order), so that both always hold the
 /// same resources.
@@ -62,16 +72,32 @@ impl Slots {
     /// Applies `read` to the slot. It runs under the lock of a shard, so it must not drop a resource or call user code.
     #[inline]
     pub(super) fn read<R>(&self, name: &Name, read: impl FnOnce(&Slot) -> R) -> Option<R> {
-        let shard = self.shard(name).0.read().unwrap_or_else(PoisonError::into_inner);
+        let shard = self.shard(name).slots.read().unwrap_or_else(PoisonError::into_inner);
         shard.get(name).map(read)
     }
 
+    /// Counts a hit on a resource, and the time that its builder took.
+    #[inline]
+    pub(super) fn count_hit(&self, name: &Name, saved: Duration) {
+        let shard = self.shard(name);
+        shard.hits.fetch_add(1, Relaxed);
+        shard.saved.fetch_add(saved.as_nanos() as u64, Relaxed);
+    }
+
+    /// The number of hits, and the time that they saved.
+    pub(super) fn hits(&self) -> (u64, Duration) {
+        let sum = |counter: fn(&PoolShard) -> &AtomicU64| {
+            self.0.iter().map(|shard| counter(shard).load(Relaxed)).fold(0, u64::wrapping_add)
+        };
+        (sum(|shard| &shard.hits), Duration::from_nanos(sum(|shard| &shard.saved)))
+    }
+
     pub(super) fn insert(&self, name: Name, slot: Slot) -> Option<Slot> {
-        self.shard(&name).0.write().unwrap_or_else(PoisonError::into_inner).insert(name, slot)
+        self.shard(&name).slots.write().unwrap_or_else(PoisonError::into_inner).insert(name, slot)
     }
 
     pub(super) fn remove(&self, name: &Name) -> Option<Slot> {
-        self.shard(name).0.write().unwrap_or_else(PoisonError::into_inner).remove(name)
+        self.shard(name).slots.write().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 
     #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]

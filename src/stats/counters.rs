@@ -22,7 +22,7 @@ pub(crate) struct Counters {
     memory_hits: AtomicU64,
     disk_hits: AtomicU64,
     /// In the order of [`Reason`].
-    misses: [AtomicU64; 4],
+    misses: [AtomicU64; 5],
     inserts: AtomicU64,
     evictions: AtomicU64,
     too_large: AtomicU64,
@@ -50,12 +50,13 @@ impl Counters {
     }
 
     pub(crate) fn miss(&self, reason: Reason) {
-        let [absent, expired, outdated, damaged] = &self.misses;
+        let [absent, expired, outdated, damaged, invalid] = &self.misses;
         let misses = match reason {
             Reason::Absent => absent,
             Reason::Expired => expired,
             Reason::Outdated => outdated,
             Reason::Damaged => damaged,
+            Reason::Invalid => invalid,
         };
         misses.fetch_add(1, Relaxed);
     }
@@ -99,9 +100,15 @@ impl Counters {
         self.last_failure.keep(error.clone());
     }
 
+    /// Calls that found a resource that a validation refused.
+    pub(super) fn invalid(&self) -> u64 {
+        let [.., invalid] = &self.misses;
+        invalid.load(Relaxed)
+    }
+
     /// All counters. Each is read by itself: together they may show half of a call.
     pub(crate) fn snapshot(&self) -> Stats {
-        let [absent, expired, outdated, damaged] = self.misses.each_ref().map(|count| count.load(Relaxed));
+        let [absent, expired, outdated, damaged, _] = self.misses.each_ref().map(|count| count.load(Relaxed));
         let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] =
             self.failures.each_ref().map(|count| count.load(Relaxed));
         Stats {

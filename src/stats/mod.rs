@@ -2,13 +2,18 @@
 
 mod counters;
 mod failure;
+mod pool;
 
 use std::{fmt, time::Duration};
 
-pub use self::failure::Failure;
 pub(crate) use self::{
     counters::{Counters, MemoCounters},
     failure::LastFailure,
+    pool::PoolCounters,
+};
+pub use self::{
+    failure::Failure,
+    pool::{PoolMisses, PoolStats},
 };
 
 /// Counters of a memo, or of all memos of a store, since they were opened.
@@ -172,6 +177,18 @@ impl Failures {
     }
 }
 
+/// The line of a table.
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failures    {:>12}", self.total())?;
+        let some = self.by_kind().into_iter().filter(|(_, count)| *count > 0);
+        for (at, (kind, count)) in some.enumerate() {
+            write!(f, "{} {kind} {count}", if at == 0 { "  " } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hits, misses, failures, .. } = self;
@@ -189,12 +206,7 @@ impl fmt::Display for Stats {
             write!(f, ", overflowed {}", self.overflowed)?;
         }
         writeln!(f)?;
-        write!(f, "failures    {:>12}", failures.total())?;
-        let some = failures.by_kind().into_iter().filter(|(_, count)| *count > 0);
-        for (at, (kind, count)) in some.enumerate() {
-            write!(f, "{} {kind} {count}", if at == 0 { "  " } else { "," })?;
-        }
-        writeln!(f)?;
+        writeln!(f, "{failures}")?;
         write!(f, "time saved  {:>12}", format!("{:.3?}", self.time_saved))
     }
 }
@@ -221,6 +233,8 @@ pub enum Reason {
     Outdated,
     /// Stored, but damaged.
     Damaged,
+    /// Of a pool alone: a validation refused the resource.
+    Invalid,
 }
 
 /// The counters in the order in which they are stored.

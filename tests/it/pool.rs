@@ -10,9 +10,11 @@ use memolith::{ResourcePool, ResourcePoolBuilder, testing::ManualClock};
 
 mod flights;
 mod limits;
+mod observers;
 mod ordered;
 mod release;
 mod sharing;
+mod stats;
 mod validation;
 
 /// The released names, in order.

@@ -110,6 +110,39 @@ fn what_a_computation_logs_is_inside_its_span() {
 }
 
 #[test]
+fn a_pool_logs_in_the_same_words() {
+    let log = Log::default();
+    let pool =
+        memolith::ResourcePool::builder().clock(&memolith::testing::ManualClock::new()).build().unwrap();
+    subscribed(log.clone(), || {
+        for _ in 0..2 {
+            pool.get_or_insert_with("one", || {
+                debug!("connecting");
+                1_u8
+            });
+        }
+        pool.entry::<u8>("one").validate(|_| false).or_insert_with(|| 2);
+    });
+    let built = "event message=compute started memo=\"u8\"\n\
+                 compute memo=\"u8\"\n\
+                 CONNECTING\
+                 recorded took=0ns\n\
+                 recorded succeeded=true\n\
+                 event message=compute finished memo=\"u8\" took=0ns succeeded=true\n";
+    assert_eq!(
+        log.take(),
+        [
+            "event message=miss memo=\"u8\" reason=Absent\n",
+            &built.replace("CONNECTING", "  event message=connecting\n"),
+            "event message=hit memo=\"u8\" tier=Memory saved=0ns\n",
+            "event message=miss memo=\"u8\" reason=Invalid\n",
+            &built.replace("CONNECTING", ""),
+        ]
+        .concat()
+    );
+}
+
+#[test]
 fn a_closure_that_panics_leaves_its_span() {
     let (bench, log) = (Bench::new(), Log::default());
     let memo = plain(&bench.store(), "numbers");

@@ -2,9 +2,9 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Error, Result, VisRestricted, Visibility, ext::IdentExt, spanned::Spanned};
+use syn::{Error, Path, Result, VisRestricted, Visibility, ext::IdentExt, spanned::Spanned};
 
-use super::identity::{code_name, code_of, plan};
+use super::identity::{code_name, code_of, plan, pool_plan};
 use crate::{
     attributes::{of_companion, of_hidden_companion, written_at},
     function::AnnotatedFunction,
@@ -14,11 +14,11 @@ use crate::{
     returned, surroundings,
 };
 
-/// The name of the handle, if there is one.
-pub(super) fn name(options: &AttributeOptions, function: &AnnotatedFunction) -> Option<Ident> {
+/// The name of the handle, if there is one. `suffix` is the end of the usual name.
+pub(super) fn name(options: &AttributeOptions, function: &AnnotatedFunction, suffix: &str) -> Option<Ident> {
     let mut name = match &options.handle {
         HandleOption::Without => return None,
-        HandleOption::Usual => format_ident!("{}_memo", function.signature.ident.unraw()),
+        HandleOption::Usual => format_ident!("{}_{suffix}", function.signature.ident.unraw()),
         HandleOption::Named(name) => name.clone(),
     };
     name.set_span(written_at(function.signature.ident.span()));
@@ -46,34 +46,80 @@ pub(super) fn handle(
     identity: &TokenStream,
 ) -> TokenStream {
     let krate = &options.krate;
-    let (visibility, attributes) = (visibility(function), of_companion(function));
-    let kind = key.kind.as_ref().map_or_else(|| quote!(#krate::internal::Unnamed), ToTokens::to_token_stream);
-    let value = returned::handle_value(krate, function);
-    let plan = plan(options);
-    let generics = generics_to_static(&function.signature.generics);
-    let (_, _, bounds) = generics.split_for_impl();
+    let (kind, value) = (key_kind(krate, key), returned::handle_value(krate, function));
+    let place = written_at(function.returned().span());
+    let open = if function.result().is_some() {
+        quote_spanned!(place=> #krate::internal::handle::<#kind, #value, _, _, _>)
+    } else {
+        quote_spanned!(place=> #krate::internal::Returned::<#value>::new().handle)
+    };
     let docs = format!(
         "The memo of `{}`: to clear it, to remove values from it, and to read its counters.",
         function.signature.ident
     );
+    let handle = Handle { name, docs, kind: quote!(Memo<#kind, #value>), open, plan: plan(options) };
+    handle.written(krate, function, identity)
+}
+
+/// The companion that returns the pool of a function under `#[resource]`.
+pub(super) fn pool(
+    options: &AttributeOptions,
+    function: &AnnotatedFunction,
+    key: &KeySpec,
+    name: &Ident,
+    identity: &TokenStream,
+) -> TokenStream {
+    let krate = &options.krate;
+    let (kind, value) = (key_kind(krate, key), returned::handle_value(krate, function));
     let place = written_at(function.returned().span());
-    let (same, open) = if let Some(arguments) = function.result() {
-        let returned = returned::returned_to_static(function);
+    let open = quote_spanned!(place=> #krate::internal::pool::<#kind, #value, _>);
+    let docs = format!(
+        "The resources of `{}`: to remove them, and to read their counters.",
+        function.signature.ident
+    );
+    let kind = quote!(FunctionPool<#kind, #value>);
+    let handle = Handle { name, docs, kind, open, plan: pool_plan(options) };
+    handle.written(krate, function, identity)
+}
+
+/// The key type of a handle.
+fn key_kind(krate: &Path, key: &KeySpec) -> TokenStream {
+    key.kind.as_ref().map_or_else(|| quote!(#krate::internal::Unnamed), ToTokens::to_token_stream)
+}
+
+/// The parts in which the two handles differ.
+struct Handle<'a> {
+    name: &'a Ident,
+    docs: String,
+    /// What it returns, of the module `internal`.
+    kind: TokenStream,
+    /// The function that opens it.
+    open: TokenStream,
+    plan: TokenStream,
+}
+
+impl Handle<'_> {
+    fn written(self, krate: &Path, function: &AnnotatedFunction, identity: &TokenStream) -> TokenStream {
+        let Self { name, docs, kind, open, plan } = self;
+        let (visibility, attributes) = (visibility(function), of_companion(function));
+        let generics = generics_to_static(&function.signature.generics);
+        let (_, _, bounds) = generics.split_for_impl();
         // For an alias without arguments the types are equal by definition.
-        let is_guessed = !arguments.is_empty();
-        let same = quote_spanned!(place=> #krate::internal::same::<#value, #returned>(););
-        let open = quote_spanned!(place=> #krate::internal::handle::<#kind, #value, _, _, _>);
-        (is_guessed.then_some(same), open)
-    } else {
-        (None, quote_spanned!(place=> #krate::internal::Returned::<#value>::new().handle))
-    };
-    quote! {
-        #[doc = #docs]
-        #attributes
-        #visibility fn #name #generics () -> &'static #krate::internal::Memo<#kind, #value> #bounds {
-            #same
-            static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
-            #open(&__MEMOLITH_CELLS, #identity, #plan)
+        let is_guessed = function.result().is_some_and(|arguments| !arguments.is_empty());
+        let same = is_guessed.then(|| {
+            let (value, returned) =
+                (returned::handle_value(krate, function), returned::returned_to_static(function));
+            let place = written_at(function.returned().span());
+            quote_spanned!(place=> #krate::internal::same::<#value, #returned>();)
+        });
+        quote! {
+            #[doc = #docs]
+            #attributes
+            #visibility fn #name #generics () -> &'static #krate::internal::#kind #bounds {
+                #same
+                static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
+                #open(&__MEMOLITH_CELLS, #identity, #plan)
+            }
         }
     }
 }

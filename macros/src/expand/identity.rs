@@ -41,17 +41,26 @@ fn code_path(path: &Path) -> Path {
     path
 }
 
+/// The code of a function under `#[resource]`. Its resources do not outlive the process, so this links its two entry points,
+/// and nothing else.
+pub(super) fn code_of_resource(options: &AttributeOptions, function: &AnnotatedFunction) -> TokenStream {
+    let krate = &options.krate;
+    let tokens = tokens::hash(&function.signature, &function.body, options.about_key());
+    let release = release::current();
+    quote!(#krate::internal::Code { release: #release, tokens: #tokens, built_in: &[], depends: &[] })
+}
+
 /// The identity of the function, for both of its entry points. Call it once, because it counts the function.
 pub(super) fn identity(
     options: &AttributeOptions,
     function: &AnnotatedFunction,
+    code: &TokenStream,
     has_handle: bool,
 ) -> TokenStream {
     let krate = &options.krate;
     let name = function.signature.ident.unraw().to_string();
     let chosen = options.name.as_ref().map(|chosen| quote!(::core::option::Option::Some(#chosen)));
     let chosen = chosen.unwrap_or_else(|| quote!(::core::option::Option::None));
-    let code = code_of(options, function);
     let fallible = function.result().is_some();
     let text = tokens::hash(&function.signature, &function.body, options.about_key());
     // A version replaces the hash, so functions of two texts may have one.
@@ -112,16 +121,28 @@ pub(super) fn plan(options: &AttributeOptions) -> TokenStream {
         CodecOption::Auto(span) => quote_spanned!(*span=> .codec(#krate::codec::Auto::new())),
         CodecOption::Given(codec) => quote!(.codec(#codec)),
     });
-    let builder = quote!(#plan #version #ttl #(#settings)* #codec);
-    // The two entry points have a value of their own for each of these options, so functions of memolith set them.
+    let builder = through(options, quote!(#plan #version #ttl #(#settings)* #codec));
+    quote!(|#plan| (#store, #builder))
+}
+
+/// The closure that sets the options of the pool of a function. It captures nothing.
+pub(super) fn pool_plan(options: &AttributeOptions) -> TokenStream {
+    let (plan, settings) = (local("plan"), &options.builder);
+    let builder = through(options, quote!(#plan #(#settings)*));
+    quote!(|#plan| #builder)
+}
+
+/// The builder with the options that functions of memolith set, because the two entry points of a memo have a value of their
+/// own for each of these.
+fn through(options: &AttributeOptions, builder: TokenStream) -> TokenStream {
+    let krate = &options.krate;
     let through =
         [("cache_if", &options.cache_if), ("observer", &options.observer), ("spinner", &options.spinner)];
-    let builder = through.into_iter().fold(builder, |builder, (option, value)| match value {
+    through.into_iter().fold(builder, |builder, (option, value)| match value {
         Some(value) => {
             let option = Ident::new(option, value.span());
             quote_spanned!(value.span()=> #krate::internal::#option(#builder, #value))
         }
         None => builder,
-    });
-    quote!(|#plan| (#store, #builder))
+    })
 }

@@ -7,7 +7,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Path, Result, Signature, parse_quote, spanned::Spanned};
 
-use self::identity::{identity, plan};
+use self::identity::{code_of, code_of_resource, identity, plan, pool_plan};
 use crate::{
     attributes::{self, written_at},
     function::AnnotatedFunction,
@@ -31,7 +31,7 @@ pub(crate) fn code(options: &AttributeOptions, function: &AnnotatedFunction) -> 
 pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     function.check()?;
     function.check_remembered(options)?;
-    let handle = companions::name(options, function);
+    let handle = companions::name(options, function, "memo");
     if handle.is_some() {
         companions::check_place(
             function,
@@ -40,7 +40,7 @@ pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> 
         )?;
     }
     let key = KeySpec::new(function, &chosen(options))?;
-    let identity = identity(options, function, handle.is_some());
+    let identity = identity(options, function, &code_of(options, function), handle.is_some());
     let asking = asking(options, function, &key, &identity);
     let companions = handle.map(|name| {
         let handle = companions::handle(options, function, &key, &name, &identity);
@@ -50,15 +50,37 @@ pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> 
     Ok(quote!(#asking #companions))
 }
 
-/// `#[resource]`: the function calls the pool of the process.
+/// `#[resource]`: the function calls its pool, and has a companion.
 pub(crate) fn resource(options: &AttributeOptions, function: &AnnotatedFunction) -> Result<TokenStream> {
     function.check()?;
     function.check_owned("a shared resource")?;
+    let handle = companions::name(options, function, "pool");
+    if handle.is_some() {
+        companions::check_place(
+            function,
+            "an `impl` of a trait has no room for the companion of this function: leave it out by \
+             `#[resource(handle = none)]`",
+        )?;
+    }
     let key = KeySpec::new(function, &chosen(options))?;
+    let code = code_of_resource(options, function);
+    let identity = identity(options, function, &code, handle.is_some());
+    let sharing = sharing(options, function, &key, &identity);
+    let companion = handle.map(|name| companions::pool(options, function, &key, &name, &identity));
+    Ok(quote!(#sharing #companion))
+}
+
+/// The function, with its body as the builder of its resource.
+fn sharing(
+    options: &AttributeOptions,
+    function: &AnnotatedFunction,
+    key: &KeySpec,
+    identity: &TokenStream,
+) -> TokenStream {
     let AnnotatedFunction { attributes, visibility, signature, .. } = function;
     let krate = &options.krate;
     let kind = returned::value(krate, function);
-    let key = key.value;
+    let (key, plan) = (&key.value, pool_plan(options));
     let ttl = options.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
     let validate = options.validate.as_ref().map(|validate| quote!(.validate(#validate)));
     let compute = compute(function);
@@ -73,16 +95,16 @@ pub(crate) fn resource(options: &AttributeOptions, function: &AnnotatedFunction)
     };
     let signature = shared(krate, function, signature);
     let find = quote_spanned!(place=> #krate::internal::resource::<#kind, _, _>);
-    Ok(quote! {
+    quote! {
         #used #(#attributes)* #visibility #signature {
             let #name = {
                 #check
                 static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
-                #find(&__MEMOLITH_CELLS, || (), #key)#ttl #validate
+                #find(&__MEMOLITH_CELLS, #identity, #plan, #key)#ttl #validate
             };
             #finish
         }
-    })
+    }
 }
 
 fn chosen(options: &AttributeOptions) -> Chosen<'_> {

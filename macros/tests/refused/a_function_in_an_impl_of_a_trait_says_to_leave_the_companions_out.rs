@@ -1,9 +1,12 @@
-use memolith::{code, memo};
+use memolith::{code, memo, resource};
+use std::sync::Arc;
 
 trait Load {
     fn load(number: u32) -> u32;
     fn parse(number: u32) -> u32;
     fn fine(number: u32) -> u32;
+    fn share(number: u32) -> u32;
+    fn share_too(number: u32) -> Arc<u32>;
 }
 
 struct Rides;
@@ -21,6 +24,16 @@ impl Load for Rides {
 
     #[memo(handle = none)]
     fn fine(number: u32) -> u32 {
+        number
+    }
+
+    #[resource]
+    fn share(number: u32) -> u32 {
+        number
+    }
+
+    #[resource(handle = none)]
+    fn share_too(number: u32) -> u32 {
         number
     }
 }

@@ -10,7 +10,7 @@ fn load_again(url: String) -> String {
     url
 }
 
-#[memolith::resource(max_entries = 3)]
+#[memolith::resource(max_bytes = 3)]
 fn connection(host: String) -> String {
     host
 }

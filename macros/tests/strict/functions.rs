@@ -77,7 +77,7 @@ pub const fn helper(first: u8) -> u8 {
 }
 
 /// A resource with options.
-#[resource(ttl = "1h", validate = |_shared: &Table| return true)]
+#[resource(ttl = "1h", max_entries = 5, validate = |_shared: &Table| return true, observer = |_event| {})]
 #[inline]
 #[must_use]
 pub fn shared(rows: u8) -> Table {
