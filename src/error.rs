@@ -98,7 +98,7 @@ pub enum ErrorKind {
     Engine,
     /// A single value is larger than the `max_bytes` of its memo or store.
     Oversize,
-    /// The store was closed, has no directory, or belongs to the process that this one was forked from.
+    /// The store was closed, could start no thread, or belongs to the process that this one was forked from.
     Closed,
     /// Code of the user other than the memoized closure panicked: a `Serialize`, a `Clone`, a codec, an observer.
     Panic,
@@ -232,7 +232,7 @@ impl Error {
         self.kind == ErrorKind::Oversize
     }
 
-    /// [`ErrorKind::Closed`]: the store was closed or has no directory. Open it, or another one.
+    /// [`ErrorKind::Closed`]: the store was closed, or could start no thread. Open it, or another one.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.kind == ErrorKind::Closed

@@ -190,7 +190,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// - [`Encode`](crate::ErrorKind::Encode) or [`Panic`](crate::ErrorKind::Panic) if the value cannot be encoded, or
     ///   could not be read back unchanged.
     /// - [`Oversize`](crate::ErrorKind::Oversize) if the value alone is larger than `max_bytes`.
-    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed or has no directory.
+    /// - [`Closed`](crate::ErrorKind::Closed) if the store is closed, or could start no thread.
     /// - [`Io`](crate::ErrorKind::Io), [`Corrupt`](crate::ErrorKind::Corrupt) or [`Engine`](crate::ErrorKind::Engine)
     ///   if the write fails. An earlier value may then still be stored.
     ///

@@ -1,5 +1,5 @@
 //! Random bytes and changed golden bytes: the claims of the targets in `fuzz/`, and the memory that decoding such
-//! bytes may take.
+//! bytes may take. And the memory that a store in memory takes.
 //!
 //! A binary of its own, because it counts allocated bytes. `MEMOLITH_SOAK=1` takes more cases.
 
@@ -22,6 +22,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use memolith::{Memo, Store, Usage};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -141,4 +142,30 @@ fn a_length_that_lies_reserves_no_more_than_that() {
 fn what_is_allocated_is_counted() {
     let _alone = alone();
     assert!(allocated(|| drop(Vec::<u8>::with_capacity(64 << 20))) >= 64 << 20);
+}
+
+/// The rows of cleared entries are deleted between requests, also the many that on disk are left to a compaction.
+#[test]
+fn a_store_in_memory_takes_memory_by_its_bound_and_gives_it_back_when_it_is_cleared() {
+    let _alone = alone();
+    let store = Store::builder().memory(0).max_bytes(1 << 20).in_memory().unwrap();
+    let memo: Memo<u32, u32> = Memo::builder("values").open(&store).unwrap();
+    let region = Region::new(COUNTED);
+    let taken = || {
+        let change = region.change();
+        change.bytes_allocated.saturating_sub(change.bytes_deallocated)
+    };
+    for key in 0..25_000 {
+        memo.get_or_insert_with(&key, || key);
+    }
+    store.flush().unwrap();
+    let Usage { entries, bytes, .. } = store.usage().unwrap();
+    assert!(entries > 12_000 && bytes <= 1 << 20, "{entries} entries of {bytes} bytes");
+    let (full, entries) = (taken(), entries as usize);
+    // Some 350 bytes an entry beside its own, and 2 MB that do not grow with the entries.
+    assert!(full < bytes as usize + 600 * entries, "{full} bytes for {entries} entries");
+    memo.clear().unwrap();
+    // Each flush is a request between two stretches of the deletion.
+    let is_given_back = || full.saturating_sub(taken()) > 300 * entries;
+    assert!((0..entries).any(|_| store.flush().is_ok() && is_given_back()), "{} of {full} are left", taken());
 }

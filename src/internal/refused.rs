@@ -34,9 +34,9 @@ impl<V> Codec<V> for RefusingCodec {
     }
 }
 
-/// A memo called `name` that stores nothing, in a store of its own without a directory.
+/// A memo called `name` that stores nothing, in a store of its own without a worker.
 pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why: &Error) -> Memo<K, V> {
-    let store = Store::builder().in_memory();
+    let store = Store::builder().without_worker();
     let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(RefusingCodec(why.clone()));
     let place = builder.place();
     let unknown = RoundTrip::new::<RefusingCodec>(&Shape::untraced());

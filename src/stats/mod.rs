@@ -86,7 +86,8 @@ pub struct Usage {
     pub bytes: u64,
     /// Size in bytes of the files, by their lengths. For a store these are all files of its directory that are its own.
     /// For small values they hold 3 to 12 times `bytes`, because the index below, sled's, is a log. For a memo these
-    /// are its payload files, of values over 4 KiB, without its share of the index.
+    /// are its payload files, of values over 4 KiB, without its share of the index. 0 for a store
+    /// [in memory](crate::Store::in_memory).
     pub disk_bytes: u64,
 }
 
@@ -132,7 +133,7 @@ pub struct Failures {
     pub engine: u64,
     /// A single value was larger than `max_bytes`.
     pub oversize: u64,
-    /// The store was closed, or has no directory.
+    /// The store was closed, or could start no thread.
     pub closed: u64,
     /// User code other than the closure panicked: a `Serialize`, a `Clone`, an observer.
     pub panic: u64,

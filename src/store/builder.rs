@@ -1,11 +1,6 @@
 //! `StoreBuilder`: the options of a store, their checks, and the open itself.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     clock::Clock,
@@ -18,7 +13,7 @@ use crate::{
         registry::{self, Admitted},
         session::{Session, Settings, Untold},
         tags,
-        worker::{self, Directory, Tuning},
+        worker::{self, Directory, Place, Tuning},
     },
     temporary::Temporary,
 };
@@ -92,7 +87,8 @@ impl StoreBuilder {
         self
     }
 
-    /// How much all memos together may hold on disk, in bytes of payloads, key heads and headers; no bound unless set.
+    /// How much all memos together may hold on disk, or [in memory](Store::in_memory), in bytes of payloads, key heads and
+    /// headers; no bound unless set.
     ///
     /// Expired entries leave first, then those of retired generations, then the oldest insertions of any memo. An entry
     /// leaves when the new one is written, shortly after its call returned: see
@@ -188,9 +184,9 @@ impl StoreBuilder {
                 let opened = overlay.and_then(|overlay| match overlay {
                     Some(folder) => {
                         let path = folder.path().to_owned();
-                        self.open_ours(path, Some(directory.clone()), Some(folder))
+                        self.start_in(Some(Place { path, base: Some(directory.clone()) }), Some(folder))
                     }
-                    None => self.open_ours(directory.clone(), None, temporary),
+                    None => self.start_in(Some(Place { path: directory.clone(), base: None }), temporary),
                 });
                 opened.inspect_err(|_| registry::forget(&directory))
             }
@@ -205,7 +201,8 @@ impl StoreBuilder {
 
     /// A store in place of one that could not be opened, which says why.
     pub(crate) fn instead(self, why: &Error) -> Store {
-        let store = self.clone().temporary().unwrap_or_else(|_| self.in_memory());
+        let store = self.clone().temporary().or_else(|_| self.clone().in_memory());
+        let store = store.unwrap_or_else(|_| self.without_worker());
         store.session().failed(why);
         store
     }
@@ -221,6 +218,25 @@ impl StoreBuilder {
         let temporary = Temporary::new()?;
         let path = temporary.path().to_owned();
         self.open_in(&path, Some(temporary))
+    }
+
+    /// As [`Store::in_memory`], with these options.
+    ///
+    /// [`max_bytes`](Self::max_bytes) bounds the encoded values in memory. [`memory`](Self::memory) bounds the decoded values,
+    /// which are kept beside them for quick hits; [`lock_timeout`](Self::lock_timeout) has no effect.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if a bound is zero.
+    ///
+    /// ```
+    /// let store = memolith::Store::builder().max_bytes(64 << 20).memory(0).in_memory()?;
+    /// assert!(store.path().is_none());
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn in_memory(self) -> Result<Store> {
+        self.check()?;
+        self.start_in(None, None)
     }
 
     fn check(&self) -> Result<()> {
@@ -250,19 +266,22 @@ impl StoreBuilder {
         }
     }
 
-    /// `base` is under an overlay in `path`.
-    fn open_ours(self, path: PathBuf, base: Option<PathBuf>, temporary: Option<Temporary>) -> Result<Store> {
+    /// A store that nothing else has open: in a directory that was admitted, or in memory.
+    fn start_in(self, place: Option<Place>, temporary: Option<Temporary>) -> Result<Store> {
         let session = Arc::new(Session::new(&self.settings()));
-        let foreign = if temporary.is_some() { None } else { worker::foreign_file(&path) };
-        let foreign = foreign.map(|name| Warning::foreign_files(path.clone(), name));
+        let foreign = place.as_ref().filter(|_| temporary.is_none()).and_then(|Place { path, .. }| {
+            Some(Warning::foreign_files(path.clone(), worker::foreign_file(path)?))
+        });
         let warnings = foreign.into_iter().chain(Warning::of_panics());
         warnings.for_each(|warning| session.note(Untold::Warned(warning)));
         let is_bounded = self.asked.max_bytes.is_some();
         let (clock, tuning) = (self.clock.clone(), self.tuning.clone());
-        let directory = Arc::new(Directory::new(path, base, clock, tuning, is_bounded, temporary));
+        let directory = Arc::new(Directory::new(place, clock, tuning, is_bounded, temporary));
         let started = self.start(&directory, &session);
         if !matches!(started, Ok(true)) {
-            registry::forget(directory.home());
+            if let Some(home) = directory.home() {
+                registry::forget(home);
+            }
             session.settle();
             return started.map(|_| self.handle(session, None));
         }
@@ -275,9 +294,11 @@ impl StoreBuilder {
         Ok(store)
     }
 
-    /// Takes the directory and starts its threads. `false` when no thread is to be had: then the store lives in memory.
+    /// Takes the directory and starts its threads. `false` when no thread is to be had: then the store has none.
     fn start(&self, directory: &Arc<Directory>, session: &Arc<Session>) -> Result<bool> {
-        let lock_file = lock::lock(&directory.path, self.lock_timeout.unwrap_or(LOCK_TIMEOUT))?;
+        let lock_timeout = self.lock_timeout.unwrap_or(LOCK_TIMEOUT);
+        let lock = |place: &Place| lock::lock(&place.path, lock_timeout);
+        let lock_file = directory.place.as_ref().map(lock).transpose()?;
         let started = directory.janitor.start().and_then(|()| worker::start(directory, session, lock_file));
         match started {
             Ok(opened) => {
@@ -294,7 +315,9 @@ impl StoreBuilder {
         }
     }
 
-    pub(crate) fn in_memory(self) -> Store {
+    /// A store that has the memory tier only, and stores nothing: for a process that can start no thread, and for a function
+    /// that cannot be cached.
+    pub(crate) fn without_worker(self) -> Store {
         let session = Arc::new(Session::new(&self.settings()));
         self.handle(session, None)
     }

@@ -45,7 +45,7 @@ pub struct EntryInfo {
 /// The entries of a memo, the oldest first: see [`Memo::entries`](crate::Memo::entries).
 pub struct Entries {
     session: Arc<Session>,
-    /// `None` in a store without a directory, and at the end.
+    /// `None` in a store without a worker, and at the end.
     directory: Option<Arc<Directory>>,
     memo: Arc<Registration>,
     ttl: Option<Duration>,

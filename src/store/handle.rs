@@ -25,7 +25,7 @@ pub(crate) struct Asked {
 /// Keeps a store open. Dropping the last one closes it.
 pub(crate) struct Handle {
     pub(crate) session: Arc<Session>,
-    /// `None` in a store without a directory.
+    /// `None` in a store without a worker: it has the memory tier only.
     pub(super) directory: Option<Arc<Directory>>,
     /// The options that were set at the first open: another open may not want something else.
     pub(super) asked: Asked,

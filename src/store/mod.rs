@@ -71,8 +71,10 @@ use crate::{
 /// thousands of memos in one store are cheap.
 ///
 /// A store has two threads: one makes every change of the directory, one does work that no call waits for. Reads are made on
-/// the threads of their callers, and last as long as the disk does. Where no thread can be started the store lives in
-/// memory, and [`last_failure`](Self::last_failure) says so.
+/// the threads of their callers, and last as long as the disk does. Where no thread can be started the store keeps values in its
+/// memory tier only, and [`last_failure`](Self::last_failure) says so.
+///
+/// A store [in memory](Self::in_memory) has no directory and writes no file, for tests and sandboxes.
 ///
 /// Cheap to clone; every clone and every memo keeps the store open. The same directory opened twice in a process is the
 /// same store; another process has to wait (see [`StoreBuilder::lock_timeout`]) and then gets an error of
@@ -80,7 +82,7 @@ use crate::{
 ///
 /// A process that is forked without `exec` from one that has a store open computes at each call, for a pool too; methods without
 /// a closure return an error of the kind [`Closed`](crate::ErrorKind::Closed). It opens no store with a directory:
-/// [`open_or_temporary`](Self::open_or_temporary) gives it one that lives in memory. Its parent loses nothing. A process that was
+/// [`open_or_temporary`](Self::open_or_temporary) gives it one [in memory](Self::in_memory). Its parent loses nothing. A process that was
 /// forked before the first store was opened opens its own.
 ///
 /// A store whose directory cannot be written is opened for reading: see [`is_read_only`](Self::is_read_only).
@@ -144,8 +146,8 @@ impl Store {
         Self::builder().open(path)
     }
 
-    /// Opens the store at `path`, or a [`temporary`](Self::temporary) one when that fails, or one that lives in memory when
-    /// that fails too. Never fails; the reason is in [`last_failure`](Self::last_failure).
+    /// Opens the store at `path`, or a [`temporary`](Self::temporary) one when that fails, or one [in memory](Self::in_memory)
+    /// when that fails too. Never fails; the reason is in [`last_failure`](Self::last_failure).
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -178,6 +180,40 @@ impl Store {
     /// ```
     pub fn temporary() -> Result<Self> {
         Self::builder().temporary()
+    }
+
+    /// A new store in memory: it has no directory and writes no file. Everything is gone when it is closed.
+    ///
+    /// For tests and sandboxes, and where nothing may stay behind. It keeps every promise of a store but survival: `ttl`,
+    /// [`max_entries`](crate::MemoBuilder::max_entries) and `max_bytes` hold, calls of one key at the same time compute once,
+    /// `insert`, `len`, `usage`, `entries` and `sweep` work. It has two threads of its own, as every store. Two of them share
+    /// nothing. A value must be serializable here too: it is encoded, and a value out of the store was decoded.
+    ///
+    /// Without a bound it grows with every entry: set `max_bytes`, of the store or of a memo, to bound the encoded values. An
+    /// entry takes some 350 bytes more than it counts. Beside the encoded values, up to 256 MiB of decoded ones are kept for
+    /// quick hits: see [`StoreBuilder::memory`].
+    /// [`size_on_disk`](Self::size_on_disk) is 0, and [`path`](Self::path) is `None`. A process forked from this one computes at
+    /// each call, and may make a store in memory of its own.
+    ///
+    /// It never fails. Where no thread can be started, values are kept in the memory tier only, and
+    /// [`last_failure`](Self::last_failure) says so. For options see [`StoreBuilder::in_memory`].
+    ///
+    /// ```
+    /// use memolith::{Memo, Store};
+    ///
+    /// let store = Store::in_memory();
+    /// let squares: Memo<u64, u64> = Memo::builder("squares").max_entries(2).open(&store)?;
+    /// for number in [1, 2, 3] {
+    ///     squares.get_or_insert_with(&number, || number * number);
+    /// }
+    /// assert_eq!((squares.get(&1)?, squares.get(&3)?), (None, Some(9)));
+    /// assert_eq!((squares.len()?, store.size_on_disk()?), (2, 0));
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    #[must_use]
+    pub fn in_memory() -> Self {
+        // The defaults are valid, and an engine in memory opens.
+        Self::builder().in_memory().unwrap_or_else(|_| Self::builder().without_worker())
     }
 
     /// Forgets every entry of every memo, on disk and in memory. Files in the directory that are not the store's stay.
@@ -346,7 +382,7 @@ impl Store {
         forgotten
     }
 
-    /// The same in a store without a directory.
+    /// The same in a store without a worker.
     fn forget_in_memory(&self, name: Option<&str>) -> bool {
         let live = lock(self.live());
         let concerned =
@@ -360,7 +396,7 @@ impl Store {
         !owners.is_empty()
     }
 
-    /// The size of the store's own files, in bytes, by their lengths; 0 for a store without a directory. For small
+    /// The size of the store's own files, in bytes, by their lengths; 0 [in memory](Self::in_memory). For small
     /// values that is 3 to 12 times the bytes that the bounds count, because the index is a log. It asks no thread of
     /// the store, so it works while the storage engine does not, and after a close. See [`usage`](Self::usage) for the
     /// other numbers.
@@ -388,7 +424,7 @@ impl Store {
     }
 
     /// The number of fresh entries of all memos, their bytes, and the size of the store's files. Queued values are
-    /// written and counted first. For a store without a directory all are 0.
+    /// written and counted first. [In memory](Self::in_memory) [`disk_bytes`](Usage::disk_bytes) is 0.
     ///
     /// # Errors
     ///
@@ -507,7 +543,7 @@ impl Store {
         read(&session.counters.last_failure)
     }
 
-    /// The directory, with symbolic links resolved; `None` for a store that lives in memory.
+    /// The directory, with symbolic links resolved; `None` for a store [in memory](Self::in_memory).
     ///
     /// ```
     /// # let store = memolith::Store::temporary()?;
@@ -516,7 +552,7 @@ impl Store {
     /// ```
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        self.handle.directory.as_ref().map(|directory| directory.home())
+        self.handle.directory.as_ref().and_then(|directory| directory.home())
     }
 
     /// Whether the directory cannot be written, for example on a read-only mount. Its entries are read then. New entries and

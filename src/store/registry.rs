@@ -1,4 +1,4 @@
-//! Every store that this process has open: the same directory opened twice is the same store, and what is still open at
+//! Every store on disk that this process has open: the same directory opened twice is the same store, and what is still open at
 //! the end of the program is closed then.
 //!
 //! A store in a `static` is never dropped, and sled keeps writes in memory: without the last point a short program would
@@ -129,9 +129,10 @@ pub(super) fn admit(directory: &Path) -> Result<Admitted> {
 }
 
 pub(super) fn opened(directory: &Arc<Directory>, handle: &Arc<Handle>) {
+    let Some(home) = directory.home() else { return };
     let entry = Registered::Open(Arc::downgrade(handle), Arc::downgrade(directory));
     change(|entries| {
-        entries.insert(directory.home().to_owned(), entry);
+        entries.insert(home.to_owned(), entry);
     });
 }
 
@@ -144,11 +145,12 @@ pub(super) fn forget(directory: &Path) {
 
 /// Likewise, but only if the entry is that of `directory`: a second close must not forget a store opened since.
 pub(super) fn forget_directory(directory: &Arc<Directory>) {
+    let Some(home) = directory.home() else { return };
     change(|entries| {
-        if let Some(Registered::Open(_, open)) = entries.get(directory.home())
+        if let Some(Registered::Open(_, open)) = entries.get(home)
             && open.as_ptr() == Arc::as_ptr(directory)
         {
-            entries.remove(directory.home());
+            entries.remove(home);
         }
     });
 }

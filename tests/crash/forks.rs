@@ -24,6 +24,7 @@ pub const CLAIMS: &[Claim] = &[
     ("forks::a_child_computes_and_ends_and_its_parent_loses_nothing", children_compute),
     ("forks::a_child_that_lives_on_keeps_no_store_of_a_killed_parent_locked", child_holds_no_lock),
     ("forks::a_store_of_a_process_that_was_forked_before_its_first_store_works", forked_first),
+    ("forks::a_child_of_a_process_with_a_store_in_memory_computes_and_opens_its_own", forked_in_memory),
 ];
 
 // SAFETY: the signatures are those of POSIX. Between `fork` and its end a child calls only functions that the
@@ -154,6 +155,8 @@ fn go_on(number: u32, memo: Values, pool: &ResourcePool, store: Store) {
     let own: Memo<u32, u32> = Memo::builder("own").open(&memory).unwrap();
     assert_eq!(own.get_or_insert_with(&1, || number), number);
     assert_eq!(own.get_or_insert_with(&1, || unreachable!("it is in memory")), number);
+    own.insert(&2, &number).unwrap();
+    assert_eq!((memory.path(), own.len().unwrap()), (None, 2));
     let own = ResourcePool::new();
     own.get_or_insert_with("one", || 1);
     assert_eq!(own.len(), 1);
@@ -224,6 +227,32 @@ fn forked_first() {
     let mut child = Child::play("fork first", directory.path(), 0);
     child.expect("whole");
     assert!(child.end().0.success());
+}
+
+fn forked_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Child::play("fork in memory", directory.path(), 0);
+    child.expect("whole");
+    assert!(child.end().0.success());
+}
+
+/// No storage engine was started, so the child may start one.
+pub fn fork_in_memory() {
+    let store = Store::in_memory();
+    let memo: Values = Memo::builder("values").open(&store).unwrap();
+    memo.insert(&1, &value(1, 1)).unwrap();
+    in_a_child("of a process with a store in memory", || {
+        assert_eq!(memo.get_or_insert_with(&1, || value(1, 7)), value(1, 7), "it computes");
+        assert!(memo.insert(&1, &value(1, 7)).unwrap_err().to_string().contains("forked"));
+        let (_store, on_disk) = values::open(&child::directory());
+        let own: Values = Memo::builder("values").open(&Store::in_memory()).unwrap();
+        for memo in [on_disk, own] {
+            memo.insert(&2, &value(2, 1)).unwrap();
+            assert_eq!((memo.get(&2).unwrap(), memo.len().unwrap()), (Some(value(2, 1)), 1));
+        }
+    });
+    assert_eq!(memo.get(&1).unwrap(), Some(value(1, 1)));
+    say("whole");
 }
 
 /// Like a program that moves itself into the background.

@@ -24,6 +24,7 @@ pub const CLAIMS: &[Claim] = &[
     ("locks::a_process_that_was_killed_blocks_nobody", killed_blocks_nobody),
     ("locks::open_or_temporary_works_beside_another_process_and_says_why", temporary_works),
     ("locks::a_store_that_finds_no_directory_at_all_remembers_in_memory_and_says_why", memory_works),
+    ("locks::a_store_in_memory_writes_no_file", no_file),
 ];
 
 /// Keeps the store open until it is released, then closes it.
@@ -48,17 +49,35 @@ pub fn nowhere() {
         assert_eq!(memo.get_or_insert_with(&key, || value(key, 0)), value(key, 0));
         assert_eq!(memo.get_or_insert_with(&key, || panic!("it is in memory")), value(key, 0));
     }
-    // A change that must survive the process fails.
-    let error = memo.insert(&9, &value(9, 0)).unwrap_err();
-    assert!(error.to_string().contains("no directory, results are kept in memory only"), "{error}");
-    assert_eq!(memo.get(&9).unwrap(), None);
-    memo.remove(&0).unwrap();
-    assert_eq!(memo.get(&0).unwrap(), None);
+    memo.insert(&9, &value(9, 0)).unwrap();
+    assert_eq!((memo.len().unwrap(), memo.get(&9).unwrap()), (2, Some(value(9, 0))));
+    assert!(memo.remove(&9).unwrap());
+    assert_eq!((memo.get(&9).unwrap(), memo.get(&0).unwrap()), (None, None));
     memo.clear().unwrap();
     assert_eq!(memo.get(&1).unwrap(), None);
     assert_eq!(memo.get_or_insert_with(&1, || value(1, 1)), value(1, 1));
     store.flush().unwrap();
     store.sweep().unwrap();
+    store.close().unwrap();
+    say("done");
+}
+
+/// Its working directory, its home and its temporary directory are one empty folder.
+pub fn in_memory() {
+    let files = || fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let before = files();
+    let store = Store::builder().max_bytes(30 << 20).in_memory().unwrap();
+    let memo: Memo<u32, Vec<u8>> = Memo::builder("values").max_entries(3).open(&store).unwrap();
+    for (key, length) in (0..).zip([1, 5_000, 10 << 20, 1 << 20]) {
+        assert_eq!(memo.get_or_insert_with(&key, || vec![7; length]).len(), length);
+        memo.insert(&(key + 10), &vec![8; length]).unwrap();
+    }
+    store.flush().unwrap();
+    assert_eq!(memo.len().unwrap(), 3);
+    memo.remove(&13).unwrap();
+    assert_eq!(files(), before, "files are open");
+    store.sweep().unwrap();
+    memo.clear().unwrap();
     store.close().unwrap();
     say("done");
 }
@@ -158,6 +177,18 @@ fn temporary_works() {
     assert!(holder.end().0.success());
     let (_store, memo) = values::open(directory.path());
     assert_eq!(memo.get(&0).unwrap(), Some(value(0, 0)), "the first process had its store to itself");
+}
+
+fn no_file() {
+    let bench = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env::current_exe().unwrap());
+    for variable in ["TMPDIR", "HOME", "XDG_CACHE_HOME"] {
+        command.env(variable, bench.path());
+    }
+    let mut child = Child::spawn(command.current_dir(&bench), "in memory", bench.path());
+    child.expect("done");
+    assert!(child.end().0.success());
+    assert_eq!(fs::read_dir(&bench).unwrap().count(), 0);
 }
 
 fn memory_works() {

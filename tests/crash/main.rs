@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         "compute slowly" => kills::compute_slowly(),
         "hold" => locks::hold(),
         "nowhere" => locks::nowhere(),
+        "in memory" => locks::in_memory(),
         "take a turn" => locks::take_a_turn(),
         "fill and hold" => modes::fill_and_hold(),
         "soak" => soak::play(),
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         "twins" => twins::play(),
         "fork and wait" => forks::fork_and_wait(),
         "fork first" => forks::fork_first(),
+        "fork in memory" => forks::fork_in_memory(),
         other => panic!("there is no role {other}"),
     }
     ExitCode::SUCCESS

@@ -24,6 +24,7 @@ mod handles;
 mod hanging;
 mod history;
 mod identity;
+mod in_memory;
 mod keys;
 mod kinds;
 mod layering;

@@ -20,7 +20,7 @@ use proptest::{
 use self::{
     operations::{Answer, KEYS, MEMOS, Operation, Scenario, Slot, Value},
     reference::Reference,
-    subject::{Subject, WEIGHTS},
+    subject::{Place, Subject, weights_in},
     suspicion::Suspicion,
 };
 use crate::vocabulary::*;
@@ -46,12 +46,19 @@ fn exactly(scenario: &Scenario) {
     answers(scenario);
 }
 
+fn exactly_in_memory(scenario: &Scenario) {
+    answers_in(Place::Memory, scenario, &[Operation::Sweep]);
+}
+
 fn answers(scenario: &Scenario) -> Vec<Answer> {
-    let mut subject = Subject::new(scenario.setup);
-    let mut reference = Reference::new(*WEIGHTS, scenario.setup);
-    let end = [Operation::Reopen(None), Operation::Sweep];
+    answers_in(Place::Disk, scenario, &[Operation::Reopen(None), Operation::Sweep])
+}
+
+fn answers_in(place: Place, scenario: &Scenario, end: &[Operation]) -> Vec<Answer> {
+    let mut subject = Subject::new(place, scenario.setup);
+    let mut reference = Reference::new(weights_in(place), scenario.setup);
     let mut answers = Vec::new();
-    for (serial, operation) in scenario.operations.iter().chain(&end).enumerate() {
+    for (serial, operation) in scenario.operations.iter().chain(end).enumerate() {
         prepare(operation, &mut reference, &mut subject);
         let answer = both(operation, serial as u64, &mut reference, &mut subject);
         if let Operation::Reopen(_) | Operation::Sweep = operation {
@@ -107,7 +114,7 @@ fn audit(operation: &Operation, reference: &Reference, subject: &Subject) {
 /// There must be as many files as large values and, after a sweep, as many bytes as expected.
 fn look_at_files(operation: &Operation, reference: &Reference, subject: &Subject) {
     if reference.knows_what_is_over() {
-        assert_eq!(subject.files(), reference.files(), "{operation:?}: files under blobs/");
+        subject.assert_files(reference.files());
     }
     if let Operation::Sweep = operation {
         assert_eq!(
@@ -120,7 +127,15 @@ fn look_at_files(operation: &Operation, reference: &Reference, subject: &Subject
 
 /// Under any fault: never wrong, never stale, never resurrected, and the closure's answer arrives.
 fn never_wrong(scenario: &Scenario) {
-    let mut subject = Subject::new(scenario.setup);
+    never_wrong_in(Place::Disk, scenario);
+}
+
+fn never_wrong_in_memory(scenario: &Scenario) {
+    never_wrong_in(Place::Memory, scenario);
+}
+
+fn never_wrong_in(place: Place, scenario: &Scenario) {
+    let mut subject = Subject::new(place, scenario.setup);
     let mut suspicion = Suspicion::new(scenario.setup);
     let end = [Operation::Heal, Operation::Reopen(None)];
     for (serial, operation) in (0..).step_by(2).zip(scenario.operations.iter().chain(&end)) {
@@ -158,7 +173,7 @@ fn look_at_healed_files(suspicion: &mut Suspicion, subject: &mut Subject, serial
             suspicion.check(Slot { memo, key }, Value::read(&value));
         }
     }
-    assert_eq!(subject.files(), subject.large_values(), "files under blobs/");
+    subject.assert_files(subject.large_values());
 }
 
 #[test]
@@ -174,4 +189,14 @@ fn a_full_disk_makes_no_answer_wrong() {
 #[test]
 fn a_broken_engine_makes_no_answer_wrong() {
     check(16, operations::with_a_broken_engine(), never_wrong);
+}
+
+#[test]
+fn a_store_in_memory_answers_as_a_map_and_a_queue_would() {
+    check(32, operations::faultless_in_one_run(), exactly_in_memory);
+}
+
+#[test]
+fn a_broken_engine_makes_no_answer_in_memory_wrong() {
+    check(16, operations::with_a_broken_engine(), never_wrong_in_memory);
 }

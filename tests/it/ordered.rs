@@ -29,6 +29,8 @@ struct Setting {
     /// Whether the values have files of their own.
     large: bool,
     memory: bool,
+    /// Whether the store has a directory.
+    on_disk: bool,
 }
 
 impl Setting {
@@ -37,10 +39,11 @@ impl Setting {
     fn each(scenario: fn(Scene)) {
         use Change::{Clear, ClearStore, Insert, Remove, RemoveMemo};
         for change in [Remove, Clear, Insert, ClearStore, RemoveMemo] {
-            for (large, memory) in [(false, false), (false, true), (true, false), (true, true)] {
-                let setting = Self { change, large, memory };
+            for number in 0..8 {
+                let [large, memory, on_disk] = [1, 2, 4].map(|bit| number & bit > 0);
+                let setting = Self { change, large, memory, on_disk };
                 println!("{setting:?}");
-                watched(move || scenario(Scene { setting, bench: Bench::new() }));
+                watched(move || scenario(Scene::new(setting)));
             }
         }
     }
@@ -49,11 +52,24 @@ impl Setting {
 struct Scene {
     setting: Setting,
     bench: Bench,
+    /// A store in memory, which stays open. A memo that is opened again has no entries in the memory tier.
+    kept: Option<Store>,
 }
 
 impl Scene {
+    fn new(setting: Setting) -> Self {
+        let bench = Bench::new();
+        let options = if setting.memory { bench.options() } else { bench.options().memory(0) };
+        let kept = (!setting.on_disk).then(|| options.in_memory().unwrap());
+        Self { setting, bench, kept }
+    }
+
     fn store(&self) -> Store {
-        if self.setting.memory { self.bench.store() } else { self.bench.diskful() }
+        match &self.kept {
+            Some(kept) => kept.clone(),
+            None if self.setting.memory => self.bench.store(),
+            None => self.bench.diskful(),
+        }
     }
 
     fn memo(store: &Store) -> Pictures {
@@ -114,7 +130,7 @@ impl Scene {
         hit!(memo, "one" => self.due());
     }
 
-    /// Memory and disk have this and nothing else, now and after a restart.
+    /// Memory and disk have this and nothing else, now and after a restart, or when the memo is opened again.
     #[track_caller]
     fn remains(&self, store: Store, memo: Pictures, value: Option<&Vec<u8>>) {
         assert_eq!(memo.contains_key("one").unwrap(), value.is_some());

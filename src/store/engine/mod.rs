@@ -1,4 +1,5 @@
-//! The only room that knows sled: its calls, its files, its failures. It imports nothing of the store.
+//! The only room that knows sled: its calls, its files, its failures. It imports nothing of the store. For a store in
+//! memory it has tables of the standard library's maps, behind the same guard.
 //!
 //! sled's behaviour in failures was measured before this room was written. Each measure answers one finding:
 //!
@@ -44,21 +45,26 @@ const PAGE_CACHE: u64 = 64 << 20;
 /// The number of threads that sled starts once a process, and never again when that failed.
 const THREADS: usize = 7;
 
-/// One open database.
+/// One open database, or three tables in memory.
 pub(crate) struct Engine {
-    /// The log, as sled has it open. Before the database.
-    _private: Vec<Private>,
-    /// Keeps the database open; the tables are handles into it.
-    db: sled::Db,
+    /// `None` in memory.
+    database: Option<Box<Database>>,
     /// Number of a generation and digest to record.
     pub(crate) records: Table,
     /// Number of a generation and sequence to row.
     pub(crate) order: Table,
     /// Generation to catalog row.
     pub(crate) catalog: Table,
+    guard: Arc<Guard>,
+}
+
+struct Database {
+    /// The log, as sled has it open. Before the database.
+    _private: Vec<Private>,
+    /// Keeps the database open; the tables are handles into it.
+    db: sled::Db,
     /// The log. sled goes on writing to it without an error when it is deleted.
     log: PathBuf,
-    guard: Arc<Guard>,
 }
 
 impl Engine {
@@ -76,21 +82,25 @@ impl Engine {
         let db = guard.call(Operation::Open, || config(directory).open())?;
         let tables = ["records", "order", "catalog"].map(|name| Table::open(&guard, &db, name));
         match tables {
-            [Ok(records), Ok(order), Ok(catalog)] => Ok(Self {
-                _private: files::open_logs(directory),
-                db,
-                records,
-                order,
-                catalog,
-                log: directory.join(files::LOG),
-                guard,
-            }),
+            [Ok(records), Ok(order), Ok(catalog)] => {
+                let (private, log) = (files::open_logs(directory), directory.join(files::LOG));
+                let database = Some(Box::new(Database { _private: private, db, log }));
+                Ok(Self { database, records, order, catalog, guard })
+            }
             tables => {
                 let failed = tables.into_iter().find_map(Result::err);
                 let _ = guard.release(db);
                 Err(failed.unwrap_or_else(|| Error::new(ErrorKind::Engine, "the index could not be opened")))
             }
         }
+    }
+
+    /// Empty tables in memory. They end with the engine.
+    pub(crate) fn in_memory(faults: &Faults) -> Result<Self> {
+        let guard = Arc::new(Guard::new(faults));
+        guard.call(Operation::Open, || Ok(()))?;
+        let [records, order, catalog] = std::array::from_fn(|_| Table::in_memory(&guard));
+        Ok(Self { database: None, records, order, catalog, guard })
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -107,19 +117,22 @@ impl Engine {
         self.guard.written.load(Ordering::Acquire)
     }
 
-    /// Hands every change so far to the operating system. It survives the process from here on, not a power loss.
+    /// Hands every change so far to the operating system. It survives the process from here on, not a power loss. In memory
+    /// there is nothing to do.
     pub(crate) fn flush(&self) -> Result<()> {
         if !self.guard.dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let flushed =
-            self.guard.call(Operation::Flush, || self.db.flush()).and_then(|_| match self.log.try_exists() {
-                Ok(false) => {
-                    let error = Error::new(ErrorKind::Engine, "the index was deleted while it was in use");
-                    Err(self.guard.failed(error))
-                }
-                _ => Ok(()),
-            });
+        let database = self.database.as_deref();
+        let flush = || database.map_or(Ok(0), |database| database.db.flush());
+        let flushed = self.guard.call(Operation::Flush, flush).and_then(|_| {
+            let is_deleted = |database: &Database| matches!(database.log.try_exists(), Ok(false));
+            if !database.is_some_and(is_deleted) {
+                return Ok(());
+            }
+            let error = Error::new(ErrorKind::Engine, "the index was deleted while it was in use");
+            Err(self.guard.failed(error))
+        });
         flushed.inspect_err(|_| self.guard.dirty.store(true, Ordering::Release))
     }
 

@@ -1,8 +1,9 @@
-//! The tables of an engine: ordered maps of bytes.
+//! The tables of an engine: ordered maps of bytes, in a database or in memory.
 
 use std::{
+    collections::BTreeMap,
     ops::Bound::{Excluded, Included, Unbounded},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use super::guard::Guard;
@@ -10,9 +11,15 @@ use crate::{error::Result, testing::Operation};
 
 /// An ordered map of bytes.
 pub(crate) struct Table {
-    tree: sled::Tree,
+    rows: Rows,
     /// That of the engine.
     guard: Arc<Guard>,
+}
+
+enum Rows {
+    OnDisk(sled::Tree),
+    /// Locked for one step of one row, or of one stretch of rows.
+    InMemory(RwLock<BTreeMap<Bytes, Bytes>>),
 }
 
 /// Bytes that the engine handed out. They stay valid when the engine is gone.
@@ -23,35 +30,62 @@ pub(crate) type Row = (Bytes, Bytes);
 impl Table {
     pub(super) fn open(guard: &Arc<Guard>, db: &sled::Db, name: &str) -> Result<Self> {
         let tree = guard.call(Operation::Read, || db.open_tree(name))?;
-        Ok(Self { tree, guard: Arc::clone(guard) })
+        Ok(Self { rows: Rows::OnDisk(tree), guard: Arc::clone(guard) })
+    }
+
+    pub(super) fn in_memory(guard: &Arc<Guard>) -> Self {
+        Self { rows: Rows::InMemory(RwLock::default()), guard: Arc::clone(guard) }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        self.guard.call(Operation::Read, || self.tree.get(key))
+        self.guard.call(Operation::Read, || match &self.rows {
+            Rows::OnDisk(tree) => tree.get(key),
+            Rows::InMemory(map) => Ok(map.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()),
+        })
     }
 
     pub(crate) fn insert(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        self.guard.change(Operation::Write, || self.tree.insert(key, value).map(drop))
+        self.guard.change(Operation::Write, || match &self.rows {
+            Rows::OnDisk(tree) => tree.insert(key, value).map(drop),
+            Rows::InMemory(map) => {
+                let (key, value) = (key.into(), value.into());
+                let old = map.write().unwrap_or_else(PoisonError::into_inner).insert(key, value);
+                drop(old);
+                Ok(())
+            }
+        })
     }
 
     pub(crate) fn remove(&self, key: &[u8]) -> Result<()> {
-        self.guard.change(Operation::Remove, || self.tree.remove(key).map(drop))
+        self.guard.change(Operation::Remove, || match &self.rows {
+            Rows::OnDisk(tree) => tree.remove(key).map(drop),
+            Rows::InMemory(map) => {
+                let old = map.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+                drop(old);
+                Ok(())
+            }
+        })
     }
 
     /// At most `limit` rows whose keys begin with `prefix`, in the order of their keys, behind the key `after`.
     pub(crate) fn rows(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>> {
-        let begin = after.map_or(Included(prefix), Excluded);
-        self.guard.call(Operation::Scan, || {
-            let rows = self.tree.range::<&[u8], _>((begin, Unbounded)).take(limit);
-            let mut found = Vec::new();
-            for row in rows {
-                let (key, value) = row?;
-                if !key.starts_with(prefix) {
-                    break;
-                }
-                found.push((key, value));
+        let range = (after.map_or(Included(prefix), Excluded), Unbounded);
+        self.guard.call(Operation::Scan, || match &self.rows {
+            Rows::OnDisk(tree) => first_rows(tree.range::<&[u8], _>(range), prefix, limit),
+            Rows::InMemory(map) => {
+                let map = map.read().unwrap_or_else(PoisonError::into_inner);
+                let rows = map.range::<[u8], _>(range).map(|(key, value)| Ok((key.clone(), value.clone())));
+                first_rows(rows, prefix, limit)
             }
-            Ok(found)
         })
     }
+}
+
+fn first_rows(
+    rows: impl Iterator<Item = sled::Result<Row>>,
+    prefix: &[u8],
+    limit: usize,
+) -> sled::Result<Vec<Row>> {
+    let begins = |row: &sled::Result<Row>| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix));
+    rows.take(limit).take_while(begins).collect()
 }

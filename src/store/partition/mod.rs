@@ -22,13 +22,13 @@ use crate::{
         forgetting::Forgetting,
         generation::{Bounds, Tally},
         session::Session,
-        worker::{Directory, Registration, Request},
+        worker::{Directory, Place, Registration, Request},
     },
 };
 
 pub(crate) struct Partition {
     pub(super) session: Arc<Session>,
-    /// `None` in a store without a directory.
+    /// `None` in a store without a worker.
     pub(super) directory: Option<Arc<Directory>>,
     pub(super) memo: Arc<Registration>,
 }
@@ -107,19 +107,19 @@ impl Partition {
         &self.memo
     }
 
-    /// The folder in which a payload file is begun.
+    /// The folder in which a payload file is begun; `None` in memory.
     ///
     /// # Errors
     ///
     /// Why nothing can be stored now.
-    pub(crate) fn room(&self) -> Result<PathBuf> {
+    pub(crate) fn room(&self) -> Result<Option<PathBuf>> {
         let directory = self.directory()?;
         directory.check_writable()?;
-        Ok(directory.trash())
+        Ok(directory.place.as_ref().map(Place::trash))
     }
 
     fn directory(&self) -> Result<&Arc<Directory>> {
-        self.directory.as_ref().ok_or_else(no_directory)
+        self.directory.as_ref().ok_or_else(without_worker)
     }
 
     /// A payload to be encoded into. Without a room it stays in memory.
@@ -173,11 +173,9 @@ impl Partition {
     /// The same, and the size of the memo's payload files.
     pub(crate) fn usage(&self) -> Result<Usage> {
         let Tally { entries, bytes, .. } = self.count()?;
-        let files = self
-            .directory
-            .as_ref()
-            .map(|directory| directory.join(format!("blobs/{}", self.memo.generation)));
-        let disk_bytes = files.map_or(Ok(0), |files| blob::disk_size(&files))?;
+        let place = self.directory.as_ref().and_then(|directory| directory.place.as_ref());
+        let blobs = place.map(|place| place.blobs_of(self.memo.generation));
+        let disk_bytes = blobs.map_or(Ok(0), |blobs| blob::disk_size(&blobs))?;
         Ok(Usage { entries, bytes, disk_bytes })
     }
 
@@ -231,8 +229,8 @@ pub(super) fn count(
     counted
 }
 
-fn no_directory() -> Error {
-    Error::new(ErrorKind::Closed, "the store has no directory, results are kept in memory only")
+fn without_worker() -> Error {
+    Error::new(ErrorKind::Closed, "the store has no threads, values are kept in the memory tier only")
 }
 
 pub(super) fn closed() -> Error {

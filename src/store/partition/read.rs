@@ -143,7 +143,8 @@ impl Partition {
         length: u64,
     ) -> Result<Option<(Payload, PathBuf)>> {
         let expected = Expected { generation: self.memo.generation.0, digest: *digest, sequence, length };
-        for path in directory.places(&format!("blobs/{}/{id}", self.memo.generation)) {
+        let places = directory.place.iter().flat_map(|place| place.blob(self.memo.generation, id));
+        for path in places {
             let known = directory.unverified.seal(&path);
             if let Some(payload) = blob::read(&path, &expected, known, &directory.tuning.faults)? {
                 return Ok(Some((payload, path)));

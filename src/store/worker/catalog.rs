@@ -128,7 +128,9 @@ impl Transaction<'_> {
 
     /// The payload files of a generation go out of sight.
     fn hide_folder(&self, id: GenerationId) -> Result<()> {
-        self.directory.janitor.discard(blob::retire_folder(&self.folder(id), &self.directory.trash())?);
+        if let Some(place) = &self.directory.place {
+            self.directory.janitor.discard(blob::retire_folder(&place.blobs_of(id), &place.trash())?);
+        }
         Ok(())
     }
 

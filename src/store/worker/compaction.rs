@@ -18,7 +18,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{directory::Directory, index::Index, ledger::Ledger, order::OrderRow};
+use super::{
+    directory::{Directory, Place},
+    index::Index,
+    ledger::Ledger,
+    order::OrderRow,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     record::Record,
@@ -60,8 +65,8 @@ impl Growth {
     }
 
     /// The length of an index that is worth a copy. None is while entries are being counted.
-    pub(super) fn worth_a_copy(&self, directory: &Directory, index: &Index, ledger: &Ledger) -> Option<u64> {
-        let length = engine::length(&folder(directory, index.number));
+    pub(super) fn worth_a_copy(&self, place: &Place, index: &Index, ledger: &Ledger) -> Option<u64> {
+        let length = engine::length(&place.index(index.number));
         let live = ledger.tally(None)?.indexed;
         let is_by = |(large, times): &(u64, u64)| length > *large && length > times.saturating_mul(live);
         self.rules.iter().any(is_by).then_some(length)
@@ -74,29 +79,31 @@ impl Growth {
     }
 }
 
-pub(super) fn folder(directory: &Directory, number: u64) -> PathBuf {
-    directory.join(format!("index-{number}"))
-}
-
 /// The next index while it is being filled.
 pub(super) struct Compaction {
     engine: Arc<Engine>,
     number: u64,
+    folder: PathBuf,
     /// The numbers whose rows are not in it, as they were dead when it began.
     dead: Vec<Number>,
 }
 
 impl Compaction {
     /// Begins a copy, to which every change is applied from here on.
-    pub(super) fn begin(directory: &Directory, index: &mut Index, ledger: &Ledger) -> Result<Self> {
-        let number = unused_number(&directory.path, index.number);
-        let folder = folder(directory, number);
+    pub(super) fn begin(
+        directory: &Directory,
+        place: &Place,
+        index: &mut Index,
+        ledger: &Ledger,
+    ) -> Result<Self> {
+        let number = unused_number(&place.path, index.number);
+        let folder = place.index(number);
         blob::make_new_folder(&folder)?;
         let engine = Engine::open(&folder, &directory.tuning.faults).map(Arc::new).inspect_err(|_| {
             let _ = fs::remove_dir_all(&folder);
         })?;
         engine::restrict(&folder);
-        let target = Self { engine, number, dead: ledger.index_row.dead.clone() };
+        let target = Self { engine, number, folder, dead: ledger.index_row.dead.clone() };
         index.begin_copy(Arc::clone(&target.engine));
         match target.copy_catalog(ledger) {
             Ok(()) => Ok(target),
@@ -166,18 +173,19 @@ impl Compaction {
     pub(super) fn take_over(
         self,
         directory: &Directory,
+        place: &Place,
         index: &mut Index,
         ledger: &mut Ledger,
     ) -> Result<()> {
         let sealed = self.seal(directory, index, ledger).and_then(|row| {
-            Manifest::open(self.number).write(&directory.path)?;
+            Manifest::open(self.number).write(&place.path)?;
             Ok(row)
         });
         match sealed {
             Ok(row) => {
                 ledger.index_row = row;
                 let old = std::mem::replace(index, Index::new(self.engine, self.number));
-                retire(directory, old.engine, old.number);
+                retire(directory, old.engine, place.index(old.number));
                 Ok(())
             }
             Err(error) => {
@@ -192,7 +200,7 @@ impl Compaction {
         if let Some(index) = index {
             index.end_copy();
         }
-        retire(directory, self.engine, self.number);
+        retire(directory, self.engine, self.folder);
     }
 }
 
@@ -201,8 +209,7 @@ fn unwritten() -> Error {
 }
 
 /// Has the janitor drop an engine that MANIFEST does not name, and remove its folder.
-fn retire(directory: &Directory, engine: Arc<Engine>, number: u64) {
-    let folder = folder(directory, number);
+fn retire(directory: &Directory, engine: Arc<Engine>, folder: PathBuf) {
     directory.janitor.retire(engine, move |engine| {
         // A folder that cannot be removed now is at the next close.
         if engine.close(&folder).is_ok() {

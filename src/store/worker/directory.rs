@@ -1,4 +1,5 @@
-//! The directory of a store, as its callers see it: the engine to read from, the queue to the worker, the pending values.
+//! The directory of a store, or what stands in its place in memory, as its callers see it: the engine to read from, the
+//! queue to the worker, the pending values.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +21,10 @@ use super::{
 use crate::{
     clock::{Clock, Deadline},
     error::{Error, ErrorKind, Result},
-    store::{engine::Engine, janitor::Janitor, pending::Pending, unverified::Unverified},
+    record::BlobId,
+    store::{
+        engine::Engine, generation::GenerationId, janitor::Janitor, pending::Pending, unverified::Unverified,
+    },
     sync::{Condvar, Mutex, PoisonError, lock},
     temporary::Temporary,
     testing::Faults,
@@ -62,12 +66,50 @@ impl Default for Tuning {
     }
 }
 
-/// Shared by the worker of a store and all its callers.
-pub(crate) struct Directory {
+/// The directories of a store on disk.
+pub(crate) struct Place {
     /// The directory that the worker changes. Canonical.
     pub(crate) path: PathBuf,
     /// Under an overlay: the directory that cannot be written, in which payload files are read too. Canonical.
-    base: Option<PathBuf>,
+    pub(crate) base: Option<PathBuf>,
+}
+
+impl Place {
+    /// The directory that the user named.
+    pub(crate) fn home(&self) -> &Path {
+        self.base.as_deref().unwrap_or(&self.path)
+    }
+
+    /// The places of a payload file, first the one that it would be written to.
+    pub(crate) fn blob(&self, generation: GenerationId, id: BlobId) -> impl Iterator<Item = PathBuf> {
+        let name = format!("blobs/{generation}/{id}");
+        [Some(&self.path), self.base.as_ref()].into_iter().flatten().map(move |folder| folder.join(&name))
+    }
+
+    /// The folder of all payload files.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.path.join("blobs")
+    }
+
+    /// The folder of a generation's payload files.
+    pub(crate) fn blobs_of(&self, generation: GenerationId) -> PathBuf {
+        self.blobs().join(generation.to_string())
+    }
+
+    pub(crate) fn trash(&self) -> PathBuf {
+        self.path.join("trash")
+    }
+
+    /// The folder of an index.
+    pub(super) fn index(&self, number: u64) -> PathBuf {
+        self.path.join(format!("index-{number}"))
+    }
+}
+
+/// Shared by the worker of a store and all its callers.
+pub(crate) struct Directory {
+    /// `None` in a store that writes no files: its entries live in the tables of an engine in memory.
+    pub(crate) place: Option<Place>,
     pub(crate) clock: Clock,
     pub(crate) tuning: Tuning,
     pub(super) slot: EngineSlot,
@@ -89,16 +131,14 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn new(
-        path: PathBuf,
-        base: Option<PathBuf>,
+        place: Option<Place>,
         clock: Clock,
         tuning: Tuning,
         is_bounded: bool,
         temporary: Option<Temporary>,
     ) -> Self {
         Self {
-            path,
-            base,
+            place,
             clock,
             tuning,
             slot: EngineSlot::default(),
@@ -115,29 +155,16 @@ impl Directory {
     }
 
     /// The directory that the user named.
-    pub(crate) fn home(&self) -> &Path {
-        self.base.as_deref().unwrap_or(&self.path)
+    pub(crate) fn home(&self) -> Option<&Path> {
+        self.place.as_ref().map(Place::home)
     }
 
     pub(crate) fn is_overlay(&self) -> bool {
-        self.base.is_some()
-    }
-
-    /// The places of a file of the store, first the one that it would be written to.
-    pub(crate) fn places(&self, name: &str) -> impl Iterator<Item = PathBuf> {
-        [Some(&self.path), self.base.as_ref()].into_iter().flatten().map(move |folder| folder.join(name))
+        self.place.as_ref().is_some_and(|place| place.base.is_some())
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.slot.is_closed()
-    }
-
-    pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.path.join(name)
-    }
-
-    pub(crate) fn trash(&self) -> PathBuf {
-        self.path.join("trash")
     }
 
     pub(super) fn is_temporary(&self) -> bool {

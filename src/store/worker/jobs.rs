@@ -5,6 +5,8 @@
 //! A close, or the loss of the engine, ends a job with an error at the next breath. What a job keeps from one stretch to the
 //! next is asked of the ledger again when it is used.
 
+use std::sync::Arc;
+
 use super::{
     Job, Recovery, Worker,
     compaction::Compaction,
@@ -19,7 +21,8 @@ use crate::{
     store::generation::{Number, Tally},
 };
 
-/// The number of stretches for the rows of a dead number. The rest is left to a compaction: to delete a row takes 13 us.
+/// The number of stretches for the rows of a dead number on disk. The rest is left to a compaction: to delete a row takes
+/// 13 us.
 const WORTH_DELETING: usize = 160;
 
 impl Worker {
@@ -110,20 +113,23 @@ impl Worker {
     }
 
     fn retire_orphans(&mut self) -> Result<Tally> {
-        let mut retired = Tally::default();
-        let mut files = self.stretch(|transaction| rebuild::blobs(&transaction.directory.join("blobs")))?;
+        let (mut retired, directory) = (Tally::default(), Arc::clone(&self.directory));
+        let Some(place) = &directory.place else { return Ok(retired) };
+        let mut files = self.stretch(|_| rebuild::blobs(&place.blobs()))?;
         loop {
             let found: Vec<_> = files.by_ref().take(FILES).collect();
             if found.is_empty() {
                 return Ok(retired);
             }
-            retired.add(self.stretch(|transaction| transaction.retire_orphans(found))?);
+            retired.add(self.stretch(|transaction| transaction.retire_orphans(place, found))?);
         }
     }
 
     fn delete_dead(&mut self, number: Number) {
         self.jobs.left_dead.insert(number);
-        for _ in 0..WORTH_DELETING {
+        // In memory there is no compaction.
+        let stretches = if self.directory.place.is_some() { WORTH_DELETING } else { usize::MAX };
+        for _ in 0..stretches {
             if !matches!(self.stretch(|transaction| transaction.delete_dead(number)), Ok(true)) {
                 return;
             }
@@ -133,7 +139,8 @@ impl Worker {
     /// The length of the index, if it is worth a copy.
     pub(super) fn worth_a_copy(&self) -> Option<u64> {
         let index = self.index.as_ref()?;
-        self.growth.worth_a_copy(&self.directory, index, &self.ledger)
+        let place = self.directory.place.as_ref()?;
+        self.growth.worth_a_copy(place, index, &self.ledger)
     }
 
     /// Copies the index if that is still worth it, and has the callers that wait for it acknowledged.
@@ -156,14 +163,15 @@ impl Worker {
 
     /// A smaller copy takes the place of the index. `pause` is called before each stretch, and may end it with an error.
     pub(super) fn copy_index(&mut self, pause: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
-        let Some(index) = &mut self.index else { return Err(stalled()) };
-        let copy = Compaction::begin(&self.directory, index, &self.ledger)?;
+        let directory = Arc::clone(&self.directory);
+        let (Some(place), Some(index)) = (&directory.place, &mut self.index) else { return Err(stalled()) };
+        let copy = Compaction::begin(&directory, place, index, &self.ledger)?;
         let filled = self.fill(&copy, pause);
         let Some(index) = self.index.as_mut().filter(|_| filled.is_ok()) else {
-            copy.give_up(&self.directory, self.index.as_mut());
+            copy.give_up(&directory, self.index.as_mut());
             return filled;
         };
-        copy.take_over(&self.directory, index, &mut self.ledger)?;
+        copy.take_over(&directory, place, index, &mut self.ledger)?;
         self.last_number = index.number;
         self.directory.slot.opened(&index.engine);
         self.jobs.left_dead.clear();
@@ -180,7 +188,7 @@ impl Worker {
                 break;
             }
         }
-        if self.is_in_charge() {
+        if self.place_in_charge().is_some() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Io, "the directory of the store is not there any more"))

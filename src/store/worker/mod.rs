@@ -38,7 +38,7 @@ pub use self::request::Swept;
 use self::request::{Acknowledgement, Reply};
 use self::{compaction::Growth, index::Index, ledger::Ledger};
 pub(crate) use self::{
-    directory::{Directory, Tuning},
+    directory::{Directory, Place, Tuning},
     open::{foreign_file, is_ours, prepare},
     queue::Rejected,
     request::{KeepInMemory, Put, Registration, Request},
@@ -56,7 +56,7 @@ const TICK: Duration = Duration::from_millis(200);
 pub(super) struct Worker {
     directory: Arc<Directory>,
     session: Arc<Session>,
-    /// LOCK, held for as long as the worker lives.
+    /// LOCK, held for as long as the worker lives; `None` in memory.
     lock_file: Option<LockFile>,
     ledger: Ledger,
     /// What changes are applied to. `None` while no engine is in service.
@@ -118,12 +118,12 @@ enum Job {
 pub(super) fn start(
     directory: &Arc<Directory>,
     session: &Arc<Session>,
-    lock_file: LockFile,
+    lock_file: Option<LockFile>,
 ) -> io::Result<oneshot::Receiver<Result<()>>> {
     let worker = Worker {
         directory: Arc::clone(directory),
         session: Arc::clone(session),
-        lock_file: Some(lock_file),
+        lock_file,
         ledger: Ledger::default(),
         index: None,
         last_number: 0,

@@ -7,8 +7,8 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use super::{
-    compaction::{folder, numbers, unused_number},
-    directory::{Directory, closed},
+    compaction::{numbers, unused_number},
+    directory::{Directory, Place, closed},
     index::Index,
     ledger::{Generation, Ledger},
     order::Account,
@@ -40,7 +40,7 @@ pub(super) struct Opened {
 pub(super) struct Opening<'a> {
     pub(super) directory: &'a Directory,
     pub(super) session: &'a Session,
-    /// LOCK. It is taken anew when the directory was deleted.
+    /// LOCK; `None` in memory. It is taken anew when the directory was deleted.
     pub(super) lock_file: &'a mut Option<LockFile>,
     /// The number of the last index of this process; 0 at first.
     pub(super) last_number: u64,
@@ -57,34 +57,43 @@ struct Candidate {
     is_new: bool,
 }
 
+impl Candidate {
+    fn new_index(number: u64) -> Self {
+        Self { number, closed: Some(Closed::default()), is_new: true }
+    }
+}
+
 impl Opening<'_> {
-    /// The index that MANIFEST names, or a new one in its place. `before` is the ledger of an earlier engine of this
-    /// process, whose open memos go on.
+    /// The index that MANIFEST names, or a new one in its place; always a new one in memory. `before` is the ledger of an
+    /// earlier engine of this process, whose open memos go on.
     pub(super) fn open(&mut self, before: &mut Ledger) -> Result<Opened> {
-        self.hold_lock()?;
-        let mut candidate = self.choose()?;
-        for folder in ["blobs", "trash"] {
-            blob::make_folder(&self.directory.join(folder))?;
+        if self.directory.is_closed() {
+            return Err(closed());
         }
-        self.discard_leftovers(&candidate);
+        let Some(place) = &self.directory.place else {
+            let engine = Engine::in_memory(&self.directory.tuning.faults)?;
+            return self.take_up(&Candidate::new_index(self.last_number + 1), Arc::new(engine), before);
+        };
+        self.hold_lock(&place.path)?;
+        let mut candidate = self.choose(place)?;
+        for folder in [place.blobs(), place.trash()] {
+            blob::make_folder(&folder)?;
+        }
+        self.discard_leftovers(place, &candidate);
         for _ in 0..2 {
-            match self.try_open(&candidate, before) {
+            match self.try_open(place, &candidate, before) {
                 Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Engine) => {
                     self.session.note_failed(&error);
-                    candidate = self.new_index();
+                    candidate = self.new_index(place);
                 }
                 other => return other,
             }
         }
-        self.try_open(&candidate, before)
+        self.try_open(place, &candidate, before)
     }
 
     /// The directory may have been deleted: then it is made anew, unless another process was quicker.
-    fn hold_lock(&mut self) -> Result<()> {
-        if self.directory.is_closed() {
-            return Err(closed());
-        }
-        let path = &self.directory.path;
+    fn hold_lock(&mut self, path: &Path) -> Result<()> {
         if !self.lock_file.as_ref().is_some_and(|file| file.is_of(path)) {
             blob::make_folder(path)?;
             *self.lock_file = Some(lock::lock(path, Duration::ZERO)?);
@@ -92,24 +101,24 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn choose(&self) -> Result<Candidate> {
+    fn choose(&self, place: &Place) -> Result<Candidate> {
         if self.is_corrupt {
-            return Ok(self.new_index());
+            return Ok(self.new_index(place));
         }
         let damaged = |what: &str| {
             self.session.note_failed(&Error::new(ErrorKind::Corrupt, what));
-            Ok(self.new_index())
+            Ok(self.new_index(place))
         };
-        match Manifest::read(&self.directory.path)? {
+        match Manifest::read(&place.path)? {
             Found::Whole(Manifest { index, closed: None }) => {
                 // sled would begin an empty one, and every payload file would be an orphan.
-                if !engine::is_there(&folder(self.directory, index)) {
+                if !engine::is_there(&place.index(index)) {
                     return damaged("the file of the index is gone");
                 }
                 Ok(Candidate { number: index, closed: None, is_new: false })
             }
             Found::Whole(Manifest { index, closed: Some(closed) }) => {
-                let folder = folder(self.directory, index);
+                let folder = place.index(index);
                 // A refusal of the operating system is no damage, and a missing folder is.
                 let files = if folder.is_dir() { engine::fingerprint(&folder)? } else { BTreeMap::new() };
                 if files != closed.files {
@@ -117,20 +126,19 @@ impl Opening<'_> {
                 }
                 Ok(Candidate { number: index, closed: Some(closed), is_new: false })
             }
-            Found::Nothing => Ok(self.new_index()),
+            Found::Nothing => Ok(self.new_index(place)),
             Found::Damaged => damaged("the MANIFEST is damaged"),
         }
     }
 
     /// Under a number that was never used.
-    fn new_index(&self) -> Candidate {
-        let number = unused_number(&self.directory.path, self.last_number);
-        Candidate { number, closed: Some(Closed::default()), is_new: true }
+    fn new_index(&self, place: &Place) -> Candidate {
+        Candidate::new_index(unused_number(&place.path, self.last_number))
     }
 
     /// Removes what an earlier run left: files in the trash, a manifest that never got its name, an unfinished copy.
-    fn discard_leftovers(&self, candidate: &Candidate) {
-        let path = &self.directory.path;
+    fn discard_leftovers(&self, place: &Place, candidate: &Candidate) {
+        let path = &place.path;
         for file in fs::read_dir(path).into_iter().flatten().flatten() {
             if file.file_name().to_str().is_some_and(|name| name.starts_with(manifest::UNNAMED)) {
                 let _ = fs::remove_file(file.path());
@@ -140,30 +148,32 @@ impl Opening<'_> {
             // Drafts may be of this very process, and so may the folder of a copy.
             return;
         }
-        let files = fs::read_dir(self.directory.trash()).into_iter().flatten().flatten();
+        let files = fs::read_dir(place.trash()).into_iter().flatten().flatten();
         for file in files.filter(|file| blob::is_ours(&file.path())) {
             self.directory.janitor.discard(Some(file.path()));
         }
         if !candidate.is_new {
             for number in numbers(path).into_iter().filter(|number| *number > candidate.number) {
-                let _ = fs::remove_dir_all(folder(self.directory, number));
+                let _ = fs::remove_dir_all(place.index(number));
             }
         }
     }
 
-    fn try_open(&self, candidate: &Candidate, before: &mut Ledger) -> Result<Opened> {
-        let path = &self.directory.path;
+    fn try_open(&self, place: &Place, candidate: &Candidate, before: &mut Ledger) -> Result<Opened> {
+        let path = &place.path;
         if candidate.is_new {
             // Until the index is filled there is none: a crash in between has it filled anew.
             Manifest::remove(path)?;
         } else {
             Manifest::open(candidate.number).write(path)?;
         }
-        let folder = folder(self.directory, candidate.number);
+        let folder = place.index(candidate.number);
         blob::make_folder(&folder)?;
         self.directory.made_progress();
-        let opened = Engine::open(&folder, &self.directory.tuning.faults)
-            .and_then(|engine| self.take_up(candidate, Arc::new(engine), before));
+        let opened = Engine::open(&folder, &self.directory.tuning.faults).and_then(|engine| {
+            engine::restrict(&folder);
+            self.take_up(candidate, Arc::new(engine), before)
+        });
         if opened.is_err() && candidate.is_new {
             // MANIFEST does not name it.
             let _ = fs::remove_dir_all(&folder);
@@ -171,9 +181,8 @@ impl Opening<'_> {
         opened
     }
 
-    /// The ledger of an index that MANIFEST names from here on.
+    /// The ledger of an index that MANIFEST names from here on, if there is a MANIFEST.
     fn take_up(&self, candidate: &Candidate, engine: Arc<Engine>, before: &mut Ledger) -> Result<Opened> {
-        engine::restrict(&folder(self.directory, candidate.number));
         let index = Index::new(engine, candidate.number);
         match self.fill(candidate, &index, before) {
             Ok(ledger) => {
@@ -202,9 +211,11 @@ impl Opening<'_> {
         let named = transaction.number_open_generations().and_then(|()| {
             if candidate.is_new {
                 index.engine.flush()?;
-                Manifest::open(candidate.number).write(&self.directory.path)?;
             }
-            Ok(())
+            match &self.directory.place {
+                Some(place) if candidate.is_new => Manifest::open(candidate.number).write(&place.path),
+                _ => Ok(()),
+            }
         });
         if let Err(error) = named {
             // The open memos go on with the next attempt.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::transaction::Transaction;
+use super::{directory::Place, transaction::Transaction};
 use crate::{
     error::Result,
     record::{BlobId, Body, Record},
@@ -21,11 +21,15 @@ pub(super) const FILES: usize = 64;
 
 impl Transaction<'_> {
     /// Moves the files out of sight that no record means.
-    pub(super) fn retire_orphans(&mut self, files: Vec<Result<(PathBuf, BlobId)>>) -> Result<Tally> {
+    pub(super) fn retire_orphans(
+        &mut self,
+        place: &Place,
+        files: Vec<Result<(PathBuf, BlobId)>>,
+    ) -> Result<Tally> {
         let mut retired = Tally::default();
         for found in files {
             let (path, id) = found?;
-            if let Some(bytes) = self.retire_orphan(&path, id)? {
+            if let Some(bytes) = self.retire_orphan(place, &path, id)? {
                 retired.add(Tally::one(bytes));
             }
         }
@@ -33,7 +37,7 @@ impl Transaction<'_> {
     }
 
     /// The size of the file, if it was one.
-    fn retire_orphan(&mut self, path: &Path, id: BlobId) -> Result<Option<u64>> {
+    fn retire_orphan(&mut self, place: &Place, path: &Path, id: BlobId) -> Result<Option<u64>> {
         let is_known = match Head::read(path) {
             Ok(head) => self.owns_blob(&head, id)?,
             Err(error) if error.is_corrupt() => false,
@@ -44,7 +48,7 @@ impl Transaction<'_> {
             return Ok(None);
         }
         let size = fs::metadata(path).map_or(0, |found| found.len());
-        match blob::retire(path, &self.directory.trash()) {
+        match blob::retire(path, &place.trash()) {
             Ok(retired) => {
                 self.directory.janitor.discard(retired);
                 Ok(Some(size))

@@ -80,8 +80,9 @@ fn is_for_want_of_means(cause: &io::Error) -> bool {
 }
 
 fn newest(directory: &Directory) -> Result<Vec<Candidate>> {
+    let Some(place) = &directory.place else { return Ok(Vec::new()) };
     let mut newest: HashMap<([u8; 16], Digest), Candidate> = HashMap::new();
-    for found in blobs(&directory.join("blobs"))? {
+    for found in blobs(&place.blobs())? {
         let (path, id) = found?;
         directory.made_progress();
         let Some(head) = head(&path)? else { continue };

@@ -2,14 +2,14 @@
 //!
 //! A close goes from a running engine back to files that hold still: it flushes, compacts if that is worth it and quick, drops
 //! the engine, settles the files if anything was written, and writes "closed" into MANIFEST. Anything that fails on the way
-//! leaves the store as after a crash.
+//! leaves the store as after a crash. A close in memory only drops the engine.
 
 use std::{fs, sync::Arc, time::Duration};
 
 use super::{
     Recovery, TICK, Worker,
-    compaction::{folder, numbers},
-    directory::{Directory, closed},
+    compaction::numbers,
+    directory::{Directory, Place, closed},
     open::{Opened, Opening},
     request::Reply,
     state::stalled,
@@ -83,16 +83,19 @@ impl Worker {
             self.lost.get_or_insert(error);
         }
         self.flush_due = None;
-        if self.directory.slot.is_corrupt() && self.is_in_charge() {
+        if self.directory.slot.is_corrupt()
+            && let Some(place) = self.place_in_charge()
+        {
             // No other process may open it either.
-            let _ = Manifest::remove(&self.directory.path);
+            let _ = Manifest::remove(&place.path);
         }
         self.directory.janitor.retire(index.engine, |engine| drop(engine.release()));
     }
 
-    /// Whether the directory is still ours: it may have been deleted.
-    pub(super) fn is_in_charge(&self) -> bool {
-        self.lock_file.as_ref().is_some_and(|file| file.is_of(&self.directory.path))
+    /// The place, while it is ours: it may have been deleted.
+    pub(super) fn place_in_charge(&self) -> Option<&Place> {
+        let lock_file = self.lock_file.as_ref()?;
+        self.directory.place.as_ref().filter(|place| lock_file.is_of(&place.path))
     }
 
     /// Opens an index, and notes why it could not.
@@ -172,8 +175,10 @@ impl Worker {
         self.compact_quickly();
         let Some(index) = self.index.take() else { return Ok(()) };
         let (number, was_written) = (index.number, index.engine.was_written());
-        let folder = folder(&directory, number);
-        unshared(&directory, index.engine)?.close(&folder)?;
+        let engine = unshared(&directory, index.engine)?;
+        let Some(place) = &directory.place else { return engine.release() };
+        let folder = place.index(number);
+        engine.close(&folder)?;
         directory.made_progress();
         if directory.is_temporary() {
             return Ok(());
@@ -185,9 +190,9 @@ impl Worker {
         engine::restrict(&folder);
         let files = engine::fingerprint(&folder)?;
         let closed = Closed { sequence: self.ledger.sequence(), unrecovered: is_unrecovered, files };
-        Manifest { index: number, closed: Some(closed) }.write(&directory.path)?;
-        for old in numbers(&directory.path).into_iter().filter(|old| *old != number) {
-            let _ = fs::remove_dir_all(super::compaction::folder(&directory, old));
+        Manifest { index: number, closed: Some(closed) }.write(&place.path)?;
+        for old in numbers(&place.path).into_iter().filter(|old| *old != number) {
+            let _ = fs::remove_dir_all(place.index(old));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    directory::Directory,
+    directory::{Directory, Place},
     index::Index,
     ledger::Ledger,
     order::OrderRow,
@@ -100,8 +100,8 @@ impl Transaction<'_> {
         let row = OrderRow { sequence, digest: put.digest, size, lifetime };
         self.index.insert_row(scope.number, &row)?;
         self.ledger.added(scope.generation, &row);
-        if let Finished::Blob(blob) = &put.value.payload
-            && let Err(error) = self.name_blob(blob, scope, put, &row, id)
+        if let (Finished::Blob(blob), Some(place)) = (&put.value.payload, &self.directory.place)
+            && let Err(error) = name_blob(place, blob, scope, put, &row, id)
         {
             // A row that leads nowhere counts, and in time would push out an entry that is there.
             let _ = self.drop_row(scope, sequence, size);
@@ -151,39 +151,13 @@ impl Transaction<'_> {
         self.write_index_row(self.ledger.index_row.clone())
     }
 
-    fn name_blob(
-        &self,
-        blob: &blob::Blob,
-        scope: &Scope,
-        put: &Put,
-        row: &OrderRow,
-        id: BlobId,
-    ) -> Result<()> {
-        let head = Head {
-            generation: scope.generation.0,
-            digest: put.digest,
-            sequence: row.sequence,
-            lifetime: row.lifetime,
-            compute_time: put.value.compute_time,
-            length: blob.length,
-            table_checksum: blob.table_checksum,
-            memo: scope.name.to_string(),
-            key_head: put.key_head.clone(),
-        };
-        blob.publish(&head, &self.folder(scope.generation), id)
-    }
-
     /// The old payload file leaves before anything newer is published, so that no rebuild can bring it back.
     fn hide_blob(&self, scope: &Scope, body: &Body<'_>) -> Result<()> {
-        if let Body::Blob { id, .. } = body {
-            let path = self.folder(scope.generation).join(id.to_string());
-            self.directory.janitor.discard(blob::retire(&path, &self.directory.trash())?);
+        if let (Body::Blob { id, .. }, Some(place)) = (body, &self.directory.place) {
+            let path = place.blobs_of(scope.generation).join(id.to_string());
+            self.directory.janitor.discard(blob::retire(&path, &place.trash())?);
         }
         Ok(())
-    }
-
-    pub(super) fn folder(&self, generation: GenerationId) -> std::path::PathBuf {
-        self.directory.join("blobs").join(generation.to_string())
     }
 
     pub(super) fn drop_row(&mut self, scope: &Scope, sequence: u64, size: u64) -> Result<()> {
@@ -245,4 +219,26 @@ fn blob_id(payload: &Finished) -> BlobId {
         Finished::Inline(_) => BlobId([0; 16]),
         Finished::Blob(_) => blob::random_id(),
     }
+}
+
+fn name_blob(
+    place: &Place,
+    blob: &blob::Blob,
+    scope: &Scope,
+    put: &Put,
+    row: &OrderRow,
+    id: BlobId,
+) -> Result<()> {
+    let head = Head {
+        generation: scope.generation.0,
+        digest: put.digest,
+        sequence: row.sequence,
+        lifetime: row.lifetime,
+        compute_time: put.value.compute_time,
+        length: blob.length,
+        table_checksum: blob.table_checksum,
+        memo: scope.name.to_string(),
+        key_head: put.key_head.clone(),
+    };
+    blob.publish(&head, &place.blobs_of(scope.generation), id)
 }

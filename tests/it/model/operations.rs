@@ -112,6 +112,15 @@ pub fn faultless() -> impl Strategy<Value = Scenario> {
     scenario(harmless().boxed())
 }
 
+/// The same for one store, which is never opened again.
+pub fn faultless_in_one_run() -> impl Strategy<Value = Scenario> {
+    let in_one_run = |operation| match operation {
+        Operation::Reopen(_) => Operation::Sweep,
+        other => other,
+    };
+    scenario(harmless().prop_map(in_one_run).boxed())
+}
+
 /// Sequences in which the disk is full now and then.
 pub fn with_a_full_disk() -> impl Strategy<Value = Scenario> {
     let doors = select(vec![Door::Write, Door::Read, Door::Flush, Door::BlobWrite]);

@@ -17,8 +17,16 @@ use crate::vocabulary::*;
 
 type Numbers = Memo<u8, Vec<u8>>;
 
+/// Where the store of a subject lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Disk,
+    Memory,
+}
+
 pub struct Subject {
     pub bench: Bench,
+    pub place: Place,
     setup: Setup,
     open: Option<Open>,
     /// Whether a fault is planted.
@@ -32,10 +40,10 @@ struct Open {
 }
 
 impl Subject {
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(place: Place, setup: Setup) -> Self {
         let bench = Bench::new();
-        let open = Open::new(&bench, setup).unwrap();
-        Self { bench, setup, open: Some(open), failing: false }
+        let open = Open::new(&bench, place, setup).unwrap();
+        Self { bench, place, setup, open: Some(open), failing: false }
     }
 
     pub fn memo(&self, memo: usize) -> &Numbers {
@@ -120,9 +128,9 @@ impl Subject {
         if !self.failing {
             assert_eq!(files(&self.bench.path().join("trash")), 0, "a close leaves no trash behind");
         }
-        let open = Open::new(&self.bench, setup).or_else(|_| {
+        let open = Open::new(&self.bench, self.place, setup).or_else(|_| {
             self.change(&Operation::Heal);
-            Open::new(&self.bench, setup)
+            Open::new(&self.bench, self.place, setup)
         });
         self.open = Some(open.unwrap());
     }
@@ -138,9 +146,15 @@ impl Subject {
         }
     }
 
-    /// Counts every file under `blobs/`.
-    pub fn files(&self) -> usize {
-        files(&self.bench.path().join("blobs"))
+    /// Checks the number of files under `blobs/`. In memory there is not even a directory.
+    #[track_caller]
+    pub fn assert_files(&self, expected: usize) {
+        match self.place {
+            Place::Disk => {
+                assert_eq!(files(&self.bench.path().join("blobs")), expected, "files under blobs/");
+            }
+            Place::Memory => assert!(!self.bench.path().exists()),
+        }
     }
 
     /// The large values that the store still has.
@@ -165,12 +179,15 @@ impl Subject {
 }
 
 impl Open {
-    fn new(bench: &Bench, setup: Setup) -> memolith::Result<Self> {
+    fn new(bench: &Bench, place: Place, setup: Setup) -> memolith::Result<Self> {
         let mut options = bench.options().memory(setup.memory);
         if let Some(bytes) = setup.max_bytes {
             options = options.max_bytes(bytes);
         }
-        let store = options.open(bench.path())?;
+        let store = match place {
+            Place::Disk => options.open(bench.path())?,
+            Place::Memory => options.in_memory()?,
+        };
         let [first, second] = setup.memos;
         let memos = [open("a", &store, first)?, open("b", &store, second)?];
         Ok(Self { memos, store })
@@ -200,14 +217,22 @@ fn files(path: &Path) -> usize {
     inside.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
 
-/// The weight of an entry, by the store's own account.
-pub static WEIGHTS: LazyLock<Weights> = LazyLock::new(|| {
+/// The weight of an entry, by the account of a store in either place.
+static WEIGHTS: LazyLock<[Weights; 2]> = LazyLock::new(|| {
+    let bench = Bench::new();
+    [bench.store(), bench.options().in_memory().unwrap()].map(|store| weights(&store))
+});
+
+pub fn weights_in(place: Place) -> Weights {
+    WEIGHTS[place as usize]
+}
+
+fn weights(store: &Store) -> Weights {
     let weight = |large| {
-        let bench = Bench::new();
-        let store = bench.store();
-        let memo = open("a", &store, MemoSetup::default()).unwrap();
+        let memo = open("a", store, MemoSetup::default()).unwrap();
+        memo.clear().unwrap();
         memo.insert(&0, &Value { serial: 0, large }.bytes()).unwrap();
         memo.usage().unwrap().bytes
     };
     Weights { small: weight(false), large: weight(true) }
-});
+}

@@ -67,7 +67,8 @@ impl Bench {
         std::fs::create_dir(folder.path().join("index-1")).unwrap();
         let engine = Engine::open(&folder.path().join("index-1"), &Faults::default()).unwrap();
         let tuning = Tuning { compacted_when: Some((0, 0)), ..Tuning::default() };
-        let directory = Directory::new(folder.path().to_owned(), None, Clock::default(), tuning, false, None);
+        let place = Place { path: folder.path().to_owned(), base: None };
+        let directory = Directory::new(Some(place), Clock::default(), tuning, false, None);
         let settings = Settings {
             memory: 0,
             max_bytes: None,
@@ -102,6 +103,10 @@ impl Bench {
     fn change<T>(&mut self, change: impl FnOnce(&mut Transaction<'_>) -> Result<T>) -> T {
         let Self { directory, session, index, ledger, .. } = self;
         change(&mut Transaction { directory, session, index, ledger }).unwrap()
+    }
+
+    fn place(&self) -> &Place {
+        self.directory.place.as_ref().unwrap()
     }
 
     fn put(&mut self, memo: usize, key: u8, value: u8) {
@@ -163,8 +168,10 @@ impl Bench {
     /// Copies the index and switches, with `change` before the stretch `place`. `false` where there was no such stretch.
     fn compact(&mut self, change: Change, place: usize) -> bool {
         let growth = Growth::new(self.directory.tuning.compacted_when);
-        assert!(growth.worth_a_copy(&self.directory, &self.index, &self.ledger).is_some());
-        let compaction = Compaction::begin(&self.directory, &mut self.index, &self.ledger).unwrap();
+        assert!(growth.worth_a_copy(self.place(), &self.index, &self.ledger).is_some());
+        let Self { directory, index, ledger, .. } = self;
+        let folder = directory.place.as_ref().unwrap();
+        let compaction = Compaction::begin(directory, folder, index, ledger).unwrap();
         let (mut seen, mut stretches) = (None, 0);
         loop {
             if stretches == place {
@@ -182,7 +189,7 @@ impl Bench {
         }
         let Self { directory, index, ledger, .. } = self;
         let old = Arc::downgrade(&index.engine);
-        compaction.take_over(directory, index, ledger).unwrap();
+        compaction.take_over(directory, directory.place.as_ref().unwrap(), index, ledger).unwrap();
         assert!(old.as_ptr() != Arc::as_ptr(&index.engine) && index.number != 1);
         place <= stretches
     }
@@ -258,7 +265,7 @@ fn a_change_at_any_place_of_a_copy_is_in_the_copy() {
             assert_eq!(dead.len(), 2);
             let was_made = bench.compact(change, place);
             bench.assert_whole(&dead);
-            let Found::Whole(manifest) = Manifest::read(&bench.directory.path).unwrap() else {
+            let Found::Whole(manifest) = Manifest::read(&bench.place().path).unwrap() else {
                 panic!("it names the new index")
             };
             assert_eq!((manifest.index, bench.index.number), (2, 2));
