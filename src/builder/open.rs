@@ -122,7 +122,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             keeps_keys: !self.options.private_keys,
             cache_if,
             counters,
-            observers: session.audience.register(&scoped, observers.into_iter().collect()),
+            observers: session.observers.register(&scoped, observers.into_iter().collect()),
             name,
             place: Arc::clone(place),
             is_disabled: is_disabled(),

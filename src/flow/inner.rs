@@ -19,8 +19,8 @@ use crate::{
     observe::{Event, Observers},
     stats::{Counters, Reason},
     store::{
-        Bounds, Draft, Durability, Entry, Finished, KeepInMemory, Partition, PendingValue, Refused, Session,
-        Store,
+        Bounds, Durability, Entry, Finished, KeepInMemory, Partition, PayloadWriter, PendingValue, Refused,
+        Session, Store,
     },
 };
 
@@ -127,7 +127,12 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.encode_into(draft, value, compute_time)
     }
 
-    fn encode_into(&self, mut draft: Draft<'_>, value: &V, compute_time: Duration) -> Result<Finished> {
+    fn encode_into(
+        &self,
+        mut draft: PayloadWriter<'_>,
+        value: &V,
+        compute_time: Duration,
+    ) -> Result<Finished> {
         let mut tee = self.round_trip.tee(&mut draft);
         let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut tee));
         let prefix = tee.into_prefix();

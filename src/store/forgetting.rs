@@ -39,7 +39,7 @@ impl Forgetting<'_> {
 
     pub(super) fn forget_pending(self, owner: Option<u64>, digest: &Digest) {
         if let (Some(owner), Some(pending)) = (owner, self.pending) {
-            pending.remove(&seat(owner, digest));
+            pending.remove(&flight_key(owner, digest));
         }
     }
 }
@@ -47,10 +47,10 @@ impl Forgetting<'_> {
 /// Ends every claim on the key: readers and computations that began before can publish nothing any more.
 pub(super) fn revoke(owner: Option<u64>, digest: &Digest) {
     if let Some(owner) = owner {
-        flight().revoke(&seat(owner, digest), None);
+        flight().revoke(&flight_key(owner, digest), None);
     }
 }
 
-fn seat(owner: u64, digest: &Digest) -> FlightKey {
+fn flight_key(owner: u64, digest: &Digest) -> FlightKey {
     FlightKey { owner, digest: *digest.as_bytes() }
 }

@@ -125,7 +125,7 @@ fn run(mut world: World<'_>, mut actors: Vec<Actor>, path: &mut Vec<(usize, usiz
         world.step(ready[path[step].0])?;
     }
     let judged = world.judge_end();
-    world.session.leave(world.session.memory.remove(world.seat.owner, &world.digest()));
+    world.session.leave(world.session.memory.remove(world.flight_key.owner, &world.digest()));
     world.session.settle();
     judged
 }

@@ -73,7 +73,7 @@ impl Janitor {
     }
 
     /// Has a file or folder unlinked that is out of sight already.
-    pub(crate) fn discard(&self, retired: Option<PathBuf>) {
+    pub(crate) fn queue_unlink(&self, retired: Option<PathBuf>) {
         if let Some(retired) = retired {
             lock(&self.trash).push(retired);
             lock(&self.work).unlinks = true;

@@ -45,7 +45,7 @@ use std::{
 #[cfg(feature = "testing")]
 pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
 pub(crate) use self::{
-    blob::{Draft, Finished},
+    blob::{Finished, PayloadWriter},
     generation::{Bounds, CatalogRow, GenerationId},
     handle::LiveMemo,
     partition::{Entry, Found, Item, Partition, Refused},

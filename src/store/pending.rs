@@ -57,13 +57,13 @@ impl Default for Pending {
 
 impl Pending {
     /// Publishes a value, in place of an earlier one of the key, unless its claim was revoked.
-    pub(crate) fn publish(&self, seat: FlightKey, value: &Arc<PendingValue>, claim: Token) -> bool {
-        let mut shard = lock(self.shard(&seat));
+    pub(crate) fn publish(&self, flight_key: FlightKey, value: &Arc<PendingValue>, claim: Token) -> bool {
+        let mut shard = lock(self.shard(&flight_key));
         if !claim.is_current() {
             return false;
         }
         // A look that finds zero began before this returned.
-        if shard.insert(seat, (Arc::clone(value), claim)).is_none() {
+        if shard.insert(flight_key, (Arc::clone(value), claim)).is_none() {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
         true
@@ -72,30 +72,30 @@ impl Pending {
     /// Publishes a value that its user brought, and revokes every other claim of the key: no earlier computation of the key is
     /// published over it, and no reader keeps an older value in memory. It stands before the revocation and under one lock
     /// with it, so a caller that claims the key after that finds it. Returns the claim of the value.
-    pub(crate) fn publish_over(&self, seat: FlightKey, value: &Arc<PendingValue>) -> Claim<'static> {
-        let mut shard = lock(self.shard(&seat));
-        let claim = flight().register_reader(seat);
-        if shard.insert(seat, (Arc::clone(value), claim.token())).is_none() {
+    pub(crate) fn publish_over(&self, flight_key: FlightKey, value: &Arc<PendingValue>) -> Claim<'static> {
+        let mut shard = lock(self.shard(&flight_key));
+        let claim = flight().register_reader(flight_key);
+        if shard.insert(flight_key, (Arc::clone(value), claim.token())).is_none() {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
-        let wakers = flight().revoke_unwoken(&seat, Some(&claim));
+        let wakers = flight().revoke_unwoken(&flight_key, Some(&claim));
         drop(shard);
         wakers.wake();
         claim
     }
 
-    pub(crate) fn get(&self, seat: &FlightKey) -> Option<Arc<PendingValue>> {
+    pub(crate) fn get(&self, flight_key: &FlightKey) -> Option<Arc<PendingValue>> {
         if self.count.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        let shard = lock(self.shard(seat));
-        shard.get(seat).filter(|(_, claim)| claim.is_current()).map(|(value, _)| Arc::clone(value))
+        let shard = lock(self.shard(flight_key));
+        shard.get(flight_key).filter(|(_, claim)| claim.is_current()).map(|(value, _)| Arc::clone(value))
     }
 
     /// Takes a value out whose record is in, unless another one was handed over for the key.
-    pub(crate) fn take(&self, seat: FlightKey, value: &Arc<PendingValue>) {
-        let mut shard = lock(self.shard(&seat));
-        if let Entry::Occupied(entry) = shard.entry(seat)
+    pub(crate) fn take(&self, flight_key: FlightKey, value: &Arc<PendingValue>) {
+        let mut shard = lock(self.shard(&flight_key));
+        if let Entry::Occupied(entry) = shard.entry(flight_key)
             && Arc::ptr_eq(&entry.get().0, value)
         {
             entry.remove();
@@ -104,10 +104,10 @@ impl Pending {
     }
 
     /// A change of the key forgets its pending value. The claims of the key were revoked before.
-    pub(crate) fn remove(&self, seat: &FlightKey) {
-        let mut shard = lock(self.shard(seat));
-        if shard.get(seat).is_some_and(|(_, claim)| !claim.is_current()) {
-            shard.remove(seat);
+    pub(crate) fn remove(&self, flight_key: &FlightKey) {
+        let mut shard = lock(self.shard(flight_key));
+        if shard.get(flight_key).is_some_and(|(_, claim)| !claim.is_current()) {
+            shard.remove(flight_key);
             self.count.fetch_sub(1, Ordering::SeqCst);
         }
     }
@@ -117,7 +117,7 @@ impl Pending {
         for shard in &self.shards {
             let mut shard = lock(shard);
             let before = shard.len();
-            shard.retain(|seat, (_, claim)| seat.owner != owner || claim.is_current());
+            shard.retain(|flight_key, (_, claim)| flight_key.owner != owner || claim.is_current());
             self.count.fetch_sub(before - shard.len(), Ordering::SeqCst);
         }
     }
@@ -135,9 +135,9 @@ impl Pending {
         self.count.load(Ordering::SeqCst)
     }
 
-    fn shard(&self, seat: &FlightKey) -> &Mutex<HashMap<FlightKey, Published>> {
+    fn shard(&self, flight_key: &FlightKey) -> &Mutex<HashMap<FlightKey, Published>> {
         let [first, ..] = &self.shards;
-        let [byte, ..] = seat.digest;
+        let [byte, ..] = flight_key.digest;
         self.shards.get(usize::from(byte) % SHARDS).unwrap_or(first)
     }
 }
@@ -155,22 +155,23 @@ mod tests {
         Arc::new(PendingValue { payload, lifetime: Lifetime::default(), compute_time: Duration::ZERO })
     }
 
-    fn seat() -> FlightKey {
+    fn flight_key() -> FlightKey {
         FlightKey { owner: fresh_owner(), digest: [7; 32] }
     }
 
     #[test]
     fn a_value_is_found_until_it_is_taken_by_its_own_hand_over() {
         explore(|| {
-            let (pending, seat, first, second) = (Pending::default(), seat(), value(), value());
-            let claim = flight().register_reader(seat);
+            let (pending, flight_key, first, second) = (Pending::default(), flight_key(), value(), value());
+            let claim = flight().register_reader(flight_key);
             assert!(
-                pending.publish(seat, &first, claim.token()) && pending.publish(seat, &second, claim.token())
+                pending.publish(flight_key, &first, claim.token())
+                    && pending.publish(flight_key, &second, claim.token())
             );
-            pending.take(seat, &first);
-            assert!(pending.get(&seat).is_some_and(|found| Arc::ptr_eq(&found, &second)));
-            pending.take(seat, &second);
-            assert!(pending.get(&seat).is_none());
+            pending.take(flight_key, &first);
+            assert!(pending.get(&flight_key).is_some_and(|found| Arc::ptr_eq(&found, &second)));
+            pending.take(flight_key, &second);
+            assert!(pending.get(&flight_key).is_none());
             assert_eq!(pending.count.load(Ordering::SeqCst), 0);
         });
     }
@@ -178,28 +179,28 @@ mod tests {
     #[test]
     fn a_value_whose_claim_was_revoked_is_not_published() {
         explore(|| {
-            let (pending, seat) = (Pending::default(), seat());
-            let claim = flight().register_reader(seat);
-            flight().revoke(&seat, None);
-            assert!(!pending.publish(seat, &value(), claim.token()));
-            assert!(pending.get(&seat).is_none());
+            let (pending, flight_key) = (Pending::default(), flight_key());
+            let claim = flight().register_reader(flight_key);
+            flight().revoke(&flight_key, None);
+            assert!(!pending.publish(flight_key, &value(), claim.token()));
+            assert!(pending.get(&flight_key).is_none());
         });
     }
 
     #[test]
     fn a_value_that_is_published_over_others_is_found_whatever_a_computation_does_meanwhile() {
         explore(|| {
-            let (pending, seat, brought) = (Arc::new(Pending::default()), seat(), value());
+            let (pending, flight_key, brought) = (Arc::new(Pending::default()), flight_key(), value());
             let computation = thread::spawn({
                 let pending = Arc::clone(&pending);
                 move || {
-                    let claim = flight().register_reader(seat);
-                    let is_absent = pending.get(&seat).is_none();
-                    (is_absent && pending.publish(seat, &value(), claim.token()), claim.detach())
+                    let claim = flight().register_reader(flight_key);
+                    let is_absent = pending.get(&flight_key).is_none();
+                    (is_absent && pending.publish(flight_key, &value(), claim.token()), claim.detach())
                 }
             });
-            let claim = pending.publish_over(seat, &brought);
-            let found = || pending.get(&seat).is_some_and(|found| Arc::ptr_eq(&found, &brought));
+            let claim = pending.publish_over(flight_key, &brought);
+            let found = || pending.get(&flight_key).is_some_and(|found| Arc::ptr_eq(&found, &brought));
             assert!(claim.is_current() && found());
             let (was_published, its_claim) = computation.join().unwrap();
             assert!(found(), "published: {was_published}");
@@ -210,30 +211,30 @@ mod tests {
     #[test]
     fn a_change_removes_values_from_before_it_and_none_from_after_it() {
         explore(|| {
-            let (pending, seat) = (Pending::default(), seat());
-            let before = flight().register_reader(seat);
-            assert!(pending.publish(seat, &value(), before.token()));
-            flight().revoke(&seat, None);
-            assert!(pending.get(&seat).is_none(), "not even before it is removed");
-            pending.remove(&seat);
+            let (pending, flight_key) = (Pending::default(), flight_key());
+            let before = flight().register_reader(flight_key);
+            assert!(pending.publish(flight_key, &value(), before.token()));
+            flight().revoke(&flight_key, None);
+            assert!(pending.get(&flight_key).is_none(), "not even before it is removed");
+            pending.remove(&flight_key);
             assert_eq!(pending.count.load(Ordering::SeqCst), 0);
             // Between the revocation and the removal of a second change.
-            let after = flight().register_reader(seat);
-            assert!(pending.publish(seat, &value(), after.token()));
-            pending.remove(&seat);
-            pending.remove_owner(seat.owner);
-            assert!(pending.get(&seat).is_some());
+            let after = flight().register_reader(flight_key);
+            assert!(pending.publish(flight_key, &value(), after.token()));
+            pending.remove(&flight_key);
+            pending.remove_owner(flight_key.owner);
+            assert!(pending.get(&flight_key).is_some());
         });
     }
 
     #[test]
     fn an_owner_takes_its_own_values_along_and_no_others() {
         explore(|| {
-            let (pending, own, other) = (Pending::default(), seat(), seat());
-            let claims = [own, other].map(|seat| flight().register_reader(seat));
-            for (seat, claim) in [own, other].into_iter().zip(&claims) {
-                assert!(pending.publish(seat, &value(), claim.token()));
-                flight().revoke_owner(seat.owner);
+            let (pending, own, other) = (Pending::default(), flight_key(), flight_key());
+            let claims = [own, other].map(|flight_key| flight().register_reader(flight_key));
+            for (flight_key, claim) in [own, other].into_iter().zip(&claims) {
+                assert!(pending.publish(flight_key, &value(), claim.token()));
+                flight().revoke_owner(flight_key.owner);
             }
             pending.remove_owner(own.owner);
             assert_eq!(pending.count.load(Ordering::SeqCst), 1);

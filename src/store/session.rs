@@ -36,7 +36,7 @@ pub(crate) struct Settings {
 pub(crate) struct Session {
     pub(crate) clock: Clock,
     pub(crate) memory: Memory,
-    pub(crate) audience: ObserverRegistry,
+    pub(crate) observers: ObserverRegistry,
     /// Failures of the store as a whole.
     pub(crate) counters: Counters,
     pub(crate) max_bytes: Option<u64>,
@@ -117,7 +117,7 @@ impl Session {
         Self {
             clock: settings.clock.clone(),
             memory: Memory::new(settings.memory),
-            audience: ObserverRegistry::new(settings.observers.clone()),
+            observers: ObserverRegistry::new(settings.observers.clone()),
             counters: Counters::new(settings.clock.clone()),
             max_bytes: settings.max_bytes,
             max_wait: settings.max_wait,
@@ -152,7 +152,7 @@ impl Session {
 
     /// Tells the observers of the memo, and those of the store. One that panics is counted, and not told of that.
     pub(crate) fn tell(&self, of_memo: Option<&Observers>, event: &Event<'_>) {
-        self.audience.notify(of_memo, event).iter().for_each(|panic| self.counters.failed(panic));
+        self.observers.notify(of_memo, event).iter().for_each(|panic| self.counters.failed(panic));
     }
 
     /// Counts, keeps and tells a failure of the store as a whole.
@@ -222,13 +222,13 @@ impl Session {
         match event {
             Untold::Failed(error) => self.tell(None, &Event::Failed { memo: None, error: &error }),
             Untold::MemoFailed(memo, error) => {
-                let observers = self.audience.of_memo(&memo);
+                let observers = self.observers.of_memo(&memo);
                 let event = Event::Failed { memo: Some(name_of(&memo)), error: &error };
                 self.tell(observers.as_deref(), &event);
             }
             Untold::Warned(warning) => self.tell(None, &Event::Warned { warning: &warning }),
             Untold::Left(memo, left) => {
-                let observers = self.audience.of_memo(&memo);
+                let observers = self.observers.of_memo(&memo);
                 left.events(name_of(&memo)).for_each(|event| self.tell(observers.as_deref(), &event));
             }
         }

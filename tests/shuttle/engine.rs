@@ -53,7 +53,7 @@ pub(crate) mod request {
     pub(crate) type KeepInMemory = Box<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
 
     impl Registration {
-        pub(crate) fn seat(&self, digest: &Digest) -> FlightKey {
+        pub(crate) fn flight_key(&self, digest: &Digest) -> FlightKey {
             FlightKey { owner: self.owner, digest: *digest.as_bytes() }
         }
 

@@ -80,8 +80,8 @@ impl Memo {
         self.moments.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn seat(&self, key: u8) -> FlightKey {
-        self.registration.seat(&digest(key))
+    fn flight_key(&self, key: u8) -> FlightKey {
+        self.registration.flight_key(&digest(key))
     }
 
     fn in_memory(&self, key: u8) -> Option<u64> {
@@ -89,7 +89,7 @@ impl Memo {
     }
 
     fn pending(&self, key: u8) -> Option<u64> {
-        self.directory.pending.get(&self.seat(key)).map(|value| moment_of(&value))
+        self.directory.pending.get(&self.flight_key(key)).map(|value| moment_of(&value))
     }
 
     fn find(&self, key: u8, claim: &Claim<'_>) -> Option<u64> {
@@ -107,7 +107,7 @@ impl Memo {
             if let Some(value) = self.in_memory(key) {
                 return value;
             }
-            match flight().claim(self.seat(key), FOREVER) {
+            match flight().claim(self.flight_key(key), FOREVER) {
                 Turn::Lead(claim) => {
                     let Some(value) = self.find(key, &claim) else { return self.compute(key, claim) };
                     claim.complete(Outcome::Found);
@@ -117,7 +117,7 @@ impl Memo {
                 // One of the waiters reads it for all.
                 Turn::Recheck(Outcome::Stored) => {}
                 Turn::Recheck(_) => {
-                    let claim = flight().register_reader(self.seat(key));
+                    let claim = flight().register_reader(self.flight_key(key));
                     if let Some(value) = self.find(key, &claim) {
                         return value;
                     }
@@ -148,19 +148,19 @@ impl Memo {
         if self.directory.queue.reserve(0, Duration::from_secs(1)).is_err() {
             return Err((value, claim));
         }
-        if !self.directory.pending.publish(self.seat(key), &value, claim.token()) {
+        if !self.directory.pending.publish(self.flight_key(key), &value, claim.token()) {
             claim.complete(Outcome::Revoked);
             return Ok(());
         }
-        self.registration.hand_overs.begin(&self.seat(key));
-        self.directory.hand_overs.begin(&self.seat(key));
+        self.registration.hand_overs.begin(&self.flight_key(key));
+        self.directory.hand_overs.begin(&self.flight_key(key));
         let (reply, written) = mpsc::channel();
         let is_slow = thread_rng().gen_ratio(1, 2);
         let put = self.put(key, Arc::clone(&value), Some(claim.detach()), is_slow.then_some(reply));
         let queue = &self.directory.queue;
         let sent = if is_slow { queue.send(put) } else { queue.hand_over(put) };
         if sent.is_err() {
-            self.directory.pending.take(self.seat(key), &value);
+            self.directory.pending.take(self.flight_key(key), &value);
         } else if is_slow {
             let _ = written.recv();
         }

@@ -62,12 +62,12 @@ pub(crate) fn disk_size(path: &Path) -> Result<u64> {
 
 /// Takes a file out of sight before anything newer takes its place, so that a rebuild cannot bring it back: 5 to 16
 /// microseconds at any size. Where it lies now, or `None` when there was nothing.
-pub(crate) fn retire(path: &Path, trash: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn move_to_trash(path: &Path, trash: &Path) -> Result<Option<PathBuf>> {
     hide(path, trash, &random_id().to_string())
 }
 
 /// Likewise the whole folder of a generation. Its name is kept, for what is found in it and is not ours.
-pub(crate) fn retire_folder(path: &Path, trash: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn move_folder_to_trash(path: &Path, trash: &Path) -> Result<Option<PathBuf>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     hide(path, trash, &format!("{name}.{}", random_id()))
 }

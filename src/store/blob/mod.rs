@@ -28,20 +28,23 @@
 //! nothing is renamed over, which costs ten times a plain write. 4 KiB is the border because sled makes files of its
 //! own from 8 KiB on, which it never removes.
 
-mod draft;
+mod background_writer;
+mod blob_writer;
 mod files;
 mod head;
-mod pen;
+mod payload_writer;
 mod read;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod unnamed;
 
 pub(crate) use self::{
-    draft::{Draft, Finished, INLINE, oversize},
-    files::{disk_size, is_ours, make_folder, make_new_folder, random_id, retire, retire_folder, unlink},
+    files::{
+        disk_size, is_ours, make_folder, make_new_folder, move_folder_to_trash, move_to_trash, random_id,
+        unlink,
+    },
     head::{Head, damaged, size},
+    payload_writer::{Finished, INLINE, PayloadWriter, oversize},
     read::{Expected, read},
     unnamed::Blob,
 };

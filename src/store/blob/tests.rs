@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{read::MAPPED, stream::BUFFER, *};
+use super::{blob_writer::BUFFER, read::MAPPED, *};
 use crate::{
     checksum::BLOCK,
     clock::{Lifetime, Timestamp},
@@ -63,7 +63,8 @@ fn published(length: usize) -> (tempfile::TempDir, PathBuf, Expected, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let payload: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
     let (head, faults) = (head(), Faults::new());
-    let mut draft = Draft::new(Some(directory.path()), u64::MAX, &head.memo, &head.key_head, faults.clone());
+    let mut draft =
+        PayloadWriter::new(Some(directory.path()), u64::MAX, &head.memo, &head.key_head, faults.clone());
     payload.chunks(70_000).for_each(|piece| draft.write_all(piece).unwrap());
     let Finished::Blob(blob) = draft.finish().unwrap() else { panic!("too small for a blob") };
     let head = Head { length: blob.length, table_checksum: blob.table_checksum, ..head };
@@ -99,7 +100,7 @@ fn pieces_of_any_sizes_stand_in_the_file_in_their_order() {
         let directory = tempfile::tempdir().unwrap();
         let (head, faults) = (head(), Faults::new());
         let mut draft =
-            Draft::new(Some(directory.path()), u64::MAX, &head.memo, &head.key_head, faults.clone());
+            PayloadWriter::new(Some(directory.path()), u64::MAX, &head.memo, &head.key_head, faults.clone());
         let mut payload = Vec::new();
         for (number, size) in sizes.into_iter().enumerate() {
             let piece: Vec<u8> = (0..size).map(|at| ((at + number * 7) % 251) as u8).collect();
@@ -148,7 +149,7 @@ fn a_flipped_byte_a_cut_and_another_entrys_file_are_damage() {
 fn a_payload_over_the_limit_is_refused_while_it_is_written_and_leaves_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let faults = Faults::new();
-    let mut draft = Draft::new(Some(directory.path()), 100_000, "frames", b"key", faults.clone());
+    let mut draft = PayloadWriter::new(Some(directory.path()), 100_000, "frames", b"key", faults.clone());
     let written = (0..1_000).take_while(|_| draft.write_all(&[7; 1_000]).is_ok()).count();
     assert_eq!(written, 100);
     assert_eq!(draft.failure().unwrap().kind(), ErrorKind::Oversize);
@@ -160,9 +161,9 @@ fn a_payload_over_the_limit_is_refused_while_it_is_written_and_leaves_no_file() 
 fn what_is_retired_leaves_its_name_even_when_the_trash_was_taken_away() {
     let directory = tempfile::tempdir().unwrap();
     let (path, trash) = (directory.path().join("blob"), directory.path().join("trash"));
-    assert_eq!(retire(&path, &trash).unwrap(), None);
+    assert_eq!(move_to_trash(&path, &trash).unwrap(), None);
     fs::write(&path, "old").unwrap();
-    let retired = retire(&path, &trash).unwrap().unwrap();
+    let retired = move_to_trash(&path, &trash).unwrap().unwrap();
     assert!(!path.exists() && retired.exists());
 }
 

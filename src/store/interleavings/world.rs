@@ -72,7 +72,7 @@ struct Last {
 pub(super) struct World<'a> {
     without: Option<Rule>,
     change: Change,
-    pub(super) seat: FlightKey,
+    pub(super) flight_key: FlightKey,
     /// One for all interleavings: each has a key of its own.
     pub(super) session: &'a Session,
     pending: Pending,
@@ -104,7 +104,7 @@ impl<'a> World<'a> {
         Self {
             without,
             change,
-            seat: FlightKey { owner: fresh_owner(), digest: [7; 32] },
+            flight_key: FlightKey { owner: fresh_owner(), digest: [7; 32] },
             session,
             pending: Pending::default(),
             disk: scenario.has_record.then_some(0),
@@ -129,7 +129,7 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn digest(&self) -> Digest {
-        Digest::from_bytes(self.seat.digest)
+        Digest::from_bytes(self.flight_key.digest)
     }
 
     pub(super) fn can(&self, actor: &Actor) -> bool {
@@ -163,9 +163,9 @@ impl<'a> World<'a> {
         *at += 1;
         match (claim.take(), value.take()) {
             (None, _) => {
-                *claim = Some(flight().register_reader(self.seat));
+                *claim = Some(flight().register_reader(self.flight_key));
                 let found =
-                    self.in_memory().or(self.disk).is_some() || self.pending.get(&self.seat).is_some();
+                    self.in_memory().or(self.disk).is_some() || self.pending.get(&self.flight_key).is_some();
                 if found {
                     (*claim, *at) = (None, DONE);
                 } else {
@@ -193,13 +193,13 @@ impl<'a> World<'a> {
         match *at {
             1 => {
                 let (began, value) = (self.now(), pending_value(self.moment));
-                let claim = self.pending.publish_over(self.seat, &value);
+                let claim = self.pending.publish_over(self.flight_key, &value);
                 (self.changed, self.inserted) = (self.now(), Some(began));
                 let last = Last { value: Arc::clone(&value), claim: claim.token(), was_applied: false };
                 self.last = Some(last);
                 *soon = Some(Request::Put { began, value, claim });
             }
-            2 => self.forgetting().forget(Some(self.seat.owner), &self.digest()),
+            2 => self.forgetting().forget(Some(self.flight_key.owner), &self.digest()),
             _ => {
                 (*at, self.has_returned) = (DONE, true);
                 self.queue.extend(soon.take());
@@ -210,11 +210,11 @@ impl<'a> World<'a> {
     fn publish(&mut self, value: &Arc<PendingValue>, claim: &Claim<'static>) -> bool {
         let is_published = match self.without {
             // The claim that is asked stands for ever.
-            Some(Rule::PublishingAsks) => self.pending.publish(self.seat, value, self.standing.token()),
+            Some(Rule::PublishingAsks) => self.pending.publish(self.flight_key, value, self.standing.token()),
             Some(Rule::RevokedIsHidden) => {
-                claim.is_current() && self.pending.publish(self.seat, value, self.standing.token())
+                claim.is_current() && self.pending.publish(self.flight_key, value, self.standing.token())
             }
-            _ => self.pending.publish(self.seat, value, claim.token()),
+            _ => self.pending.publish(self.flight_key, value, claim.token()),
         };
         if is_published && claim.is_current() {
             self.last = Some(Last { value: Arc::clone(value), claim: claim.token(), was_applied: false });
@@ -253,8 +253,8 @@ impl<'a> World<'a> {
                 self.queue.push_front(Request::Put { began, value, claim });
             }
             (Act::TakeOut, Some(Request::Put { began, value, claim })) => {
-                let any = self.pending.get(&self.seat).filter(|_| self.lacks(Rule::TakesItsOwn));
-                self.pending.take(self.seat, &any.unwrap_or_else(|| Arc::clone(&value)));
+                let any = self.pending.get(&self.flight_key).filter(|_| self.lacks(Rule::TakesItsOwn));
+                self.pending.take(self.flight_key, &any.unwrap_or_else(|| Arc::clone(&value)));
                 self.queue.push_front(Request::Put { began, value, claim });
             }
             (act, request) => {
@@ -271,7 +271,7 @@ impl<'a> World<'a> {
     }
 
     fn change(&mut self, act: Act) {
-        let (owner, digest) = (Some(self.seat.owner), self.digest());
+        let (owner, digest) = (Some(self.flight_key.owner), self.digest());
         match act {
             Act::Disk => {
                 self.disk = (self.change == Change::Insert).then(|| self.now());
@@ -280,13 +280,13 @@ impl<'a> World<'a> {
             Act::Revoke => {
                 self.changed = self.now();
                 match self.change {
-                    Change::Clear => flight().revoke_owner(self.seat.owner),
+                    Change::Clear => flight().revoke_owner(self.flight_key.owner),
                     _ => revoke(owner, &digest),
                 }
             }
             Act::Memory => match self.change {
                 Change::Clear => {
-                    self.session.leave(self.session.memory.remove_owner(self.seat.owner));
+                    self.session.leave(self.session.memory.remove_owner(self.flight_key.owner));
                 }
                 _ => self.forgetting().forget(owner, &digest),
             },
@@ -297,7 +297,7 @@ impl<'a> World<'a> {
                 }
             }
             Act::Pending => match self.change {
-                Change::Clear => self.pending.remove_owner(self.seat.owner),
+                Change::Clear => self.pending.remove_owner(self.flight_key.owner),
                 _ => self.forgetting().forget_pending(owner, &digest),
             },
             _ => self.has_returned = true,
@@ -319,13 +319,13 @@ impl<'a> World<'a> {
         *at += 1;
         match *at {
             1 => {
-                *claim = Some(flight().register_reader(self.seat));
+                *claim = Some(flight().register_reader(self.flight_key));
                 *found = self.in_memory();
                 if found.is_some() {
                     *at = DONE;
                 }
             }
-            2 => *found = self.pending.get(&self.seat).and_then(|value| moment_of(&value)),
+            2 => *found = self.pending.get(&self.flight_key).and_then(|value| moment_of(&value)),
             3 => *found = found.or(self.disk),
             _ => {
                 if let (Some(value), Some(claim)) = (*found, claim.take()) {
@@ -338,13 +338,13 @@ impl<'a> World<'a> {
     }
 
     fn in_memory(&self) -> Option<u64> {
-        self.session.memory.get(self.seat.owner, &self.digest())?.value::<u64>().copied()
+        self.session.memory.get(self.flight_key.owner, &self.digest())?.value::<u64>().copied()
     }
 
     fn keep(&self, value: u64, claim: &Claim<'_>) {
         let held = CachedValue::new(value, Lifetime::default(), Duration::ZERO, 8);
         let still = || claim.is_current() || self.lacks(Rule::KeepingAsks);
-        self.session.admit(self.seat.owner, &self.digest(), held, None, still);
+        self.session.admit(self.flight_key.owner, &self.digest(), held, None, still);
     }
 
     fn judge(&self, found: Option<u64>, place: &str) -> Judged {
@@ -360,7 +360,8 @@ impl<'a> World<'a> {
     /// A value that was handed over is found until it is applied.
     fn judge_last(&self) -> Judged {
         let Some(last) = &self.last else { return Ok(()) };
-        let is_there = || self.pending.get(&self.seat).is_some_and(|found| Arc::ptr_eq(&found, &last.value));
+        let is_there =
+            || self.pending.get(&self.flight_key).is_some_and(|found| Arc::ptr_eq(&found, &last.value));
         if last.was_applied || !last.claim.is_current() || is_there() {
             return Ok(());
         }

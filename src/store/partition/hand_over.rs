@@ -48,10 +48,10 @@ impl Partition {
             Err(Rejected::Full) => return Err(Refused::Full(claim)),
             Err(Rejected::Ended) => return Err(Refused::Failed(closed(), claim)),
         }
-        let seat = self.memo.seat(&entry.digest);
+        let flight_key = self.memo.flight_key(&entry.digest);
         let (is_slow, is_large) = (entry.compute_time > WORTH_A_FLUSH, is_large(&payload));
         let value = self.value(&entry, payload);
-        if !directory.pending.publish(seat, &value, claim.token()) {
+        if !directory.pending.publish(flight_key, &value, claim.token()) {
             claim.complete(Outcome::Revoked);
             return Ok(Outcome::Revoked);
         }
@@ -84,7 +84,7 @@ impl Partition {
         }
         let (digest, is_large) = (entry.digest, is_large(&payload));
         let value = self.value(&entry, payload);
-        let claim = directory.pending.publish_over(self.memo.seat(&digest), &value);
+        let claim = directory.pending.publish_over(self.memo.flight_key(&digest), &value);
         // After that no reader of an older value can put it back.
         self.session.release(self.session.memory.remove(self.owner(), &digest));
         let put = self.put(entry, value, Some(claim.detach()), None);
@@ -112,15 +112,15 @@ impl Partition {
     /// Sends a value that was published. A worker that ended has emptied the pending values, maybe before this one came:
     /// nothing else takes it out. Whether it was sent.
     fn send(&self, directory: &Directory, put: Put, is_urgent: bool) -> bool {
-        let (seat, value) = (self.memo.seat(&put.digest), Arc::clone(&put.value));
+        let (flight_key, value) = (self.memo.flight_key(&put.digest), Arc::clone(&put.value));
         let counts = [&self.memo.hand_overs, &directory.hand_overs];
         for hand_overs in counts {
-            hand_overs.begin(&seat);
+            hand_overs.begin(&flight_key);
         }
         let put = Request::Put(put);
         let queued = if is_urgent { directory.send(put) } else { directory.hand_over(put) };
         if queued.is_err() {
-            directory.pending.take(seat, &value);
+            directory.pending.take(flight_key, &value);
             for hand_overs in counts {
                 hand_overs.end();
             }

@@ -18,7 +18,7 @@ use crate::{
     key::Digest,
     stats::{Reason, Usage},
     store::{
-        blob::{self, Draft},
+        blob::{self, PayloadWriter},
         forgetting::Forgetting,
         generation::{Bounds, Tally},
         session::Session,
@@ -123,9 +123,14 @@ impl Partition {
     }
 
     /// A payload to be encoded into. Without a room it stays in memory.
-    pub(crate) fn draft<'a>(&'a self, room: Option<&'a Path>, limit: u64, key_head: &'a [u8]) -> Draft<'a> {
+    pub(crate) fn draft<'a>(
+        &'a self,
+        room: Option<&'a Path>,
+        limit: u64,
+        key_head: &'a [u8],
+    ) -> PayloadWriter<'a> {
         let faults = self.directory.as_ref().map(|directory| directory.tuning.faults.clone());
-        Draft::new(room, limit, &self.memo.memo, key_head, faults.unwrap_or_default())
+        PayloadWriter::new(room, limit, &self.memo.memo, key_head, faults.unwrap_or_default())
     }
 
     /// The largest payload that can be stored at all.

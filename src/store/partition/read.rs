@@ -24,7 +24,7 @@ impl Partition {
     /// again.
     pub(crate) fn may_leave(&self, digest: &Digest) -> bool {
         let Some(directory) = &self.directory else { return false };
-        let key = self.memo.seat(digest);
+        let key = self.memo.flight_key(digest);
         self.memo.hand_overs.may_push_out(&key) || directory.hand_overs.may_push_out(&key)
     }
 
@@ -71,7 +71,7 @@ impl Partition {
         digest: &Digest,
         ttl: Option<Duration>,
     ) -> Result<Option<Found>> {
-        let Some(value) = directory.pending.get(&self.memo.seat(digest)) else { return Ok(None) };
+        let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) else { return Ok(None) };
         let (lifetime, compute_time) = (value.lifetime, value.compute_time);
         if lifetime.is_over(self.session.clock.now(), ttl) {
             return Ok(Some(Found::Missing(Reason::Expired)));
@@ -177,7 +177,7 @@ impl Partition {
 
     fn has_fresh(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
         let is_fresh = |lifetime: Lifetime| !lifetime.is_over(self.session.clock.now(), ttl);
-        if let Some(value) = directory.pending.get(&self.memo.seat(digest)) {
+        if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
             return Ok(is_fresh(value.lifetime));
         }
         let bytes = record(directory, &directory.reader()?, self.memo.number(), digest)?;

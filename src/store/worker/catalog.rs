@@ -118,7 +118,7 @@ impl Transaction<'_> {
             return Ok(());
         };
         let row = found.row.clone();
-        self.bury(row.number, |last_number| last_number + 1)?;
+        self.mark_dead(row.number, |last_number| last_number + 1)?;
         let number = Number(self.ledger.index_row.last_number);
         self.index.write_catalog(id, &CatalogRow { number, ..row.clone() })?;
         self.ledger.cleared(id, number);
@@ -129,13 +129,15 @@ impl Transaction<'_> {
     /// The payload files of a generation go out of sight.
     fn hide_folder(&self, id: GenerationId) -> Result<()> {
         if let Some(place) = &self.directory.place {
-            self.directory.janitor.discard(blob::retire_folder(&place.blobs_of(id), &place.trash())?);
+            self.directory
+                .janitor
+                .queue_unlink(blob::move_folder_to_trash(&place.blobs_of(id), &place.trash())?);
         }
         Ok(())
     }
 
     /// Notes that the rows of a number are dead.
-    fn bury(&mut self, number: Number, last_number: impl FnOnce(u32) -> u32) -> Result<()> {
+    fn mark_dead(&mut self, number: Number, last_number: impl FnOnce(u32) -> u32) -> Result<()> {
         let mut row = self.ledger.index_row.clone();
         row.last_number = last_number(row.last_number);
         if number != Number::default() {
@@ -160,7 +162,7 @@ impl Transaction<'_> {
         let Some(scope) = self.scope(id) else { return Ok(Tally::default()) };
         self.hide_folder(id)?;
         if self.ledger.get(id).is_some_and(|found| !found.account.is_empty()) {
-            self.bury(scope.number, |last_number| last_number)?;
+            self.mark_dead(scope.number, |last_number| last_number)?;
         }
         self.index.remove_from_catalog(id)?;
         let dropped = self.ledger.remove(id);

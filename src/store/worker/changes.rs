@@ -41,7 +41,7 @@ impl Worker {
             self.directory.hand_overs.end();
         }
         match &outcome {
-            Ok(()) => self.directory.pending.take(put.memo.seat(&put.digest), &put.value),
+            Ok(()) => self.directory.pending.take(put.memo.flight_key(&put.digest), &put.value),
             Err(error) => {
                 if reply.is_none() {
                     let error = put.memo.failed(error);
@@ -58,13 +58,14 @@ impl Worker {
     /// A computed value that could not be stored goes into the memory tier, which runs code of the user.
     fn keep_in_memory(&self, put: Put) {
         let Put { memo, digest, value, claim: Some(claim), .. } = put else { return };
-        let (directory, seat, kept) = (Arc::clone(&self.directory), memo.seat(&digest), Arc::clone(&value));
+        let (directory, flight_key, kept) =
+            (Arc::clone(&self.directory), memo.flight_key(&digest), Arc::clone(&value));
         let keep = move || {
             (memo.keep_in_memory)(&digest, &value, &claim);
-            directory.pending.take(seat, &value);
+            directory.pending.take(flight_key, &value);
         };
         if !self.directory.janitor.run(keep) {
-            self.directory.pending.take(seat, &kept);
+            self.directory.pending.take(flight_key, &kept);
         }
     }
 

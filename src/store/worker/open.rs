@@ -150,7 +150,7 @@ impl Opening<'_> {
         }
         let files = fs::read_dir(place.trash()).into_iter().flatten().flatten();
         for file in files.filter(|file| blob::is_ours(&file.path())) {
-            self.directory.janitor.discard(Some(file.path()));
+            self.directory.janitor.queue_unlink(Some(file.path()));
         }
         if !candidate.is_new {
             for number in numbers(path).into_iter().filter(|number| *number > candidate.number) {

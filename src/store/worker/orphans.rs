@@ -48,9 +48,9 @@ impl Transaction<'_> {
             return Ok(None);
         }
         let size = fs::metadata(path).map_or(0, |found| found.len());
-        match blob::retire(path, &place.trash()) {
+        match blob::move_to_trash(path, &place.trash()) {
             Ok(retired) => {
-                self.directory.janitor.discard(retired);
+                self.directory.janitor.queue_unlink(retired);
                 Ok(Some(size))
             }
             // It is in no one's way: the others are looked at all the same.

@@ -164,7 +164,7 @@ impl Registration {
         *lock(&self.siblings) = siblings;
     }
 
-    pub(crate) fn seat(&self, digest: &Digest) -> FlightKey {
+    pub(crate) fn flight_key(&self, digest: &Digest) -> FlightKey {
         FlightKey { owner: self.owner, digest: *digest.as_bytes() }
     }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
+    blob_writer::BlobWriter,
     head::{Head, size},
-    stream::Stream,
     unnamed::Blob,
 };
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) const INLINE: usize = (4 << 10) + 64;
 
 /// A payload on its way: kept in memory up to 4 KiB, streamed into a file from there on, so that no second copy of a
 /// large value ever exists.
-pub(crate) struct Draft<'a> {
+pub(crate) struct PayloadWriter<'a> {
     /// Where files are begun; without one everything stays in memory.
     room: Option<&'a Path>,
     /// More than this is refused while it is written, not after.
@@ -31,14 +31,14 @@ pub(crate) struct Draft<'a> {
     memo: &'a str,
     key_head: &'a [u8],
     inline: Vec<u8>,
-    file: Option<Stream>,
+    file: Option<BlobWriter>,
     length: u64,
     /// The first failure: a codec may have lost it on its way up.
     failure: Option<Error>,
     faults: Faults,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PayloadWriter<'a> {
     pub(crate) fn new(
         room: Option<&'a Path>,
         limit: u64,
@@ -56,7 +56,7 @@ impl<'a> Draft<'a> {
         }
         match self.file.take() {
             None => Ok(Finished::Inline(self.inline)),
-            Some(stream) => stream.finish(self.length).map(Finished::Blob),
+            Some(blob_writer) => blob_writer.finish(self.length).map(Finished::Blob),
         }
     }
 
@@ -74,19 +74,19 @@ impl<'a> Draft<'a> {
         match (self.room, &mut self.file) {
             (None, _) => self.inline.extend_from_slice(bytes),
             (_, None) if fits => self.inline.extend_from_slice(bytes),
-            (_, Some(stream)) => stream.append(bytes)?,
+            (_, Some(blob_writer)) => blob_writer.append(bytes)?,
             (Some(room), none) => {
-                let stream =
-                    none.insert(Stream::begin(room, Head::size(self.memo, self.key_head), &self.faults)?);
-                stream.append(&std::mem::take(&mut self.inline))?;
-                stream.append(bytes)?;
+                let blob_writer =
+                    none.insert(BlobWriter::begin(room, Head::size(self.memo, self.key_head), &self.faults)?);
+                blob_writer.append(&std::mem::take(&mut self.inline))?;
+                blob_writer.append(bytes)?;
             }
         }
         Ok(())
     }
 }
 
-impl Write for Draft<'_> {
+impl Write for PayloadWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.failure.is_none() {
             self.failure = self.append(bytes).err();

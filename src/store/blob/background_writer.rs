@@ -12,7 +12,7 @@ use crate::sync::thread::{Builder, JoinHandle};
 const WAITING: usize = 2;
 
 /// A thread that writes. Dropped, it writes what it was given, and ends.
-pub(super) struct Pen {
+pub(super) struct BackgroundWriter {
     /// Full buffers, in order. `None` only while it is dropped.
     full: Option<SyncSender<Vec<u8>>>,
     /// Buffers that were written, to be filled again.
@@ -21,7 +21,7 @@ pub(super) struct Pen {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl Pen {
+impl BackgroundWriter {
     /// Writes where the file is at.
     pub(super) fn start(file: File) -> io::Result<Self> {
         let (full, to_write) = sync_channel(WAITING);
@@ -51,7 +51,7 @@ impl Pen {
     }
 }
 
-impl Drop for Pen {
+impl Drop for BackgroundWriter {
     /// A draft that is given up must not go on taking space.
     fn drop(&mut self) {
         let _ = self.end();

@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{files::make_folder, pen::Pen, unnamed::Blob};
+use super::{background_writer::BackgroundWriter, files::make_folder, unnamed::Blob};
 use crate::{
     checksum::{BLOCK, BlockTable, has_another_core},
     error::{Error, Result},
@@ -28,25 +28,25 @@ const LARGE_BUFFER: usize = 1 << 20;
 /// From here on a second thread is worth its start: writing as much takes about a millisecond.
 const WORTH_A_THREAD: usize = 4 << 20;
 
-pub(super) struct Stream {
+pub(super) struct BlobWriter {
     file: NamedTempFile,
-    /// Bytes that were not written yet, at most [`BUFFER`], or [`LARGE_BUFFER`] when there is a pen.
+    /// Bytes that were not written yet, at most [`BUFFER`], or [`LARGE_BUFFER`] when there is a writer.
     buffer: Vec<u8>,
     table: BlockTable,
     /// Writes what comes in small pieces, once there is much of it. While it has work the file is not touched here.
-    pen: Option<Pen>,
-    /// How much came in small pieces since the last long run: a pen is started for much of it, not for what stands
+    writer: Option<BackgroundWriter>,
+    /// How much came in small pieces since the last long run: a writer is started for much of it, not for what stands
     /// between the columns of a frame.
     gathered: usize,
     head_size: usize,
     faults: Faults,
 }
 
-impl Stream {
+impl BlobWriter {
     pub(super) fn begin(room: &Path, head_size: usize, faults: &Faults) -> Result<Self> {
         faults.check(Operation::BlobWrite)?;
         let begun = match draft_in(room) {
-            // Somebody tidied up under us.
+            // The folder was removed meanwhile.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                 make_folder(room)?;
                 draft_in(room)
@@ -59,7 +59,7 @@ impl Stream {
             file,
             buffer: Vec::with_capacity(BUFFER),
             table: BlockTable::new(),
-            pen: None,
+            writer: None,
             gathered: 0,
             head_size,
             faults: faults.clone(),
@@ -67,7 +67,7 @@ impl Stream {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        let room = if self.pen.is_some() { LARGE_BUFFER } else { BUFFER };
+        let room = if self.writer.is_some() { LARGE_BUFFER } else { BUFFER };
         if self.buffer.len() + bytes.len() > room {
             self.drain()?;
         }
@@ -105,16 +105,16 @@ impl Stream {
         self.faults.check(Operation::BlobWrite)?;
         self.gathered += self.buffer.len();
         self.table.update(&self.buffer);
-        if self.pen.is_none() && self.gathered >= WORTH_A_THREAD && has_another_core() {
+        if self.writer.is_none() && self.gathered >= WORTH_A_THREAD && has_another_core() {
             // Without a thread to be had this one goes on by itself.
-            self.pen = self.file.as_file().try_clone().and_then(Pen::start).ok();
+            self.writer = self.file.as_file().try_clone().and_then(BackgroundWriter::start).ok();
         }
-        let Some(pen) = &mut self.pen else {
+        let Some(writer) = &mut self.writer else {
             let written = self.file.write_all(&self.buffer);
             self.buffer.clear();
             return written.map_err(|cause| self.unwritten(cause));
         };
-        if pen.write(&mut self.buffer) {
+        if writer.write(&mut self.buffer) {
             return Ok(());
         }
         // It only ever stops early with an error.
@@ -122,10 +122,10 @@ impl Stream {
         Err(self.unwritten(io::ErrorKind::WriteZero.into()))
     }
 
-    /// Waits until what the pen was given is written.
+    /// Waits until what the writer was given is written.
     fn lay_down_the_pen(&mut self) -> Result<()> {
         self.gathered = 0;
-        self.pen.take().map_or(Ok(()), Pen::finish).map_err(|cause| self.unwritten(cause))
+        self.writer.take().map_or(Ok(()), BackgroundWriter::finish).map_err(|cause| self.unwritten(cause))
     }
 
     fn unwritten(&self, cause: io::Error) -> Error {
