@@ -79,6 +79,16 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         }
     }
 
+    fn catalog_row(&self, scoped: &str, store: &Store) -> CatalogRow {
+        CatalogRow {
+            name: scoped.to_owned(),
+            version: self.identity().unwrap_or(0),
+            last_used: store.session().clock.now(),
+            ttl_millis: self.bounds().ttl_millis(),
+            ..CatalogRow::default()
+        }
+    }
+
     /// Makes the memo of a generation with all options, and registers it as open.
     pub(crate) fn open_on(
         self,
@@ -95,6 +105,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     {
         let (bounds, version) = (self.bounds(), self.identity().unwrap_or(0));
         let durability = self.options.durability.unwrap_or_default();
+        let row = self.catalog_row(scoped, store);
         let (cache_if, cache_if_type) = self.options.cache_if.unzip();
         let (observers, observer_types): (Vec<_>, Vec<_>) = self.options.observers.into_iter().unzip();
         let (session, name): (_, Arc<str>) = (store.session(), self.name.into());
@@ -103,15 +114,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let codec: Arc<dyn Codec<V>> = Arc::new(self.codec);
         let keep = memory_writer(session, &codec, self.options.memory, owner);
         let (named, placed, counted) = (Arc::clone(&scoped), Arc::clone(place), Arc::clone(&counters));
-        let is_bounded = self.options.max_entries.is_some() || self.options.max_bytes.is_some();
-        let registration = Registration::new(named, placed, generation, owner, counted, keep, is_bounded);
-        let row = CatalogRow {
-            name: scoped.to_string(),
-            version,
-            last_used: session.clock.now(),
-            ttl_millis: bounds.ttl_millis(),
-            ..CatalogRow::default()
-        };
+        let registration =
+            Registration::new(named, placed, generation, owner, counted, keep, bounds.is_bounded());
         let inner = Arc::new(MemoInner {
             partition: store.partition(registration, row, bounds),
             codec,

@@ -83,6 +83,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
+    /// Whether entries may have to leave for others.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.max_entries.is_some() || self.max_bytes.is_some()
+    }
+
     pub(crate) fn ttl_millis(&self) -> u64 {
         self.ttl.map_or(u64::MAX, |ttl| Timestamp(0).after(ttl).0)
     }
