@@ -110,14 +110,15 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let (observers, observer_types): (Vec<_>, Vec<_>) = self.options.observers.into_iter().unzip();
         let (session, name): (_, Arc<str>) = (store.session(), self.name.into());
         let scoped: Arc<str> = if scoped == &*name { Arc::clone(&name) } else { scoped.into() };
-        let (owner, counters) = (fresh_owner(), session.counters_of(&scoped));
+        let counters = session.counters_of(&scoped);
         let codec: Arc<dyn Codec<V>> = Arc::new(self.codec);
-        let keep = memory_writer(session, &codec, self.options.memory, owner);
         let (named, placed, counted) = (Arc::clone(&scoped), Arc::clone(place), Arc::clone(&counters));
-        let registration =
-            Registration::new(named, placed, generation, owner, counted, keep, bounds.is_bounded());
+        let registration = store
+            .register(generation, || Registration::new(named, placed, generation, fresh_owner(), counted));
+        let owner = registration.owner;
+        let keep_in_memory = memory_writer(session, &codec, self.options.memory, owner);
         let inner = Arc::new(MemoInner {
-            partition: store.partition(registration, row, bounds),
+            partition: store.partition(registration, keep_in_memory, row, bounds),
             codec,
             round_trip,
             bounds,

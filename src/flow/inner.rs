@@ -161,7 +161,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         };
         let lifetime = Lifetime::starting(self.session().clock.now());
         let value = PendingValue { payload, lifetime, compute_time };
-        let is_kept = (self.partition.memo().keep_in_memory)(digest, &value, claim);
+        let is_kept = (self.partition.keep_in_memory)(digest, &value, claim);
         if is_kept { Outcome::Stored } else { Outcome::Unstored }
     }
 }
@@ -175,7 +175,7 @@ pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
     owner: u64,
 ) -> KeepInMemory {
     let (session, codec) = (Arc::clone(session), Arc::clone(codec));
-    Box::new(move |digest, value, claim| {
+    Arc::new(move |digest, value, claim| {
         let Ok(payload) = value.payload.payload() else { return false };
         let size = payload.size() as u64;
         if !session.memory.fits(size, memory) {

@@ -274,9 +274,11 @@ impl StoreBuilder {
         });
         let warnings = foreign.into_iter().chain(Warning::of_panics());
         warnings.for_each(|warning| session.note(Untold::Warned(warning)));
-        let is_bounded = self.asked.max_bytes.is_some();
         let (clock, tuning) = (self.clock.clone(), self.tuning.clone());
-        let directory = Arc::new(Directory::new(place, clock, tuning, is_bounded, temporary));
+        let directory = Arc::new(Directory::new(place, clock, tuning, temporary));
+        if self.asked.max_bytes.is_some() {
+            directory.hand_overs.expect_bound();
+        }
         let started = self.start(&directory, &session);
         if !matches!(started, Ok(true)) {
             if let Some(home) = directory.home() {

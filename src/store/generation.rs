@@ -88,6 +88,16 @@ impl Bounds {
         self.max_entries.is_some() || self.max_bytes.is_some()
     }
 
+    /// Those that hold for two memos of one name. Entries count as expired when they are of use to neither.
+    pub(crate) fn tightest(self, other: Self) -> Self {
+        let least = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        Self {
+            ttl: self.ttl.zip(other.ttl).map(|(one, other)| one.max(other)),
+            max_entries: least(self.max_entries, other.max_entries),
+            max_bytes: least(self.max_bytes, other.max_bytes),
+        }
+    }
+
     pub(crate) fn ttl_millis(&self) -> u64 {
         self.ttl.map_or(u64::MAX, |ttl| Timestamp(0).after(ttl).0)
     }

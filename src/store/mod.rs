@@ -589,16 +589,42 @@ impl Store {
         &self.handle.live
     }
 
+    /// The generation of a memo that is opened, as all know it that have it open.
+    pub(crate) fn register(
+        &self,
+        generation: GenerationId,
+        new: impl FnOnce() -> Registration,
+    ) -> Arc<Registration> {
+        match &self.handle.directory {
+            Some(directory) => directory.register(generation, new),
+            None => Arc::new(new()),
+        }
+    }
+
     /// The partition of a memo that is opened. Trouble with the disk is counted: the memo works in memory then.
-    pub(crate) fn partition(&self, memo: Registration, row: CatalogRow, bounds: Bounds) -> Partition {
-        let memo = Arc::new(memo);
+    pub(crate) fn partition(
+        &self,
+        memo: Arc<Registration>,
+        keep_in_memory: KeepInMemory,
+        row: CatalogRow,
+        bounds: Bounds,
+    ) -> Partition {
+        if bounds.is_bounded() {
+            memo.hand_overs.expect_bound();
+        }
         if let Some(directory) = &self.handle.directory {
             let memo = Arc::clone(&memo);
             if let Err(error) = directory.ask_surely(|reply| Request::Adopt { memo, row, bounds, reply }) {
                 self.session().note_failed(&error);
             }
         }
-        Partition::new(Arc::clone(self.session()), self.handle.directory.clone(), memo)
+        Partition {
+            session: Arc::clone(self.session()),
+            directory: self.handle.directory.clone(),
+            memo,
+            keep_in_memory,
+            bounds,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use self::{
     queue::Queue,
-    request::{Put, Registration, Reply, Request},
+    request::{Computed, Put, Registration, Reply, Request},
 };
 use super::{blob::Finished, forgetting, forgetting::Forgetting, pending::Pending, session::Session};
 use crate::{
@@ -47,10 +47,9 @@ pub(crate) mod request {
         pub(crate) owner: u64,
         pub(crate) generation: u64,
         pub(crate) hand_overs: HandOvers,
-        pub(crate) keep_in_memory: KeepInMemory,
     }
 
-    pub(crate) type KeepInMemory = Box<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
+    pub(crate) type KeepInMemory = Arc<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
 
     impl Registration {
         pub(crate) fn flight_key(&self, digest: &Digest) -> FlightKey {
@@ -66,8 +65,13 @@ pub(crate) mod request {
         pub(crate) memo: Arc<Registration>,
         pub(crate) digest: Digest,
         pub(crate) value: Arc<PendingValue>,
-        pub(crate) claim: Option<Claim<'static>>,
+        pub(crate) computed: Option<Computed>,
         pub(crate) reply: Option<Reply<()>>,
+    }
+
+    pub(crate) struct Computed {
+        pub(crate) claim: Claim<'static>,
+        pub(crate) keep_in_memory: KeepInMemory,
     }
 
     impl Put {
@@ -156,7 +160,7 @@ impl Ledger {
 
     fn adopt<A, B, C>(&mut self, _: A, _: B, _: C) {}
 
-    fn disown<A>(&mut self, _: A) -> bool {
+    fn disown<A, B>(&mut self, _: A, _: B) -> bool {
         false
     }
 }

@@ -29,7 +29,7 @@ use crate::{
             Directory, Worker,
             hand_overs::HandOvers,
             queue::Rejected,
-            request::{Put, Registration, Reply, Request},
+            request::{Computed, KeepInMemory, Put, Registration, Reply, Request},
         },
     },
     sync::{explore, thread},
@@ -40,6 +40,7 @@ struct Memo {
     directory: Arc<Directory>,
     session: Arc<Session>,
     registration: Arc<Registration>,
+    keep_in_memory: KeepInMemory,
     moments: AtomicU64,
     computations: AtomicU64,
 }
@@ -62,18 +63,13 @@ impl Memo {
         let keep = move |digest: &Digest, value: &PendingValue, claim: &Claim<'_>| {
             memory.memory.admit(owner, digest, moment_of(value), || claim.is_current())
         };
-        let registration = Registration {
-            memo: "memo".into(),
-            owner,
-            generation: owner,
-            hand_overs: HandOvers::default(),
-            keep_in_memory: Box::new(keep),
-        };
+        let registration =
+            Registration { memo: "memo".into(), owner, generation: owner, hand_overs: HandOvers::default() };
         let worker = Worker::new(&directory, &session, bound, is_full);
         let worker = thread::spawn(move || worker.work());
         let (moments, computations) = (AtomicU64::new(1), AtomicU64::new(0));
-        let registration = Arc::new(registration);
-        (Arc::new(Self { directory, session, registration, moments, computations }), worker)
+        let (registration, keep_in_memory) = (Arc::new(registration), Arc::new(keep));
+        (Arc::new(Self { directory, session, registration, keep_in_memory, moments, computations }), worker)
     }
 
     fn now(&self) -> u64 {
@@ -131,7 +127,7 @@ impl Memo {
         self.computations.fetch_add(1, Ordering::SeqCst);
         thread::yield_now();
         if let Err((value, claim)) = self.hand_over(key, began, claim) {
-            let is_kept = (self.registration.keep_in_memory)(&digest(key), &value, &claim);
+            let is_kept = (self.keep_in_memory)(&digest(key), &value, &claim);
             claim.complete(if is_kept { Outcome::Stored } else { Outcome::Unstored });
         }
         began
@@ -175,7 +171,9 @@ impl Memo {
         reply: Option<Reply<()>>,
     ) -> Request {
         let memo = Arc::clone(&self.registration);
-        Request::Put(Put { memo, digest: digest(key), value, claim, reply })
+        let computed =
+            claim.map(|claim| Computed { claim, keep_in_memory: Arc::clone(&self.keep_in_memory) });
+        Request::Put(Put { memo, digest: digest(key), value, computed, reply })
     }
 
     /// Waits for the reply; `None` from a worker that ended.

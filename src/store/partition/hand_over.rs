@@ -10,7 +10,7 @@ use crate::{
     store::{
         blob::{self, Finished},
         pending::PendingValue,
-        worker::{Directory, Put, Rejected, Request},
+        worker::{Computed, Directory, Put, Rejected, Request},
     },
 };
 
@@ -57,7 +57,7 @@ impl Partition {
         }
         self.forget_over(&entry);
         let (reply, written) = is_slow.then(oneshot::channel).unzip();
-        let put = self.put(entry, value, Some(claim.detach()), reply);
+        let put = self.put(entry, value, Some(self.computed(claim.detach())), reply);
         if !self.send(directory, put, is_slow) {
             return Err(Refused::Unwritten(closed()));
         }
@@ -87,7 +87,7 @@ impl Partition {
         let claim = directory.pending.publish_over(self.memo.flight_key(&digest), &value);
         // After that no reader of an older value can put it back.
         self.session.release(self.session.memory.remove(self.owner(), &digest));
-        let put = self.put(entry, value, Some(claim.detach()), None);
+        let put = self.put(entry, value, Some(self.computed(claim.detach())), None);
         if !self.send(directory, put, false) {
             return Err(closed());
         }
@@ -159,11 +159,15 @@ impl Partition {
         &self,
         entry: Entry,
         value: Arc<PendingValue>,
-        claim: Option<Claim<'static>>,
+        computed: Option<Computed>,
         reply: Option<oneshot::Sender<Result<()>>>,
     ) -> Put {
         let Entry { digest, key_head, .. } = entry;
-        Put { memo: Arc::clone(&self.memo), digest, key_head, value, claim, reply }
+        Put { memo: Arc::clone(&self.memo), digest, key_head, value, computed, reply }
+    }
+
+    fn computed(&self, claim: Claim<'static>) -> Computed {
+        Computed { claim, keep_in_memory: Arc::clone(&self.keep_in_memory) }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         forgetting::Forgetting,
         generation::{Bounds, Tally},
         session::Session,
-        worker::{Directory, Place, Registration, Request},
+        worker::{Directory, KeepInMemory, Place, Registration, Request},
     },
 };
 
@@ -31,6 +31,10 @@ pub(crate) struct Partition {
     /// `None` in a store without a worker.
     pub(super) directory: Option<Arc<Directory>>,
     pub(super) memo: Arc<Registration>,
+    /// For values of this memo that cannot be written.
+    pub(crate) keep_in_memory: KeepInMemory,
+    /// Under which it was opened.
+    pub(super) bounds: Bounds,
 }
 
 /// The outcome of a look at the disk.
@@ -90,21 +94,8 @@ pub(crate) enum Refused {
 }
 
 impl Partition {
-    pub(super) fn new(
-        session: Arc<Session>,
-        directory: Option<Arc<Directory>>,
-        memo: Arc<Registration>,
-    ) -> Self {
-        Self { session, directory, memo }
-    }
-
     pub(crate) fn owner(&self) -> u64 {
         self.memo.owner
-    }
-
-    /// The memo as the worker knows it.
-    pub(crate) fn memo(&self) -> &Registration {
-        &self.memo
     }
 
     /// The folder in which a payload file is begun; `None` in memory.
@@ -207,7 +198,7 @@ impl Partition {
         }
         self.session.release(self.session.memory.remove_owner(self.owner()));
         if let Some(directory) = &self.directory {
-            let _ = directory.send(Request::Disown { memo: Arc::clone(&self.memo) });
+            let _ = directory.send(Request::Disown { memo: Arc::clone(&self.memo), bounds: self.bounds });
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 
 impl Worker {
     pub(super) fn put(&mut self, put: Put) {
-        if put.claim.as_ref().is_some_and(|claim| !claim.is_current()) {
+        if put.computed.as_ref().is_some_and(|computed| !computed.claim.is_current()) {
             // A change came in between: the value is no longer wanted. To unlink a large draft takes long.
             let draft = put.has_file().then(|| Arc::clone(&put.value));
             self.finish_put(put, Ok(()));
@@ -27,7 +27,7 @@ impl Worker {
             return;
         }
         let outcome = self.change(|transaction| transaction.put(&put));
-        if put.claim.is_none() {
+        if put.computed.is_none() {
             // A computed value revokes nothing: a value that is handed over meanwhile is newer.
             self.forgetting().forget_key(put.memo.owner, &put.digest);
         }
@@ -36,7 +36,7 @@ impl Worker {
 
     fn finish_put(&mut self, mut put: Put, outcome: Result<()>) {
         let reply = put.reply.take();
-        if put.claim.is_some() {
+        if put.computed.is_some() {
             put.memo.hand_overs.end();
             self.directory.hand_overs.end();
         }
@@ -57,11 +57,11 @@ impl Worker {
 
     /// A computed value that could not be stored goes into the memory tier, which runs code of the user.
     fn keep_in_memory(&self, put: Put) {
-        let Put { memo, digest, value, claim: Some(claim), .. } = put else { return };
+        let Put { memo, digest, value, computed: Some(computed), .. } = put else { return };
         let (directory, flight_key, kept) =
             (Arc::clone(&self.directory), memo.flight_key(&digest), Arc::clone(&value));
         let keep = move || {
-            (memo.keep_in_memory)(&digest, &value, &claim);
+            (computed.keep_in_memory)(&digest, &value, &computed.claim);
             directory.pending.take(flight_key, &value);
         };
         if !self.directory.janitor.run(keep) {
@@ -116,8 +116,8 @@ impl Worker {
         drop(reply.send(adopted));
     }
 
-    pub(super) fn disown(&mut self, memo: &Registration) {
-        if self.ledger.disown(memo) {
+    pub(super) fn disown(&mut self, memo: &Registration, bounds: &Bounds) {
+        if self.ledger.disown(memo, bounds) {
             let _ = self.change(|transaction| transaction.touch(memo.generation));
         }
     }

@@ -2,9 +2,10 @@
 //! queue to the worker, the pending values.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,7 +16,7 @@ use oneshot::RecvTimeoutError;
 use super::{
     hand_overs::HandOvers,
     queue::{Queue, Rejected},
-    request::{Reply, Request},
+    request::{Registration, Reply, Request},
     state::{EngineSlot, stalled},
 };
 use crate::{
@@ -117,6 +118,8 @@ pub(crate) struct Directory {
     pub(crate) pending: Pending,
     /// Of all memos.
     pub(crate) hand_overs: HandOvers,
+    /// The open generations. One that was closed leaves when another is opened.
+    registrations: Mutex<HashMap<GenerationId, Weak<Registration>>>,
     pub(crate) janitor: Arc<Janitor>,
     pub(crate) unverified: Unverified,
     /// Counted up with each step of the worker. A caller gives up when it stands still.
@@ -134,7 +137,6 @@ impl Directory {
         place: Option<Place>,
         clock: Clock,
         tuning: Tuning,
-        is_bounded: bool,
         temporary: Option<Temporary>,
     ) -> Self {
         Self {
@@ -144,7 +146,8 @@ impl Directory {
             slot: EngineSlot::default(),
             queue: Queue::default(),
             pending: Pending::default(),
-            hand_overs: HandOvers::new(is_bounded),
+            hand_overs: HandOvers::default(),
+            registrations: Mutex::default(),
             janitor: Arc::default(),
             unverified: Unverified::default(),
             progress: AtomicU64::new(0),
@@ -152,6 +155,22 @@ impl Directory {
             outcome: Mutex::default(),
             closed: Condvar::new(),
         }
+    }
+
+    /// The generation as all know it that have it open, or a new registration of it.
+    pub(crate) fn register(
+        &self,
+        generation: GenerationId,
+        new: impl FnOnce() -> Registration,
+    ) -> Arc<Registration> {
+        let mut registrations = lock(&self.registrations);
+        if let Some(known) = registrations.get(&generation).and_then(Weak::upgrade) {
+            return known;
+        }
+        let registration = Arc::new(new());
+        registrations.retain(|_, registration| registration.strong_count() > 0);
+        registrations.insert(generation, Arc::downgrade(&registration));
+        registration
     }
 
     /// The directory that the user named.

@@ -1,6 +1,6 @@
 //! Hand-overs that were not applied yet, and which thread made the last one.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::flight::FlightKey;
 
@@ -8,8 +8,8 @@ use crate::flight::FlightKey;
 /// that had to leave for it gone, as if it had waited: it waits when it looks for another entry, not when it hands over.
 #[derive(Default)]
 pub(crate) struct HandOvers {
-    /// Whether there is a bound: without one nothing leaves.
-    is_bounded: bool,
+    /// Whether there is or was a bound: without one nothing leaves.
+    is_bounded: AtomicBool,
     unapplied: AtomicUsize,
     /// The thread that handed over last.
     last_by: AtomicUsize,
@@ -23,8 +23,8 @@ thread_local! {
 }
 
 impl HandOvers {
-    pub(super) fn new(is_bounded: bool) -> Self {
-        Self { is_bounded, ..Self::default() }
+    pub(crate) fn expect_bound(&self) {
+        self.is_bounded.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn begin(&self, key: &FlightKey) {
@@ -39,7 +39,7 @@ impl HandOvers {
 
     /// Whether this thread handed over last, and that may push out the entry of this key.
     pub(crate) fn may_push_out(&self, key: &FlightKey) -> bool {
-        self.is_bounded
+        self.is_bounded.load(Ordering::Relaxed)
             && self.unapplied.load(Ordering::Acquire) > 0
             && self.last_by.load(Ordering::Relaxed) == this_thread()
             && self.last.load(Ordering::Relaxed) != hash(key)

@@ -25,8 +25,10 @@ use crate::{
 pub(super) struct Generation {
     pub(super) row: CatalogRow,
     pub(super) account: Account,
-    /// The memo that has it open.
+    /// The memo, while it is open.
     pub(super) memo: Option<Arc<Registration>>,
+    /// Those of each that has it open, in this process or as a guest. Empty unless there is a `memo`.
+    pub(super) adopted: Vec<Bounds>,
 }
 
 #[derive(Default)]
@@ -40,8 +42,6 @@ pub(super) struct Ledger {
     generations: BTreeMap<GenerationId, Generation>,
     /// The generations of each memo; no list is empty.
     by_name: HashMap<String, Vec<GenerationId>>,
-    /// Of the memos that this process opened, by name.
-    bounds: HashMap<String, Bounds>,
     /// The sum over all generations that are counted.
     total: Tally,
     /// The generations that a recount has not counted to their end.
@@ -255,14 +255,17 @@ impl Ledger {
         }
     }
 
+    /// The tightest bounds of those that have a generation of the memo open.
     pub(super) fn bounds_of(&self, name: &str) -> Bounds {
-        self.bounds.get(name).copied().unwrap_or_default()
+        let ids = self.by_name.get(name).into_iter().flatten();
+        let open = ids.filter_map(|id| self.generations.get(id)).flat_map(|generation| &generation.adopted);
+        open.copied().reduce(Bounds::tightest).unwrap_or_default()
     }
 
     /// The ttl of a generation: today's if it is open, else that of the last run that had it open.
     pub(super) fn ttl_of(&self, id: GenerationId) -> Option<Duration> {
-        let Generation { row, memo, .. } = self.generations.get(&id)?;
-        if memo.is_some() { self.bounds_of(&row.name).ttl } else { row.ttl() }
+        let Generation { row, adopted, .. } = self.generations.get(&id)?;
+        adopted.iter().copied().reduce(Bounds::tightest).map_or_else(|| row.ttl(), |bounds| bounds.ttl)
     }
 
     /// The catalog row of a generation with what a close writes down.
@@ -279,24 +282,29 @@ impl Ledger {
     /// A memo is opened. While no engine is in service, the next index that is opened takes it up.
     pub(super) fn adopt(&mut self, memo: &Arc<Registration>, row: &CatalogRow, bounds: Bounds) {
         let id = memo.generation;
-        self.bounds.insert(row.name.clone(), bounds);
         if self.get(id).is_none() {
-            self.insert(id, Generation { row: row.clone(), account: Account::empty(), memo: None });
+            let (account, adopted) = (Account::empty(), Vec::new());
+            self.insert(id, Generation { row: row.clone(), account, memo: None, adopted });
         }
         self.change(id, |found| {
             found.memo = Some(Arc::clone(memo));
+            found.adopted.push(bounds);
             found.account.drop_queue();
         });
     }
 
-    /// A memo was dropped. Whether it had its generation open still.
-    pub(super) fn disown(&mut self, memo: &Registration) -> bool {
-        let mut was_open = false;
+    /// A memo was dropped. Whether it was the last that had its generation open.
+    pub(super) fn disown(&mut self, memo: &Registration, bounds: &Bounds) -> bool {
+        let mut was_last = false;
         self.change(memo.generation, |found| {
-            was_open = found.memo.take_if(|open| open.owner == memo.owner).is_some();
+            if let Some(place) = found.adopted.iter().position(|adopted| adopted == bounds) {
+                found.adopted.swap_remove(place);
+                was_last = found.adopted.is_empty();
+            }
+            found.memo.take_if(|_| found.adopted.is_empty());
             found.account.drop_queue();
         });
-        was_open
+        was_last
     }
 
     /// The owners of the open generations of a memo.
@@ -308,18 +316,17 @@ impl Ledger {
 
     /// The open memos and the bounds of an earlier ledger, whose index is gone.
     pub(super) fn take_over(&mut self, before: Self) {
-        self.bounds = before.bounds;
         // The row of the index may count this run already.
         self.earlier = before.earlier.or(self.earlier.take());
         self.go_on_behind(before.sequence);
         for (id, open) in before.generations.into_iter().filter(|(_, generation)| generation.memo.is_some()) {
             if let Some(found) = self.generations.get_mut(&id) {
-                found.memo = open.memo;
+                (found.memo, found.adopted) = (open.memo, open.adopted);
                 let name = found.row.name.clone();
                 self.find_retired(&name);
             } else {
                 let row = CatalogRow { number: Number::default(), ..open.row };
-                self.insert(id, Generation { row, account: Account::empty(), memo: open.memo });
+                self.insert(id, Generation { row, account: Account::empty(), ..open });
             }
         }
     }
@@ -349,7 +356,7 @@ mod tests {
             latest: Timestamp(0),
         };
         let account = Account::known(Tally::one(10), false, Timestamp(0));
-        Generation { row, account, memo: None }
+        Generation { row, account, memo: None, adopted: Vec::new() }
     }
 
     fn tens(entries: u64) -> Tally {
@@ -360,8 +367,7 @@ mod tests {
     }
 
     fn memo(id: GenerationId) -> Arc<Registration> {
-        let keep = Box::new(|_: &_, _: &_, _: &crate::flight::Claim<'_>| false);
-        Arc::new(Registration::new("frames".into(), "".into(), id, 7, Arc::default(), keep, false))
+        Arc::new(Registration::new("frames".into(), "".into(), id, 7, Arc::default()))
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) use self::{
     directory::{Directory, Place, Tuning},
     open::{foreign_file, is_ours, prepare},
     queue::Rejected,
-    request::{KeepInMemory, Put, Registration, Request},
+    request::{Computed, KeepInMemory, Put, Registration, Request},
 };
 use crate::{
     clock::Deadline,
@@ -211,7 +211,7 @@ impl Worker {
             Request::Clear { memo, reply } => self.clear(&memo, reply),
             Request::Forget { name, reply } => self.forget(name, reply),
             Request::Adopt { memo, row, bounds, reply } => self.adopt(&memo, &row, bounds, reply),
-            Request::Disown { memo } => self.disown(&memo),
+            Request::Disown { memo, bounds } => self.disown(&memo, &bounds),
             Request::Read { memo, digest, reply } => {
                 let record = self.change(|transaction| transaction.index.record(memo.number(), &digest));
                 drop(reply.send(record));

@@ -246,7 +246,7 @@ fn load(candidate: &Candidate, index: &Index) -> Result<Ledger> {
             return Err(damaged());
         };
         let account = account(candidate, index, &row)?;
-        ledger.insert(GenerationId(id), Generation { row, account, memo: None });
+        ledger.insert(GenerationId(id), Generation { row, account, memo: None, adopted: Vec::new() });
     }
     let live: Vec<_> = ledger.iter().map(|(_, generation)| generation.row.number).collect();
     ledger.index_row.dead.retain(|number| !live.contains(number));

@@ -171,7 +171,7 @@ fn number(ledger: &mut Ledger, id: GenerationId, head: &Head) -> Number {
             unordered: false,
             latest: Timestamp::default(),
         };
-        ledger.insert(id, Generation { row, account: Account::empty(), memo: None });
+        ledger.insert(id, Generation { row, account: Account::empty(), memo: None, adopted: Vec::new() });
     }
     ledger.change(id, |found| found.row.number = number);
     number

@@ -59,16 +59,17 @@ pub(crate) enum Request {
         name: Option<String>,
         reply: Reply<bool>,
     },
-    /// A memo is opened.
+    /// A memo is opened, by this process or by a guest. A generation may be open several times.
     Adopt {
         memo: Arc<Registration>,
         row: CatalogRow,
         bounds: Bounds,
         reply: Reply<()>,
     },
-    /// A memo was dropped.
+    /// A memo was dropped that was opened under these bounds.
     Disown {
         memo: Arc<Registration>,
+        bounds: Bounds,
     },
     /// The record of a key, read between two changes.
     Read {
@@ -111,7 +112,7 @@ pub(crate) enum Request {
     },
 }
 
-/// An open memo, as the worker knows it.
+/// An open generation, as the worker knows it: one for all that have it open, in this process or as guests.
 pub(crate) struct Registration {
     pub(crate) memo: Arc<str>,
     /// Name, key type and value type, for the front of every error.
@@ -120,8 +121,6 @@ pub(crate) struct Registration {
     /// The owner of the memo's entries in memory and of its claims. Unique in the process.
     pub(crate) owner: u64,
     pub(crate) counters: Arc<Counters>,
-    /// Takes a value into the memory tier that could not be stored. It runs code of the user.
-    pub(crate) keep_in_memory: KeepInMemory,
     /// Those that were not applied yet.
     pub(crate) hand_overs: HandOvers,
     /// Of the generation. 0 until the worker has adopted the memo. Only the worker changes it.
@@ -130,8 +129,9 @@ pub(crate) struct Registration {
     siblings: Mutex<Arc<[Number]>>,
 }
 
-/// Whether the value was kept, unless its claim was revoked meanwhile.
-pub(crate) type KeepInMemory = Box<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
+/// Takes a value into the memory tier that could not be stored, unless its claim was revoked meanwhile. Whether it was kept.
+/// It runs code of the user.
+pub(crate) type KeepInMemory = Arc<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
 
 impl Registration {
     pub(crate) fn new(
@@ -140,12 +140,10 @@ impl Registration {
         generation: GenerationId,
         owner: u64,
         counters: Arc<Counters>,
-        keep_in_memory: KeepInMemory,
-        is_bounded: bool,
     ) -> Self {
         let (number, siblings) = (AtomicU32::new(0), Mutex::new(Arc::from([])));
-        let hand_overs = HandOvers::new(is_bounded);
-        Self { memo, place, generation, owner, counters, keep_in_memory, hand_overs, number, siblings }
+        let hand_overs = HandOvers::default();
+        Self { memo, place, generation, owner, counters, hand_overs, number, siblings }
     }
 
     pub(crate) fn number(&self) -> Number {
@@ -182,10 +180,18 @@ pub(crate) struct Put {
     pub(crate) digest: Digest,
     pub(crate) key_head: Vec<u8>,
     pub(crate) value: Arc<PendingValue>,
-    /// Under which the value was computed; `None` for one that was inserted. A revoked one is not put.
-    pub(crate) claim: Option<Claim<'static>>,
+    /// `None` for a value that was inserted.
+    pub(crate) computed: Option<Computed>,
     /// For a caller that waits until the entry survives the process.
     pub(crate) reply: Option<Reply<()>>,
+}
+
+/// What a computed value has beside one that was inserted.
+pub(crate) struct Computed {
+    /// Under which the value was computed. A revoked one is not put.
+    pub(crate) claim: Claim<'static>,
+    /// For a value that cannot be written.
+    pub(crate) keep_in_memory: KeepInMemory,
 }
 
 impl Put {

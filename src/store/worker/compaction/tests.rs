@@ -51,9 +51,8 @@ enum Change {
 const CHANGES: [Change; 5] = [Change::Put, Change::Overwrite, Change::Remove, Change::Clear, Change::All];
 
 fn memo(name: u8) -> Arc<Registration> {
-    let keep = Box::new(|_: &_, _: &_, _: &crate::flight::Claim<'_>| false);
     let (id, owner) = (GenerationId([name; 16]), fresh_owner());
-    Arc::new(Registration::new(format!("{name}").into(), "".into(), id, owner, Arc::default(), keep, false))
+    Arc::new(Registration::new(format!("{name}").into(), "".into(), id, owner, Arc::default()))
 }
 
 fn digest(key: u8) -> Digest {
@@ -68,7 +67,7 @@ impl Bench {
         let engine = Engine::open(&folder.path().join("index-1"), &Faults::default()).unwrap();
         let tuning = Tuning { compacted_when: Some((0, 0)), ..Tuning::default() };
         let place = Place { path: folder.path().to_owned(), base: None };
-        let directory = Directory::new(Some(place), Clock::default(), tuning, false, None);
+        let directory = Directory::new(Some(place), Clock::default(), tuning, None);
         let settings = Settings {
             memory: 0,
             max_bytes: None,
@@ -117,7 +116,7 @@ impl Bench {
         };
         self.expected[memo].insert(key, value_of(&value));
         let (memo, value) = (Arc::clone(&self.memos[memo]), Arc::new(value));
-        let put = Put { memo, digest: digest(key), key_head: vec![], value, claim: None, reply: None };
+        let put = Put { memo, digest: digest(key), key_head: vec![], value, computed: None, reply: None };
         self.change(|transaction| transaction.put(&put));
     }
 
