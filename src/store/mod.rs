@@ -28,6 +28,7 @@ mod manifest;
 mod overlay;
 mod partition;
 mod pending;
+mod process;
 mod registry;
 mod scope;
 mod session;

@@ -58,6 +58,7 @@ const FLOORS: [Floors; 4] = [
             &["handle"],
             &["entries"],
             &["partition"],
+            &["process"],
             &["worker"],
             &["forgetting", "unverified"],
             &["overlay"],
@@ -84,7 +85,7 @@ const FLOORS: [Floors; 4] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 27] = [
+const FOREIGN: [(&str, &str); 29] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -100,7 +101,9 @@ const FOREIGN: [(&str, &str); 27] = [
     ("bytemuck", "codec/runs/"),
     ("rustix", "codec/runs/copy.rs"),
     ("rustix", "store/overlay.rs"),
+    ("rustix", "store/process/socket/"),
     ("libc", "signals.rs"),
+    ("libc", "store/process/socket/peer.rs"),
     ("typeid", "codec/runs/mod.rs"),
     ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),
