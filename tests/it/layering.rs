@@ -62,7 +62,7 @@ const FLOORS: [Floors; 4] = [
             &["worker"],
             &["forgetting", "unverified"],
             &["overlay"],
-            &["janitor", "pending", "session", "generation", "lock", "manifest", "tags"],
+            &["janitor", "pending", "session", "generation", "epochs", "lock", "manifest", "tags"],
             &["blob"],
             &["engine", "scope"],
         ],
@@ -85,11 +85,12 @@ const FLOORS: [Floors; 4] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 29] = [
+const FOREIGN: [(&str, &str); 30] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
     ("memmap2", "store/blob/"),
+    ("memmap2", "store/epochs.rs"),
     ("getrandom", "store/blob/files.rs"),
     ("oneshot", "store/"),
     ("postcard", "codec/"),

@@ -280,7 +280,8 @@ pub(crate) fn prepare(directory: &Path) -> Result<std::path::PathBuf> {
 }
 
 /// The names of a store's files and folders, beside its indexes.
-const OURS: [&str; 4] = ["LOCK", "MANIFEST", "blobs", "trash"];
+const OURS: [&str; 8] =
+    ["LOCK", "MANIFEST", "EPOCHS", "EPOCHS.draft", "SOCKET", "SOCKET.draft", "blobs", "trash"];
 
 /// Whether a file or folder in a store's directory is the store's.
 pub(crate) fn is_ours(path: &Path) -> bool {

@@ -116,7 +116,7 @@ pub(super) fn new_socket() -> io::Result<OwnedFd> {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn new_socket() -> io::Result<OwnedFd> {
-    prepare(rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?)
+    Ok(prepare(rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?)?)
 }
 
 /// The next connection to a listening socket, in the same modes.

@@ -280,6 +280,13 @@ fn a_frame_of_which_nothing_was_taken_leaves_the_connection_whole() {
 }
 
 #[test]
+fn the_names_are_those_of_a_store() {
+    for name in [SOCKET, DRAFT, crate::store::epochs::EPOCHS, crate::store::epochs::DRAFT] {
+        assert!(crate::store::worker::is_ours(name.as_ref()), "{name}");
+    }
+}
+
+#[test]
 fn a_host_and_a_guest_talk() {
     let folder = tempfile::tempdir().unwrap();
     let listener = Listener::bind(folder.path()).unwrap();
