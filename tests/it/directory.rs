@@ -166,6 +166,21 @@ fn a_link_in_place_of_its_own_files_is_refused_and_not_followed() {
 }
 
 #[test]
+fn a_link_in_place_of_the_files_for_other_processes_is_refused_and_not_followed() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let letter = elsewhere.path().join("letter");
+    fs::write(&letter, "of the user").unwrap();
+    for name in ["EPOCHS", "EPOCHS.draft", "SOCKET", "SOCKET.draft"] {
+        let bench = Bench::new();
+        fs::create_dir(bench.path()).unwrap();
+        symlink(&letter, bench.path().join(name)).unwrap();
+        let error = refused(&bench.path());
+        assert!(error.is_config() && error.to_string().contains(name), "{error}");
+        assert_eq!(fs::read(&letter).unwrap(), b"of the user");
+    }
+}
+
+#[test]
 fn a_link_in_place_of_its_own_folders_is_refused_and_not_followed() {
     let elsewhere = tempfile::tempdir().unwrap();
     let letter = elsewhere.path().join("0123456789abcdef0123456789abcdef");
