@@ -504,7 +504,8 @@ mod tests {
             .env(CHILD, folder.path())
             .output()
             .unwrap();
-        assert!(child.status.success(), "{child:?}");
+        let passed = String::from_utf8_lossy(&child.stdout).contains("1 passed");
+        assert!(child.status.success() && passed, "{child:?}");
         assert!(!guest.is_current(&MEMO, &key(1), changed));
         assert!(guest.is_current(&MEMO, &key(2), other));
     }

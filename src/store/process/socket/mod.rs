@@ -30,7 +30,7 @@ mod listener;
 mod peer;
 #[cfg(unix)]
 mod stream;
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;
 #[cfg(unix)]
 mod wait;

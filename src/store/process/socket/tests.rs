@@ -1,3 +1,5 @@
+#![cfg(unix)]
+
 use std::{
     fs,
     io::{ErrorKind, Read as _, Write as _},
@@ -455,4 +457,64 @@ fn a_shut_down_connection_wakes_all_its_threads() {
         assert!(watch.join().unwrap());
         assert_eq!(receiver.join().unwrap(), ErrorKind::UnexpectedEof);
     });
+}
+
+// SAFETY: the signatures are those of POSIX.
+#[expect(unsafe_code, reason = "std has no fork")]
+unsafe extern "C" {
+    safe fn fork() -> std::ffi::c_int;
+    safe fn _exit(status: std::ffi::c_int) -> !;
+}
+
+const ALONE: &str = "MEMOLITH_TEST_FORK";
+
+#[test]
+fn a_forked_child_has_no_sockets_and_closes_none_of_its_own() {
+    let alone = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::process::socket::tests::forks_alone", "--ignored"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let passed = String::from_utf8_lossy(&alone.stdout).contains("1 passed");
+    assert!(alone.status.success() && passed, "{alone:?}");
+}
+
+/// A child would also keep the sockets of other tests open.
+#[test]
+#[ignore = "it forks: the test before it runs it in a process of its own"]
+fn forks_alone() {
+    if std::env::var_os(ALONE).is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let listener = Listener::bind(folder.path()).unwrap();
+    let bell = Bell::new().unwrap();
+    let (mut raw, ours) = pair();
+    let (mut until, child_waits) = UnixStream::pair().unwrap();
+    let mut channel = Channel::new(ours);
+    if fork() == 0 {
+        let done = std::panic::catch_unwind(move || {
+            let kind = |outcome: std::io::Result<()>| outcome.unwrap_err().kind();
+            assert_eq!(kind(channel.write(b"x")), ErrorKind::NotConnected);
+            assert_eq!(kind(listener.accept().map(|_| ())), ErrorKind::NotConnected);
+            // These take the numbers of the closed ones.
+            let mut files: Vec<_> = (0..20).map(|_| tempfile::tempfile().unwrap()).collect();
+            bell.ring();
+            drop((channel, listener, bell));
+            assert!(files.iter_mut().all(|file| file.metadata().unwrap().len() == 0));
+            assert!(files.iter_mut().all(|file| file.write_all(b"open").is_ok()));
+            { child_waits }.read_exact(&mut [0]).unwrap();
+        });
+        _exit(i32::from(done.is_err()));
+    }
+    drop(channel);
+    assert_eq!(raw.read(&mut [0]).unwrap(), 0, "the child holds a copy of the connection");
+    connect(folder.path()).unwrap();
+    assert!(listener.accept().unwrap().is_some());
+    bell.ring();
+    assert!(poll(&[(bell.as_fd(), Interest::Read)], Some(LONG)).unwrap()[0].readable);
+    until.write_all(b"x").unwrap();
+    let (_, status) = rustix::process::wait(rustix::process::WaitOptions::empty()).unwrap().unwrap();
+    assert_eq!(status.exit_status(), Some(0));
+    assert!(listener.is_of(folder.path()), "the child removed SOCKET");
 }
