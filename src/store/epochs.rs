@@ -127,13 +127,12 @@ impl Epochs {
     pub(crate) fn create(directory: &Path) -> io::Result<Self> {
         let mut options = File::options();
         let options = options.read(true).write(true);
-        let epochs = match Self::open_with(directory, options)? {
-            Some(epochs) => epochs,
-            None => {
-                make(directory)?;
-                Self::open_with(directory, options)?.ok_or(io::ErrorKind::InvalidData)?
-            }
-        };
+        let mut found = Self::open_with(directory, options)?;
+        if found.is_none() {
+            make(directory)?;
+            found = Self::open_with(directory, options)?;
+        }
+        let epochs = found.ok_or(io::ErrorKind::InvalidData)?;
         epochs.probe()?;
         Ok(epochs)
     }
@@ -248,7 +247,7 @@ impl Epochs {
         // SAFETY: the offset is a multiple of 8 within the map, which begins at a page and lives as long as `self`. The
         // memory is only looked at by atomic loads. No process that keeps to this file's rules cuts the file; another
         // program of its owner that cuts it would end this process by SIGBUS, as with payload files.
-        #[expect(unsafe_code, reason = "a map of a file that changes")]
+        #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "a map of a file that changes")]
         let loaded = unsafe {
             AtomicU64::from_ptr(self.map.as_ptr().add(word.offset()).cast::<u64>().cast_mut())
                 .load(Ordering::Relaxed)
@@ -264,7 +263,7 @@ impl Epochs {
 
         let half = |offset: usize| {
             // SAFETY: as above, with two halves of a word.
-            #[expect(unsafe_code, reason = "a map of a file that changes")]
+            #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "a map of a file that changes")]
             let loaded = unsafe {
                 AtomicU32::from_ptr(self.map.as_ptr().add(word.offset() + offset).cast::<u32>().cast_mut())
                     .load(Ordering::Relaxed)
