@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     key::{self, Digest},
     record::Record,
-    store::{CatalogRow, Head, Manifest, Number, OrderRow},
+    store::{CatalogRow, Head, Manifest, Number, OrderRow, Snapshot, TableId},
 };
 
 /// The checksum that belongs after the bytes.
@@ -46,6 +46,28 @@ pub fn catalog_row(bytes: &[u8]) -> Option<Vec<u8>> {
 #[must_use]
 pub fn manifest(text: &str) -> Option<String> {
     Manifest::decode(text).ok()?.map(|manifest| manifest.encode())
+}
+
+/// Table, key and value.
+pub type TableRow = (u8, Vec<u8>, Vec<u8>);
+
+/// All rows of a snapshot.
+#[must_use]
+pub fn snapshot(bytes: &[u8]) -> Option<Vec<TableRow>> {
+    let snapshot = Snapshot::of_bytes(bytes)?;
+    let mut rows = Vec::new();
+    for table in TableId::ALL {
+        let found = snapshot.rows(table, &[], None, usize::MAX).ok()?;
+        rows.extend(found.into_iter().map(|(key, value)| (table as u8, key.to_vec(), value.to_vec())));
+    }
+    Some(rows)
+}
+
+/// The value of a row of a snapshot.
+#[must_use]
+pub fn snapshot_row(bytes: &[u8], table: u8, key: &[u8]) -> Option<Vec<u8>> {
+    let table = TableId::ALL.into_iter().find(|known| *known as u8 == table)?;
+    Snapshot::of_bytes(bytes)?.get(table, key).ok()?.map(|value| value.to_vec())
 }
 
 /// The whole canonical encoding of a key.

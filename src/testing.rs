@@ -67,6 +67,8 @@ pub enum Operation {
     Compact,
     /// Making the files of a closed index hold still.
     Settle,
+    /// Writing the snapshot of a store that is closed.
+    Snapshot,
 }
 
 /// How an operation fails.

@@ -3,21 +3,23 @@
 //! It is text, one fact a line, with a checksum of the lines before it at the end:
 //!
 //! ```text
-//! memolith 4
+//! memolith 5
 //! index 3
 //! closed
 //! sequence 1201
 //! unrecovered
+//! snapshot 3 1638400 5d41402abc4b2a76
 //! file conf 63 a1b2c3d4e5f60718
 //! file db 524288 0011223344556677
 //! file snap.0000000000001C20 418 8899aabbccddeeff
 //! check 6c62272e07bb0142
 //! ```
 //!
-//! It says `open` while the store is in use, and ends behind that line then. `unrecovered` is there only when an unclean
-//! end before had left files that were not looked through yet. It is only ever replaced whole: a temporary file, then a
-//! rename. It goes away only while a new index is filled. An unknown format is an error, never a wipe. Bytes that are no
-//! manifest are damage, and damage costs the index, not the store.
+//! It says `open` from the first change on, and ends behind that line then. `unrecovered` is there only when an unclean end
+//! before had left files that were not looked through yet. `snapshot` is there only when one was written, with its number,
+//! its length and its last checksum. A MANIFEST is only ever replaced whole: a temporary file, then a rename. It goes away
+//! only while a new index is filled. An unknown format is an error, never a wipe. Bytes that are no manifest are damage,
+//! and damage costs the index, not the store.
 
 use std::{
     collections::BTreeMap,
@@ -35,7 +37,7 @@ use crate::{
 /// How the name of a manifest begins until it takes the place of the old one.
 pub(crate) const UNNAMED: &str = "MANIFEST.draft-";
 
-const FORMAT: u64 = 4;
+const FORMAT: u64 = 5;
 
 /// How a store was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +55,20 @@ pub(crate) struct Closed {
     pub(crate) sequence: u64,
     /// Whether it was closed before all files had been looked through that an unclean end had left.
     pub(crate) unrecovered: bool,
+    /// The snapshot of all rows.
+    pub(crate) snapshot: Option<Snapshot>,
     /// The settled files of the index: name to length and checksum.
     pub(crate) files: BTreeMap<String, (u64, u64)>,
+}
+
+/// The file that holds all rows of a closed store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) number: u64,
+    /// In bytes, deltas included.
+    pub(crate) length: u64,
+    /// That of its last part, which covers those before it.
+    pub(crate) checksum: u64,
 }
 
 /// The manifest of a directory.
@@ -147,6 +161,9 @@ impl Closed {
         if self.unrecovered {
             text.push_str("unrecovered\n");
         }
+        if let Some(Snapshot { number, length, checksum }) = self.snapshot {
+            let _ = writeln!(text, "snapshot {number} {length} {checksum:016x}");
+        }
         for (name, (length, sum)) in &self.files {
             let _ = writeln!(text, "file {name} {length} {sum:016x}");
         }
@@ -159,6 +176,11 @@ impl Closed {
             match *words {
                 ["sequence", sequence] => closed.sequence = sequence.parse().ok()?,
                 ["unrecovered"] => closed.unrecovered = true,
+                ["snapshot", number, length, sum] => {
+                    let (number, length) = (number.parse().ok()?, length.parse().ok()?);
+                    let checksum = u64::from_str_radix(sum, 16).ok()?;
+                    closed.snapshot = Some(Snapshot { number, length, checksum });
+                }
                 ["file", name, length, sum] => {
                     let sum = u64::from_str_radix(sum, 16).ok()?;
                     closed.files.insert(name.into(), (length.parse().ok()?, sum));
@@ -189,15 +211,16 @@ mod tests {
 
     fn closed() -> Manifest {
         let files = [("conf".into(), (63, 0xa1b2)), ("db".into(), (524_288, 1))].into();
-        let closed = Closed { sequence: 1201, unrecovered: false, files };
+        let snapshot = Some(Snapshot { number: 7, length: 16_384, checksum: 0xc3 });
+        let closed = Closed { sequence: 1201, unrecovered: false, snapshot, files };
         Manifest { index: 3, closed: Some(closed) }
     }
 
     #[test]
     fn the_bytes_are_golden() {
-        assert_eq!(Manifest::open(1).encode(), "memolith 4\nindex 1\nopen\ncheck 29cd7d9acb165ecf\n");
-        let golden = "memolith 4\nindex 3\nclosed\nsequence 1201\n\
-            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck 7cb8094885db56ce\n";
+        assert_eq!(Manifest::open(1).encode(), "memolith 5\nindex 1\nopen\ncheck 8213b364f5561f94\n");
+        let golden = "memolith 5\nindex 3\nclosed\nsequence 1201\nsnapshot 7 16384 00000000000000c3\n\
+            file conf 63 000000000000a1b2\nfile db 524288 0000000000000001\ncheck 8403692eabf73de0\n";
         assert_eq!(closed().encode(), golden);
     }
 
@@ -207,7 +230,9 @@ mod tests {
         assert!(matches!(Manifest::read(directory.path()).unwrap(), Found::Nothing));
         let mut unrecovered = closed();
         unrecovered.closed.as_mut().unwrap().unrecovered = true;
-        for manifest in [Manifest::open(9), closed(), unrecovered] {
+        let mut without_snapshot = closed();
+        without_snapshot.closed.as_mut().unwrap().snapshot = None;
+        for manifest in [Manifest::open(9), closed(), unrecovered, without_snapshot] {
             manifest.write(directory.path()).unwrap();
             assert!(
                 matches!(Manifest::read(directory.path()).unwrap(), Found::Whole(read) if read == manifest)

@@ -34,6 +34,7 @@ mod process;
 mod registry;
 mod scope;
 mod session;
+mod snapshot;
 mod tags;
 mod unverified;
 mod worker;
@@ -46,7 +47,9 @@ use std::{
 };
 
 #[cfg(feature = "testing")]
-pub(crate) use self::{blob::Head, generation::Number, manifest::Manifest, worker::OrderRow};
+pub(crate) use self::{
+    blob::Head, engine::TableId, generation::Number, manifest::Manifest, snapshot::Snapshot, worker::OrderRow,
+};
 pub(crate) use self::{
     blob::{Finished, PayloadWriter},
     generation::{Bounds, CatalogRow, GenerationId},

@@ -30,6 +30,12 @@ impl Wound {
             |file: &PathBuf| file.starts_with("MANIFEST") || class(file).is_some_and(|it| it < 3);
         !self.files.iter().any(is_of_index)
     }
+
+    /// Whether MANIFEST and the snapshot that it names are unchanged.
+    pub fn spares_the_snapshot(&self) -> bool {
+        let names = self.files.iter().map(|file| file.to_string_lossy());
+        !names.into_iter().any(|name| name == "MANIFEST" || name.starts_with("snapshot-"))
+    }
 }
 
 const BLOB: usize = 4;

@@ -39,6 +39,7 @@ mod pool;
 mod rebuild;
 mod scopes;
 mod searched;
+mod snapshots;
 mod spinner;
 mod stamp;
 mod stress;

@@ -45,6 +45,6 @@ pub(crate) use self::{
     },
     head::{Head, damaged, size},
     payload_writer::{Finished, INLINE, PayloadWriter, oversize},
-    read::{Expected, read},
+    read::{Contents, Expected, contents, read},
     unnamed::Blob,
 };

@@ -62,8 +62,8 @@ pub(crate) fn read(
     Ok(Some(Payload::with_checksums(contents, begin..end, seal)))
 }
 
-/// The bytes of a blob, in memory or mapped.
-pub(super) enum Contents {
+/// The bytes of a blob or a snapshot, in memory or mapped.
+pub(crate) enum Contents {
     Memory(Vec<u8>),
     Map(memmap2::Mmap),
 }
@@ -77,7 +77,7 @@ impl AsRef<[u8]> for Contents {
     }
 }
 
-pub(super) fn contents(file: &File) -> io::Result<Contents> {
+pub(crate) fn contents(file: &File) -> io::Result<Contents> {
     let length = file.metadata()?.len();
     if length < MAPPED {
         return read_all(file, length as usize).map(Contents::Memory);

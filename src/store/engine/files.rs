@@ -58,7 +58,9 @@ pub(crate) fn restrict(_: &Path) {}
 pub(crate) fn restrict(directory: &Path) {
     for file in fs::read_dir(directory).into_iter().flatten().flatten() {
         let mode = if file.path().is_dir() { 0o700 } else { 0o600 };
-        let _ = fs::set_permissions(file.path(), fs::Permissions::from_mode(mode));
+        if file.metadata().is_ok_and(|found| found.permissions().mode() & 0o777 != mode) {
+            let _ = fs::set_permissions(file.path(), fs::Permissions::from_mode(mode));
+        }
     }
 }
 

@@ -22,6 +22,18 @@ enum Rows {
     InMemory(RwLock<BTreeMap<Bytes, Bytes>>),
 }
 
+/// Names a table of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TableId {
+    Catalog,
+    Records,
+    Order,
+}
+
+impl TableId {
+    pub(crate) const ALL: [Self; 3] = [Self::Catalog, Self::Records, Self::Order];
+}
+
 /// Bytes that the engine handed out. They stay valid when the engine is gone.
 pub(crate) type Bytes = sled::IVec;
 

@@ -8,6 +8,7 @@ use crate::{
     error::Result,
     store::{
         blob,
+        engine::TableId,
         generation::{CatalogRow, GenerationId, IndexRow, Number, Tally},
     },
 };
@@ -173,9 +174,9 @@ impl Transaction<'_> {
     /// Deletes some rows of a number that was given up. Whether there are more.
     pub(super) fn delete_dead(&mut self, number: Number) -> Result<bool> {
         let rows = self.index.rows(number, None, DEAD)?;
-        rows.iter().try_for_each(|(key, _)| self.index.remove(|engine| &engine.order, key))?;
+        rows.iter().try_for_each(|(key, _)| self.index.remove_dead(TableId::Order, key))?;
         let records = self.index.engine.records.rows(&number.prefix(), None, DEAD)?;
-        records.iter().try_for_each(|(key, _)| self.index.remove(|engine| &engine.records, key))?;
+        records.iter().try_for_each(|(key, _)| self.index.remove_dead(TableId::Records, key))?;
         if !rows.is_empty() || !records.is_empty() {
             return Ok(true);
         }

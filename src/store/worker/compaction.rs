@@ -29,7 +29,7 @@ use crate::{
     record::Record,
     store::{
         blob,
-        engine::{self, Bytes, Engine},
+        engine::{self, Bytes, Engine, TableId},
         generation::{IndexRow, Number},
         manifest::Manifest,
     },
@@ -148,7 +148,7 @@ impl Compaction {
                 self.engine.records.insert(&number.record_key(&row.digest), &record)?;
             } else {
                 // It leads nowhere, and would be counted for ever.
-                index.remove(|engine| &engine.order, key)?;
+                index.remove(TableId::Order, key)?;
                 ledger.removed_of(number, row.sequence, row.size);
             }
         }
@@ -184,7 +184,8 @@ impl Compaction {
         match sealed {
             Ok(row) => {
                 ledger.index_row = row;
-                let old = std::mem::replace(index, Index::new(self.engine, self.number));
+                let new = Index::taking_over(self.engine, self.number, index);
+                let old = std::mem::replace(index, new);
                 retire(directory, old.engine, place.index(old.number));
                 Ok(())
             }

@@ -8,6 +8,7 @@ use crate::{
     error::Result,
     record::Record,
     store::{
+        engine::TableId,
         forgetting::{self, Forgetting},
         generation::{GenerationId, Number, Tally},
         session::Left,
@@ -132,7 +133,7 @@ impl Transaction<'_> {
             for (key, value) in &ahead {
                 match OrderRow::decode(key, value) {
                     Some(row) => front.push(row),
-                    None => self.index.remove(|engine| &engine.order, key)?,
+                    None => self.index.remove(TableId::Order, key)?,
                 }
             }
             let oldest = front.first().copied();

@@ -2,18 +2,31 @@
 //!
 //! During a compaction every change goes to both, so the copy needs no journal. A change of the copy that fails costs the
 //! copy, never the change.
+//!
+//! The first change has MANIFEST say that the store is open: a run that changes nothing leaves the directory as it found it,
+//! however it ends. The rows that changed since the last snapshot are noted, so that a close can append them to it.
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     error::Result,
     key::Digest,
     store::{
-        engine::{Bytes, Engine, Row, Table},
+        engine::{Bytes, Engine, Row, TableId},
         generation::{CatalogRow, GenerationId, IndexRow, Number},
+        manifest::{self, Closed, Manifest},
+        snapshot::RowKey,
         worker::order::OrderRow,
     },
 };
+
+/// So many changed rows are noted at most, which takes some 600 kB. A snapshot is written whole after more.
+const NOTED: usize = 1 << 14;
 
 pub(super) struct Index {
     pub(super) engine: Arc<Engine>,
@@ -21,6 +34,23 @@ pub(super) struct Index {
     pub(super) number: u64,
     /// A copy that is being filled.
     copy: Option<Copy>,
+    /// How the store was left, while MANIFEST says so. `None` after the first change, and in memory.
+    left: RefCell<Option<Left>>,
+    /// `None` when not all changes since the last snapshot are known.
+    since_snapshot: RefCell<Option<SinceSnapshot>>,
+}
+
+struct Left {
+    directory: PathBuf,
+    closed: Closed,
+}
+
+/// The changes since a snapshot.
+#[derive(Clone)]
+pub(super) struct SinceSnapshot {
+    pub(super) snapshot: manifest::Snapshot,
+    /// The rows that were changed, at most [`NOTED`].
+    pub(super) changed: BTreeSet<RowKey>,
 }
 
 struct Copy {
@@ -31,7 +61,42 @@ struct Copy {
 
 impl Index {
     pub(super) fn new(engine: Arc<Engine>, number: u64) -> Self {
-        Self { engine, number, copy: None }
+        Self { engine, number, copy: None, left: RefCell::default(), since_snapshot: RefCell::default() }
+    }
+
+    /// The index of a store that MANIFEST says was closed.
+    pub(super) fn of_closed(engine: Arc<Engine>, number: u64, directory: &Path, closed: &Closed) -> Self {
+        let since = closed.snapshot.map(|snapshot| SinceSnapshot { snapshot, changed: BTreeSet::new() });
+        let left = Left { directory: directory.to_owned(), closed: closed.clone() };
+        let (left, since_snapshot) = (RefCell::new(Some(left)), RefCell::new(since));
+        Self { left, since_snapshot, ..Self::new(engine, number) }
+    }
+
+    /// A copy of an index, which MANIFEST names in its place.
+    pub(super) fn taking_over(engine: Arc<Engine>, number: u64, from: &Self) -> Self {
+        Self { since_snapshot: RefCell::new(from.since_snapshot.take()), ..Self::new(engine, number) }
+    }
+
+    /// What MANIFEST says, if that is how the store was closed.
+    pub(super) fn left(&self) -> Option<Closed> {
+        self.left.borrow().as_ref().map(|left| left.closed.clone())
+    }
+
+    pub(super) fn since_snapshot(&self) -> Option<SinceSnapshot> {
+        self.since_snapshot.borrow().clone()
+    }
+
+    /// Has no process open this index again, which is damaged. Its snapshot is kept if no change was made since.
+    pub(super) fn condemn(&self, directory: &Path) {
+        let closed = self.left.take().map(|left| left.closed).filter(|closed| closed.snapshot.is_some());
+        let written = closed.is_some_and(|closed| {
+            // No index has no files.
+            let closed = Some(Closed { files: BTreeMap::new(), ..closed });
+            Manifest { index: self.number, closed }.write(directory).is_ok()
+        });
+        if !written {
+            let _ = Manifest::remove(directory);
+        }
     }
 
     /// Applies every change to `engine` too, from here on.
@@ -53,11 +118,11 @@ impl Index {
     }
 
     pub(super) fn insert_record(&self, number: Number, digest: &Digest, record: &[u8]) -> Result<()> {
-        self.insert(|engine| &engine.records, &number.record_key(digest), record)
+        self.insert(TableId::Records, &number.record_key(digest), record)
     }
 
     pub(super) fn remove_record(&self, number: Number, digest: &Digest) -> Result<()> {
-        self.remove(|engine| &engine.records, &number.record_key(digest))
+        self.remove(TableId::Records, &number.record_key(digest))
     }
 
     pub(super) fn row(&self, number: Number, sequence: u64) -> Result<Option<OrderRow>> {
@@ -67,11 +132,11 @@ impl Index {
     }
 
     pub(super) fn insert_row(&self, number: Number, row: &OrderRow) -> Result<()> {
-        self.insert(|engine| &engine.order, &number.order_key(row.sequence), &row.encode())
+        self.insert(TableId::Order, &number.order_key(row.sequence), &row.encode())
     }
 
     pub(super) fn remove_row(&self, number: Number, sequence: u64) -> Result<()> {
-        self.remove(|engine| &engine.order, &number.order_key(sequence))
+        self.remove(TableId::Order, &number.order_key(sequence))
     }
 
     /// The rows of a generation behind a sequence, in the order of insertion, with their keys.
@@ -81,27 +146,57 @@ impl Index {
     }
 
     pub(super) fn write_catalog(&self, id: GenerationId, row: &CatalogRow) -> Result<()> {
-        self.insert(|engine| &engine.catalog, &id.0, &row.encode())
+        self.insert(TableId::Catalog, &id.0, &row.encode())
     }
 
     pub(super) fn remove_from_catalog(&self, id: GenerationId) -> Result<()> {
-        self.remove(|engine| &engine.catalog, &id.0)
+        self.remove(TableId::Catalog, &id.0)
     }
 
     pub(super) fn write_index_row(&self, row: &IndexRow) -> Result<()> {
-        self.insert(|engine| &engine.catalog, IndexRow::KEY, &row.encode())
+        self.insert(TableId::Catalog, IndexRow::KEY, &row.encode())
     }
 
-    fn insert(&self, table: impl Fn(&Engine) -> &Table, key: &[u8], value: &[u8]) -> Result<()> {
-        table(&self.engine).insert(key, value)?;
-        self.to_copy(|copy| table(copy).insert(key, value));
+    fn insert(&self, table: TableId, key: &[u8], value: &[u8]) -> Result<()> {
+        self.begin_change()?;
+        self.note(table, key);
+        self.engine.table(table).insert(key, value)?;
+        self.to_copy(|copy| copy.table(table).insert(key, value));
         Ok(())
     }
 
-    pub(super) fn remove(&self, table: impl Fn(&Engine) -> &Table, key: &[u8]) -> Result<()> {
-        table(&self.engine).remove(key)?;
-        self.to_copy(|copy| table(copy).remove(key));
+    pub(super) fn remove(&self, table: TableId, key: &[u8]) -> Result<()> {
+        self.note(table, key);
+        self.remove_dead(table, key)
+    }
+
+    /// Removes a row of a number that no generation has: it counts for no snapshot.
+    pub(super) fn remove_dead(&self, table: TableId, key: &[u8]) -> Result<()> {
+        self.begin_change()?;
+        self.engine.table(table).remove(key)?;
+        self.to_copy(|copy| copy.table(table).remove(key));
         Ok(())
+    }
+
+    /// MANIFEST says that the store is open before the first change is made.
+    fn begin_change(&self) -> Result<()> {
+        let Some(left) = self.left.take() else { return Ok(()) };
+        match Manifest::open(self.number).write(&left.directory) {
+            Err(error) if left.directory.is_dir() => {
+                self.left.replace(Some(left));
+                Err(error)
+            }
+            // The next flush finds that the directory was deleted.
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that a row changes.
+    fn note(&self, table: TableId, key: &[u8]) {
+        self.since_snapshot.borrow_mut().take_if(|since| {
+            since.changed.insert(RowKey::new(table, key));
+            since.changed.len() > NOTED
+        });
     }
 
     fn to_copy(&self, change: impl FnOnce(&Engine) -> Result<()>) {

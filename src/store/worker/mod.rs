@@ -21,6 +21,7 @@ mod orphans;
 mod queue;
 mod rebuild;
 mod request;
+mod snapshots;
 mod state;
 mod supervise;
 mod transaction;

@@ -1,8 +1,8 @@
 //! Opening: from a directory to a running engine, and the ledger as its index has it.
 //!
 //! MANIFEST names the index. If it says closed, the files are compared with it. Damage, by the files or by sled's own word
-//! or panic, costs the index: the next number is begun and filled from the payload files. The old folder stays until the
-//! next clean close. A refusal of the operating system costs nothing: the index is left alone, and tried again later.
+//! or panic, costs the index: the next number is begun and filled from the payload files, and from the snapshot if MANIFEST
+//! names one. The old folder stays until the next clean close. A refusal of the operating system costs nothing: the index is left alone, and tried again later.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
@@ -24,6 +24,7 @@ use crate::{
         lock::{self, LockFile},
         manifest::{self, Closed, Found, Manifest},
         session::Session,
+        snapshot::{self, Snapshot},
         tags,
     },
 };
@@ -55,11 +56,13 @@ struct Candidate {
     closed: Option<Closed>,
     /// Whether it is a new one, to be filled from the payload files.
     is_new: bool,
+    /// Of the index in whose place a new one is filled. Current: no change was made since that close.
+    snapshot: Option<Snapshot>,
 }
 
 impl Candidate {
     fn new_index(number: u64) -> Self {
-        Self { number, closed: Some(Closed::default()), is_new: true }
+        Self { number, closed: Some(Closed::default()), is_new: true, snapshot: None }
     }
 }
 
@@ -115,25 +118,42 @@ impl Opening<'_> {
                 if !engine::is_there(&place.index(index)) {
                     return damaged("the file of the index is gone");
                 }
-                Ok(Candidate { number: index, closed: None, is_new: false })
+                Ok(Candidate { number: index, closed: None, is_new: false, snapshot: None })
             }
             Found::Whole(Manifest { index, closed: Some(closed) }) => {
                 let folder = place.index(index);
                 // A refusal of the operating system is no damage, and a missing folder is.
                 let files = if folder.is_dir() { engine::fingerprint(&folder)? } else { BTreeMap::new() };
-                if files != closed.files {
+                if files != closed.files || files.is_empty() {
                     return damaged("the files of the index are not as they were left");
                 }
-                Ok(Candidate { number: index, closed: Some(closed), is_new: false })
+                Ok(Candidate { number: index, closed: Some(closed), is_new: false, snapshot: None })
             }
             Found::Nothing => Ok(self.new_index(place)),
             Found::Damaged => damaged("the MANIFEST is damaged"),
         }
     }
 
-    /// Under a number that was never used.
+    /// Under a number that was never used. What a closed store held is taken from its snapshot.
     fn new_index(&self, place: &Place) -> Candidate {
-        Candidate::new_index(unused_number(&place.path, self.last_number))
+        let number = unused_number(&place.path, self.last_number);
+        match self.snapshot(place) {
+            Some((closed, snapshot)) => {
+                Candidate { number, closed: Some(closed), is_new: true, snapshot: Some(snapshot) }
+            }
+            None => Candidate::new_index(number),
+        }
+    }
+
+    /// The snapshot that MANIFEST names. After an unclean end it names none: removed entries would come back.
+    fn snapshot(&self, place: &Place) -> Option<(Closed, Snapshot)> {
+        let Ok(Found::Whole(Manifest { closed: Some(closed), .. })) = Manifest::read(&place.path) else {
+            return None;
+        };
+        let opened = Snapshot::open(place.home(), &closed.snapshot?);
+        let opened = opened.and_then(|snapshot| snapshot.catalog().map(|_| snapshot));
+        let snapshot = opened.inspect_err(|error| self.session.note_failed(error)).ok()?;
+        Some((closed, snapshot))
     }
 
     /// Removes what an earlier run left: files in the trash, a manifest that never got its name, an unfinished copy.
@@ -144,6 +164,7 @@ impl Opening<'_> {
                 let _ = fs::remove_file(file.path());
             }
         }
+        snapshot::remove_drafts(path);
         if self.last_number > 0 {
             // Drafts may be of this very process, and so may the folder of a copy.
             return;
@@ -161,11 +182,9 @@ impl Opening<'_> {
 
     fn try_open(&self, place: &Place, candidate: &Candidate, before: &mut Ledger) -> Result<Opened> {
         let path = &place.path;
-        if candidate.is_new {
+        if candidate.is_new && candidate.snapshot.is_none() {
             // Until the index is filled there is none: a crash in between has it filled anew.
             Manifest::remove(path)?;
-        } else {
-            Manifest::open(candidate.number).write(path)?;
         }
         let folder = place.index(candidate.number);
         blob::make_folder(&folder)?;
@@ -183,7 +202,12 @@ impl Opening<'_> {
 
     /// The ledger of an index that MANIFEST names from here on, if there is a MANIFEST.
     fn take_up(&self, candidate: &Candidate, engine: Arc<Engine>, before: &mut Ledger) -> Result<Opened> {
-        let index = Index::new(engine, candidate.number);
+        let index = match (&self.directory.place, &candidate.closed) {
+            (Some(place), Some(closed)) if !candidate.is_new => {
+                Index::of_closed(engine, candidate.number, &place.path, closed)
+            }
+            _ => Index::new(engine, candidate.number),
+        };
         match self.fill(candidate, &index, before) {
             Ok(ledger) => {
                 // A recovery that a close cut short is taken up again: without a count no bound holds.
@@ -203,7 +227,7 @@ impl Opening<'_> {
     fn fill(&self, candidate: &Candidate, index: &Index, before: &mut Ledger) -> Result<Ledger> {
         let mut ledger = load(candidate, index)?;
         if candidate.is_new {
-            rebuild(self.directory, index, &mut ledger)?;
+            rebuild(self.directory, self.session, index, &mut ledger, candidate.snapshot.as_ref())?;
         }
         ledger.take_over(std::mem::take(before));
         let mut transaction =
@@ -229,7 +253,10 @@ impl Opening<'_> {
 /// The ledger as the index has it.
 fn load(candidate: &Candidate, index: &Index) -> Result<Ledger> {
     let damaged = || Error::new(ErrorKind::Corrupt, "the catalog of the index is damaged");
-    let rows = index.engine.catalog.rows(&[], None, usize::MAX)?;
+    let rows = match &candidate.snapshot {
+        Some(snapshot) => snapshot.catalog()?,
+        None => index.engine.catalog.rows(&[], None, usize::MAX)?,
+    };
     let index_row = rows.iter().find(|(key, _)| **key == *IndexRow::KEY);
     let index_row = match index_row {
         Some((_, value)) => IndexRow::decode(value).ok_or_else(damaged)?,
@@ -249,13 +276,17 @@ fn load(candidate: &Candidate, index: &Index) -> Result<Ledger> {
         ledger.insert(GenerationId(id), Generation { row, account, memo: None, adopted: Vec::new() });
     }
     let live: Vec<_> = ledger.iter().map(|(_, generation)| generation.row.number).collect();
-    ledger.index_row.dead.retain(|number| !live.contains(number));
+    // A new index has no rows of a dead number.
+    ledger.index_row.dead.retain(|number| !candidate.is_new && !live.contains(number));
     Ok(ledger)
 }
 
 /// What is known of a generation. One without rows needs no recount.
 fn account(candidate: &Candidate, index: &Index, row: &CatalogRow) -> Result<Account> {
     let is_known = candidate.closed.as_ref().is_some_and(|closed| !closed.unrecovered);
+    if candidate.is_new {
+        return Ok(Account::empty());
+    }
     if is_known {
         return Ok(Account::known(row.tally, row.unordered, row.latest));
     }
@@ -272,10 +303,8 @@ pub(crate) fn prepare(directory: &Path) -> Result<std::path::PathBuf> {
     blob::make_folder(directory)?;
     refuse_foreign_manifest(directory)?;
     let directory = directory.canonicalize().map_err(|cause| Error::io(directory.display(), cause))?;
-    let indexes = numbers(&directory).into_iter().map(|number| format!("index-{number}"));
-    for name in OURS.map(String::from).into_iter().chain(indexes) {
-        refuse_link(&directory.join(name))?;
-    }
+    let files = fs::read_dir(&directory).into_iter().flatten().flatten().map(|file| file.path());
+    files.filter(|path| is_ours(path)).try_for_each(|path| refuse_link(&path))?;
     Ok(directory)
 }
 
@@ -288,6 +317,7 @@ pub(crate) fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     OURS.contains(&name)
         || name.starts_with(manifest::UNNAMED)
+        || snapshot::draft_or_snapshot(name)
         || name.strip_prefix("index-").is_some_and(|number| number.parse::<u64>().is_ok())
 }
 

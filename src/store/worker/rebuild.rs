@@ -1,5 +1,5 @@
 //! Filling a new index from the heads of the payload files, when the old index was lost: the costliest results survive
-//! even that.
+//! even that. Entries without a file come from the snapshot, if the store was closed: then nothing was removed since.
 //!
 //! Removed, overwritten, evicted and cleared entries do not come back: their files left the folder before their records
 //! went. Of two files of one key the one of the higher sequence is the newer. Remaining files are retired as orphans.
@@ -27,29 +27,63 @@ use crate::{
     record::{BlobId, Body, Record},
     store::{
         blob::{self, Head},
+        engine::{Bytes, TableId},
         generation::{CatalogRow, GenerationId, IndexRow, Number, Tally},
+        session::Session,
+        snapshot::Snapshot,
     },
 };
 
-/// One payload file, as far as it takes to choose among those of its key.
+/// The number of rows of the snapshot that are read in one stretch.
+const ROWS: usize = 512;
+
+/// One entry, as far as it takes to choose among those of its key.
 struct Candidate {
     sequence: u64,
-    path: PathBuf,
-    id: BlobId,
+    source: Source,
 }
 
-/// Enters every payload file that is the newest of its key and still fresh.
-pub(super) fn rebuild(directory: &Directory, index: &Index, ledger: &mut Ledger) -> Result<()> {
+enum Source {
+    /// A payload file.
+    File { path: PathBuf, id: BlobId },
+    /// A row of the snapshot, whose record may hold the payload.
+    Row { generation: GenerationId, number: Number, row: OrderRow },
+}
+
+/// The newest entry of each key.
+type Newest = HashMap<(GenerationId, Digest), Candidate>;
+
+/// Enters every payload file, and every record of the snapshot that holds its payload, if it is the newest of its key and
+/// still fresh.
+pub(super) fn rebuild(
+    directory: &Directory,
+    session: &Session,
+    index: &Index,
+    ledger: &mut Ledger,
+    snapshot: Option<&Snapshot>,
+) -> Result<()> {
     let now = directory.clock.now();
     let mut newest = newest(directory)?;
+    if let Some(snapshot) = snapshot {
+        add_rows(&mut newest, ledger, snapshot).unwrap_or_else(|error| session.note_failed(&error));
+    }
+    let mut newest: Vec<Candidate> = newest.into_values().collect();
     // In the order of insertion, so that the accounts see them as they came.
     newest.sort_by_key(|candidate| candidate.sequence);
-    for candidate in newest {
+    for Candidate { sequence, source } in newest {
         directory.made_progress();
-        ledger.go_on_behind(candidate.sequence);
-        let Some(head) = head(&candidate.path)? else { continue };
-        if !head.lifetime.is_over(now, None) {
-            enter(index, ledger, &head, candidate.id)?;
+        ledger.go_on_behind(sequence);
+        match source {
+            Source::File { path, id } => {
+                let head = head(&path)?.filter(|head| !head.lifetime.is_over(now, None));
+                head.map_or(Ok(()), |head| enter(index, ledger, &head, id))?;
+            }
+            Source::Row { row, .. } if row.lifetime.is_over(now, None) => {}
+            Source::Row { generation, number, row } => match inline_record(snapshot, number, &row) {
+                Ok(Some(record)) => enter_row(index, ledger, generation, number, &row, &record)?,
+                Ok(None) => {}
+                Err(error) => session.note_failed(&error),
+            },
         }
     }
     for (id, generation) in ledger.iter() {
@@ -79,21 +113,69 @@ fn is_for_want_of_means(cause: &io::Error) -> bool {
         || cfg!(unix) && matches!(cause.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE))
 }
 
-fn newest(directory: &Directory) -> Result<Vec<Candidate>> {
-    let Some(place) = &directory.place else { return Ok(Vec::new()) };
-    let mut newest: HashMap<([u8; 16], Digest), Candidate> = HashMap::new();
+/// Those that have payload files.
+fn newest(directory: &Directory) -> Result<Newest> {
+    let mut newest = Newest::new();
+    let Some(place) = &directory.place else { return Ok(newest) };
     for found in blobs(&place.blobs())? {
         let (path, id) = found?;
         directory.made_progress();
         let Some(head) = head(&path)? else { continue };
-        let in_its_folder =
-            path.parent().is_some_and(|folder| folder.ends_with(GenerationId(head.generation).to_string()));
-        let known = newest.get(&(head.generation, head.digest)).map(|known| known.sequence);
-        if in_its_folder && known.is_none_or(|known| known < head.sequence) {
-            newest.insert((head.generation, head.digest), Candidate { sequence: head.sequence, path, id });
+        let generation = GenerationId(head.generation);
+        if path.parent().is_some_and(|folder| folder.ends_with(generation.to_string())) {
+            let source = Source::File { path, id };
+            add(&mut newest, generation, head.digest, Candidate { sequence: head.sequence, source });
         }
     }
-    Ok(newest.into_values().collect())
+    Ok(newest)
+}
+
+/// Those of the snapshot, by their rows. A record that names a payload file is of no use without that file.
+fn add_rows(newest: &mut Newest, ledger: &Ledger, snapshot: &Snapshot) -> Result<()> {
+    for (generation, found) in ledger.iter() {
+        let (number, mut seen) = (found.row.number, None);
+        loop {
+            let rows = snapshot.rows(TableId::Order, &number.prefix(), seen.as_deref(), ROWS)?;
+            for row in rows.iter().filter_map(|(key, value)| OrderRow::decode(key, value)) {
+                let source = Source::Row { generation, number, row };
+                add(newest, generation, row.digest, Candidate { sequence: row.sequence, source });
+            }
+            let Some((last, _)) = rows.last() else { break };
+            seen = Some(last.clone());
+        }
+    }
+    Ok(())
+}
+
+fn add(newest: &mut Newest, generation: GenerationId, digest: Digest, candidate: Candidate) {
+    let known = newest.get(&(generation, digest)).map(|known| known.sequence);
+    if known.is_none_or(|known| known < candidate.sequence) {
+        newest.insert((generation, digest), candidate);
+    }
+}
+
+/// The record of a row of the snapshot, if it holds its payload.
+fn inline_record(snapshot: Option<&Snapshot>, number: Number, row: &OrderRow) -> Result<Option<Bytes>> {
+    let Some(snapshot) = snapshot else { return Ok(None) };
+    let bytes = snapshot.get(TableId::Records, &number.record_key(&row.digest))?;
+    Ok(bytes.filter(|bytes| {
+        let record = Record::decode(bytes, &row.digest);
+        record.is_some_and(|record| record.sequence == row.sequence && matches!(record.body, Body::Inline(_)))
+    }))
+}
+
+fn enter_row(
+    index: &Index,
+    ledger: &mut Ledger,
+    generation: GenerationId,
+    number: Number,
+    row: &OrderRow,
+    record: &[u8],
+) -> Result<()> {
+    index.insert_row(number, row)?;
+    index.insert_record(number, &row.digest, record)?;
+    ledger.added(generation, row);
+    Ok(())
 }
 
 /// Every payload file below a folder, with its id.

@@ -1,7 +1,8 @@
 //! The engine of a worker: opened, watched for failures, taken out of service, closed.
 //!
-//! A close goes from a running engine back to files that hold still: it flushes, compacts if that is worth it and quick, drops
-//! the engine, settles the files if anything was written, and writes "closed" into MANIFEST. Anything that fails on the way
+//! A close goes from a running engine back to files that hold still: it flushes, compacts if that is worth it and quick,
+//! writes the snapshot, drops the engine, settles the files if anything was written, and writes "closed" into MANIFEST. A run
+//! that changed nothing writes nothing. Anything that fails on the way
 //! leaves the store as after a crash. A close in memory only drops the engine.
 
 use std::{fs, sync::Arc, time::Duration};
@@ -12,6 +13,7 @@ use super::{
     directory::{Directory, Place, closed},
     open::{Opened, Opening},
     request::Reply,
+    snapshots::update_snapshot,
     state::stalled,
     transaction::Transaction,
 };
@@ -20,14 +22,16 @@ use crate::{
     error::{Error, ErrorKind, Result},
     store::{
         engine::{self, Engine},
-        manifest::{Closed, Manifest},
+        manifest::{self, Closed, Manifest},
+        snapshot,
     },
     sync::thread,
     testing::Operation,
 };
 
-/// How long a close may be held up by a compaction. A longer one is left to the next run.
-const COMPACTION: Duration = Duration::from_secs(1);
+/// How long a close may be held up by a compaction and a snapshot together. A longer compaction is left to the next run. The
+/// end of a program waits for 2 s at most.
+const EXTRAS: Duration = Duration::from_secs(1);
 
 /// How long a close waits for readers that are in the engine.
 const READERS: Duration = Duration::from_secs(5);
@@ -86,8 +90,7 @@ impl Worker {
         if self.directory.slot.is_corrupt()
             && let Some(place) = self.place_in_charge()
         {
-            // No other process may open it either.
-            let _ = Manifest::remove(&place.path);
+            index.condemn(&place.path);
         }
         self.directory.janitor.retire(index.engine, |engine| drop(engine.release()));
     }
@@ -172,9 +175,11 @@ impl Worker {
         let directory = Arc::clone(&self.directory);
         let is_unrecovered = self.jobs.recovery != Recovery::Done || self.ledger.uncounted().is_some();
         self.write_down()?;
-        self.compact_quickly();
+        let deadline = Deadline::after(EXTRAS);
+        self.compact_quickly(deadline);
+        let snapshot = if is_unrecovered { None } else { self.write_snapshot(deadline) };
         let Some(index) = self.index.take() else { return Ok(()) };
-        let (number, was_written) = (index.number, index.engine.was_written());
+        let (number, was_written, left) = (index.number, index.engine.was_written(), index.left());
         let engine = unshared(&directory, index.engine)?;
         let Some(place) = &directory.place else { return engine.release() };
         let folder = place.index(number);
@@ -189,12 +194,26 @@ impl Worker {
         }
         engine::restrict(&folder);
         let files = engine::fingerprint(&folder)?;
-        let closed = Closed { sequence: self.ledger.sequence(), unrecovered: is_unrecovered, files };
-        Manifest { index: number, closed: Some(closed) }.write(&place.path)?;
+        let (sequence, unrecovered) = (self.ledger.sequence(), is_unrecovered);
+        let closed = Some(Closed { sequence, unrecovered, snapshot, files });
+        if closed != left {
+            Manifest { index: number, closed }.write(&place.path)?;
+        }
+        snapshot::remove_others(&place.path, snapshot.map(|kept| kept.number));
         for old in numbers(&place.path).into_iter().filter(|old| *old != number) {
             let _ = fs::remove_dir_all(place.index(old));
         }
         Ok(())
+    }
+
+    /// What MANIFEST is to name. A snapshot that cannot be written costs nothing but itself.
+    fn write_snapshot(&self, deadline: Deadline) -> Option<manifest::Snapshot> {
+        let index = self.index.as_ref()?;
+        if let Some(left) = index.left().filter(|left| !left.unrecovered) {
+            return left.snapshot;
+        }
+        let written = update_snapshot(&self.directory, &self.session, index, &self.ledger, deadline);
+        written.inspect_err(|error| self.session.note_failed(error)).ok()?
     }
 
     /// The use of each memo and the accounts, flushed.
@@ -218,13 +237,12 @@ impl Worker {
     }
 
     /// Copies the index if that is worth it and quick. A copy that fails costs the copy only.
-    fn compact_quickly(&mut self) {
+    fn compact_quickly(&mut self, deadline: Deadline) {
         let was_written = self.index.as_ref().is_some_and(|index| index.engine.was_written());
         let is_due = self.worth_a_copy().is_some_and(|length| self.growth.may_copy_again(length));
         if !was_written || !is_due || self.directory.is_temporary() {
             return;
         }
-        let deadline = Deadline::after(COMPACTION);
         let copied = self.copy_index(|worker| {
             worker.directory.made_progress();
             deadline.remaining().map(drop).ok_or_else(stalled)
