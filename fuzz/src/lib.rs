@@ -55,9 +55,52 @@ pub fn rows(data: &[u8]) {
 pub fn manifest(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let with_sum = |text: &str| format!("{text}check {:016x}\n", fuzzing::checksum(text.as_bytes()));
-    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 4\n{text}"))] {
+    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 5\n{text}"))] {
         if let Some(again) = fuzzing::manifest(&text) {
             assert_eq!(fuzzing::manifest(&again), Some(again.clone()), "{text:?} was read as {again:?}");
         }
     }
+}
+
+/// As a file, as the only block of one, and as the rows of its only delta. Rows in their order are found by their keys.
+pub fn snapshot(data: &[u8]) {
+    let row_of_key = |key: &[u8]| [&[1, key.len() as u8, 0, 0, 0, 0][..], key].concat();
+    let without_blocks = snapshot_file(None);
+    let delta = [&1u32.to_le_bytes()[..], &(data.len() as u64 + 32).to_le_bytes()].concat();
+    let delta = forged(&[&b"MD\x01\x00"[..], &delta, &without_blocks[32..40]].concat(), data);
+    let files = [
+        data.to_vec(),
+        snapshot_file(Some(data)),
+        snapshot_file(Some(&[&row_of_key(b"")[..], data].concat())),
+        [without_blocks, delta].concat(),
+    ];
+    for file in files {
+        let Some(rows) = fuzzing::snapshot(&file) else { continue };
+        let keys = || rows.iter().map(|(table, key, _)| (table, key));
+        if keys().zip(keys().skip(1)).all(|(one, next)| one < next) {
+            for (table, key, value) in &rows {
+                assert_eq!(fuzzing::snapshot_row(&file, *table, key).as_ref(), Some(value), "{file:?}");
+            }
+        }
+    }
+}
+
+/// A snapshot with right checksums.
+fn snapshot_file(block: Option<&[u8]>) -> Vec<u8> {
+    let bytes = block.unwrap_or_default();
+    let mut table = Vec::new();
+    if block.is_some() {
+        let mut first = bytes.get(6..).unwrap_or_default().to_vec();
+        first.truncate(usize::from(bytes.get(1).copied().unwrap_or_default()));
+        first.resize(22, 0);
+        table.extend(40u64.to_le_bytes());
+        table.extend(fuzzing::checksum(bytes).to_le_bytes());
+        table.extend((bytes.len() as u32).to_le_bytes());
+        table.extend([bytes.first(), bytes.get(1)].map(|byte| byte.copied().unwrap_or_default()));
+        table.extend([0; 4]);
+        table.extend(first);
+    }
+    let numbers = [1, 40 + bytes.len() as u64, fuzzing::checksum(&table)].map(u64::to_le_bytes).concat();
+    let head = [&b"MS\x01\x00"[..], &u32::from(block.is_some()).to_le_bytes(), &numbers].concat();
+    [forged(&head, &[]), bytes.to_vec(), table].concat()
 }
