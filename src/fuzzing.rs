@@ -70,6 +70,18 @@ pub fn snapshot_row(bytes: &[u8], table: u8, key: &[u8]) -> Option<Vec<u8>> {
     Snapshot::of_bytes(bytes)?.get(table, key).ok()?.map(|value| value.to_vec())
 }
 
+/// A call of a guest, without its number.
+#[must_use]
+pub fn call(bytes: &[u8]) -> Option<Vec<u8>> {
+    crate::store::read_call(bytes)
+}
+
+/// An answer of a host, without its number.
+#[must_use]
+pub fn answer(bytes: &[u8]) -> Option<Vec<u8>> {
+    crate::store::read_answer(bytes)
+}
+
 /// The whole canonical encoding of a key.
 ///
 /// # Errors

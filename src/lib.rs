@@ -124,7 +124,6 @@
 //! # When not to use it
 //!
 //! * For functions quicker than a hit: about 0.3 us from memory, one microsecond and more from disk.
-//! * For one directory and several processes at once: the second process gets [`is_in_use`](Error::is_in_use).
 //! * In async code, other than on a blocking thread: a call may wait for the computation of another caller.
 //! * With `panic = "abort"`: a panic of the storage engine on damaged files ends the program.
 //! * On network file systems.
@@ -214,7 +213,7 @@ pub use crate::{
     pool::{FunctionPool, ResourceEntry, ResourcePool, ResourcePoolBuilder},
     stamp::FileStamp,
     stats::{Failure, PoolStats, Stats, Usage},
-    store::{Durability, Entries, EntryInfo, Store, StoreBuilder, Swept},
+    store::{Durability, Entries, EntryInfo, Role, Store, StoreBuilder, Swept},
 };
 
 #[cfg(feature = "macros")]

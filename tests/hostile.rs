@@ -102,6 +102,13 @@ proptest! {
     }
 
     #[test]
+    fn a_message_of_any_bytes_is_read_or_refused_in_little_more_memory_than_it_takes(data in inputs("message")) {
+        let _alone = alone();
+        let bytes = allocated(|| properties::message(&data));
+        prop_assert!(bytes <= (64 << 10) + 512 * data.len(), "{bytes} bytes for {}", data.len());
+    }
+
+    #[test]
     fn a_snapshot_of_any_bytes_is_read_or_refused_in_little_more_memory_than_they_take(data in inputs("snapshot")) {
         let _alone = alone();
         let bytes = allocated(|| properties::snapshot(&data));

@@ -62,6 +62,15 @@ pub fn manifest(data: &[u8]) {
     }
 }
 
+/// A call of a guest, or an answer of a host. Numbers may be written in several ways; one that was read is written in one way.
+pub fn message(data: &[u8]) {
+    for read in [fuzzing::call, fuzzing::answer] {
+        if let Some(again) = read(data) {
+            assert_eq!(read(&again), Some(again.clone()), "{data:?} was read as {again:?}");
+        }
+    }
+}
+
 /// As a file, as the only block of one, and as the rows of its only delta. Rows in their order are found by their keys.
 pub fn snapshot(data: &[u8]) {
     let row_of_key = |key: &[u8]| [&[1, key.len() as u8, 0, 0, 0, 0][..], key].concat();

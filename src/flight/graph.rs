@@ -15,6 +15,13 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Caller(pub(super) u64);
 
+impl Caller {
+    /// By which another process knows it.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Wakers to call once the table is unlocked.
 #[derive(Default)]
 #[must_use = "waiters sleep until they are woken"]

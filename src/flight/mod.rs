@@ -29,16 +29,18 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{task::Waker, time::Duration};
 
+pub(crate) use self::{
+    graph::Caller,
+    key::{FlightKey, fresh_owner},
+    park::{caller, fresh as fresh_caller},
+    verdict::{AloneReason, Outcome},
+};
 use self::{
-    graph::Wakers,
+    graph::{WaitState, Wakers},
     table::Table,
     verdict::{ClaimState, Verdict},
-};
-pub(crate) use self::{
-    key::{FlightKey, fresh_owner},
-    verdict::{AloneReason, Outcome},
 };
 use crate::{
     fork,
@@ -91,7 +93,40 @@ impl Flight {
     pub(crate) fn claim(&self, key: FlightKey, max_wait: Duration) -> Turn<'_> {
         let caller = park::caller();
         let verdict = lock(&self.table).claim(key, caller, park::unparker);
-        match verdict.unwrap_or_else(|| park::wait_for_verdict(&self.table, caller, max_wait)) {
+        self.turn(key, verdict.unwrap_or_else(|| park::wait_for_verdict(&self.table, caller, max_wait)))
+    }
+
+    /// Claims the key for a caller that does not wait by blocking a thread. `None`: it is queued, and `waker` is called when
+    /// [`poll`](Self::poll) has something new.
+    pub(crate) fn begin(&self, key: FlightKey, caller: Caller, waker: Waker) -> Option<Turn<'_>> {
+        let verdict = lock(&self.table).claim(key, caller, || waker)?;
+        Some(self.turn(key, verdict))
+    }
+
+    /// The turn of a queued caller; `None` while it waits on. A caller that `is_overdue` takes over the lead.
+    pub(crate) fn poll(&self, key: FlightKey, caller: Caller, is_overdue: bool) -> Option<Turn<'_>> {
+        let (state, wakers) = lock(&self.table).poll(caller, is_overdue);
+        wakers.wake();
+        match state {
+            WaitState::Ready(verdict) => Some(self.turn(key, verdict)),
+            WaitState::LeaderChanged | WaitState::Pending => None,
+        }
+    }
+
+    /// A queued caller waits no more. A verdict that it did not take is given up.
+    pub(crate) fn leave(&self, key: FlightKey, caller: Caller) {
+        let wakers = lock(&self.table).leave(key, caller);
+        wakers.wake();
+    }
+
+    /// Whether the caller leads any key, and another caller leads this one: its wait may be part of a cycle that runs through
+    /// other processes, so that it is not to wait here.
+    pub(crate) fn waits_as_leader(&self, key: &FlightKey) -> bool {
+        lock(&self.table).waits_as_leader(key, park::caller())
+    }
+
+    fn turn(&self, key: FlightKey, verdict: Verdict) -> Turn<'_> {
+        match verdict {
             Verdict::Lead(state) => Turn::Lead(self.hold(key, state)),
             Verdict::Recheck(outcome) => Turn::Recheck(outcome),
             Verdict::Alone(state, reason) => Turn::Alone(self.hold(key, state), reason),
@@ -124,7 +159,7 @@ impl Flight {
     }
 
     fn hold(&self, key: FlightKey, state: ClaimState) -> Claim<'_> {
-        Claim { flight: self, key, state, outcome: None }
+        Claim { flight: self, key, state, outcome: None, elsewhere: None }
     }
 
     /// Number of callers in the queue of the key.
@@ -162,6 +197,40 @@ pub(crate) struct Claim<'a> {
     state: ClaimState,
     /// `None` until the claim is completed.
     outcome: Option<Outcome>,
+    /// `None` where this process hosts the store.
+    elsewhere: Option<Box<OfGuest>>,
+}
+
+/// What a claim has in a process that does not host the store.
+struct OfGuest {
+    /// The words of EPOCHS as they were when the claim was made: changes in the host do not revoke it, they raise a word.
+    noted: Words,
+    /// The claim on the same key in the host.
+    lead: Option<Box<dyn RemoteClaim>>,
+}
+
+/// Two words of EPOCHS: that of a key, and that of its memo.
+pub(crate) type Words = (u64, u64);
+
+/// A claim that another process holds for a claim of this one.
+pub(crate) trait RemoteClaim: Send {
+    /// Ends it there with an outcome; without one it failed.
+    fn end(self: Box<Self>, outcome: Option<Outcome>);
+
+    /// Its number there, for a value that ends it; `None` when that process is gone.
+    fn number(&self) -> Option<RemoteNumber>;
+
+    /// The value is there: the claim is at its end.
+    fn surrender(self: Box<Self>);
+}
+
+/// The number of a claim in another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RemoteNumber {
+    /// Of the connection to that process.
+    pub(crate) connection: u64,
+    /// Of the claim on that connection.
+    pub(crate) claim: u32,
 }
 
 impl Claim<'_> {
@@ -169,6 +238,33 @@ impl Claim<'_> {
     /// revokes claims, so a claim that the worker finds current stays so until the worker revokes it.
     pub(crate) fn is_current(&self) -> bool {
         self.state.is_current()
+    }
+
+    pub(crate) fn note(&mut self, words: Option<Words>) {
+        self.elsewhere = words.map(|noted| Box::new(OfGuest { noted, lead: None }));
+    }
+
+    pub(crate) fn noted(&self) -> Option<Words> {
+        self.elsewhere.as_ref().map(|elsewhere| elsewhere.noted)
+    }
+
+    /// Adds the claim on the same key in another process.
+    pub(crate) fn attach(&mut self, lead: Box<dyn RemoteClaim>) {
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.lead = Some(lead);
+        }
+    }
+
+    /// The number of the claim in another process, which the value will end.
+    pub(crate) fn number_elsewhere(&self) -> Option<RemoteNumber> {
+        self.elsewhere.as_ref()?.lead.as_ref()?.number()
+    }
+
+    /// Another process has the value.
+    pub(crate) fn surrender(&mut self) {
+        if let Some(lead) = self.elsewhere.as_mut().and_then(|elsewhere| elsewhere.lead.take()) {
+            lead.surrender();
+        }
     }
 
     /// A handle by which others can ask whether this claim is current.
@@ -205,7 +301,12 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if self.flight.generation != generation() {
             // The closure forked, and this is the child. The claim belongs to the parent.
+            std::mem::forget(self.elsewhere.take());
             return;
+        }
+        // First there: a waiter of this process that leads next would wait for it.
+        if let Some(lead) = self.elsewhere.take().and_then(|elsewhere| elsewhere.lead) {
+            lead.end(self.outcome);
         }
         let wakers = lock(&self.flight.table).end(self.key, &self.state, self.outcome);
         wakers.wake();

@@ -29,7 +29,8 @@ pub(crate) fn caller() -> Caller {
     CALLER.try_with(|caller| *caller).unwrap_or_else(|_| fresh())
 }
 
-fn fresh() -> Caller {
+/// An identity for a caller that is no thread of this process.
+pub(crate) fn fresh() -> Caller {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     Caller(NEXT.fetch_add(1, Ordering::Relaxed))
 }

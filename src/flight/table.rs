@@ -142,6 +142,28 @@ impl Table {
         }
     }
 
+    /// A queued caller, or one whose verdict was not taken yet, waits no more.
+    pub(super) fn leave(&mut self, key: FlightKey, caller: Caller) -> Wakers {
+        if self.waits.key_of(caller).is_some() {
+            self.waits.dequeue(caller);
+            if let Some(leader) = self.claims.get_mut(&key).and_then(|claims| claims.leader.as_mut()) {
+                leader.waiters.retain(|waiter| *waiter != caller);
+            }
+            return Wakers::default();
+        }
+        match self.waits.poll(caller) {
+            WaitState::Ready(Verdict::Lead(claim) | Verdict::Alone(claim, _)) => self.end(key, &claim, None),
+            _ => Wakers::default(),
+        }
+    }
+
+    /// Walks the whole table, which holds only the calls in progress.
+    pub(super) fn waits_as_leader(&self, key: &FlightKey, caller: Caller) -> bool {
+        let leader = |claims: &Claims| claims.leader.as_ref().map(|leader| leader.caller);
+        self.claims.get(key).and_then(leader).is_some_and(|leader| leader != caller)
+            && self.claims.values().any(|claims| leader(claims) == Some(caller))
+    }
+
     /// The former leader may still publish. The first of the two that publishes ends all waits.
     fn take_over(&mut self, successor: Caller) -> (Verdict, Wakers) {
         let claims = self.waits.dequeue(successor).and_then(|key| self.claims.get_mut(&key));

@@ -21,7 +21,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let look = if let Some(hit) = self.in_memory(digest) {
             Ok(hit)
         } else {
-            let claim = flight().register_reader(self.flight_key(digest));
+            let mut claim = flight().register_reader(self.flight_key(digest));
+            claim.note(self.partition.words(digest));
             self.read(digest, &claim).map_err(|error| error.with_context(&self.place))?
         };
         match look {

@@ -183,7 +183,7 @@ pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
         }
         let decoded = catch_unwind(AssertUnwindSafe(|| codec.decode(&payload)));
         let Ok(Ok(decoded)) = decoded else { return false };
-        let cached = CachedValue::new(decoded, value.lifetime, value.compute_time, size);
+        let cached = CachedValue::new(decoded, value.lifetime, value.compute_time, size, claim.noted());
         session.admit(owner, digest, cached, memory, || claim.is_current())
     })
 }

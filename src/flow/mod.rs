@@ -66,16 +66,19 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         // A caller that waited for a computation counts as a miss, although it finds the value.
         let mut waited = false;
         loop {
-            match flight().claim(self.flight_key(digest), self.session().max_wait) {
-                Turn::Lead(claim) => match self.find(digest, &claim) {
-                    Ok(hit) => {
+            self.partition.await_guests();
+            match self.claim(digest) {
+                Turn::Lead(mut claim) => match self.find_or_lead(digest, &mut claim) {
+                    Some(Ok(hit)) => {
                         claim.complete(Outcome::Found);
                         return Lookup::Hit(self.count_lookup(hit, waited));
                     }
-                    Err(reason) => {
+                    Some(Err(reason)) => {
                         self.record_miss(reason);
                         return Lookup::Compute(Some((*digest, claim)));
                     }
+                    // This process hosts the store by now. A guest may have led the key all the time.
+                    None => claim.complete(Outcome::Revoked),
                 },
                 Turn::Recheck(outcome) => {
                     waited |= outcome != Outcome::Found;
@@ -91,13 +94,44 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
     }
 
+    /// Claims the key. Where another process hosts the store, a caller that leads another key waits there and not here, so that
+    /// cycles through several processes are seen.
+    fn claim(&self, digest: &Digest) -> Turn<'static> {
+        let (flight_key, words) = (self.flight_key(digest), self.partition.words(digest));
+        let mut turn = if words.is_some() && flight().waits_as_leader(&flight_key) {
+            Turn::Lead(flight().register_reader(flight_key))
+        } else {
+            flight().claim(flight_key, self.session().max_wait)
+        };
+        if let Turn::Lead(claim) | Turn::Alone(claim, _) = &mut turn {
+            // It may have waited long.
+            claim.note(self.partition.words(digest));
+        }
+        turn
+    }
+
+    /// The value, or the reason to compute it. `None`: the call begins anew.
+    fn find_or_lead(&self, digest: &Digest, claim: &mut Claim<'static>) -> Option<HitOrMiss<V>> {
+        if let Some(hit) = self.in_memory(digest) {
+            return Some(Ok(hit));
+        }
+        match self.partition.read_or_lead(digest, self.bounds.ttl, claim) {
+            Ok(found) => found.map(|found| self.take(digest, found, claim)),
+            Err(error) => {
+                self.record_failure(&error);
+                Some(Err(Reason::Absent))
+            }
+        }
+    }
+
     /// Looks the value up after another caller finished. A computed value is on disk and not in memory: with a memory tier,
     /// one of the waiters claims the key again and reads the value for all.
     fn recheck(&self, digest: &Digest, outcome: Outcome) -> Option<Hit<V>> {
         if outcome == Outcome::Stored && self.has_memory() {
             return self.in_memory(digest);
         }
-        let claim = flight().register_reader(self.flight_key(digest));
+        let mut claim = flight().register_reader(self.flight_key(digest));
+        claim.note(self.partition.words(digest));
         self.find(digest, &claim).ok()
     }
 
@@ -135,13 +169,18 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// The value in the memory tier, once the queued values of this thread are written.
     fn cached(&self, digest: &Digest) -> Option<Arc<CachedValue>> {
         let may_leave = self.partition.may_leave(digest);
-        let cached = self.session().memory.get(self.partition.owner(), digest)?;
-        if !may_leave {
+        let mut cached = self.session().memory.get(self.partition.owner(), digest)?;
+        if may_leave {
+            self.session().release([cached]);
+            self.partition.catch_up();
+            cached = self.session().memory.get(self.partition.owner(), digest)?;
+        }
+        if self.partition.is_current(digest, cached.noted) {
             return Some(cached);
         }
+        // Another process changed the entry since.
         self.session().release([cached]);
-        self.partition.catch_up();
-        self.session().memory.get(self.partition.owner(), digest)
+        None
     }
 
     fn copy_of(&self, value: Option<&V>) -> Option<V> {
@@ -169,21 +208,27 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     /// Reads from disk and keeps a copy in memory.
     fn read(&self, digest: &Digest, claim: &Claim<'_>) -> Result<HitOrMiss<V>> {
-        let item = match self.partition.read(digest, self.bounds.ttl)? {
+        let found = self.partition.read(digest, self.bounds.ttl)?;
+        Ok(self.take(digest, found, claim))
+    }
+
+    /// Decodes what was found on disk, and keeps a copy in memory.
+    fn take(&self, digest: &Digest, found: Found, claim: &Claim<'_>) -> HitOrMiss<V> {
+        let item = match found {
             Found::Item(item) => item,
-            Found::Missing(reason) => return Ok(Err(reason)),
-            Found::Damaged(error) => return Ok(self.damaged(&error)),
+            Found::Missing(reason) => return Err(reason),
+            Found::Damaged(error) => return self.damaged(&error),
         };
         let value = match self.decode(&item) {
             Ok(value) => value,
-            Err(error) => return Ok(self.damaged(&error)),
+            Err(error) => return self.damaged(&error),
         };
         if item.payload.is_verified() {
             self.promote(digest, &item, &value, claim);
         } else {
             self.verify_later(&item);
         }
-        Ok(Ok(Hit { value, tier: Tier::Disk, compute_time: item.compute_time }))
+        Ok(Hit { value, tier: Tier::Disk, compute_time: item.compute_time })
     }
 
     /// Has the bytes that the codec did not verify verified after the call.
@@ -216,8 +261,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             return self.too_large(size);
         }
         if let Some(copy) = self.copy_of(Some(value)) {
-            let cached = CachedValue::new(copy, item.lifetime, item.compute_time, size);
-            self.session().admit(self.partition.owner(), digest, cached, self.memory, || claim.is_current());
+            let noted = claim.noted();
+            let cached = CachedValue::new(copy, item.lifetime, item.compute_time, size, noted);
+            let is_current = || claim.is_current() && self.partition.is_current(digest, noted);
+            self.session().admit(self.partition.owner(), digest, cached, self.memory, is_current);
         }
     }
 

@@ -37,6 +37,7 @@ use std::{
 use self::sieve::{EvictionCandidate, Sieve, SieveRow};
 use crate::{
     clock::Lifetime,
+    flight::Words,
     key::Digest,
     sync::{Mutex, lock},
 };
@@ -64,6 +65,8 @@ pub(crate) struct CachedValue<V: ?Sized = dyn Any + Send + Sync> {
     pub(crate) compute_time: Duration,
     /// Size of the encoded value in bytes.
     pub(crate) size: u64,
+    /// The words of EPOCHS before it was read, if another process hosted the store then. The reader compares them.
+    pub(crate) noted: Option<Words>,
     /// Last, and possibly unsized, so that value and header are one allocation.
     value: V,
 }
@@ -115,11 +118,17 @@ struct MemoryKey {
 
 impl CachedValue {
     /// `size` is the size of the encoded value in bytes.
-    pub(crate) fn new<V>(value: V, lifetime: Lifetime, compute_time: Duration, size: u64) -> Arc<Self>
+    pub(crate) fn new<V>(
+        value: V,
+        lifetime: Lifetime,
+        compute_time: Duration,
+        size: u64,
+        noted: Option<Words>,
+    ) -> Arc<Self>
     where
         V: Send + Sync + 'static,
     {
-        Arc::new(CachedValue { lifetime, compute_time, size, value })
+        Arc::new(CachedValue { lifetime, compute_time, size, noted, value })
     }
 
     /// The value, if it is a `V`. The caller clones it while it holds no lock.

@@ -22,7 +22,7 @@ fn digest(number: u8) -> Digest {
 }
 
 fn cached(value: impl Send + Sync + 'static, size: u64) -> Arc<CachedValue> {
-    CachedValue::new(value, Lifetime::starting(Timestamp(1)), Duration::ZERO, size)
+    CachedValue::new(value, Lifetime::starting(Timestamp(1)), Duration::ZERO, size, None)
 }
 
 fn room_for(entries: u64) -> Memory {

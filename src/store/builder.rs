@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
+#[cfg(unix)]
+use crate::store::process::{self, Unjoined};
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
@@ -9,7 +11,9 @@ use crate::{
     store::{
         Store,
         handle::{Asked, Handle},
-        lock, overlay,
+        lock,
+        manifest::Manifest,
+        overlay,
         registry::{self, Admitted},
         session::{Session, Settings, Untold},
         tags,
@@ -45,6 +49,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
 #[must_use = "a builder does nothing until `open`"]
 pub struct StoreBuilder {
     lock_timeout: Option<Duration>,
+    exclusive: bool,
     asked: Asked,
     observers: Observers,
     clock: Clock,
@@ -72,9 +77,19 @@ impl Store {
 }
 
 impl StoreBuilder {
-    /// How long to wait for another process that has the store open; one second unless set. Zero tries once.
+    /// How long to wait for another process that has the store open and serves no others; one second unless set. Zero tries
+    /// once.
     pub fn lock_timeout(mut self, wait: Duration) -> Self {
         self.lock_timeout = Some(wait);
+        self
+    }
+
+    /// Whether other processes are kept out while this one has the store open; `false` unless set. They then wait for
+    /// [`lock_timeout`](Self::lock_timeout), and get an error of the kind [`InUse`](ErrorKind::InUse).
+    ///
+    /// Without it any number of processes use one directory at the same time: see [`Store::role`].
+    pub fn exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
         self
     }
 
@@ -296,16 +311,40 @@ impl StoreBuilder {
         Ok(store)
     }
 
-    /// Takes the directory and starts its threads. `false` when no thread is to be had: then the store has none.
+    /// Takes the directory and starts its threads, or joins the process that has it. `false` when no thread is to be had: then the
+    /// store has none.
     fn start(&self, directory: &Arc<Directory>, session: &Arc<Session>) -> Result<bool> {
         let lock_timeout = self.lock_timeout.unwrap_or(LOCK_TIMEOUT);
+        #[cfg(unix)]
+        if !self.exclusive && directory.may_be_shared() {
+            return match process::join(directory, session, lock_timeout) {
+                Ok(()) => Ok(true),
+                Err(Unjoined::NoThread(cause)) => {
+                    directory.janitor.end();
+                    session.note_failed(&Error::io("starting the threads of the store", cause));
+                    Ok(false)
+                }
+                Err(Unjoined::Failed(error)) => {
+                    directory.janitor.end();
+                    Err(error)
+                }
+            };
+        }
         let lock = |place: &Place| lock::lock(&place.path, lock_timeout);
         let lock_file = directory.place.as_ref().map(lock).transpose()?;
+        if directory.may_be_shared()
+            && let Some(home) = directory.home()
+        {
+            // A store of another format is left alone.
+            Manifest::read(home)?;
+            // A process that was a guest before may have values in memory.
+            directory.sharing.raise_in_file(session, home);
+        }
         let started = directory.janitor.start().and_then(|()| worker::start(directory, session, lock_file));
         match started {
             Ok(opened) => {
                 // A refusal of the operating system may pass. Anything else must be known at once.
-                let opened = directory.wait_for_open(&opened);
+                let opened = directory.wait_for_open(&opened, false);
                 opened.or_else(|error| if error.is_io() { Ok(()) } else { Err(error) })?;
                 Ok(true)
             }

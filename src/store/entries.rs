@@ -11,19 +11,22 @@ use std::{
 use crate::{
     clock::Timestamp,
     error::Result,
-    key::KeyText,
+    key::{Digest, KeyText},
     record::Record,
     store::{
-        engine::Engine,
+        engine::Bytes,
         generation::Number,
         partition::{Partition, closed},
         session::Session,
-        worker::{Directory, OrderRow, Registration},
+        worker::{Directory, OrderRow, Registration, Stretch},
     },
 };
 
 /// The number of entries that are read in one stretch, about a tenth of a millisecond.
 const STRETCH: usize = 64;
+
+/// The bytes of records after which a stretch ends: it is sent to another process in one message.
+const STRETCH_BYTES: usize = 64 << 10;
 
 /// One entry of a memo, from [`Memo::entries`](crate::Memo::entries).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,12 @@ pub struct Entries {
 }
 
 impl Partition {
+    /// A stretch of the entries behind a sequence, for another process.
+    pub(crate) fn stretch(&self, after: Option<u64>) -> Result<Stretch> {
+        let directory = self.directory.as_ref().ok_or_else(closed)?;
+        read_stretch(directory, &self.memo, after)
+    }
+
     /// A walk over the fresh entries, and over those that come while it goes on.
     pub(crate) fn entries(&self, ttl: Option<Duration>) -> Entries {
         self.catch_up();
@@ -71,49 +80,63 @@ impl Partition {
 }
 
 impl Entries {
-    /// Reads the next stretch. `false` at the end. The engine is held for the stretch only, so that a close does not wait for
-    /// a walk.
+    /// Reads the next stretch. `false` at the end.
     fn read_ahead(&mut self, directory: &Directory) -> Result<bool> {
         if self.session.is_closed() {
             return Err(closed());
         }
-        let (engine, number) = (directory.reader()?, self.memo.number());
-        let after = self.seen.map(|sequence| number.order_key(sequence));
-        let rows = engine.order.rows(&number.prefix(), after.as_ref().map(<[u8; 12]>::as_slice), STRETCH);
-        let rows = directory.observe(&engine, rows)?;
-        for (key, value) in &rows {
-            self.seen = Some(Number::sequence_of_order_key(key));
-            if let Some(row) = OrderRow::decode(key, value) {
-                self.ahead.extend(self.entry(directory, &engine, number, &row)?);
-            }
+        let elsewhere = directory.sharing.host().map(|host| host.walk(&self.memo, self.seen)).transpose()?;
+        let Stretch { rows, next } = match elsewhere.flatten() {
+            Some(stretch) => stretch,
+            None => read_stretch(directory, &self.memo, self.seen)?,
+        };
+        for (size, digest, record) in &rows {
+            self.ahead.extend(self.entry(*size, digest, record));
         }
-        Ok(!rows.is_empty())
+        self.seen = next.or(self.seen);
+        Ok(next.is_some())
     }
 
-    /// `None` for a row whose entry was replaced, is damaged or has expired.
-    fn entry(
-        &self,
-        directory: &Directory,
-        engine: &Arc<Engine>,
-        number: Number,
-        row: &OrderRow,
-    ) -> Result<Option<EntryInfo>> {
-        let bytes = engine.records.get(&number.record_key(&row.digest));
-        let Some(bytes) = directory.observe(engine, bytes)? else { return Ok(None) };
-        let now = self.session.clock.now();
-        let whole = Record::decode(&bytes, &row.digest)
-            .filter(|record| record.sequence == row.sequence && !record.lifetime.is_over(now, self.ttl));
-        Ok(whole.map(|record| {
-            let lifetime = record.lifetime.under(self.ttl);
-            EntryInfo {
-                key: KeyText::of(record.key_head).map(|key| key.to_string()).unwrap_or_default(),
-                created: lifetime.created.into(),
-                expires: (lifetime.expires != Timestamp::NEVER).then(|| lifetime.expires.into()),
-                bytes: row.size,
-                compute_time: record.compute_time,
-            }
-        }))
+    /// `None` for an entry that is damaged or has expired.
+    fn entry(&self, bytes: u64, digest: &Digest, record: &[u8]) -> Option<EntryInfo> {
+        let record = Record::decode(record, digest)?;
+        if record.lifetime.is_over(self.session.clock.now(), self.ttl) {
+            return None;
+        }
+        let lifetime = record.lifetime.under(self.ttl);
+        Some(EntryInfo {
+            key: KeyText::of(record.key_head).map(|key| key.to_string()).unwrap_or_default(),
+            created: lifetime.created.into(),
+            expires: (lifetime.expires != Timestamp::NEVER).then(|| lifetime.expires.into()),
+            bytes,
+            compute_time: record.compute_time,
+        })
     }
+}
+
+/// The next entries behind a sequence. The engine is held for the stretch only, so that a close does not wait for a walk.
+fn read_stretch(directory: &Directory, memo: &Registration, after: Option<u64>) -> Result<Stretch> {
+    let (engine, number) = (directory.reader()?, memo.number());
+    let after = after.map(|sequence| number.order_key(sequence));
+    let rows = engine.order.rows(&number.prefix(), after.as_ref().map(<[u8; 12]>::as_slice), STRETCH);
+    let (mut stretch, mut size) = (Stretch { rows: Vec::new(), next: None }, 0);
+    for (key, value) in directory.observe(&engine, rows)? {
+        stretch.next = Some(Number::sequence_of_order_key(&key));
+        let Some(row) = OrderRow::decode(&key, &value) else { continue };
+        let record = directory.observe(&engine, engine.records.get(&number.record_key(&row.digest)))?;
+        let is_of_row = |bytes: &Bytes| {
+            Record::decode(bytes, &row.digest).is_some_and(|record| record.sequence == row.sequence)
+        };
+        // Else it was replaced: its own row comes later.
+        if let Some(record) = record.filter(is_of_row) {
+            size += record.len();
+            stretch.rows.push((row.size, row.digest, record));
+        }
+        if size > STRETCH_BYTES {
+            break;
+        }
+    }
+    Ok(stretch)
 }
 
 impl Iterator for Entries {

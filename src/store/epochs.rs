@@ -66,6 +66,13 @@ pub(crate) struct Noted {
     memo: u64,
 }
 
+impl Noted {
+    /// That of the key, and that of the memo.
+    pub(crate) fn words(self) -> (u64, u64) {
+        (self.key, self.memo)
+    }
+}
+
 /// The file, mapped for reading.
 #[derive(Debug)]
 pub(crate) struct Epochs {
@@ -166,6 +173,7 @@ impl Epochs {
 
     /// Whether the entry was neither overwritten nor removed since its counters were noted. False for counters that were
     /// noted in a file that has been replaced.
+    #[cfg(test)]
     pub(crate) fn is_current(&self, generation: &[u8; 16], digest: &Digest, noted: Noted) -> bool {
         fence(Ordering::Acquire);
         self.counters(generation, digest) == noted
@@ -184,6 +192,11 @@ impl Epochs {
     /// After a change of all entries of a memo.
     pub(crate) fn raise_memo(&self, generation: &[u8; 16]) -> io::Result<()> {
         self.raise(Word::of_memo(generation))
+    }
+
+    /// Raises the counters of all memos.
+    pub(crate) fn raise_all_memos(&self) -> io::Result<()> {
+        (0..MEMOS).try_for_each(|slot| self.raise(Word::Memo(slot)))
     }
 
     /// Changes with each raise. Reads before the call stay before it, reads after it stay after it.

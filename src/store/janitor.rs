@@ -52,19 +52,25 @@ struct Work {
 type AfterEngine = Box<dyn FnOnce(Engine) + Send>;
 
 impl Janitor {
-    /// Starts the thread.
+    /// Starts the thread, unless it runs.
     pub(crate) fn start(self: &Arc<Self>) -> io::Result<()> {
+        let mut state = lock(&self.work);
+        if state.thread.is_some() || state.ended {
+            return Ok(());
+        }
         let janitor = Arc::clone(self);
         let work = move || janitor.work();
         let started = thread::Builder::new().name("memolith-janitor".into()).spawn(work)?;
-        lock(&self.work).thread = Some(started.thread().id());
+        state.thread = Some(started.thread().id());
         Ok(())
     }
 
-    /// Has a task done. `false` when there is no janitor any more.
-    pub(crate) fn run(&self, task: impl FnOnce() + Send + 'static) -> bool {
+    /// Has a task done. `false` when there is no janitor any more, and none to be had.
+    pub(crate) fn run(self: &Arc<Self>, task: impl FnOnce() + Send + 'static) -> bool {
+        // A guest has none until there is something to do.
+        let is_to_be_had = self.start().is_ok();
         let mut work = lock(&self.work);
-        if work.ended || work.thread.is_none() {
+        if work.ended || !is_to_be_had {
             return false;
         }
         work.tasks.push_back(Box::new(task));

@@ -1,4 +1,4 @@
-//! LOCK: the advisory lock that keeps other processes out of a store's directory.
+//! LOCK: the advisory lock of the process that changes a store's directory.
 
 use std::{
     fs::{self, File, TryLockError},

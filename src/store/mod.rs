@@ -5,7 +5,7 @@
 //!   memo's generation: reads happen there, and changes go as requests to the `worker`, the one thread that changes
 //!   things. `pending` holds values on their way, `blob` payload files, `engine` the index; the `janitor` does what no
 //!   call waits for; `manifest` says how the store was left, `registry` knows all stores of the process.
-//! * **Locking.** LOCK keeps other processes out, the registry other handles of this one. Data that changes belongs to
+//! * **Locking.** LOCK is held by one process, which serves the others (`process`); the registry knows all handles of this one. Data that changes belongs to
 //!   the worker and needs no lock. Locks that callers and worker share (flight, memory, pending, queue, engine slot) are
 //!   held for table steps only, and no code of the user runs under any of them.
 //! * **Compatibility.** MANIFEST and every record and payload file name their format. A store of another format is an
@@ -17,7 +17,6 @@ mod blob;
 mod builder;
 mod engine;
 mod entries;
-#[allow(dead_code, reason = "it has no caller yet")]
 mod epochs;
 mod forgetting;
 mod generation;
@@ -30,6 +29,7 @@ mod manifest;
 mod overlay;
 mod partition;
 mod pending;
+#[cfg(unix)]
 mod process;
 mod registry;
 mod scope;
@@ -46,6 +46,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+#[cfg(all(feature = "testing", unix))]
+pub(crate) use self::process::{read_answer, read_call};
 #[cfg(feature = "testing")]
 pub(crate) use self::{
     blob::Head, engine::TableId, generation::Number, manifest::Manifest, snapshot::Snapshot, worker::OrderRow,
@@ -64,9 +66,14 @@ pub use self::{
     builder::StoreBuilder,
     entries::{Entries, EntryInfo},
     partition::Durability,
-    worker::Swept,
+    worker::{Role, Swept},
 };
-use self::{forgetting::Forgetting, generation::Tally, handle::Handle, worker::Request};
+use self::{
+    forgetting::Forgetting,
+    generation::Tally,
+    handle::Handle,
+    worker::{Adopter, OpenMemo, Request},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     stats::{Failure, LastFailure, Stats, Usage},
@@ -76,15 +83,22 @@ use crate::{
 /// One directory in which the results of any number of memos are remembered. A memo costs one row of its index, so
 /// thousands of memos in one store are cheap.
 ///
-/// A store has two threads: one makes every change of the directory, one does work that no call waits for. Reads are made on
-/// the threads of their callers, and last as long as the disk does. Where no thread can be started the store keeps values in its
+/// A store has two threads: one makes every change of the directory, one does work that no call waits for; and a third one in the
+/// host of a directory that other processes may share, which waits for them. Reads are made on the threads of their callers,
+/// and last as long as the disk does. A process that finds all it asks for in a closed store has none of these threads. Where no thread can be started the store keeps values in its
 /// memory tier only, and [`last_failure`](Self::last_failure) says so.
 ///
 /// A store [in memory](Self::in_memory) has no directory and writes no file, for tests and sandboxes.
 ///
 /// Cheap to clone; every clone and every memo keeps the store open. The same directory opened twice in a process is the
-/// same store; another process has to wait (see [`StoreBuilder::lock_timeout`]) and then gets an error of
-/// [`is_in_use`](Error::is_in_use).
+/// same store.
+///
+/// Any number of processes of one user may have the same directory open at the same time, on Unix: see [`role`](Self::role).
+/// Elsewhere, on file systems without sockets, and beside a process that opened it
+/// [exclusively](StoreBuilder::exclusive), another process waits (see [`StoreBuilder::lock_timeout`]) and then gets an error of
+/// [`is_in_use`](Error::is_in_use). Each process has its own counters, observers and memory tier; an eviction is told to the
+/// observers of the host. The tightest of the bounds holds under which processes have a memo open; each reader judges
+/// entries by its own ttl.
 ///
 /// A process that is forked without `exec` from one that has a store open computes at each call, for a pool too; methods without
 /// a closure return an error of the kind [`Closed`](crate::ErrorKind::Closed). It opens no store with a directory:
@@ -129,8 +143,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// - [`InUse`](crate::ErrorKind::InUse) if another process holds it for longer than a second, or a store of this
-    ///   process is still closing after 15 s.
+    /// - [`InUse`](crate::ErrorKind::InUse) if another process holds it for longer than a second and serves no others (it opened
+    ///   it exclusively, is of another user or version, or does not answer), or a store of this process is still closing
+    ///   after 15 s.
     /// - [`Config`](crate::ErrorKind::Config) if `path` is a file, holds a store of another format, or a symbolic link
     ///   stands in place of one of the store's own files.
     /// - [`Io`](crate::ErrorKind::Io) if the directory cannot be made or locked.
@@ -574,6 +589,31 @@ impl Store {
         self.handle.directory.as_ref().is_some_and(|directory| directory.is_overlay())
     }
 
+    /// The part of this process among those that use the directory at this moment.
+    ///
+    /// Any number of processes may use one directory at the same time, with the same promises: one of them hosts it and makes
+    /// the changes, the others are its guests, and ask it over a socket in the directory. When the host ends, however it ends,
+    /// a guest takes its place. No process is started for that.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// use memolith::{Role, Store};
+    ///
+    /// let store = Store::open(directory.path().join("cache"))?;
+    /// assert!(matches!(store.role(), Role::Host));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn role(&self) -> Role {
+        if let Err(inherited) = self.session().check_origin() {
+            return Role::Alone(inherited);
+        }
+        match &self.handle.directory {
+            None => Role::Alone(Error::new(ErrorKind::Closed, "the store has no threads")),
+            Some(directory) => directory.sharing.role(),
+        }
+    }
+
     /// Has the bound of a memo, or of the store, hold, which may be lower than that of the last run.
     pub(crate) fn make_room(&self, memo: Option<&str>) {
         if let Some(directory) = &self.handle.directory {
@@ -615,12 +655,17 @@ impl Store {
         row: CatalogRow,
         bounds: Bounds,
     ) -> Partition {
+        let adopter = Adopter::fresh();
         if bounds.is_bounded() {
             memo.hand_overs.expect_bound();
         }
         if let Some(directory) = &self.handle.directory {
             let memo = Arc::clone(&memo);
-            if let Err(error) = directory.ask_surely(|reply| Request::Adopt { memo, row, bounds, reply }) {
+            let open = OpenMemo { memo: Arc::clone(&memo), row: row.clone(), bounds, adopter };
+            directory.sharing.note_open(open);
+            if let Err(error) =
+                directory.ask_surely(|reply| Request::Adopt { memo, row, bounds, adopter, reply })
+            {
                 self.session().note_failed(&error);
             }
         }
@@ -630,6 +675,7 @@ impl Store {
             memo,
             keep_in_memory,
             bounds,
+            adopter,
         }
     }
 }

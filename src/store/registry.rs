@@ -15,11 +15,7 @@ use crate::{
     clock::Deadline,
     error::{Error, ErrorKind, Result},
     fork, signals,
-    store::{
-        handle::Handle,
-        session::inherited,
-        worker::{Directory, Request},
-    },
+    store::{handle::Handle, session::inherited, worker::Directory},
     sync::{Condvar, Mutex, PoisonError, lock},
 };
 
@@ -179,7 +175,7 @@ extern "C" fn close_all() {
         .collect();
     drop(stores);
     for directory in &open {
-        let _ = directory.send(Request::Close { reply: oneshot::channel().0 });
+        directory.begin_close();
     }
     let deadline = Deadline::after(EXIT_TIMEOUT);
     for directory in &open {

@@ -63,6 +63,22 @@ impl Child {
         assert_eq!(status.signal(), Some(9), "it had ended by itself: {status}");
     }
 
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Writes a line to it.
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.process.stdin.as_mut().unwrap();
+        stdin.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdin.flush()).unwrap();
+    }
+
     /// Lets it go on after [`wait_for_release`].
     pub fn release(&mut self) {
         drop(self.process.stdin.take());

@@ -146,7 +146,8 @@ pub fn copy(from: &Path, to: &Path) {
         let target = to.join(file.file_name());
         if file.path().is_dir() {
             copy(&file.path(), &target);
-        } else {
+        } else if file.path().is_file() {
+            // A store in use has a socket too.
             fs::copy(file.path(), target).unwrap();
         }
     }

@@ -1,4 +1,4 @@
-//! One process at a time has the store. Others get an error, or wait.
+//! A store that one process has to itself: others get an error, or wait.
 
 use std::{
     env, fs,
@@ -29,7 +29,8 @@ pub const CLAIMS: &[Claim] = &[
 
 /// Keeps the store open until it is released, then closes it.
 pub fn hold() {
-    let (store, memo) = values::open(&directory());
+    let store = Store::builder().exclusive(true).open(directory()).unwrap();
+    let memo: Values = Memo::builder("values").max_entries(50).open(&store).unwrap();
     memo.insert(&0, &value(0, 0)).unwrap();
     say("held");
     wait_for_release();

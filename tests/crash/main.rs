@@ -18,6 +18,8 @@ mod kills;
 mod limits;
 mod locks;
 mod modes;
+mod processes;
+mod puppet;
 mod searched;
 mod soak;
 mod twins;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
                 forks::CLAIMS,
                 searched::CLAIMS,
                 twins::CLAIMS,
+                processes::CLAIMS,
             ]
             .concat(),
         );
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         "fill up" => kills::fill_up(),
         "flush" => kills::flush(),
         "compute slowly" => kills::compute_slowly(),
+        "puppet" => puppet::play(),
         "hold" => locks::hold(),
         "nowhere" => locks::nowhere(),
         "in memory" => locks::in_memory(),

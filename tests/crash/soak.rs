@@ -216,7 +216,7 @@ fn assert_tidy(directory: &Path) {
     let snapshots = names.iter().filter(|name| name.starts_with("snapshot-")).count();
     assert!(snapshots <= 1, "{names:?}");
     names.retain(|name| !name.starts_with("snapshot-"));
-    assert!(names.len() == 5 && names[3].starts_with("index-"), "{names:?}");
-    names.remove(3);
-    assert_eq!(names, ["LOCK", "MANIFEST", "blobs", "trash"]);
+    assert!(names.len() == 6 && names[4].starts_with("index-"), "{names:?}");
+    names.remove(4);
+    assert_eq!(names, ["EPOCHS", "LOCK", "MANIFEST", "blobs", "trash"]);
 }

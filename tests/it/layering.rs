@@ -28,7 +28,7 @@ struct Floors {
     rows: &'static [&'static [&'static str]],
 }
 
-const FLOORS: [Floors; 4] = [
+const FLOORS: [Floors; 5] = [
     Floors {
         folder: "",
         rows: &[
@@ -40,7 +40,8 @@ const FLOORS: [Floors; 4] = [
             &["flow"],
             &["store"],
             &["packed", "path", "temporary", "unordered"],
-            &["codec", "flight", "memory", "observe", "record", "stamp"],
+            &["codec", "memory", "observe", "record", "stamp"],
+            &["flight"],
             &["checksum", "leftovers", "shape", "stats"],
             &["key"],
             &["clock"],
@@ -56,9 +57,9 @@ const FLOORS: [Floors; 4] = [
             &["mod"],
             &["registry"],
             &["handle"],
+            &["process"],
             &["entries"],
             &["partition"],
-            &["process"],
             &["worker"],
             &["forgetting", "unverified"],
             &["overlay", "snapshot"],
@@ -76,16 +77,29 @@ const FLOORS: [Floors; 4] = [
             &["catalog", "eviction", "orphans"],
             &["compaction", "rebuild", "snapshots", "transaction"],
             &["directory", "index", "ledger"],
-            &["fronts", "order", "queue", "state"],
+            &["fronts", "order", "queue", "sharing", "state"],
+            &["elsewhere"],
             &["request"],
             &["hand_overs"],
         ],
     },
     Floors { folder: "store/partition/", rows: &[&["hand_over", "read"], &["mod"]] },
+    Floors {
+        folder: "store/process/",
+        rows: &[
+            &["mod"],
+            &["member"],
+            &["leads", "server"],
+            &["calls", "guest"],
+            &["closed", "link"],
+            &["message"],
+            &["socket"],
+        ],
+    },
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 30] = [
+const FOREIGN: [(&str, &str); 31] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -94,6 +108,7 @@ const FOREIGN: [(&str, &str); 30] = [
     ("getrandom", "store/blob/files.rs"),
     ("oneshot", "store/"),
     ("postcard", "codec/"),
+    ("postcard", "store/process/message.rs"),
     ("arrow_ipc", "codec/arrow.rs"),
     ("arrow_array", "codec/arrow.rs"),
     ("arrow_buffer", "codec/arrow.rs"),

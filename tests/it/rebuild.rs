@@ -128,7 +128,12 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for file in fs::read_dir(from).unwrap().flatten() {
         let (path, to) = (file.path(), to.join(file.file_name()));
-        if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, to).map(drop).unwrap() }
+        if path.is_dir() {
+            copy(&path, &to);
+        } else if path.is_file() {
+            // A store in use has a socket too.
+            fs::copy(&path, to).unwrap();
+        }
     }
 }
 

@@ -60,7 +60,12 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for file in fs::read_dir(from).unwrap().flatten() {
         let (path, to) = (file.path(), to.join(file.file_name()));
-        if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, to).map(drop).unwrap() }
+        if path.is_dir() {
+            copy(&path, &to);
+        } else if path.is_file() {
+            // A store in use has a socket too.
+            fs::copy(&path, to).unwrap();
+        }
     }
 }
 
@@ -91,9 +96,10 @@ fn small_and_large_values_survive_the_loss_of_the_index_of_a_closed_store() {
         }
         lose(&bench.path());
         let store = bench.diskful();
-        assert!(store.last_failure().is_some_and(|failure| failure.error.is_corrupt()), "{what}");
         let memo = texts(&store);
+        // The first question that the snapshot does not answer has the index opened.
         assert_eq!(memo.len().unwrap(), 5, "{what}");
+        assert!(store.last_failure().is_some_and(|failure| failure.error.is_corrupt()), "{what}");
         for (key, value) in [
             ("kept", vec![1]),
             ("large", large(1)),
@@ -207,7 +213,7 @@ fn an_index_that_cannot_be_filled_now_is_filled_from_the_snapshot_later() {
 fn an_index_that_is_found_damaged_before_the_first_change_is_filled_from_the_snapshot() {
     let bench = Bench::new();
     plain(&bench.store(), "numbers").insert("one", &1).unwrap();
-    let store = bench.diskful();
+    let store = bench.options().memory(0).exclusive(true).open(bench.path()).unwrap();
     let memo = plain(&store, "numbers");
     bench.faults.plant(Operation::Read, Fault::Corrupt);
     assert!(memo.get("one").unwrap_err().is_corrupt());
@@ -223,13 +229,15 @@ fn an_index_that_is_found_damaged_before_the_first_change_is_filled_from_the_sna
 fn an_index_that_was_found_damaged_is_not_opened_again() {
     let bench = Bench::new();
     plain(&bench.store(), "numbers").insert("one", &1).unwrap();
-    let store = bench.diskful();
+    let store = bench.options().memory(0).exclusive(true).open(bench.path()).unwrap();
     let memo = plain(&store, "numbers");
     bench.faults.plant(Operation::Read, Fault::Corrupt);
     assert!(memo.get("one").unwrap_err().is_corrupt());
     drop((memo, store));
     bench.faults.heal();
-    hit!(plain(&bench.store(), "numbers"), "one" => 1);
+    let store = bench.store();
+    plain(&store, "numbers").insert("two", &2).unwrap();
+    hit!(plain(&store, "numbers"), "one" => 1);
     assert!(bench.path().join("index-2").is_dir());
 }
 

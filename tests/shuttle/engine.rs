@@ -42,6 +42,9 @@ pub(crate) mod request {
         Close { reply: Reply<()> },
     }
 
+    #[derive(Clone, Copy)]
+    pub(crate) struct Adopter;
+
     pub(crate) struct Registration {
         pub(crate) memo: Arc<str>,
         pub(crate) owner: u64,
@@ -111,6 +114,19 @@ pub(crate) struct Directory {
     pub(crate) pending: Pending,
     pub(crate) hand_overs: hand_overs::HandOvers,
     pub(crate) janitor: Janitor,
+    pub(crate) sharing: Sharing,
+}
+
+/// No other process uses the directory.
+#[derive(Default)]
+pub(crate) struct Sharing;
+
+impl Sharing {
+    fn raise_key<A>(&self, _: A, _: &Digest) {}
+
+    fn raise_memo<A>(&self, _: A, _: u64) {}
+
+    fn raise_all<A>(&self, _: A) {}
 }
 
 #[derive(Default)]
@@ -244,7 +260,7 @@ impl Transaction<'_> {
         Forgetting { pending: Some(&self.directory.pending), session: self.session }
     }
 
-    fn put(&mut self, put: &Put) -> Result<()> {
+    fn put(&mut self, put: &Put) -> Result<bool> {
         if let Finished::Inline(payload) = &put.value.payload {
             let value = u64::from_le_bytes(payload.as_slice().try_into().unwrap());
             lock(&self.directory.disk.0).insert(put.digest, (self.sequence, value));
@@ -252,7 +268,7 @@ impl Transaction<'_> {
         while self.directory.disk.len() > self.bound {
             self.expel(put.memo.owner);
         }
-        Ok(())
+        Ok(false)
     }
 
     fn expel(&self, owner: u64) {

@@ -370,3 +370,36 @@ fn one_key_in_many_memos_is_many_hashes() {
     let hashes: HashSet<u64> = (0..1_000).map(|owner| BuildKeyHasher::new().hash_one(key(owner))).collect();
     assert_eq!(hashes.len(), 1_000);
 }
+
+#[test]
+fn a_waiter_that_leaves_the_queue_leaves_no_trace() {
+    let (mut table, leader) = line(&[FIRST, SECOND]);
+    let _ = table.leave(KEY, FIRST);
+    assert_eq!(table.waiting(&KEY), 1);
+    let _ = table.end(KEY, &leader, None);
+    let (WaitState::Ready(Verdict::Lead(claim)), _) = table.poll(SECOND, false) else {
+        panic!("the next in the queue leads")
+    };
+    let _ = table.end(KEY, &claim, Some(Outcome::Stored));
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_waiter_that_leaves_with_the_lead_hands_over() {
+    let (mut table, leader) = line(&[FIRST, SECOND]);
+    let _ = table.end(KEY, &leader, None);
+    // The first was made the leader, and never learned it.
+    let wakers = table.leave(KEY, FIRST);
+    assert_eq!(wakers.len(), 1);
+    assert!(matches!(table.poll(SECOND, false).0, WaitState::Ready(Verdict::Alone(..))), "two failed");
+}
+
+#[test]
+fn a_caller_that_leads_nothing_may_wait_anywhere() {
+    let (mut table, _leader) = line(&[]);
+    assert!(!table.waits_as_leader(&KEY, FIRST), "it leads nothing");
+    assert!(!table.waits_as_leader(&KEY, LEADER), "nobody else leads the key");
+    table.leads(FIRST, key(8));
+    assert!(table.waits_as_leader(&KEY, FIRST));
+    assert!(!table.waits_as_leader(&key(9), FIRST), "the key is free");
+}

@@ -11,7 +11,11 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{background_writer::BackgroundWriter, files::make_folder, unnamed::Blob};
+use super::{
+    background_writer::BackgroundWriter,
+    files::make_folder,
+    unnamed::{Blob, draft_in},
+};
 use crate::{
     checksum::{BLOCK, BlockTable, has_another_core},
     error::{Error, Result},
@@ -157,8 +161,4 @@ fn write_and_sum(file: &mut NamedTempFile, table: &mut BlockTable, run: &[u8]) -
         table.update(run);
     }
     written
-}
-
-fn draft_in(room: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix("draft-").tempfile_in(room)
 }

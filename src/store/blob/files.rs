@@ -13,6 +13,9 @@ use crate::{
     record::BlobId,
 };
 
+/// How the names of drafts begin.
+pub(super) const DRAFT: &str = "draft-";
+
 /// A random name of 128 bits from the operating system: a forked child draws others than its parent. Where the system
 /// has none to give, the keys that std seeds its hash maps with are taken.
 pub(crate) fn random_id() -> BlobId {
@@ -114,10 +117,18 @@ fn give_back(retired: &Path, name: &OsStr) -> Option<()> {
     fs::symlink_metadata(&home).is_err().then(|| fs::rename(retired.join(name), &home))?.ok()
 }
 
+/// Whether a file is a draft that a living process writes, or has handed over a moment ago.
+pub(crate) fn is_being_written(path: &Path) -> bool {
+    let is_draft =
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(DRAFT));
+    is_draft
+        && fs::File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
+}
+
 /// A name that this module gives: 32 hexadecimal digits, twice that for a folder in the trash, or a draft.
 pub(crate) fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_id = |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_folder = |(generation, id)| is_id(generation) && is_id(id);
-    name.starts_with("draft-") || is_id(name) || name.split_once('.').is_some_and(is_folder)
+    name.starts_with(DRAFT) || is_id(name) || name.split_once('.').is_some_and(is_folder)
 }

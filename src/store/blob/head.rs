@@ -45,7 +45,7 @@ pub(crate) fn damaged(path: &Path, what: &str) -> Error {
 
 impl Head {
     /// Where the payload begins.
-    pub(super) fn size(memo: &str, key_head: &[u8]) -> usize {
+    pub(crate) fn size(memo: &str, key_head: &[u8]) -> usize {
         (FIXED + memo.len() + key_head.len() + 8).next_multiple_of(ALIGNMENT)
     }
 

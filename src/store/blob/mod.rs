@@ -40,8 +40,8 @@ mod unnamed;
 
 pub(crate) use self::{
     files::{
-        disk_size, is_ours, make_folder, make_new_folder, move_folder_to_trash, move_to_trash, random_id,
-        unlink,
+        disk_size, is_being_written, is_ours, make_folder, make_new_folder, move_folder_to_trash,
+        move_to_trash, random_id, unlink,
     },
     head::{Head, damaged, size},
     payload_writer::{Finished, INLINE, PayloadWriter, oversize},

@@ -342,7 +342,7 @@ impl<'a> World<'a> {
     }
 
     fn keep(&self, value: u64, claim: &Claim<'_>) {
-        let held = CachedValue::new(value, Lifetime::default(), Duration::ZERO, 8);
+        let held = CachedValue::new(value, Lifetime::default(), Duration::ZERO, 8, None);
         let still = || claim.is_current() || self.lacks(Rule::KeepingAsks);
         self.session.admit(self.flight_key.owner, &self.digest(), held, None, still);
     }

@@ -7,8 +7,11 @@ use crate::{
     clock::Lifetime,
     error::Result,
     flight::{Claim, Outcome},
+    key::Digest,
+    memory::CachedValue,
     store::{
         blob::{self, Finished},
+        forgetting::Forgetting,
         pending::PendingValue,
         worker::{Computed, Directory, Put, Rejected, Request},
     },
@@ -43,23 +46,24 @@ impl Partition {
             Ok(directory) => directory,
             Err(error) => return Err(Refused::Failed(error, claim)),
         };
+        if self.is_guest() {
+            return self.send_to_host(directory, entry, payload, claim);
+        }
+        // From here on this process hosts the store. Before, changes did not revoke the claim.
+        if !self.is_current(&entry.digest, claim.noted()) {
+            claim.complete(Outcome::Revoked);
+            return Ok(Outcome::Revoked);
+        }
         match directory.reserve(payload.file_bytes(), ROOM_TIMEOUT) {
             Ok(()) => {}
             Err(Rejected::Full) => return Err(Refused::Full(claim)),
             Err(Rejected::Ended) => return Err(Refused::Failed(closed(), claim)),
         }
-        let flight_key = self.memo.flight_key(&entry.digest);
         let (is_slow, is_large) = (entry.compute_time > WORTH_A_FLUSH, is_large(&payload));
-        let value = self.value(&entry, payload);
-        if !directory.pending.publish(flight_key, &value, claim.token()) {
-            claim.complete(Outcome::Revoked);
-            return Ok(Outcome::Revoked);
-        }
-        self.forget_over(&entry);
         let (reply, written) = is_slow.then(oneshot::channel).unzip();
-        let put = self.put(entry, value, Some(self.computed(claim.detach())), reply);
-        if !self.send(directory, put, is_slow) {
-            return Err(Refused::Unwritten(closed()));
+        match self.publish(directory, entry, payload, claim, reply, true) {
+            Ok(Outcome::Stored) => {}
+            other => return other,
         }
         let written = written.map_or(Ok(()), |written| {
             let written = directory.wait(&written, directory.tuning.reply_timeout);
@@ -72,11 +76,91 @@ impl Partition {
         written.map(|()| Outcome::Stored).map_err(Refused::Unwritten)
     }
 
+    /// Publishes a value that was computed, and sends it to the worker, which makes it survive the process before it replies. On the
+    /// thread of a caller, if it `is_here`, code of the user may run.
+    fn publish(
+        &self,
+        directory: &Directory,
+        entry: Entry,
+        payload: Finished,
+        claim: Claim<'static>,
+        reply: Option<oneshot::Sender<Result<()>>>,
+        is_here: bool,
+    ) -> Result<Outcome, Refused> {
+        let flight_key = self.memo.flight_key(&entry.digest);
+        let value = self.value(&entry, payload);
+        if !directory.pending.publish(flight_key, &value, claim.token()) {
+            claim.complete(Outcome::Revoked);
+            return Ok(Outcome::Revoked);
+        }
+        let over = self.forget_over(&entry);
+        if is_here {
+            self.session.release(over);
+        } else {
+            self.session.leave(over);
+        }
+        let is_slow = reply.is_some();
+        let put = self.put(entry, value, Some(self.computed(claim.detach())), reply);
+        if send(directory, put, is_slow) { Ok(Outcome::Stored) } else { Err(Refused::Unwritten(closed())) }
+    }
+
+    /// Takes over a value from a guest, under a claim of this process if the guest computed it. There must be room. The worker
+    /// replies when it survives this process.
+    pub(crate) fn accept(
+        &self,
+        entry: Entry,
+        payload: Finished,
+        claim: Option<Claim<'static>>,
+        reply: Option<oneshot::Sender<Result<()>>>,
+    ) -> Result<Outcome> {
+        let directory = self.directory()?;
+        self.fits(&entry, &payload, self.limit(&self.bounds))?;
+        directory.check_running()?;
+        let Some(claim) = claim else {
+            let value = self.value(&entry, payload);
+            let put = self.put(entry, value, None, reply);
+            return directory.send(Request::Put(put)).map(|()| Outcome::Stored).map_err(|_| closed());
+        };
+        match self.publish(directory, entry, payload, claim, reply, false) {
+            Ok(outcome) => Ok(outcome),
+            Err(Refused::Failed(error, _) | Refused::Unwritten(error)) => Err(error),
+            Err(Refused::Full(_)) => Err(closed()),
+        }
+    }
+
+    /// The same where another process hosts the store: a value that is sent there is found by every look-up that is sent after it.
+    fn send_to_host(
+        &self,
+        directory: &Directory,
+        entry: Entry,
+        payload: Finished,
+        claim: Claim<'static>,
+    ) -> Result<Outcome, Refused> {
+        let over = self.forget_over(&entry);
+        self.session.release(over);
+        let is_slow = entry.compute_time > WORTH_A_FLUSH;
+        let value = self.value(&entry, payload);
+        let (reply, written) = is_slow.then(oneshot::channel).unzip();
+        let put = self.put(entry, value, Some(self.computed(claim)), reply);
+        match directory.sharing.host() {
+            Some(host) => drop(host.carry_out(Request::Put(put))),
+            // This process took the place of the host in this moment.
+            None => bring_home(directory, put),
+        }
+        let written =
+            written.map_or(Ok(()), |written| directory.wait(&written, directory.tuning.reply_timeout));
+        written.map(|()| Outcome::Stored).map_err(Refused::Unwritten)
+    }
+
     /// Hands over an entry that its user brought, if there is room; else it is inserted as by [`insert`](Self::insert).
     pub(crate) fn insert_soon(&self, entry: Entry, payload: Finished, limit: u64) -> Result<()> {
         let directory = self.directory()?;
         self.fits(&entry, &payload, limit)?;
         directory.check_writable()?;
+        if self.is_guest() {
+            // The host keeps the order of changes.
+            return self.insert(entry, payload, limit);
+        }
         match directory.reserve(payload.file_bytes(), ROOM_TIMEOUT) {
             Ok(()) => {}
             Err(Rejected::Full) => return self.insert(entry, payload, limit),
@@ -88,7 +172,7 @@ impl Partition {
         // After that no reader of an older value can put it back.
         self.session.release(self.session.memory.remove(self.owner(), &digest));
         let put = self.put(entry, value, Some(self.computed(claim.detach())), None);
-        if !self.send(directory, put, false) {
+        if !send(directory, put, false) {
             return Err(closed());
         }
         if is_large {
@@ -99,33 +183,13 @@ impl Partition {
 
     /// Takes a value out of memory whose time was over when `entry` was computed in its place: a clock that is set back would
     /// make it fresh again.
-    fn forget_over(&self, entry: &Entry) {
+    #[must_use = "the values must be dropped where code of the user may run"]
+    fn forget_over(&self, entry: &Entry) -> Vec<Arc<CachedValue>> {
         let (memory, owner) = (&self.session.memory, self.owner());
-        let Some(old) = memory.get(owner, &entry.digest) else { return };
+        let Some(old) = memory.get(owner, &entry.digest) else { return Vec::new() };
         let is_over = old.lifetime.is_over(self.session.clock.now(), entry.ttl);
-        self.session.release([old]);
-        if is_over {
-            self.session.release(memory.remove(owner, &entry.digest));
-        }
-    }
-
-    /// Sends a value that was published. A worker that ended has emptied the pending values, maybe before this one came:
-    /// nothing else takes it out. Whether it was sent.
-    fn send(&self, directory: &Directory, put: Put, is_urgent: bool) -> bool {
-        let (flight_key, value) = (self.memo.flight_key(&put.digest), Arc::clone(&put.value));
-        let counts = [&self.memo.hand_overs, &directory.hand_overs];
-        for hand_overs in counts {
-            hand_overs.begin(&flight_key);
-        }
-        let put = Request::Put(put);
-        let queued = if is_urgent { directory.send(put) } else { directory.hand_over(put) };
-        if queued.is_err() {
-            directory.pending.take(flight_key, &value);
-            for hand_overs in counts {
-                hand_overs.end();
-            }
-        }
-        queued.is_ok()
+        let removed = if is_over { memory.remove(owner, &entry.digest) } else { None };
+        removed.into_iter().chain([old]).collect()
     }
 
     /// Puts an entry in that its user brought. It survives the process when this returns.
@@ -135,12 +199,22 @@ impl Partition {
         let is_large = is_large(&payload);
         let _ = directory.reserve(payload.file_bytes(), directory.tuning.reply_timeout);
         let value = self.value(&entry, payload);
+        let digest = entry.digest;
         let inserted = directory.ask(|reply| Request::Put(self.put(entry, value, None, Some(reply))));
+        self.forget_own(&digest);
         if is_large {
             directory.janitor.empty_trash();
         }
         self.session.settle();
         inserted
+    }
+
+    /// A guest forgets what it has of a key in memory, and what it reads or computes at this moment: the host forgets only its
+    /// own. (The words of EPOCHS would tell, but not without them.)
+    pub(super) fn forget_own(&self, digest: &Digest) {
+        if self.is_guest() {
+            Forgetting { pending: None, session: &self.session }.forget_key(self.owner(), digest);
+        }
     }
 
     fn fits(&self, entry: &Entry, payload: &Finished, limit: u64) -> Result<()> {
@@ -168,6 +242,56 @@ impl Partition {
 
     fn computed(&self, claim: Claim<'static>) -> Computed {
         Computed { claim, keep_in_memory: Arc::clone(&self.keep_in_memory) }
+    }
+}
+
+/// Sends a value that was published. A worker that ended has emptied the pending values, maybe before this one came: nothing
+/// else takes it out. Whether it was sent.
+fn send(directory: &Directory, put: Put, is_urgent: bool) -> bool {
+    let (memo, flight_key) = (Arc::clone(&put.memo), put.memo.flight_key(&put.digest));
+    let value = Arc::clone(&put.value);
+    let counts = [&memo.hand_overs, &directory.hand_overs];
+    for hand_overs in counts {
+        hand_overs.begin(&flight_key);
+    }
+    let put = Request::Put(put);
+    let queued = if is_urgent { directory.send(put) } else { directory.hand_over(put) };
+    if queued.is_err() {
+        directory.pending.take(flight_key, &value);
+        for hand_overs in counts {
+            hand_overs.end();
+        }
+    }
+    queued.is_ok()
+}
+
+/// Stores a value that was on its way to another host: this process hosts the store by now. One that was computed is dropped
+/// if a change came since.
+pub(crate) fn bring_home(directory: &Directory, mut put: Put) {
+    if let Finished::Blob(blob) = &put.value.payload
+        && let Err(error) = blob.draft_name()
+    {
+        let Put { memo, digest, value, computed, reply, .. } = put;
+        if let Some(computed) = &computed {
+            (computed.keep_in_memory)(&digest, &value, &computed.claim);
+        }
+        match reply {
+            Some(reply) => drop(reply.send(Err(error))),
+            None => drop(memo.failed(&error)),
+        }
+        return;
+    }
+    let Some(computed) = &put.computed else {
+        let _ = directory.send(Request::Put(put));
+        return;
+    };
+    let (claim, key) = (&computed.claim, put.memo.flight_key(&put.digest));
+    let is_current = directory.sharing.is_current(&put.memo, &put.digest, claim.noted());
+    if is_current && directory.pending.publish(key, &put.value, claim.token()) {
+        let is_urgent = put.reply.is_some();
+        send(directory, put, is_urgent);
+    } else {
+        drop(put.reply.take().map(|reply| reply.send(Ok(()))));
     }
 }
 

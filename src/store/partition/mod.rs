@@ -4,6 +4,8 @@
 mod hand_over;
 mod read;
 
+pub(super) use self::{hand_over::bring_home, read::FoundRecord};
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +16,7 @@ use crate::{
     clock::Lifetime,
     codec::Payload,
     error::{Error, ErrorKind, Result},
-    flight::Claim,
+    flight::{Claim, FlightKey, Words},
     key::Digest,
     stats::{Reason, Usage},
     store::{
@@ -22,7 +24,7 @@ use crate::{
         forgetting::Forgetting,
         generation::{Bounds, Tally},
         session::Session,
-        worker::{Directory, KeepInMemory, Place, Registration, Request},
+        worker::{Adopter, Directory, KeepInMemory, Place, Registration, Request},
     },
 };
 
@@ -35,6 +37,7 @@ pub(crate) struct Partition {
     pub(crate) keep_in_memory: KeepInMemory,
     /// Under which it was opened.
     pub(super) bounds: Bounds,
+    pub(super) adopter: Adopter,
 }
 
 /// The outcome of a look at the disk.
@@ -94,6 +97,46 @@ pub(crate) enum Refused {
 }
 
 impl Partition {
+    /// The entries of a memo that a guest has open.
+    pub(crate) fn of_guest(
+        session: &Arc<Session>,
+        directory: &Arc<Directory>,
+        memo: &Arc<Registration>,
+        bounds: Bounds,
+    ) -> Self {
+        Self {
+            session: Arc::clone(session),
+            directory: Some(Arc::clone(directory)),
+            memo: Arc::clone(memo),
+            // The values of a guest are decoded by nobody here.
+            keep_in_memory: Arc::new(|_, _, _| false),
+            bounds,
+            adopter: Adopter::fresh(),
+        }
+    }
+
+    pub(crate) fn registration(&self) -> Arc<Registration> {
+        Arc::clone(&self.memo)
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    pub(crate) fn adopter(&self) -> Adopter {
+        self.adopter
+    }
+
+    pub(crate) fn flight_key(&self, digest: &Digest) -> FlightKey {
+        self.memo.flight_key(digest)
+    }
+
+    /// Whether no change of the key, or of the whole memo, came since a guest noted the words.
+    pub(crate) fn is_unchanged(&self, digest: &Digest, noted: Words) -> bool {
+        let epochs = self.directory.as_ref().and_then(|directory| directory.sharing.epochs());
+        epochs.is_none_or(|epochs| epochs.note(&self.memo.generation.0, digest).words() == noted)
+    }
+
     pub(crate) fn owner(&self) -> u64 {
         self.memo.owner
     }
@@ -140,6 +183,7 @@ impl Partition {
         let is_pending = matches!(self.pending(directory, digest, ttl), Ok(Some(Found::Item(_))));
         let (memo, digest) = (Arc::clone(&self.memo), *digest);
         let removed = directory.ask(|reply| Request::Remove { memo, digest, reply });
+        self.forget_own(&digest);
         self.session.settle();
         removed.map(|was_fresh| was_fresh || is_pending)
     }
@@ -152,6 +196,9 @@ impl Partition {
         };
         let memo = Arc::clone(&self.memo);
         let cleared = directory.ask(|reply| Request::Clear { memo, reply });
+        if self.is_guest() {
+            self.in_memory().forget_owner(self.owner());
+        }
         self.session.settle();
         cleared
     }
@@ -187,6 +234,33 @@ impl Partition {
         flush(self.directory.as_ref(), &self.session)
     }
 
+    /// The words of EPOCHS for a key, while another process hosts the store: to be noted before a claim of this process does or
+    /// reads anything.
+    pub(crate) fn words(&self, digest: &Digest) -> Option<Words> {
+        self.directory.as_ref().and_then(|directory| directory.sharing.words(&self.memo, digest))
+    }
+
+    /// Whether no change of another process came since the words were noted.
+    pub(crate) fn is_current(&self, digest: &Digest, noted: Option<Words>) -> bool {
+        noted.is_none()
+            || self
+                .directory
+                .as_ref()
+                .is_none_or(|directory| directory.sharing.is_current(&self.memo, digest, noted))
+    }
+
+    /// Waits until the guests of an earlier host have said what they compute, if there may be any.
+    pub(crate) fn await_guests(&self) {
+        if let Some(directory) = &self.directory {
+            directory.sharing.await_guests();
+        }
+    }
+
+    /// Whether another process hosts the store.
+    pub(crate) fn is_guest(&self) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.sharing.host().is_some())
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.session.is_closed() || self.directory.as_ref().is_some_and(|directory| directory.is_closed())
     }
@@ -198,7 +272,8 @@ impl Partition {
         }
         self.session.release(self.session.memory.remove_owner(self.owner()));
         if let Some(directory) = &self.directory {
-            let _ = directory.send(Request::Disown { memo: Arc::clone(&self.memo), bounds: self.bounds });
+            directory.sharing.note_closed(self.adopter);
+            let _ = directory.send(Request::Disown { memo: Arc::clone(&self.memo), adopter: self.adopter });
         }
     }
 }

@@ -7,16 +7,28 @@ use crate::{
     clock::Lifetime,
     codec::Payload,
     error::{Error, ErrorKind, Result},
+    flight::{Claim, RemoteClaim},
     key::Digest,
     record::{BlobId, Body, Record},
     stats::Reason,
     store::{
-        blob::{self, Expected},
+        blob::{self, Expected, Finished},
         engine::{Bytes, Engine},
         generation::Number,
-        worker::{Directory, Request},
+        worker::{Directory, LookedUp, Query, Request, Wants},
     },
 };
+
+/// What another process found, and the lead of the key if it granted that.
+type FoundElsewhere = (Found, Option<Box<dyn RemoteClaim>>);
+
+/// What was found for another process.
+pub(crate) enum FoundRecord {
+    Record(Bytes),
+    Missing(Reason),
+    /// The worker has to apply first what was handed over before.
+    NotYet,
+}
 
 impl Partition {
     /// Whether hand-overs of this thread may push out the entry of a key: it made the last one, of another key, a bound
@@ -42,10 +54,107 @@ impl Partition {
     }
 
     fn look(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+        if directory.sharing.host().is_some()
+            && let Some((found, _)) = self.look_elsewhere(directory, digest, ttl, Wants::Record)?
+        {
+            return Ok(found);
+        }
         match self.pending(directory, digest, ttl)? {
             Some(found) => Ok(found),
             None => self.in_index(directory, digest, ttl),
         }
+    }
+
+    /// As [`read`](Self::read), and if there is nothing the lead of the key is asked for, where another process hosts the store.
+    /// `None` when this process took that over meanwhile: the call begins anew.
+    pub(crate) fn read_or_lead(
+        &self,
+        digest: &Digest,
+        ttl: Option<Duration>,
+        claim: &mut Claim<'static>,
+    ) -> Result<Option<Found>> {
+        let Some(directory) = self.directory.as_ref().filter(|_| self.is_guest()) else {
+            return self.read(digest, ttl).map(Some);
+        };
+        let looked_up = self.look_elsewhere(directory, digest, ttl, Wants::RecordOrLead)?;
+        Ok(looked_up.map(|(found, lead)| {
+            if let Some(lead) = lead {
+                claim.attach(lead);
+            }
+            found
+        }))
+    }
+
+    /// Looks a key up in the process that hosts the store. `None` when that is this one by now.
+    fn look_elsewhere(
+        &self,
+        directory: &Directory,
+        digest: &Digest,
+        ttl: Option<Duration>,
+        mut wants: Wants,
+    ) -> Result<Option<FoundElsewhere>> {
+        let mut gone = None;
+        loop {
+            let Some(host) = directory.sharing.host() else { return Ok(None) };
+            let query = Query { memo: &self.memo, digest, ttl, wants, max_wait: self.session.max_wait };
+            let bytes = match host.look_up(&query)? {
+                LookedUp::Record(bytes) => bytes,
+                LookedUp::Missing(reason) => return Ok(Some((Found::Missing(reason), None))),
+                LookedUp::Lead(reason, lead) => return Ok(Some((Found::Missing(reason), Some(lead)))),
+                LookedUp::Here => return Ok(None),
+            };
+            let sequence = Record::decode(&bytes, digest).map(|record| record.sequence);
+            let found = match self.follow(directory, digest, ttl, bytes)? {
+                Some(found @ (Found::Item(_) | Found::Missing(_))) => return Ok(Some((found, None))),
+                Some(damaged) => damaged,
+                // The entry was replaced or left between the answer and the look at its payload file.
+                None if gone != Some(sequence) => {
+                    gone = Some(sequence);
+                    continue;
+                }
+                None => Found::Damaged(missing_payload()),
+            };
+            match (sequence, wants) {
+                (Some(sequence), Wants::RecordOrLead) => wants = Wants::Replacement(sequence),
+                _ => return Ok(Some((found, None))),
+            }
+        }
+    }
+
+    /// The record of a key for another process, which follows it to its payload and judges it. One of a value that is on its
+    /// way to the index has no sequence. Nothing here waits for the worker.
+    pub(crate) fn find_record(&self, digest: &Digest, ttl: Option<Duration>) -> Result<FoundRecord> {
+        let Some(directory) = &self.directory else { return Ok(FoundRecord::Missing(Reason::Absent)) };
+        if self.may_leave(digest) {
+            return Ok(FoundRecord::NotYet);
+        }
+        let is_over = |lifetime: Lifetime| lifetime.is_over(self.session.clock.now(), ttl);
+        if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
+            return Ok(match &value.payload {
+                _ if is_over(value.lifetime) => FoundRecord::Missing(Reason::Expired),
+                Finished::Inline(payload) => {
+                    let (lifetime, compute_time) = (value.lifetime, value.compute_time);
+                    let body = Body::Inline(payload);
+                    let record = Record { sequence: 0, lifetime, compute_time, key_head: &[], body };
+                    FoundRecord::Record(record.encode(digest).into())
+                }
+                // Its file has no name yet.
+                Finished::Blob(_) => FoundRecord::NotYet,
+            });
+        }
+        let engine = directory.running()?;
+        let Some(bytes) = record(directory, &engine, self.memo.number(), digest)? else {
+            return self.missing(directory, &engine, digest).map(|found| match found {
+                Found::Missing(reason) => FoundRecord::Missing(reason),
+                _ => FoundRecord::Missing(Reason::Absent),
+            });
+        };
+        let lifetime = Record::decode(&bytes, digest).map(|record| record.lifetime);
+        Ok(if lifetime.is_some_and(is_over) {
+            FoundRecord::Missing(Reason::Expired)
+        } else {
+            FoundRecord::Record(bytes)
+        })
     }
 
     fn in_index(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
@@ -90,8 +199,7 @@ impl Partition {
                 return Ok(Found::Missing(Reason::Absent));
             };
             if before.is_some_and(|before| *before == *bytes) {
-                let error = Error::new(ErrorKind::Corrupt, "the payload file of an entry is missing");
-                return Ok(Found::Damaged(error));
+                return Ok(Found::Damaged(missing_payload()));
             }
             before = Some(bytes.clone());
             if let Some(found) = self.follow(directory, &digest, ttl, bytes)? {
@@ -176,6 +284,15 @@ impl Partition {
     }
 
     fn has_fresh(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
+        if let Some(host) = directory.sharing.host() {
+            let max_wait = self.session.max_wait;
+            let query = Query { memo: &self.memo, digest, ttl, wants: Wants::Record, max_wait };
+            match host.look_up(&query)? {
+                LookedUp::Record(_) => return Ok(true),
+                LookedUp::Missing(_) | LookedUp::Lead(..) => return Ok(false),
+                LookedUp::Here => {}
+            }
+        }
         let is_fresh = |lifetime: Lifetime| !lifetime.is_over(self.session.clock.now(), ttl);
         if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
             return Ok(is_fresh(value.lifetime));
@@ -200,4 +317,8 @@ fn record(
     digest: &Digest,
 ) -> Result<Option<Bytes>> {
     directory.observe(engine, engine.records.get(&number.record_key(digest)))
+}
+
+fn missing_payload() -> Error {
+    Error::new(ErrorKind::Corrupt, "the payload file of an entry is missing")
 }

@@ -104,7 +104,6 @@ impl Snapshot {
     }
 
     /// The record under a key of the table `records`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for processes that read without LOCK"))]
     pub(crate) fn record(&self, key: &[u8; 20]) -> Result<Option<Bytes>> {
         self.get(TableId::Records, key)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Worker,
-    request::{Put, Registration, Reply},
+    request::{Adopter, Put, Registration, Reply},
 };
 use crate::{
     error::Result,
@@ -26,12 +26,14 @@ impl Worker {
             self.directory.janitor.run(move || drop(draft));
             return;
         }
-        let outcome = self.change(|transaction| transaction.put(&put));
+        let replaced = self.change(|transaction| transaction.put(&put));
         if put.computed.is_none() {
             // A computed value revokes nothing: a value that is handed over meanwhile is newer.
-            self.forgetting().forget_key(put.memo.owner, &put.digest);
+            self.forget_key(&put.memo, &put.digest);
+        } else if !matches!(replaced, Ok(false)) {
+            self.directory.sharing.raise_key(&self.session, &put.digest);
         }
-        self.finish_put(put, outcome);
+        self.finish_put(put, replaced.map(drop));
     }
 
     fn finish_put(&mut self, mut put: Put, outcome: Result<()>) {
@@ -71,13 +73,15 @@ impl Worker {
 
     pub(super) fn remove(&mut self, memo: &Registration, digest: &Digest, reply: Reply<bool>) {
         let removed = self.change(|transaction| transaction.remove(memo, digest));
-        self.forgetting().forget_key(memo.owner, digest);
+        self.forget_key(memo, digest);
         self.reply_after_flush(reply, removed);
     }
 
     pub(super) fn clear(&mut self, memo: &Registration, reply: Reply<()>) {
         let cleared = self.change(|transaction| transaction.clear(memo.generation));
+        self.directory.sharing.raise_memo(&self.session, memo.generation);
         self.forgetting().forget_owner(memo.owner);
+        self.directory.sharing.raise_memo(&self.session, memo.generation);
         self.reply_after_flush(reply, cleared);
     }
 
@@ -86,13 +90,26 @@ impl Worker {
         let is_all = name.is_none();
         let names = name.map_or_else(|| self.ledger.names(), |name| self.ledger.names_of_memo(&name));
         let is_known = !names.is_empty();
+        let ids: Vec<_> = names.iter().flat_map(|name| self.ledger.of_name(name)).collect();
         let forgotten = self.change(|transaction| {
             let each = names.iter().map(|name| transaction.forget(name));
             each.fold(Ok(()), Result::and)
         });
+        let raise = || {
+            if is_all {
+                // Also of memos that a process opened while it reached no host.
+                self.directory.sharing.raise_all(&self.session);
+            } else {
+                for id in &ids {
+                    self.directory.sharing.raise_memo(&self.session, *id);
+                }
+            }
+        };
+        raise();
         for owner in names.iter().flat_map(|name| self.ledger.owners_of(name)) {
             self.forgetting().forget_owner(owner);
         }
+        raise();
         let forgotten = forgotten.map(|()| is_known);
         if is_all {
             self.reply_after_compaction(reply, forgotten);
@@ -105,7 +122,7 @@ impl Worker {
         &mut self,
         memo: &Arc<Registration>,
         row: &CatalogRow,
-        bounds: Bounds,
+        bounds: (Adopter, Bounds),
         reply: Reply<()>,
     ) {
         // The ledger of the index that is in service from here on.
@@ -116,10 +133,18 @@ impl Worker {
         drop(reply.send(adopted));
     }
 
-    pub(super) fn disown(&mut self, memo: &Registration, bounds: &Bounds) {
-        if self.ledger.disown(memo, bounds) {
+    pub(super) fn disown(&mut self, memo: &Registration, adopter: Adopter) {
+        if self.ledger.disown(memo, adopter) {
             let _ = self.change(|transaction| transaction.touch(memo.generation));
         }
+    }
+
+    /// Memory, pending values and claims forget a key, and other processes see it. The word is raised before that, for a value
+    /// of a guest that is published meanwhile, and after it, for a guest that read a pending value meanwhile.
+    fn forget_key(&self, memo: &Registration, digest: &Digest) {
+        self.directory.sharing.raise_key(&self.session, digest);
+        self.forgetting().forget_key(memo.owner, digest);
+        self.directory.sharing.raise_key(&self.session, digest);
     }
 
     fn forgetting(&self) -> Forgetting<'_> {

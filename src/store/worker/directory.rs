@@ -14,9 +14,11 @@ use std::{
 use oneshot::RecvTimeoutError;
 
 use super::{
+    elsewhere::OpenMemo,
     hand_overs::HandOvers,
     queue::{Queue, Rejected},
     request::{Registration, Reply, Request},
+    sharing::Sharing,
     state::{EngineSlot, stalled},
 };
 use crate::{
@@ -122,6 +124,8 @@ pub(crate) struct Directory {
     registrations: Mutex<HashMap<GenerationId, Weak<Registration>>>,
     pub(crate) janitor: Arc<Janitor>,
     pub(crate) unverified: Unverified,
+    /// Other processes that use the directory.
+    pub(crate) sharing: Sharing,
     /// Counted up with each step of the worker. A caller gives up when it stands still.
     progress: AtomicU64,
     /// The directory of a temporary store, removed when the store is closed.
@@ -150,6 +154,7 @@ impl Directory {
             registrations: Mutex::default(),
             janitor: Arc::default(),
             unverified: Unverified::default(),
+            sharing: Sharing::default(),
             progress: AtomicU64::new(0),
             temporary: Mutex::new(temporary),
             outcome: Mutex::default(),
@@ -178,6 +183,11 @@ impl Directory {
         self.place.as_ref().map(Place::home)
     }
 
+    /// Whether other processes may use it at the same time.
+    pub(crate) fn may_be_shared(&self) -> bool {
+        self.place.is_some() && !self.is_overlay() && !self.is_temporary()
+    }
+
     pub(crate) fn is_overlay(&self) -> bool {
         self.place.as_ref().is_some_and(|place| place.base.is_some())
     }
@@ -196,10 +206,45 @@ impl Directory {
         self.slot.reader()
     }
 
-    /// Whether an entry can be handed over: an engine runs, if need be one that is opened now, and the worker answers.
+    /// Whether an entry can be handed over: an engine runs, if need be one that is opened now, and the worker answers; or another
+    /// process hosts the directory.
     pub(crate) fn check_writable(&self) -> Result<()> {
+        if let Some(host) = self.sharing.host() {
+            return host.check();
+        }
         self.reopen_when_due();
         self.slot.check_writable()
+    }
+
+    /// The engine in service, for a thread that does not wait until one is opened.
+    pub(crate) fn running(&self) -> Result<Arc<Engine>> {
+        self.reopen_without_waiting();
+        self.slot.reader()
+    }
+
+    /// As [`check_writable`](Self::check_writable), for a thread that does not wait.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        self.reopen_without_waiting();
+        self.slot.check_writable()
+    }
+
+    fn reopen_without_waiting(&self) {
+        if self.slot.wants_reopen() {
+            let _ = self.queue.send(Request::Barrier { reply: oneshot::channel().0 });
+        }
+    }
+
+    /// # Errors
+    ///
+    /// When the worker is known to make no progress.
+    pub(crate) fn check_answers(&self) -> Result<()> {
+        if self.slot.is_stalled() { Err(stalled()) } else { Ok(()) }
+    }
+
+    /// The worker made no progress for as long as a caller waits.
+    pub(crate) fn give_up(&self) -> Error {
+        self.slot.stalled();
+        stalled()
     }
 
     fn reopen_when_due(&self) {
@@ -220,6 +265,9 @@ impl Directory {
     /// Of the request, or that the worker did not answer in time. The request is carried out all the same when the
     /// worker comes to it. While the worker is stalled nothing is sent.
     pub(crate) fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
+        if self.sharing.host().is_some() {
+            return self.ask_within(self.tuning.reply_timeout, request);
+        }
         if self.slot.is_stalled() {
             return Err(stalled());
         }
@@ -238,6 +286,14 @@ impl Directory {
     /// The same for the close, which is also asked of a worker that is stalled. One that did not answer the first time is not
     /// waited for again.
     pub(crate) fn ask_to_close(&self, again: bool) -> Result<()> {
+        if let Some(host) = self.sharing.host() {
+            let closed = host.close();
+            // Unless this process took the place of the host in this moment.
+            if self.sharing.host().is_some() {
+                return closed;
+            }
+        }
+        self.sharing.stop_serving();
         if again && self.slot.is_stalled() {
             return lock(&self.outcome).clone().unwrap_or_else(|| Err(stalled()));
         }
@@ -247,6 +303,18 @@ impl Directory {
             self.wait_for_close(Deadline::after(self.tuning.close_timeout));
         }
         lock(&self.outcome).clone().unwrap_or(closed)
+    }
+
+    /// Asks for the close at the end of the program, and waits for nothing but a guest's last values.
+    pub(crate) fn begin_close(&self) {
+        if let Some(host) = self.sharing.host() {
+            let _ = host.close();
+            if self.sharing.host().is_some() {
+                return;
+            }
+        }
+        self.sharing.stop_serving();
+        let _ = self.send(Request::Close { reply: oneshot::channel().0 });
     }
 
     /// Waits until the store is closed, at most until `deadline`.
@@ -261,6 +329,7 @@ impl Directory {
 
     /// The worker ends, and the directory is free: requests that wait are dropped, and later ones refused.
     pub(super) fn end(&self, closed: Result<()>) {
+        self.sharing.stop_raising();
         drop(lock(&self.temporary).take());
         *lock(&self.outcome) = Some(closed);
         self.closed.notify_all();
@@ -268,13 +337,19 @@ impl Directory {
 
     fn ask_within<T>(&self, timeout: Duration, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
         let (reply, outcome) = oneshot::channel();
-        self.queue.send(request(reply)).map_err(|_| closed())?;
+        self.send(request(reply)).map_err(|_| closed())?;
         self.wait(&outcome, timeout)
     }
 
-    /// Waits for the first open of the index. An index that takes longer is there later.
-    pub(crate) fn wait_for_open(&self, outcome: &oneshot::Receiver<Result<()>>) -> Result<()> {
-        let opened = self.wait(outcome, self.tuning.open_timeout);
+    /// Waits for the first open of the index: long while the store is opened, for a moment in a call. An index that takes longer
+    /// is there later.
+    pub(crate) fn wait_for_open(
+        &self,
+        outcome: &oneshot::Receiver<Result<()>>,
+        is_in_call: bool,
+    ) -> Result<()> {
+        let timeout = if is_in_call { self.tuning.reply_timeout } else { self.tuning.open_timeout };
+        let opened = self.wait(outcome, timeout);
         opened.map_err(|error| if self.slot.is_stalled() { error.with_kind(ErrorKind::Io) } else { error })
     }
 
@@ -299,6 +374,9 @@ impl Directory {
 
     /// Waits for room in the queue for an entry with so many bytes in a payload file.
     pub(crate) fn reserve(&self, file_bytes: u64, timeout: Duration) -> Result<(), Rejected> {
+        if self.sharing.host().is_some() {
+            return Ok(());
+        }
         self.queue.reserve(file_bytes, timeout)
     }
 
@@ -309,7 +387,36 @@ impl Directory {
 
     /// Sends a request that is never refused for want of room, and waits for nothing.
     pub(crate) fn send(&self, request: Request) -> Result<(), Rejected> {
+        let request = match self.sharing.host() {
+            None => request,
+            Some(host) => match host.carry_out(request) {
+                Ok(()) => return Ok(()),
+                Err(request) => *request,
+            },
+        };
         self.queue.send(request)
+    }
+
+    /// This process hosts the directory from here on: its worker has LOCK. It must know the open memos before it takes any
+    /// request of a caller.
+    pub(crate) fn host_from_here_on(&self) {
+        for OpenMemo { memo, row, bounds, adopter } in self.sharing.open_memos() {
+            let reply = oneshot::channel().0;
+            let _ = self.queue.send(Request::Adopt { memo, row, bounds, adopter, reply });
+        }
+        // A memo that the index does not know yet has no entries.
+        let (reply, adopted) = oneshot::channel();
+        if self.queue.send(Request::Barrier { reply }).is_ok() {
+            let _ = self.wait(&adopted, self.tuning.reply_timeout);
+        }
+        self.sharing.become_host();
+    }
+
+    /// A guest is closed.
+    pub(crate) fn close_as_guest(&self) {
+        self.slot.closed();
+        self.end(Ok(()));
+        self.janitor.end();
     }
 
     /// Waits until everything that was handed over so far was applied.
@@ -317,7 +424,7 @@ impl Directory {
         let _ = self.ask(|reply| Request::Barrier { reply });
     }
 
-    fn progress(&self) -> u64 {
+    pub(crate) fn progress(&self) -> u64 {
         self.progress.load(Ordering::Acquire)
     }
 

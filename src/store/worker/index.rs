@@ -14,10 +14,11 @@ use std::{
 };
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     key::Digest,
     store::{
         engine::{Bytes, Engine, Row, TableId},
+        epochs::Epochs,
         generation::{CatalogRow, GenerationId, IndexRow, Number},
         manifest::{self, Closed, Manifest},
         snapshot::RowKey,
@@ -43,6 +44,8 @@ pub(super) struct Index {
 struct Left {
     directory: PathBuf,
     closed: Closed,
+    /// By which processes that read the closed store learn that it is open.
+    epochs: Option<Arc<Epochs>>,
 }
 
 /// The changes since a snapshot.
@@ -65,9 +68,15 @@ impl Index {
     }
 
     /// The index of a store that MANIFEST says was closed.
-    pub(super) fn of_closed(engine: Arc<Engine>, number: u64, directory: &Path, closed: &Closed) -> Self {
+    pub(super) fn of_closed(
+        engine: Arc<Engine>,
+        number: u64,
+        directory: &Path,
+        closed: &Closed,
+        epochs: Option<Arc<Epochs>>,
+    ) -> Self {
         let since = closed.snapshot.map(|snapshot| SinceSnapshot { snapshot, changed: BTreeSet::new() });
-        let left = Left { directory: directory.to_owned(), closed: closed.clone() };
+        let left = Left { directory: directory.to_owned(), closed: closed.clone(), epochs };
         let (left, since_snapshot) = (RefCell::new(Some(left)), RefCell::new(since));
         Self { left, since_snapshot, ..Self::new(engine, number) }
     }
@@ -178,10 +187,15 @@ impl Index {
         Ok(())
     }
 
-    /// MANIFEST says that the store is open before the first change is made.
+    /// MANIFEST says that the store is open before the first change is made, and then EPOCHS: who reads the snapshot looks there
+    /// after each look.
     fn begin_change(&self) -> Result<()> {
         let Some(left) = self.left.take() else { return Ok(()) };
-        match Manifest::open(self.number).write(&left.directory) {
+        let opened = Manifest::open(self.number).write(&left.directory).and_then(|()| match &left.epochs {
+            Some(epochs) => epochs.raise_snapshot().map_err(|cause| Error::io("EPOCHS", cause)),
+            None => Ok(()),
+        });
+        match opened {
             Err(error) if left.directory.is_dir() => {
                 self.left.replace(Some(left));
                 Err(error)

@@ -9,7 +9,7 @@ use std::{
 use super::{
     fronts::Fronts,
     order::{Account, OrderRow},
-    request::Registration,
+    request::{Adopter, Registration},
 };
 use crate::{
     clock::Timestamp,
@@ -28,7 +28,7 @@ pub(super) struct Generation {
     /// The memo, while it is open.
     pub(super) memo: Option<Arc<Registration>>,
     /// Those of each that has it open, in this process or as a guest. Empty unless there is a `memo`.
-    pub(super) adopted: Vec<Bounds>,
+    pub(super) adopted: Vec<(Adopter, Bounds)>,
 }
 
 #[derive(Default)]
@@ -259,13 +259,17 @@ impl Ledger {
     pub(super) fn bounds_of(&self, name: &str) -> Bounds {
         let ids = self.by_name.get(name).into_iter().flatten();
         let open = ids.filter_map(|id| self.generations.get(id)).flat_map(|generation| &generation.adopted);
-        open.copied().reduce(Bounds::tightest).unwrap_or_default()
+        open.map(|(_, bounds)| *bounds).reduce(Bounds::tightest).unwrap_or_default()
     }
 
     /// The ttl of a generation: today's if it is open, else that of the last run that had it open.
     pub(super) fn ttl_of(&self, id: GenerationId) -> Option<Duration> {
         let Generation { row, adopted, .. } = self.generations.get(&id)?;
-        adopted.iter().copied().reduce(Bounds::tightest).map_or_else(|| row.ttl(), |bounds| bounds.ttl)
+        adopted
+            .iter()
+            .map(|(_, bounds)| *bounds)
+            .reduce(Bounds::tightest)
+            .map_or_else(|| row.ttl(), |bounds| bounds.ttl)
     }
 
     /// The catalog row of a generation with what a close writes down.
@@ -280,7 +284,7 @@ impl Ledger {
     }
 
     /// A memo is opened. While no engine is in service, the next index that is opened takes it up.
-    pub(super) fn adopt(&mut self, memo: &Arc<Registration>, row: &CatalogRow, bounds: Bounds) {
+    pub(super) fn adopt(&mut self, memo: &Arc<Registration>, row: &CatalogRow, bounds: (Adopter, Bounds)) {
         let id = memo.generation;
         if self.get(id).is_none() {
             let (account, adopted) = (Account::empty(), Vec::new());
@@ -288,16 +292,17 @@ impl Ledger {
         }
         self.change(id, |found| {
             found.memo = Some(Arc::clone(memo));
+            found.adopted.retain(|(adopter, _)| *adopter != bounds.0);
             found.adopted.push(bounds);
             found.account.drop_queue();
         });
     }
 
     /// A memo was dropped. Whether it was the last that had its generation open.
-    pub(super) fn disown(&mut self, memo: &Registration, bounds: &Bounds) -> bool {
+    pub(super) fn disown(&mut self, memo: &Registration, adopter: Adopter) -> bool {
         let mut was_last = false;
         self.change(memo.generation, |found| {
-            if let Some(place) = found.adopted.iter().position(|adopted| adopted == bounds) {
+            if let Some(place) = found.adopted.iter().position(|(other, _)| *other == adopter) {
                 found.adopted.swap_remove(place);
                 was_last = found.adopted.is_empty();
             }

@@ -9,6 +9,7 @@ mod catalog;
 mod changes;
 mod compaction;
 mod directory;
+mod elsewhere;
 mod eviction;
 mod fronts;
 mod hand_overs;
@@ -21,6 +22,7 @@ mod orphans;
 mod queue;
 mod rebuild;
 mod request;
+mod sharing;
 mod snapshots;
 mod state;
 mod supervise;
@@ -35,15 +37,17 @@ use std::{
 };
 
 pub(crate) use self::order::OrderRow;
-pub use self::request::Swept;
-use self::request::{Acknowledgement, Reply};
+use self::request::Acknowledgement;
 use self::{compaction::Growth, index::Index, ledger::Ledger};
 pub(crate) use self::{
-    directory::{Directory, Place, Tuning},
+    directory::{Directory, Place, Tuning, closed},
+    elsewhere::{Elsewhere, LookedUp, OpenMemo, Query, Stretch, Wants},
     open::{foreign_file, is_ours, prepare},
     queue::Rejected,
-    request::{Computed, KeepInMemory, Put, Registration, Request},
+    request::{Adopter, Computed, KeepInMemory, Put, Registration, Reply, Request},
+    state::pause,
 };
+pub use self::{request::Swept, sharing::Role};
 use crate::{
     clock::Deadline,
     error::{Error, ErrorKind, Result},
@@ -211,8 +215,10 @@ impl Worker {
             Request::Remove { memo, digest, reply } => self.remove(&memo, &digest, reply),
             Request::Clear { memo, reply } => self.clear(&memo, reply),
             Request::Forget { name, reply } => self.forget(name, reply),
-            Request::Adopt { memo, row, bounds, reply } => self.adopt(&memo, &row, bounds, reply),
-            Request::Disown { memo, bounds } => self.disown(&memo, &bounds),
+            Request::Adopt { memo, row, bounds, adopter, reply } => {
+                self.adopt(&memo, &row, (adopter, bounds), reply);
+            }
+            Request::Disown { memo, adopter } => self.disown(&memo, adopter),
             Request::Read { memo, digest, reply } => {
                 let record = self.change(|transaction| transaction.index.record(memo.number(), &digest));
                 drop(reply.send(record));

@@ -99,7 +99,11 @@ impl Opening<'_> {
     fn hold_lock(&mut self, path: &Path) -> Result<()> {
         if !self.lock_file.as_ref().is_some_and(|file| file.is_of(path)) {
             blob::make_folder(path)?;
+            let had_lock = self.lock_file.is_some();
             *self.lock_file = Some(lock::lock(path, Duration::ZERO)?);
+            if had_lock {
+                self.directory.sharing.renew(self.session, path);
+            }
         }
         Ok(())
     }
@@ -170,7 +174,8 @@ impl Opening<'_> {
             return;
         }
         let files = fs::read_dir(place.trash()).into_iter().flatten().flatten();
-        for file in files.filter(|file| blob::is_ours(&file.path())) {
+        for file in files.filter(|file| blob::is_ours(&file.path()) && !blob::is_being_written(&file.path()))
+        {
             self.directory.janitor.queue_unlink(Some(file.path()));
         }
         if !candidate.is_new {
@@ -203,9 +208,13 @@ impl Opening<'_> {
     /// The ledger of an index that MANIFEST names from here on, if there is a MANIFEST.
     fn take_up(&self, candidate: &Candidate, engine: Arc<Engine>, before: &mut Ledger) -> Result<Opened> {
         let index = match (&self.directory.place, &candidate.closed) {
-            (Some(place), Some(closed)) if !candidate.is_new => {
-                Index::of_closed(engine, candidate.number, &place.path, closed)
-            }
+            (Some(place), Some(closed)) if !candidate.is_new => Index::of_closed(
+                engine,
+                candidate.number,
+                &place.path,
+                closed,
+                self.directory.sharing.epochs(),
+            ),
             _ => Index::new(engine, candidate.number),
         };
         match self.fill(candidate, &index, before) {
@@ -237,7 +246,10 @@ impl Opening<'_> {
                 index.engine.flush()?;
             }
             match &self.directory.place {
-                Some(place) if candidate.is_new => Manifest::open(candidate.number).write(&place.path),
+                Some(place) if candidate.is_new => {
+                    Manifest::open(candidate.number).write(&place.path)?;
+                    self.directory.sharing.raise_snapshot()
+                }
                 _ => Ok(()),
             }
         });

@@ -8,7 +8,7 @@ use std::sync::{
 use super::hand_overs::HandOvers;
 use crate::{
     error::{Error, Result},
-    flight::{Claim, FlightKey},
+    flight::{Claim, FlightKey, fresh_owner},
     key::Digest,
     record::{Body, Record},
     stats::{Counters, Stats},
@@ -64,12 +64,13 @@ pub(crate) enum Request {
         memo: Arc<Registration>,
         row: CatalogRow,
         bounds: Bounds,
+        adopter: Adopter,
         reply: Reply<()>,
     },
-    /// A memo was dropped that was opened under these bounds.
+    /// One of those that had a memo open dropped it.
     Disown {
         memo: Arc<Registration>,
-        bounds: Bounds,
+        adopter: Adopter,
     },
     /// The record of a key, read between two changes.
     Read {
@@ -110,6 +111,16 @@ pub(crate) enum Request {
     Close {
         reply: Reply<()>,
     },
+}
+
+/// One that has a memo open: a memo of this process, or of a guest. Unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Adopter(u64);
+
+impl Adopter {
+    pub(crate) fn fresh() -> Self {
+        Self(fresh_owner())
+    }
 }
 
 /// An open generation, as the worker knows it: one for all that have it open, in this process or as guests.
@@ -194,6 +205,13 @@ pub(crate) struct Computed {
     pub(crate) keep_in_memory: KeepInMemory,
 }
 
+impl Computed {
+    /// The waiters of this process find the value.
+    pub(crate) fn detach(self) -> Self {
+        Self { claim: self.claim.detach(), keep_in_memory: self.keep_in_memory }
+    }
+}
+
 impl Put {
     /// The bytes of memory that it takes while it waits.
     pub(super) fn queued_bytes(&self) -> u64 {
@@ -202,6 +220,16 @@ impl Put {
             Finished::Blob(_) => 0,
         };
         (payload + self.key_head.len() + size_of::<Request>()) as u64
+    }
+
+    /// Another process has the value: its draft is no longer this one's, and the claim there is at its end.
+    pub(crate) fn has_arrived(&mut self) {
+        if let Some(computed) = &mut self.computed {
+            computed.claim.surrender();
+        }
+        if let Finished::Blob(blob) = &self.value.payload {
+            blob.give_away();
+        }
     }
 
     pub(super) fn has_file(&self) -> bool {

@@ -69,19 +69,21 @@ impl Transaction<'_> {
         Scope { generation: memo.generation, number: memo.number(), name, owner }
     }
 
-    /// Puts an entry in and makes room for it. While the oldest entries cannot leave, nothing comes in.
-    pub(super) fn put(&mut self, put: &Put) -> Result<()> {
+    /// Puts an entry in and makes room for it. While the oldest entries cannot leave, nothing comes in. Whether it took the place
+    /// of another.
+    pub(super) fn put(&mut self, put: &Put) -> Result<bool> {
         let scope = Self::scope_of(&put.memo);
         if scope.number == Number::default() {
             return Err(Error::new(ErrorKind::Engine, "the index does not know the memo yet"));
         }
         let before = [Some(&*scope.name), None].map(|name| (name, self.ledger.tally(name)));
         before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop))?;
-        self.replace(&scope, put)?;
-        before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop))
+        let replaced = self.replace(&scope, put)?;
+        before.iter().try_for_each(|(name, before)| self.evict(*name, *before).map(drop))?;
+        Ok(replaced)
     }
 
-    fn replace(&mut self, scope: &Scope, put: &Put) -> Result<()> {
+    fn replace(&mut self, scope: &Scope, put: &Put) -> Result<bool> {
         let before = self.index.record(scope.number, &put.digest)?;
         let old = before.as_deref().and_then(|bytes| Record::decode(bytes, &put.digest));
         if let Some(old) = &old {
@@ -112,7 +114,7 @@ impl Transaction<'_> {
         if let (Some(old), Some(before)) = (old, &before) {
             self.drop_row(scope, old.sequence, record_size(&old, before.len(), &scope.name))?;
         }
-        Ok(())
+        Ok(before.is_some())
     }
 
     /// That of the hand-over. Callers that hand over at the same time may do so in another order than that of their

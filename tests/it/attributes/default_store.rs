@@ -180,7 +180,7 @@ fn a_disabled_memo_is_the_plain_function_and_changes_by_hand_hold() {
 #[test]
 fn a_default_store_that_cannot_be_opened_is_told_once_on_stderr_unless_tracing_hears_it() {
     let machine = Machine::new();
-    let held = Store::open(machine.path().join("store")).unwrap();
+    let held = Store::builder().exclusive(true).open(machine.path().join("store")).unwrap();
     let stderr = |scenario: &str, store: &Path| {
         let mut command = machine.command(&env::current_exe().unwrap(), scenario);
         let output = command.env("MEMOLITH_DIR", store).output().unwrap();
@@ -261,7 +261,7 @@ fn a_program_that_a_test_runner_starts_is_a_test_unless_it_is_given_a_directory(
 #[test]
 fn a_store_in_use_is_replaced_by_a_temporary_one_and_told() {
     let machine = Machine::new();
-    let held = Store::open(machine.path().join("store")).unwrap();
+    let held = Store::builder().exclusive(true).open(machine.path().join("store")).unwrap();
     let told = play("square", held.path(), &machine);
     assert!(
         has_computed(&told) && told.matches("computed 12").count() == 1,

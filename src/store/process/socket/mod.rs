@@ -34,6 +34,8 @@ mod stream;
 mod tests;
 #[cfg(unix)]
 mod wait;
+#[cfg(unix)]
+mod watch;
 
 #[cfg(not(unix))]
 pub(crate) use self::elsewhere::{Listener, Stream, connect};
@@ -44,6 +46,7 @@ pub(crate) use self::{
     listener::{Listener, connect},
     stream::Stream,
     wait::{Interest, Ready, poll, wait_for_hangup},
+    watch::Watch,
 };
 
 /// The largest frame: a record with its key head, or a stretch of a walk.

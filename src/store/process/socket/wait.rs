@@ -13,14 +13,19 @@ use crate::clock::Deadline;
 /// The events that a caller of [`poll`] waits for. The end of a connection is always one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
+    /// Only its end.
+    End,
     Read,
+    Write,
     ReadAndWrite,
 }
 
 impl Interest {
     fn flags(self) -> PollFlags {
         match self {
+            Self::End => PollFlags::empty(),
             Self::Read => PollFlags::IN,
+            Self::Write => PollFlags::OUT,
             Self::ReadAndWrite => PollFlags::IN | PollFlags::OUT,
         }
     }

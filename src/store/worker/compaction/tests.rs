@@ -16,7 +16,10 @@ use crate::{
         manifest::Found,
         pending::PendingValue,
         session::{Session, Settings},
-        worker::{directory::Tuning, request::Put, request::Registration, transaction::Transaction},
+        worker::{
+            directory::Tuning, request::Adopter, request::Put, request::Registration,
+            transaction::Transaction,
+        },
     },
     testing::Faults,
 };
@@ -87,7 +90,7 @@ impl Bench {
         for memo in bench.memos.clone() {
             let row =
                 CatalogRow { name: memo.memo.to_string(), ttl_millis: u64::MAX, ..CatalogRow::default() };
-            bench.ledger.adopt(&memo, &row, Bounds::default());
+            bench.ledger.adopt(&memo, &row, (Adopter::fresh(), Bounds::default()));
             bench.change(|transaction| transaction.adopted(memo.generation, &row));
         }
         for memo in [0, 1] {

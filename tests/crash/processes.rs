@@ -1,0 +1,594 @@
+//! Several processes on one directory: one hosts it, the others are its guests.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    child::Child,
+    harness::Claim,
+    puppet::{open, open_impatient},
+    values::Rolls,
+};
+
+pub const CLAIMS: &[Claim] = &[
+    ("processes::a_second_process_is_a_guest_and_finds_what_the_first_stored", second_is_a_guest),
+    ("processes::eight_processes_that_ask_for_one_key_compute_once", once),
+    ("processes::a_leader_that_fails_hands_over_to_one_waiter_of_another_process", failures_hand_over),
+    ("processes::a_leader_that_is_killed_hands_over_to_one_waiter_of_another_process", death_hands_over),
+    ("processes::what_one_process_changed_no_other_serves_from_memory", ordered),
+    ("processes::a_value_whose_key_was_removed_elsewhere_meanwhile_is_not_stored", removed_meanwhile),
+    ("processes::a_guest_takes_over_when_the_host_is_killed", takeover_after_a_kill),
+    ("processes::a_guest_takes_over_when_the_host_exits", takeover_after_an_exit),
+    ("processes::a_guest_that_computes_while_the_host_ends_computes_once", once_over_an_end),
+    ("processes::cycles_of_keys_over_processes_end", cycles),
+    ("processes::large_values_pass_as_files", large),
+    ("processes::a_guest_can_all_that_the_host_can", everything),
+    ("processes::a_closed_store_is_read_without_a_host", closed_is_read),
+    ("processes::a_process_that_only_reads_writes_nothing_and_starts_no_thread", reader_is_light),
+    ("processes::readers_of_a_closed_store_see_the_first_change", readers_see_changes),
+    ("processes::a_host_that_is_stopped_costs_a_deadline_and_no_call", stopped_host),
+    ("processes::a_socket_that_is_removed_is_bound_anew", socket_is_bound_anew),
+    ("processes::bytes_of_strangers_cost_the_host_nothing", strangers),
+    ("processes::a_directory_that_is_deleted_under_all_is_made_anew", deleted),
+    ("processes::the_tightest_bound_holds_and_each_reader_has_its_own_ttl", bounds),
+    ("processes::two_versions_of_a_program_do_not_disturb_each_other", versions),
+    ("processes::short_processes_come_and_go", short_processes),
+    ("processes::a_process_that_is_killed_while_it_sends_costs_nothing_that_was_acknowledged", killed_guests),
+];
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A host and its guests.
+fn company(directory: &Path, guests: usize) -> (Child, Vec<Child>) {
+    let mut host = open(directory);
+    host.asks("role", "Host");
+    let guests = (0..guests).map(|_| {
+        let mut guest = open(directory);
+        guest.asks("role", "Guest");
+        guest
+    });
+    let guests = guests.collect();
+    (host, guests)
+}
+
+fn second_is_a_guest() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 1);
+    let guest = &mut guests[0];
+    host.asks("call 1 one", "computing 1");
+    host.expect("= one");
+    guest.asks("call 1 other", "= one");
+    guest.asks("call 2 two", "computing 2");
+    guest.expect("= two");
+    host.asks("call 2 other", "= two");
+    guest.asks("get 3", "none");
+    guest.asks("len", "2");
+}
+
+fn once() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 7);
+    guests[3].tell("lead 1 one");
+    guests[3].expect("computing 1");
+    host.tell("lead 1 no");
+    for (at, guest) in guests.iter_mut().enumerate() {
+        if at != 3 {
+            guest.tell("lead 1 no");
+        }
+    }
+    guests[3].tell("go 1");
+    for guest in &mut guests {
+        guest.expect("= one");
+    }
+    host.expect("= one");
+}
+
+fn failures_hand_over() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 2);
+    guests[0].tell("lead 1 zero");
+    guests[0].expect("computing 1");
+    guests[1].tell("lead 1 one");
+    // Its look-up is with the host when a later call of it is answered.
+    guests[1].asks("len", "0");
+    guests[0].tell("fail 1");
+    guests[0].expect("failed");
+    guests[1].expect("computing 1");
+    host.tell("lead 1 two");
+    guests[1].tell("go 1");
+    guests[1].expect("= one");
+    host.expect("= one");
+}
+
+fn death_hands_over() {
+    let directory = directory();
+    let (_host, mut guests) = company(directory.path(), 2);
+    guests[0].tell("lead 1 zero");
+    guests[0].expect("computing 1");
+    guests[1].tell("lead 1 one");
+    guests[1].asks("len", "0");
+    guests[0].kill();
+    guests[1].expect("computing 1");
+    guests[1].tell("go 1");
+    guests[1].expect("= one");
+}
+
+fn ordered() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 2);
+    let change = ["insert 1 new", "remove 1", "clear", "clear-store", "remove-memo"];
+    for (round, change) in change.into_iter().enumerate() {
+        for changer in 0..3 {
+            let old = format!("old{round}{changer}");
+            host.asks(&format!("insert 1 {old}"), "done");
+            // Twice: from disk, and from memory.
+            for _ in 0..2 {
+                host.asks("get 1", &old);
+                for guest in &mut guests {
+                    guest.asks("get 1", &old);
+                }
+            }
+            let [one, two] = &mut guests[..] else { panic!() };
+            let all = [&mut host, one, two];
+            all[changer].ask(change);
+            for process in all {
+                process.asks("get 1", if round == 0 { "new" } else { "none" });
+            }
+        }
+    }
+}
+
+fn removed_meanwhile() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 2);
+    guests[0].tell("lead 1 old");
+    guests[0].expect("computing 1");
+    guests[1].asks("remove 1", "false");
+    guests[0].tell("go 1");
+    guests[0].expect("= old");
+    host.asks("get 1", "none");
+    guests[0].asks("get 1", "none");
+    host.tell("lead 2 old");
+    host.expect("computing 2");
+    guests[1].asks("clear", "done");
+    host.tell("go 2");
+    host.expect("= old");
+    guests[1].asks("get 2", "none");
+}
+
+fn takeover_after_a_kill() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 3);
+    guests[0].asks("insert 1 one", "done");
+    guests[1].asks("get 1", "one");
+    host.kill();
+    for guest in &mut guests {
+        guest.asks("get 1", "one");
+    }
+    guests[2].asks("insert 2 two", "done");
+    for guest in &mut guests {
+        guest.asks("get 2", "two");
+    }
+    let roles: Vec<String> = guests.iter_mut().map(|guest| guest.ask("role")).collect();
+    assert_eq!(roles.iter().filter(|role| *role == "Host").count(), 1, "{roles:?}");
+    assert_eq!(roles.iter().filter(|role| *role == "Guest").count(), 2, "{roles:?}");
+}
+
+fn takeover_after_an_exit() {
+    for end in ["end", "exit", "close"] {
+        let directory = directory();
+        let (mut host, mut guests) = company(directory.path(), 2);
+        guests[0].asks("call 1 one", "computing 1");
+        guests[0].expect("= one");
+        host.tell(end);
+        for guest in &mut guests {
+            guest.asks("call 1 other", "= one");
+        }
+        guests[1].asks("insert 2 two", "done");
+        guests[0].asks("get 2", "two");
+    }
+}
+
+fn once_over_an_end() {
+    for end in ["end", "kill"] {
+        let directory = directory();
+        let (mut host, mut guests) = company(directory.path(), 3);
+        guests[0].tell("lead 1 one");
+        guests[0].expect("computing 1");
+        guests[1].tell("lead 1 no");
+        guests[1].asks("len", "0");
+        if end == "kill" {
+            host.kill();
+        } else {
+            host.tell(end);
+        }
+        guests[2].tell("lead 1 no");
+        guests[2].asks("get 2", "none");
+        guests[1].asks("get 2", "none");
+        guests[0].tell("go 1");
+        for guest in &mut guests {
+            guest.expect("= one");
+        }
+        for guest in &mut guests {
+            guest.asks("get 1", "one");
+        }
+    }
+}
+
+fn cycles() {
+    let directory = directory();
+    let (_host, mut guests) = company(directory.path(), 2);
+    guests[0].tell("nest 1 2");
+    guests[0].expect("computing 1");
+    guests[1].tell("nest 2 1");
+    guests[1].expect("computing 2");
+    guests[0].tell("go 1");
+    guests[1].tell("go 2");
+    // One of them waits for the other, which computes the key of the first in its own call.
+    let mut lines: Vec<String> = Vec::new();
+    for guest in &mut guests {
+        loop {
+            let line = guest.line().unwrap();
+            let is_last = line.starts_with('=');
+            lines.push(line);
+            if is_last {
+                break;
+            }
+        }
+    }
+    assert_eq!(lines.iter().filter(|line| line.contains(" in ")).count(), 1, "{lines:?}");
+}
+
+fn large() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 2);
+    guests[0].asks("large 1 3000000", "computing 1");
+    guests[0].expect("= x*3000000");
+    guests[1].asks("large 1 5", "= x*3000000");
+    host.asks("large 1 5", "= x*3000000");
+    guests[1].asks("fill 1 2000000", "done");
+    guests[0].asks("get 1", "y*2000000");
+    host.asks("get 1", "y*2000000");
+    let drafts = std::fs::read_dir(directory.path().join("trash")).unwrap().count();
+    guests[0].asks("sweep", "done");
+    assert!(drafts <= 1, "{drafts}");
+    assert_eq!(std::fs::read_dir(directory.path().join("trash")).unwrap().count(), 0);
+}
+
+fn everything() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 1);
+    let guest = &mut guests[0];
+    for key in 0..3 {
+        guest.asks(&format!("insert {key} v{key}"), "done");
+    }
+    guest.asks("has 1", "true");
+    guest.asks("has 7", "false");
+    guest.asks("keys", "0 1 2");
+    guest.asks("names", "values");
+    guest.asks("remove 1", "true");
+    guest.asks("remove 1", "false");
+    guest.asks("flush", "done");
+    guest.asks("sweep", "done");
+    guest.asks("len", "2");
+    guest.asks("failure", "none");
+    host.asks("failure", "none");
+    guest.asks("close", "done");
+    host.asks("len", "2");
+}
+
+/// A store with some entries that no process has open.
+fn closed_store() -> TempDir {
+    let directory = directory();
+    let mut first = open(directory.path());
+    for key in 0..20 {
+        first.asks(&format!("insert {key} v{key}"), "done");
+    }
+    first.asks("fill 20 500000", "done");
+    first.asks("close", "done");
+    assert!(first.end().0.success());
+    directory
+}
+
+fn closed_is_read() {
+    let directory = closed_store();
+    let mut readers = [open(directory.path()), open(directory.path())];
+    for reader in &mut readers {
+        for _ in 0..2 {
+            reader.asks("get 7", "v7");
+            reader.asks("get 20", "y*500000");
+            reader.asks("call 3 other", "= v3");
+        }
+        reader.asks("get 99", "none");
+        reader.asks("has 1", "true");
+        reader.asks("role", "Reader");
+    }
+}
+
+fn threads_of(child: &Child) -> usize {
+    fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count()
+}
+
+/// Names, lengths and times of all files.
+fn state_of(directory: &Path) -> BTreeMap<String, (u64, SystemTime)> {
+    let mut state = BTreeMap::new();
+    for file in fs::read_dir(directory).unwrap().flatten() {
+        let found = file.metadata().unwrap();
+        if found.is_dir() {
+            let inner = state_of(&file.path());
+            state.extend(
+                inner
+                    .into_iter()
+                    .map(|(name, entry)| (format!("{}/{name}", file.file_name().display()), entry)),
+            );
+        }
+        state.insert(file.file_name().display().to_string(), (found.len(), found.modified().unwrap()));
+    }
+    state
+}
+
+fn reader_is_light() {
+    let directory = closed_store();
+    let before = state_of(directory.path());
+    let mut reader = open(directory.path());
+    for key in 0..20 {
+        reader.asks(&format!("call {key} other"), &format!("= v{key}"));
+    }
+    // The program itself, and the thread that watches over this test.
+    assert_eq!(threads_of(&reader), 2);
+    let locks = fs::File::open(directory.path().join("LOCK")).unwrap();
+    locks.try_lock().unwrap();
+    reader.asks("close", "done");
+    assert!(reader.end().0.success());
+    assert_eq!(state_of(directory.path()), before);
+}
+
+fn readers_see_changes() {
+    for change in ["insert 7 new", "remove 7", "clear", "remove-memo", "clear-store"] {
+        let directory = closed_store();
+        let mut one = open(directory.path());
+        let mut two = open(directory.path());
+        for reader in [&mut one, &mut two] {
+            reader.asks("get 7", "v7");
+            reader.asks("get 7", "v7");
+            reader.asks("role", "Reader");
+        }
+        two.ask(change);
+        two.asks("role", "Host");
+        one.asks("get 7", if change == "insert 7 new" { "new" } else { "none" });
+        one.asks("insert 8 eight", "done");
+        one.asks("role", "Guest");
+        two.asks("get 8", "eight");
+        two.asks("close", "done");
+        one.asks("close", "done");
+        let mut three = open(directory.path());
+        three.asks("get 8", "eight");
+        three.asks("role", "Reader");
+    }
+}
+
+fn stopped_host() {
+    let directory = directory();
+    let mut host = open(directory.path());
+    let mut guest = open_impatient(directory.path());
+    host.asks("insert 1 one", "done");
+    guest.asks("get 1", "one");
+    host.signal("STOP");
+    guest.asks("call 2 two", "computing 2");
+    guest.expect("= two");
+    // From here on it is on its own, and does not wait for the host at each call.
+    for key in 3..50 {
+        guest.asks(&format!("call {key} v"), &format!("computing {key}"));
+        guest.expect("= v");
+        guest.asks(&format!("call {key} v"), "= v");
+    }
+    assert!(guest.ask("role").starts_with("Alone"));
+    host.signal("CONT");
+    host.asks("remove 1", "true");
+    for _ in 0..2_000 {
+        if guest.ask("insert 4 four") == "done" {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    guest.asks("role", "Guest");
+    host.asks("get 4", "four");
+    guest.asks("get 1", "none");
+}
+
+fn socket_is_bound_anew() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 1);
+    let socket = directory.path().join("SOCKET");
+    fs::remove_file(&socket).unwrap();
+    let mut late = open(directory.path());
+    late.asks("role", "Guest");
+    fs::rename(&socket, directory.path().join("moved")).unwrap();
+    let mut later = open(directory.path());
+    later.asks("insert 1 one", "done");
+    guests[0].asks("get 1", "one");
+    late.asks("get 1", "one");
+    host.asks("close", "done");
+    assert!(!socket.exists());
+}
+
+fn strangers() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 1);
+    let connect = || UnixStream::connect(directory.path().join("SOCKET")).unwrap();
+    let silent = connect();
+    let garbage: Vec<u8> =
+        (0..100_000_u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for cut in [1, 3, 5, 9, 100, 100_000] {
+        let mut stream = connect();
+        // The host may hang up in the middle of it.
+        let _ = stream.write_all(&garbage[..cut]);
+    }
+    for length in [0, 3, 4, 262_145, u32::MAX] {
+        let mut stream = connect();
+        let _ = stream.write_all(&u32::to_le_bytes(length)).and_then(|()| stream.write_all(&[0; 16]));
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        if length != 4 {
+            assert!(matches!(stream.read(&mut [0; 16]), Ok(0) | Err(_)));
+        }
+    }
+    // The greeting is right, and what follows is made of the numbers of calls and of noise.
+    let mut noise = Rolls(7);
+    for _ in 0..300 {
+        let mut stream = connect();
+        let mut bytes = vec![10, 0, 0, 0, 1, 0, 0, 0, 0, b'M', b'L', b'T', b'H', 1];
+        for number in 2..10_u32 {
+            let length = noise.next() % 80;
+            let call =
+                [noise.next() as u8 % 24].into_iter().chain((0..length).map(|_| noise.next() as u8 % 5));
+            let frame: Vec<u8> = number.to_le_bytes().into_iter().chain(call).collect();
+            bytes.extend((frame.len() as u32).to_le_bytes());
+            bytes.extend(frame);
+        }
+        let _ = stream.write_all(&bytes);
+    }
+    guests[0].asks("insert 1 one", "done");
+    host.asks("get 1", "one");
+    drop(silent);
+}
+
+fn deleted() {
+    let directory = directory();
+    let path = directory.path().join("store");
+    let (mut host, mut guests) = company(&path, 1);
+    host.asks("insert 1 one", "done");
+    guests[0].asks("get 1", "one");
+    fs::remove_dir_all(&path).unwrap();
+    let ask_until = |child: &mut Child, line: &str, answer: &str| {
+        for _ in 0..2_000 {
+            if child.ask(line) == answer {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{line}");
+    };
+    // The first notices that it is gone.
+    ask_until(&mut host, "insert 2 two", "done");
+    ask_until(&mut guests[0], "insert 3 three", "done");
+    host.asks("get 3", "three");
+    guests[0].asks("get 2", "two");
+    let mut late = open(&path);
+    late.asks("get 2", "two");
+    late.asks("insert 2 new", "done");
+    host.asks("get 2", "new");
+    guests[0].asks("get 2", "new");
+}
+
+fn bounds() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 2);
+    guests[0].asks("memo max_entries=3", "done");
+    guests[1].asks("memo max_entries=5 memory=0", "done");
+    for key in 0..10 {
+        guests[1].asks(&format!("insert {key} v{key}"), "done");
+    }
+    host.asks("len", "3");
+    guests[0].asks("keys", "7 8 9");
+    guests[0].asks("memo", "done");
+    for key in 10..20 {
+        host.asks(&format!("insert {key} v{key}"), "done");
+    }
+    host.asks("len", "5");
+    guests[1].asks("memo ttl=1 memory=0", "done");
+    host.asks("get 19", "v19");
+    thread::sleep(Duration::from_millis(5));
+    guests[1].asks("get 19", "none");
+    host.asks("get 19", "v19");
+}
+
+fn versions() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 1);
+    guests[0].asks("memo version=2", "done");
+    host.asks("insert 1 old", "done");
+    guests[0].asks("get 1", "none");
+    guests[0].asks("insert 1 new", "done");
+    host.asks("get 1", "old");
+    guests[0].asks("get 1", "new");
+    host.asks("sweep", "done");
+    host.asks("get 1", "old");
+    guests[0].asks("get 1", "new");
+    host.asks("remove-memo", "true");
+    guests[0].asks("get 1", "none");
+}
+
+fn short_processes() {
+    let rounds = if std::env::var_os("MEMOLITH_SOAK").is_some() { 250 } else { 12 };
+    let directory = directory();
+    let computations: usize = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..4)
+            .map(|lane| {
+                let path = directory.path();
+                scope.spawn(move || {
+                    let mut computed = 0;
+                    for round in 0..rounds {
+                        let mut child = open(path);
+                        let key = round * 4 / 3;
+                        let line = child.ask(&format!("call {key} v{key}"));
+                        computed += usize::from(line.starts_with("computing"));
+                        if line.starts_with("computing") {
+                            child.expect(&format!("= v{key}"));
+                        }
+                        child.asks(&format!("insert {} x", 10_000 + lane * 1_000 + round), "done");
+                        child.tell(["end", "exit", "close"][round % 3]);
+                        assert!(child.end().0.success());
+                    }
+                    computed
+                })
+            })
+            .collect();
+        lanes.into_iter().map(|lane| lane.join().unwrap()).sum()
+    });
+    let mut last = open(directory.path());
+    for lane in 0..4 {
+        for round in 0..rounds {
+            last.asks(&format!("get {}", 10_000 + lane * 1_000 + round), "x");
+        }
+    }
+    assert_eq!(computations, rounds, "each key once");
+    last.asks("failure", "none");
+}
+
+fn killed_guests() {
+    let rounds = if std::env::var_os("MEMOLITH_SOAK").is_some() { 200 } else { 6 };
+    let directory = directory();
+    let mut acknowledged = BTreeMap::new();
+    let mut others: Vec<Child> = (0..3).map(|_| open(directory.path())).collect();
+    for round in 0..rounds {
+        let victim = round % others.len();
+        for key in 0..5 {
+            let length = [10, 300_000][key % 2] + round;
+            others[victim].asks(&format!("fill {key} {length}"), "done");
+            acknowledged.insert(key, length);
+        }
+        // In the middle of something, the host in its turn too.
+        others[victim].tell("fill 7 2000000");
+        others[victim].kill();
+        others[victim] = open(directory.path());
+        for child in &mut others {
+            for (key, length) in &acknowledged {
+                let expected = if *length > 100 { format!("y*{length}") } else { "y".repeat(*length) };
+                child.asks(&format!("get {key}"), &expected);
+            }
+        }
+    }
+    others[0].asks("sweep", "done");
+    assert_eq!(fs::read_dir(directory.path().join("trash")).unwrap().count(), 0);
+}

@@ -1,0 +1,203 @@
+//! A child that does what its parent says, line by line: several of them share a directory.
+
+use std::{
+    collections::HashMap,
+    io::{self, BufRead},
+    path::Path,
+    sync::{Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+use memolith::{Memo, Store};
+
+use crate::child::{Child, directory, say, seed};
+
+type Values = Memo<u32, String>;
+
+/// The computations that wait.
+type Leads = Mutex<HashMap<u32, mpsc::Sender<Word>>>;
+
+/// What a waiting computation is told.
+enum Word {
+    Go,
+    Fail,
+}
+
+/// The side of the child.
+pub fn play() {
+    let mut builder = Store::builder().lock_timeout(Duration::from_secs(20));
+    if seed() == IMPATIENT {
+        builder = builder.reply_timeout(Duration::from_millis(300));
+    }
+    let store = match builder.open(directory()) {
+        Ok(store) => store,
+        Err(error) => return say(&format!("error {error}")),
+    };
+    say("open");
+    let mut memo: Values = Memo::builder("values").open(&store).unwrap();
+    let leads = Leads::default();
+    for line in io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let mut words = line.split(' ');
+        let command = words.next().unwrap();
+        let key = || -> u32 { line.split(' ').nth(1).unwrap().parse().unwrap() };
+        let value = || line.split(' ').nth(2).unwrap().to_owned();
+        let show = |value: Option<String>| value.map_or("none".into(), |value| short(&value));
+        match command {
+            // Bounds and ttl of the memo that is used from here on: `memo ttl=1000 max_entries=3`.
+            "memo" => {
+                drop(memo);
+                let mut builder = Memo::<u32, String>::builder("values");
+                for option in words {
+                    let (name, number) = option.split_once('=').unwrap();
+                    let number: u64 = number.parse().unwrap();
+                    builder = match name {
+                        "ttl" => builder.ttl(Duration::from_millis(number)),
+                        "max_entries" => builder.max_entries(number),
+                        "version" => builder.version(number),
+                        "memory" => builder.memory(number),
+                        _ => panic!("{option}"),
+                    };
+                }
+                memo = builder.open(&store).unwrap();
+                say("done");
+            }
+            "get" => say(&memo.get(&key()).map_or_else(|error| format!("error {error}"), show)),
+            "has" => say(&format!("{}", memo.contains_key(&key()).unwrap())),
+            // Computes at once.
+            "call" => {
+                let (key, value) = (key(), value());
+                let computed = memo.get_or_insert_with(&key, || {
+                    say(&format!("computing {key}"));
+                    value
+                });
+                say(&format!("= {}", short(&computed)));
+            }
+            // The same with a value of so many bytes.
+            "large" => {
+                let (key, length) = (key(), value().parse().unwrap());
+                let computed = memo.get_or_insert_with(&key, || {
+                    say(&format!("computing {key}"));
+                    "x".repeat(length)
+                });
+                say(&format!("= {}", short(&computed)));
+            }
+            // On a thread of its own. The computation waits for `go` or `fail`.
+            "lead" => {
+                lead(&memo, key(), value(), &leads);
+            }
+            // On a thread of its own: two keys, the second inside of the first.
+            "nest" => {
+                nest(&memo, key(), value().parse().unwrap(), &leads);
+            }
+            "go" => leads.lock().unwrap().remove(&key()).unwrap().send(Word::Go).unwrap(),
+            "fail" => leads.lock().unwrap().remove(&key()).unwrap().send(Word::Fail).unwrap(),
+            "insert" => {
+                let inserted = memo.insert(&key(), &value());
+                let why = inserted.as_ref().err().map(|_| (store.role(), store.last_failure()));
+                say(&inserted.map_or_else(|error| format!("error {error} {why:?}"), |()| "done".into()));
+            }
+            "fill" => {
+                let length: usize = value().parse().unwrap();
+                say(&done(memo.insert(&key(), &"y".repeat(length))));
+            }
+            "remove" => {
+                let removed = memo.remove(&key());
+                say(&removed.map_or_else(|error| format!("error {error}"), |was| was.to_string()));
+            }
+            "clear" => say(&done(memo.clear())),
+            "clear-store" => say(&done(store.clear())),
+            "remove-memo" => say(&store.remove_memo("values").unwrap().to_string()),
+            "len" => say(&memo.len().map_or_else(|error| format!("error {error}"), |len| len.to_string())),
+            "keys" => {
+                let keys: Vec<String> = memo.entries().unwrap().map(|entry| entry.unwrap().key).collect();
+                say(&keys.join(" "));
+            }
+            "names" => say(&store.memos().unwrap().join(" ")),
+            "inserts" => say(&store.total_stats().unwrap().inserts.to_string()),
+            "flush" => say(&done(store.flush())),
+            "sweep" => say(&done(store.sweep().map(drop))),
+            "role" => say(&format!("{:?}", store.role())),
+            "failure" => say(&store.last_failure().map_or("none".into(), |failure| failure.to_string())),
+            "close" => say(&done(store.close())),
+            "end" => return,
+            "exit" => std::process::exit(0),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+fn lead(memo: &Values, key: u32, value: String, leads: &Leads) {
+    let memo = memo.clone();
+    let (tell, told) = mpsc::channel();
+    leads.lock().unwrap().insert(key, tell);
+    thread::spawn(move || {
+        let computed = memo.get_or_try_insert_with(&key, || {
+            say(&format!("computing {key}"));
+            match told.recv() {
+                Ok(Word::Go) => Ok(value),
+                _ => Err(()),
+            }
+        });
+        say(&computed.map_or_else(|()| "failed".into(), |value| format!("= {}", short(&value))));
+    });
+}
+
+fn nest(memo: &Values, outer: u32, inner: u32, leads: &Leads) {
+    let memo = memo.clone();
+    let (tell, told) = mpsc::channel();
+    leads.lock().unwrap().insert(outer, tell);
+    thread::spawn(move || {
+        let computed = memo.get_or_insert_with(&outer, || {
+            say(&format!("computing {outer}"));
+            let _ = told.recv();
+            let inside = memo.get_or_insert_with(&inner, || {
+                say(&format!("computing {inner} in {outer}"));
+                format!("v{inner}")
+            });
+            format!("{outer}<{inside}")
+        });
+        say(&format!("= {computed}"));
+    });
+}
+
+fn done(outcome: memolith::Result<()>) -> String {
+    outcome.map_or_else(|error| format!("error {error}"), |()| "done".into())
+}
+
+/// A long value as its first byte and its length.
+fn short(value: &str) -> String {
+    if value.len() > 100 { format!("{}*{}", &value[..1], value.len()) } else { value.to_owned() }
+}
+
+/// The seed of a child that waits for its host for a moment only.
+const IMPATIENT: u64 = 1;
+
+pub fn open_impatient(directory: &Path) -> Child {
+    let mut child = Child::play("puppet", directory, IMPATIENT);
+    child.expect("open");
+    child
+}
+
+/// The side of the parent.
+pub fn open(directory: &Path) -> Child {
+    let mut child = Child::play("puppet", directory, 0);
+    child.expect("open");
+    child
+}
+
+impl Child {
+    /// Says a line, and takes the next line of the answer.
+    #[track_caller]
+    pub fn ask(&mut self, line: &str) -> String {
+        self.tell(line);
+        self.line().unwrap_or_else(|| panic!("it ended at `{line}`"))
+    }
+
+    /// Says a line whose answer is known.
+    #[track_caller]
+    pub fn asks(&mut self, line: &str, answer: &str) {
+        assert_eq!(self.ask(line), answer, "{line}");
+    }
+}
