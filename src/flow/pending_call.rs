@@ -32,6 +32,10 @@ impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
 
 /// Not inlined, so that its frame is not on the stack while the closure runs.
 #[inline(never)]
+#[allow(
+    clippy::boxed_local,
+    reason = "the contents of the box must not be in the frame of the caller; the lint depends on their size"
+)]
 fn keep<V: Clone + Send + Sync + 'static>(mut computation: Box<Computation<'_, V>>, value: &V) {
     computation.keep(value);
 }
