@@ -11,6 +11,9 @@ pub(super) const NOT_TEXT: &str = "path contains invalid UTF-8 characters";
 /// The path that a value is, or refers to.
 #[inline]
 pub(super) fn path<T: ?Sized>(value: &T) -> Option<&Path> {
+    if !has_name_of_path(type_name::<T>()) {
+        return None;
+    }
     macro_rules! first_of {
         ($($path:ty),* $(,)?) => {$(
             if typeid::of::<T>() == typeid::of::<$path>() {
@@ -41,6 +44,18 @@ pub(super) fn path<T: ?Sized>(value: &T) -> Option<&Path> {
     );
     first_of!(&Box<Path>, &Arc<Path>, &Rc<Path>, &Cow<'_, Path>);
     None
+}
+
+/// Whether the name of a type ends as the names of paths, and of pointers to them, do.
+///
+/// An optimized build knows the answer of each type. A build without optimization would compare sixteen types at each element of a
+/// list, which took a third of the time of its calls.
+#[inline]
+fn has_name_of_path(name: &str) -> bool {
+    matches!(
+        name.as_bytes(),
+        [.., b'P', b'a', b't', b'h'] | [.., b'P', b'a', b't', b'h', b'>'] | [.., b'P', b'a', b't', b'h', b'B', b'u', b'f']
+    )
 }
 
 /// Prefixes of the names of types whose elements have no order.

@@ -300,11 +300,11 @@ fn the_space_of_cleared_values_comes_back() -> Result<(), Error> {
     }
     other.insert("large", &large(1))?;
     let full = store.size_on_disk()?;
-    assert!(full > 41 * 20_000, "{full} bytes");
+    assert!(full > 41 * 8_000, "{full} bytes");
     memo.clear()?;
     store.sweep()?;
     // The log has records of the clear.
-    let space_is_back = || store.size_on_disk().unwrap() < full - 39 * 20_000;
+    let space_is_back = || store.size_on_disk().unwrap() < full - 39 * 8_000;
     eventually("the space of a cleared memo", space_is_back);
     hit!(other, "large" => large(1));
     assert!(other.remove("large")?);

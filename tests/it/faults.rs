@@ -177,10 +177,6 @@ fn is_well(scene: &Scene, looks_twice: bool) {
     assert!(store.last_failure().is_none(), "{:?}", store.last_failure());
 }
 
-fn is_long() -> bool {
-    std::env::var_os("MEMOLITH_SOAK").is_some()
-}
-
 fn each_method_meets(fault: Fault) {
     for operation in OPERATIONS.into_iter().chain([Operation::Open]) {
         for (number, (name, method)) in METHODS.into_iter().enumerate() {

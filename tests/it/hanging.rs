@@ -265,7 +265,8 @@ fn an_index_that_is_long_in_opening_does_not_keep_its_store() {
         miss!(plain(&store, "numbers"), "kept" => 1);
         store.close().unwrap();
         bench.faults.plant(Operation::Open, Fault::Hang);
-        let store = bench.options().open_timeout(Duration::ZERO).open(bench.path()).unwrap();
+        let options = bench.options().open_timeout(Duration::ZERO).reply_timeout(Duration::ZERO);
+        let store = options.open(bench.path()).unwrap();
         let memo = plain(&store, "numbers");
         assert_eq!(memo.get_or_insert_with("new", || 2), 2);
         unanswered(memo.insert("refused", &3));

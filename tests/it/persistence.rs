@@ -121,7 +121,7 @@ const DAMAGES: [(&str, Damage); 9] = [
     ("one byte short", |bytes| bytes.truncate(bytes.len() - 1)),
     ("one byte long", |bytes| bytes.push(0)),
     ("a bit of its head flipped", |bytes| flip(bytes, 70)),
-    ("a bit of its payload flipped", |bytes| flip(bytes, 10_000)),
+    ("a bit of its payload flipped", |bytes| flip(bytes, 5_000)),
     ("a bit of its sums flipped", |bytes| *bytes.last_mut().unwrap() ^= 1),
 ];
 

@@ -71,6 +71,11 @@ impl Bench {
     }
 }
 
+/// Whether the long form of the tests is asked for, by `MEMOLITH_SOAK=1`.
+pub fn is_long() -> bool {
+    std::env::var_os("MEMOLITH_SOAK").is_some()
+}
+
 /// A memo of words and numbers, with no options.
 #[track_caller]
 pub fn plain(store: &Store, name: &str) -> Memo<str, u64> {
@@ -79,5 +84,5 @@ pub fn plain(store: &Store, name: &str) -> Memo<str, u64> {
 
 /// A value that is too large for the index: it gets a file of its own.
 pub fn large(seed: u8) -> Vec<u8> {
-    (0..20_000u32).map(|index| (index.wrapping_mul(31) as u8).wrapping_add(seed)).collect()
+    (0..8_000u32).map(|index| (index.wrapping_mul(31) as u8).wrapping_add(seed)).collect()
 }
