@@ -1,6 +1,12 @@
 //! The part of the usual harness that `cargo test` and its arguments need.
 
-use std::{panic::catch_unwind, process::ExitCode};
+use std::{
+    panic::catch_unwind,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    thread,
+    time::Instant,
+};
 
 pub type Claim = (&'static str, fn());
 
@@ -13,14 +19,27 @@ pub fn run(claims: &[Claim]) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let failed = chosen.iter().filter(|claim| !holds(claim)).count();
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // A claim mostly waits for its children.
+    let lanes = thread::available_parallelism().map_or(1, usize::from) + 1;
+    thread::scope(|scope| {
+        for _ in 0..lanes.min(asked.threads.unwrap_or(lanes)) {
+            scope.spawn(|| {
+                while let Some(claim) = chosen.get(next.fetch_add(1, SeqCst)) {
+                    failed.fetch_add(usize::from(!holds(claim)), SeqCst);
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
     println!("\n{} passed, {failed} failed", chosen.len() - failed);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn holds((name, claim): &Claim) -> bool {
+    let begin = Instant::now();
     let held = catch_unwind(claim).is_ok();
-    println!("test {name} ... {}", if held { "ok" } else { "FAILED" });
+    println!("test {name} ... {} <{:.1?}>", if held { "ok" } else { "FAILED" }, begin.elapsed());
     held
 }
 
@@ -30,6 +49,8 @@ struct Asked {
     skipped: Vec<String>,
     exact: bool,
     list: bool,
+    /// How many claims are tried at a time.
+    threads: Option<usize>,
     /// Runs ignored tests only. There are none.
     ignored: bool,
 }
@@ -43,7 +64,8 @@ impl Asked {
                 "--list" => asked.list = true,
                 "--ignored" => asked.ignored = true,
                 "--skip" => asked.skipped.extend(arguments.next()),
-                "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => drop(arguments.next()),
+                "--test-threads" => asked.threads = arguments.next().and_then(|threads| threads.parse().ok()),
+                "--format" | "--color" | "--logfile" | "-Z" => drop(arguments.next()),
                 option if option.starts_with('-') => {}
                 _ => asked.filters.push(argument),
             }
