@@ -54,7 +54,9 @@ pub(super) fn path<T: ?Sized>(value: &T) -> Option<&Path> {
 fn has_name_of_path(name: &str) -> bool {
     matches!(
         name.as_bytes(),
-        [.., b'P', b'a', b't', b'h'] | [.., b'P', b'a', b't', b'h', b'>'] | [.., b'P', b'a', b't', b'h', b'B', b'u', b'f']
+        [.., b'P', b'a', b't', b'h']
+            | [.., b'P', b'a', b't', b'h', b'>']
+            | [.., b'P', b'a', b't', b'h', b'B', b'u', b'f']
     )
 }
 

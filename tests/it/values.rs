@@ -485,7 +485,8 @@ fn a_small_part_that_is_wrong_is_seen_beside_runs_of_numbers_of_any_length() {
         level: Level,
     }
     let run = A_LONG_RUN as usize;
-    let frame = |level| Frame { columns: vec![vec![0.25; run]; 3], counts: vec![9; run], level: Level(level) };
+    let frame =
+        |level| Frame { columns: vec![vec![0.25; run]; 3], counts: vec![9; run], level: Level(level) };
     let values: Vec<_> = [1, 2, 3, 4, 2_000, 5, 6, 7, 3_000].map(frame).into();
     assert_eq!(stored_of(&values, Postcard), [true, true, true, true, false, true, true, true, false]);
 }
