@@ -22,6 +22,7 @@ mod processes;
 mod puppet;
 mod searched;
 mod soak;
+mod together;
 mod twins;
 mod values;
 mod wounds;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
                 searched::CLAIMS,
                 twins::CLAIMS,
                 processes::CLAIMS,
+                together::CLAIMS,
             ]
             .concat(),
         );
