@@ -334,6 +334,7 @@ impl Member {
         let opened = worker::start(&directory, &self.session, Some(lock_file)).map_err(Unjoined::NoThread)?;
         // A refusal of the operating system may pass. Anything else must be known at once.
         let opened = directory.wait_for_open(&opened, is_in_call);
+        let is_open = opened.is_ok();
         opened.or_else(|error| if error.is_io() { Ok(()) } else { Err(error) })?;
         if guests > 0 {
             directory.sharing.await_guests_for(GRACE);
@@ -341,7 +342,7 @@ impl Member {
         // Before any guest asks something.
         directory.host_from_here_on();
         let server = if is_shared {
-            Server::start(&directory, &self.session, &self.path, guests)
+            Server::start(&directory, &self.session, &self.path, guests, is_open)
         } else {
             Server::none()
         };

@@ -10,14 +10,17 @@
 //! the guest in its own flight: so one caller in all processes computes. What a guest keeps in memory it compares with the words
 //! of EPOCHS at each hit.
 
+mod answers;
 mod calls;
 mod closed;
 mod guest;
+mod host;
 mod leads;
 mod link;
 mod member;
 mod message;
 mod server;
+mod service;
 mod socket;
 
 pub(super) use self::member::{Unjoined, join};

@@ -16,7 +16,7 @@ use oneshot::RecvTimeoutError;
 use super::{
     elsewhere::OpenMemo,
     hand_overs::HandOvers,
-    queue::{Queue, Rejected},
+    queue::{Door, Queue, Rejected},
     request::{Registration, Reply, Request},
     sharing::Sharing,
     state::{EngineSlot, stalled},
@@ -370,6 +370,11 @@ impl Directory {
                 return Err(stalled());
             }
         }
+    }
+
+    /// While no thread serves other processes the worker waits for their calls.
+    pub(crate) fn serve_at(&self, door: Box<dyn Door>) {
+        self.queue.wait_at(door);
     }
 
     /// Waits for room in the queue for an entry with so many bytes in a payload file.

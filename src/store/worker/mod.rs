@@ -43,7 +43,7 @@ pub(crate) use self::{
     directory::{Directory, Place, Tuning, closed},
     elsewhere::{Elsewhere, LookedUp, OpenMemo, Query, Stretch, Wants},
     open::{foreign_file, is_ours, prepare},
-    queue::Rejected,
+    queue::{Door, Rejected},
     request::{Adopter, Computed, KeepInMemory, Put, Registration, Reply, Request},
     state::pause,
 };

@@ -3,7 +3,7 @@
 //! A hand-over that no caller waits for wakes the worker only when it sleeps for good. After a round the worker dozes for a
 //! moment, in which hand-overs gather: waking it for each would cost the caller more than all the rest of the hand-over.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, task::Waker, time::Duration};
 
 use super::request::Request;
 use crate::{
@@ -25,6 +25,18 @@ const ROUND: usize = 256;
 /// How long the worker dozes after a round.
 const DOZE: Duration = Duration::from_millis(1);
 
+/// The place where other processes call this one while no thread serves them: a worker that sleeps waits here too.
+pub(crate) trait Door: Send {
+    /// Waits until there is a call, or `waker` woke, or the time is over. Whether there is a call.
+    fn wait_for_call(&self, timeout: Option<Duration>) -> bool;
+
+    /// Ends a [`wait_for_call`](Self::wait_for_call), also one that begins later.
+    fn waker(&self) -> Waker;
+
+    /// Starts the thread that serves the calls.
+    fn open(self: Box<Self>);
+}
+
 #[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -41,6 +53,10 @@ struct State {
     load: Load,
     /// Whether the worker waits for any request; else for urgent ones only, or not at all.
     sleeps: bool,
+    /// `None` while a thread serves other processes, and where none are served.
+    door: Option<Box<dyn Door>>,
+    /// Wakes the worker that waits at the door, which is not in its place meanwhile.
+    at_door: Option<Waker>,
     /// Whether a request waits that a caller waits for.
     urgent: bool,
     /// The number of callers that wait for room.
@@ -122,8 +138,27 @@ impl Queue {
         }
         state.push(request);
         state.urgent = true;
-        self.called.notify_one();
+        self.wake(state);
         Ok(())
+    }
+
+    /// From here on the worker waits at the door too, until the first call.
+    pub(crate) fn wait_at(&self, door: Box<dyn Door>) {
+        let mut state = lock(&self.state);
+        if state.intake != Intake::Ended {
+            state.door = Some(door);
+            self.wake(state);
+        }
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        match state.at_door.take() {
+            Some(waker) => {
+                drop(state);
+                waker.wake();
+            }
+            None => self.called.notify_one(),
+        }
     }
 
     /// Waits until there is room for an entry with so many bytes in a payload file, at most for `timeout`. Callers that find
@@ -178,7 +213,7 @@ impl Queue {
         state.push(request);
         if state.sleeps {
             state.sleeps = false;
-            self.called.notify_one();
+            self.wake(state);
         }
         Ok(())
     }
@@ -193,13 +228,22 @@ impl Queue {
         }
         while waits && state.requests.is_empty() && state.intake != Intake::Ended {
             state.sleeps = true;
-            state = match deadline.map(Deadline::remaining) {
-                None => self.called.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(None) => break,
-                Some(Some(left)) => {
+            let left = deadline.map(Deadline::remaining);
+            state = match (left, state.door.take()) {
+                (Some(None), door) => {
+                    state.door = door;
+                    break;
+                }
+                (left, Some(door)) => self.sleep_at(door, state, left.flatten()),
+                (None, None) => self.called.wait(state).unwrap_or_else(PoisonError::into_inner),
+                (Some(Some(left)), None) => {
                     self.called.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+        }
+        // A worker that is busy looks only.
+        if let Some(door) = state.door.take() {
+            state = self.sleep_at(door, state, Some(Duration::ZERO));
         }
         state.sleeps = false;
         if state.intake == Intake::Congested {
@@ -217,11 +261,32 @@ impl Queue {
         round
     }
 
-    /// Refuses every request from now on. Requests that wait are dropped, and with them their replies.
+    /// Waits at the door for a request or a call. A call opens it.
+    fn sleep_at<'a>(
+        &'a self,
+        door: Box<dyn Door>,
+        mut state: MutexGuard<'a, State>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'a, State> {
+        state.at_door = Some(door.waker());
+        drop(state);
+        let is_called = door.wait_for_call(timeout);
+        if is_called {
+            door.open();
+            state = lock(&self.state);
+        } else {
+            state = lock(&self.state);
+            state.door = Some(door);
+        }
+        state.at_door = None;
+        state
+    }
+
+    /// Refuses every request from now on. Requests that wait are dropped, and with them their replies, and the door.
     pub(super) fn end(&self) {
         let mut state = lock(&self.state);
         state.intake = Intake::Ended;
-        let left = std::mem::take(&mut state.requests);
+        let left = (std::mem::take(&mut state.requests), state.door.take());
         state.load = Load::default();
         self.taken.notify_all();
         drop(state);

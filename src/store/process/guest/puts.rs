@@ -1,0 +1,100 @@
+//! The values of a guest.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        answers::{done, later},
+        host::Host,
+        message::{Answer, PutCall, PutOrigin, PutPayload, failed},
+    },
+    Broken, Guest,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    flight::{Outcome, flight},
+    key::Digest,
+    store::{
+        blob::{Blob, Finished, Head, INLINE},
+        partition::{Entry, Partition},
+        worker::{Directory, Place},
+    },
+};
+
+/// The head of a key in a record.
+const LONGEST_HEAD: usize = 1_024;
+
+/// Longer files are none.
+const LONGEST: u64 = 1 << 48;
+
+impl Guest {
+    pub(super) fn put(
+        &mut self,
+        host: &Host,
+        number: u32,
+        put: &PutCall<'_>,
+    ) -> std::result::Result<bool, Broken> {
+        let partition = self.memos.get(&put.memo).ok_or(Broken)?;
+        if !is_sensible(put) {
+            return Err(Broken);
+        }
+        let file_bytes = if let PutPayload::Draft { length, .. } = put.payload { length } else { 0 };
+        if host.directory.reserve(file_bytes, Duration::ZERO).is_err() && !host.directory.is_closed() {
+            return Ok(false);
+        }
+        let digest = Digest::from_bytes(put.digest);
+        let claim = match put.origin {
+            PutOrigin::Inserted => None,
+            PutOrigin::Computed { claim, noted } => {
+                let key = partition.flight_key(&digest);
+                let known = claim.and_then(|claim| self.claims.remove(&claim));
+                if known.as_ref().is_some_and(|(of, _)| *of != key) {
+                    return Err(Broken);
+                }
+                let is_known = known.is_some();
+                let claim = known.map_or_else(|| flight().register_reader(key), |(_, claim)| claim);
+                // Of one computed under an earlier host, or without one, EPOCHS says whether it was revoked.
+                if !is_known && !partition.is_unchanged(&digest, noted) {
+                    self.answer(number, &Answer::Flag(false));
+                    return Ok(true);
+                }
+                Some(claim)
+            }
+        };
+        let (reply, written) = oneshot::channel();
+        let accepted = payload(&host.directory, partition, put).and_then(|payload| {
+            let compute_time = Duration::from_nanos(put.compute_nanos);
+            let entry =
+                Entry { digest, key_head: put.key_head.to_vec(), ttl: partition.bounds().ttl, compute_time };
+            partition.accept(entry, payload, claim, put.is_awaited.then_some(reply))
+        });
+        match accepted {
+            Err(error) => self.send(&failed(number, &error)),
+            Ok(Outcome::Revoked) => self.answer(number, &Answer::Flag(false)),
+            Ok(_) if put.is_awaited => self.answers.push(later(number, written, done)),
+            Ok(_) => self.answer(number, &Answer::Done),
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a guest that keeps to the protocol can have sent that.
+fn is_sensible(put: &PutCall<'_>) -> bool {
+    let is_payload_sensible = match put.payload {
+        PutPayload::Inline(payload) => payload.len() <= INLINE,
+        PutPayload::Draft { length, .. } => length <= LONGEST,
+    };
+    is_payload_sensible && put.key_head.len() <= LONGEST_HEAD
+}
+
+fn payload(directory: &Directory, partition: &Partition, put: &PutCall<'_>) -> Result<Finished> {
+    match (&put.payload, &directory.place) {
+        (PutPayload::Inline(payload), _) => Ok(Finished::Inline(payload.to_vec())),
+        (PutPayload::Draft { name, length, table_checksum }, Some(place)) => {
+            let head_size = Head::size(&partition.registration().memo, put.key_head);
+            let trash = Place::trash(place);
+            Blob::adopt(&trash, name, *length, *table_checksum, head_size).map(Finished::Blob)
+        }
+        (PutPayload::Draft { .. }, None) => Err(Error::new(ErrorKind::Closed, "the store has no directory")),
+    }
+}

@@ -1,0 +1,67 @@
+//! The calls of a guest that the worker of the store answers.
+
+use super::{
+    super::{
+        answers::{self, done, flag, swept, tally, walk},
+        host::Host,
+        message::{Answer, Call, encode},
+    },
+    Broken, Guest,
+};
+use crate::{
+    key::Digest,
+    store::{partition::Partition, worker::Request},
+};
+
+impl Guest {
+    /// Everything that the worker answers.
+    pub(super) fn request(
+        &mut self,
+        host: &Host,
+        number: u32,
+        call: &Call<'_>,
+    ) -> std::result::Result<(), Broken> {
+        match *call {
+            Call::Remove { memo, digest } => {
+                let (memo, digest) = (self.partition(memo)?.registration(), Digest::from_bytes(digest));
+                self.ask(host, number, |reply| Request::Remove { memo, digest, reply }, flag);
+            }
+            Call::Clear { memo } => {
+                let memo = self.partition(memo)?.registration();
+                self.ask(host, number, |reply| Request::Clear { memo, reply }, done);
+            }
+            Call::Forget { name } => {
+                let name = name.map(str::to_owned);
+                self.ask(host, number, |reply| Request::Forget { name, reply }, flag);
+            }
+            Call::Count { memo } => {
+                let memo = memo.map(|memo| self.partition(memo).map(Partition::registration)).transpose()?;
+                self.ask(host, number, |reply| Request::Count { memo, reply }, tally);
+            }
+            Call::Totals => self.ask(
+                host,
+                number,
+                |reply| Request::Totals { reply },
+                |number, totals| encode(number, &Answer::Numbers(totals.to_numbers().to_vec())),
+            ),
+            Call::Names { after } => {
+                let after = after.unwrap_or_default().to_owned();
+                let answer = move |number, names: Vec<String>| answers::names(number, &names, &after);
+                self.ask(host, number, |reply| Request::Names { reply }, answer);
+            }
+            Call::Flush => self.ask(host, number, |reply| Request::Flush { reply }, done),
+            Call::Barrier => self.ask(host, number, |reply| Request::Barrier { reply }, done),
+            Call::Sweep => self.ask(host, number, |reply| Request::Sweep { reply }, swept),
+            Call::MakeRoom { name } => {
+                let name = name.map(str::to_owned);
+                self.ask(host, number, |reply| Request::MakeRoom { name, reply }, done);
+            }
+            Call::Walk { memo, after } => {
+                let frame = walk(number, self.partition(memo)?, after);
+                self.send(&frame);
+            }
+            _ => return Err(Broken),
+        }
+        Ok(())
+    }
+}
