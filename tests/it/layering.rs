@@ -53,7 +53,7 @@ const FLOORS: [Floors; 5] = [
     Floors {
         folder: "store/",
         rows: &[
-            &["builder"],
+            &["builder", "reports"],
             &["mod"],
             &["registry"],
             &["handle"],

@@ -39,9 +39,9 @@ impl Server {
             let host = Host::new(directory, session, Waker::from(Arc::clone(&calls)), expected);
             let service = Box::new(Service::new(&calls, host, path)?);
             if expected > 0 || !is_ready {
-                service.open()
+                service.open();
             } else {
-                directory.serve_at(service)
+                directory.serve_at(service);
             }
             Ok(calls)
         };

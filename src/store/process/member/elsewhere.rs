@@ -1,0 +1,162 @@
+//! A member as the rest of its store asks it.
+
+use std::sync::atomic::Ordering;
+
+use super::{
+    super::{calls, link::Lost, message::Call},
+    Member, Reached, Role,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    flight::Words,
+    key::Digest,
+    store::worker::{self, Elsewhere, LookedUp, Query, Registration, Request, Stretch},
+    sync::lock,
+};
+
+/// How often a call is made on another connection, when its own is lost.
+const ATTEMPTS: usize = 8;
+
+impl Elsewhere for Member {
+    fn carry_out(&self, request: Request) -> std::result::Result<(), Box<Request>> {
+        let Err(mut request) = self.answer_closed(request) else { return Ok(()) };
+        for _ in 0..ATTEMPTS {
+            match self.reach() {
+                Ok(Reached::Here) => return self.bring_home(*request),
+                Err(error) => {
+                    calls::refuse(*request, &error);
+                    return Ok(());
+                }
+                Ok(Reached::Link(link)) => match self.carry_out_on(&link, *request) {
+                    Ok(()) => return Ok(()),
+                    Err(unanswered) => request = unanswered,
+                },
+            }
+        }
+        calls::refuse(*request, &lost_again());
+        Ok(())
+    }
+
+    fn look_up(&self, query: &Query<'_>) -> Result<LookedUp> {
+        if let (Some(closed), Some(epochs)) = (self.closed_store(), self.epochs.get()) {
+            let found = closed.find(query, self.session.clock.now());
+            match found.filter(|_| closed.is_current(epochs)) {
+                Some(Ok(record)) => return Ok(LookedUp::Record(record)),
+                Some(Err(reason)) => return Ok(LookedUp::Missing(reason)),
+                None => {}
+            }
+        }
+        for _ in 0..ATTEMPTS {
+            match self.reach()? {
+                Reached::Here => return Ok(LookedUp::Here),
+                Reached::Link(link) => {
+                    if let Ok(looked_up) = self.ask_on(&link, query) {
+                        return looked_up;
+                    }
+                }
+            }
+        }
+        Err(lost_again())
+    }
+
+    fn walk(&self, memo: &Registration, after: Option<u64>) -> Result<Option<Stretch>> {
+        for _ in 0..ATTEMPTS {
+            match self.reach()? {
+                Reached::Here => return Ok(None),
+                Reached::Link(link) => {
+                    let call = Call::Walk { memo: self.number_of(memo), after };
+                    if let Ok(answer) = link.call(&call) {
+                        return calls::stretch(&answer).map(Some);
+                    }
+                }
+            }
+        }
+        Err(lost_again())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.reach().map(drop)
+    }
+
+    fn is_reader(&self) -> bool {
+        self.closed_store().is_some()
+    }
+
+    fn why_alone(&self) -> Option<Error> {
+        match &*lock(&self.role) {
+            Role::Alone { why, .. } => Some(why.clone()),
+            Role::Closed => Some(worker::closed()),
+            Role::Reader(_) | Role::Guest(_) | Role::Host(_) => None,
+        }
+    }
+
+    fn words(&self, memo: &Registration, digest: &Digest) -> Option<Words> {
+        match self.epochs.get() {
+            Some(epochs) if !self.epochs_are_lost.load(Ordering::Acquire) => {
+                Some(epochs.note(&memo.generation.0, digest).words())
+            }
+            // Equal to none that was noted.
+            _ => Some((u64::MAX, self.no_words.fetch_add(1, Ordering::Relaxed))),
+        }
+    }
+
+    fn renew(&self) {
+        // While a host is looked for there is no server yet.
+        if let Ok(role) = self.role.try_lock()
+            && let Role::Host(server) = &*role
+        {
+            server.renew();
+        }
+    }
+
+    fn close(&self) -> Result<()> {
+        let is_owed = self.leads.link().is_some_and(|link| link.is_lost() && link.is_owed());
+        if is_owed {
+            // The host ended before it had every value: the next one gets them.
+            let _ = self.reach();
+        }
+        self.is_closing.store(true, Ordering::Release);
+        let role = std::mem::replace(&mut *lock(&self.role), Role::Closed);
+        if let Some(stop) = self.stop.get() {
+            stop.ring();
+        }
+        let closed = match role {
+            Role::Host(server) => {
+                server.end();
+                return Ok(());
+            }
+            Role::Guest(link) if !link.is_unflushed() => {
+                link.lose();
+                Ok(())
+            }
+            Role::Guest(link) => {
+                // Everything that was sent before is with the host then, and survives it.
+                let flushed = match link.call(&Call::Flush) {
+                    Ok(answer) => calls::done(&answer),
+                    Err(Lost) if !link.is_owed() => Ok(()),
+                    Err(Lost) => Err(lost_values()),
+                };
+                link.lose();
+                flushed
+            }
+            Role::Reader(_) | Role::Alone { .. } => Ok(()),
+            // Another caller closes it.
+            Role::Closed => return Ok(()),
+        };
+        if let Some(directory) = self.directory() {
+            directory.close_as_guest();
+        }
+        closed
+    }
+}
+
+fn lost_again() -> Error {
+    let message = "the connection to the process that hosts the store was lost again and again";
+    Error::new(ErrorKind::Engine, message)
+}
+
+fn lost_values() -> Error {
+    let message =
+        "the process that hosted the store ended before it had every value: they are computed again";
+    Error::new(ErrorKind::Engine, message)
+}

@@ -1,0 +1,326 @@
+//! A process among those that use a directory: the host, a guest of the host, or on its own for a while.
+//!
+//! The lock decides, never the socket: a process that wants something done tries LOCK first, and connects to SOCKET when another
+//! one holds it. When the host ends or dies, the first of its guests that gets LOCK hosts the directory from there on, for as
+//! long as it lives. What a guest has open, leads and has under way is said again to the next host.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    calls,
+    closed::ClosedStore,
+    leads::{Lead, Leads},
+    link::{Link, Lost},
+    server::Server,
+    socket::{Bell, wait_for_hangup},
+};
+use crate::{
+    clock::Stopwatch,
+    error::{Error, Result},
+    flight::{RemoteClaim, RemoteNumber},
+    store::{
+        epochs::Epochs,
+        generation::{Bounds, GenerationId},
+        partition::bring_home,
+        scope::names_of,
+        session::Session,
+        worker::{self, Directory, Elsewhere, LookedUp, OpenMemo, Query, Registration, Request},
+    },
+    sync::{Mutex, lock, thread},
+};
+
+mod elsewhere;
+mod seek;
+
+pub(crate) struct Member {
+    this: Weak<Self>,
+    directory: OnceLock<Weak<Directory>>,
+    session: Arc<Session>,
+    /// The store's directory.
+    path: PathBuf,
+    /// How long a host may say nothing.
+    reply_timeout: Duration,
+    /// How a look for a host is made by one thread at a time.
+    role: Mutex<Role>,
+    /// Of the directory as it was first met.
+    epochs: OnceLock<Epochs>,
+    /// Whether a host counted this process among its guests.
+    was_guest: AtomicBool,
+    /// Whether the directory has other counters by now, which this process does not see: then nothing is taken out of memory.
+    epochs_are_lost: AtomicBool,
+    /// Different at each look while the counters are not seen.
+    no_words: AtomicU64,
+    /// The numbers under which hosts know the memos of this process.
+    numbers: Mutex<HashMap<GenerationId, u32>>,
+    /// What this process leads at its host.
+    leads: Arc<Leads>,
+    /// Whether a thread watches for the end of the host.
+    is_watched: AtomicBool,
+    /// Ends that thread.
+    stop: OnceLock<Bell>,
+    /// Whether the store is closed: no host is looked for any more.
+    is_closing: AtomicBool,
+}
+
+enum Role {
+    /// The store is closed. It is read, until this process wants a change or another one makes one.
+    Reader(Arc<ClosedStore>),
+    Guest(Arc<Link>),
+    Host(Server),
+    /// There is neither a host nor LOCK to be had.
+    Alone {
+        why: Error,
+        since: Stopwatch,
+        failures: u32,
+    },
+    Closed,
+}
+
+/// The answer to "where is the host?".
+enum Reached {
+    Link(Arc<Link>),
+    /// This process is the host.
+    Here,
+}
+
+/// Why a process is no member of a directory.
+pub(crate) enum Unjoined {
+    Failed(Error),
+    /// LOCK was free, and no thread can be started.
+    NoThread(io::Error),
+}
+
+impl From<Error> for Unjoined {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unjoined> for Error {
+    fn from(unjoined: Unjoined) -> Self {
+        match unjoined {
+            Unjoined::Failed(error) => error,
+            Unjoined::NoThread(cause) => Self::io("starting the threads of the store", cause),
+        }
+    }
+}
+
+/// Makes this process a member of the directory: its host if LOCK is free, or a guest of the process that holds it.
+///
+/// # Errors
+///
+/// When neither succeeds in time.
+pub(crate) fn join(
+    directory: &Arc<Directory>,
+    session: &Arc<Session>,
+    timeout: Duration,
+) -> Result<(), Unjoined> {
+    let Some(place) = &directory.place else { return Err(worker::closed().into()) };
+    let member = Arc::new_cyclic(|this| Member {
+        this: Weak::clone(this),
+        directory: OnceLock::new(),
+        session: Arc::clone(session),
+        path: place.path.clone(),
+        reply_timeout: directory.tuning.reply_timeout,
+        role: Mutex::new(Role::Closed),
+        epochs: OnceLock::new(),
+        was_guest: AtomicBool::new(false),
+        epochs_are_lost: AtomicBool::new(false),
+        no_words: AtomicU64::new(0),
+        numbers: Mutex::default(),
+        leads: Arc::default(),
+        is_watched: AtomicBool::new(false),
+        stop: OnceLock::new(),
+        is_closing: AtomicBool::new(false),
+    });
+    let _ = member.directory.set(Arc::downgrade(directory));
+    directory.sharing.become_guest(Arc::clone(&member) as Arc<dyn Elsewhere>);
+    member.find_epochs();
+    let closed = member.epochs.get().and_then(|epochs| ClosedStore::open(&member.path, epochs));
+    let role = match closed {
+        Some(closed) => Role::Reader(Arc::new(closed)),
+        None => member.seek(timeout, false)?,
+    };
+    *lock(&member.role) = role;
+    Ok(())
+}
+
+impl Member {
+    /// A request for the worker of this process, which hosts the directory by now.
+    fn bring_home(&self, request: Request) -> std::result::Result<(), Box<Request>> {
+        match (request, self.directory()) {
+            (Request::Put(put), Some(directory)) => {
+                bring_home(&directory, put);
+                Ok(())
+            }
+            // It stands among the open memos, or did not yet: the worker takes it once.
+            (request, _) => Err(Box::new(request)),
+        }
+    }
+
+    fn directory(&self) -> Option<Arc<Directory>> {
+        self.directory.get().and_then(Weak::upgrade)
+    }
+
+    fn number_of(&self, memo: &Registration) -> u32 {
+        let mut numbers = lock(&self.numbers);
+        let next = numbers.len() as u32;
+        *numbers.entry(memo.generation).or_insert(next)
+    }
+
+    /// The closed store, while it is one.
+    fn closed_store(&self) -> Option<Arc<ClosedStore>> {
+        match &*lock(&self.role) {
+            Role::Reader(closed) => Some(Arc::clone(closed)),
+            _ => None,
+        }
+    }
+
+    /// Answers from a closed store what changes nothing. Given back when a host has to do it.
+    fn answer_closed(&self, request: Request) -> std::result::Result<(), Box<Request>> {
+        let Some(closed) = self.closed_store() else { return Err(Box::new(request)) };
+        match request {
+            Request::Adopt { memo, bounds, reply, .. } if closed.is_within(Some(&memo.memo), &bounds) => {
+                drop(reply.send(Ok(())));
+            }
+            Request::MakeRoom { name: None, reply } if closed.is_within(None, &self.bounds()) => {
+                drop(reply.send(Ok(())));
+            }
+            Request::Names { reply } if self.sees(&closed) => {
+                let open: Vec<String> = self.open_names();
+                drop(reply.send(Ok(names_of(closed.names().chain(&open)))));
+            }
+            // It was looked at when the memo was adopted.
+            Request::MakeRoom { name: Some(_), reply }
+            | Request::Flush { reply }
+            | Request::Barrier { reply } => drop(reply.send(Ok(()))),
+            Request::Disown { .. } => {}
+            request => return Err(Box::new(request)),
+        }
+        Ok(())
+    }
+
+    /// Whether a look at the closed store was a look at the store as it is.
+    fn sees(&self, closed: &ClosedStore) -> bool {
+        self.epochs.get().is_some_and(|epochs| closed.is_current(epochs))
+    }
+
+    fn open_names(&self) -> Vec<String> {
+        let directory = self.directory();
+        let open = directory.map(|directory| directory.sharing.open_memos()).unwrap_or_default();
+        open.into_iter().map(|open| open.row.name).collect()
+    }
+
+    /// Of the store as a whole.
+    fn bounds(&self) -> Bounds {
+        Bounds { max_bytes: self.session.max_bytes, ..Bounds::default() }
+    }
+
+    /// Has a request carried out on a connection, and its reply sent. Given back when the connection is lost.
+    fn carry_out_on(&self, link: &Link, request: Request) -> std::result::Result<(), Box<Request>> {
+        let number = |memo: &Arc<Registration>| self.number_of(memo);
+        match request {
+            // What has no bound needs no room.
+            Request::MakeRoom { name, reply } if !self.is_bounded(name.as_deref()) => {
+                drop(reply.send(Ok(())));
+                Ok(())
+            }
+            Request::Put(put) => {
+                let unsent = calls::put(link, number(&put.memo), Box::new(put));
+                unsent.map_err(|put| Box::new(Request::Put(*put)))
+            }
+            Request::Adopt { memo, row, bounds, adopter, reply } => {
+                let open = OpenMemo { memo, row, bounds, adopter };
+                let Ok(answer) = self.adopt(link, &open) else {
+                    let OpenMemo { memo, row, bounds, adopter } = open;
+                    return Err(Box::new(Request::Adopt { memo, row, bounds, adopter, reply }));
+                };
+                drop(reply.send(calls::done(&answer)));
+                Ok(())
+            }
+            // It was opened again meanwhile.
+            Request::Disown { memo, .. } if self.has_open(&memo) => Ok(()),
+            request => calls::simple(link, number, request),
+        }
+    }
+
+    /// Whether this process set a bound for the memo, or without a name for the store.
+    fn is_bounded(&self, name: Option<&str>) -> bool {
+        let is_bounded = |open: &OpenMemo| name == Some(&*open.memo.memo) && open.bounds.is_bounded();
+        self.session.max_bytes.is_some()
+            || self.directory().is_some_and(|directory| directory.sharing.open_memos().iter().any(is_bounded))
+    }
+
+    fn has_open(&self, memo: &Registration) -> bool {
+        self.directory().is_some_and(|directory| directory.sharing.has_open(memo.generation))
+    }
+
+    /// Has a thread watch for the end of the host, while this process leads something there.
+    fn watch(&self) {
+        if self.is_watched.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if self.stop.get().is_none()
+            && let Ok(bell) = Bell::new()
+        {
+            let _ = self.stop.set(bell);
+        }
+        let this = Weak::clone(&self.this);
+        let watch = move || watch(&this);
+        if thread::Builder::new().name("memolith-guest".into()).spawn(watch).is_err() {
+            self.is_watched.store(false, Ordering::Release);
+        }
+    }
+
+    fn note_lead(&self, query: &Query<'_>, caller: u64, number: RemoteNumber) -> Box<dyn RemoteClaim> {
+        let lead = Lead { memo: Arc::clone(query.memo), digest: *query.digest, caller, number };
+        let handle = self.leads.note(lead);
+        self.watch();
+        handle
+    }
+
+    fn ask_on(&self, link: &Link, query: &Query<'_>) -> std::result::Result<Result<LookedUp>, Lost> {
+        let caller = crate::flight::caller();
+        let (call, number) = calls::look_up(link, self.number_of(query.memo), query, caller)?;
+        let number = RemoteNumber { connection: link.id, claim: number };
+        if link.is_lost() {
+            // A lead would not be declared to the next host.
+            return Err(Lost);
+        }
+        Ok(calls::looked_up(&call).map(|looked_up| match looked_up {
+            calls::Looked::Record(bytes) => LookedUp::Record(bytes),
+            calls::Looked::Missing(reason) => LookedUp::Missing(reason),
+            calls::Looked::Lead(reason) => {
+                LookedUp::Lead(reason, self.note_lead(query, caller.number(), number))
+            }
+        }))
+    }
+}
+
+/// Waits for the end of the host while this process computes: the next host must learn what it leads before it grants the same
+/// lead to another caller.
+fn watch(member: &Weak<Member>) {
+    while let Some(member) = member.upgrade() {
+        let link = member.leads.link();
+        let (Some(link), Some(stop)) = (link, member.stop.get()) else {
+            return member.is_watched.store(false, Ordering::Release);
+        };
+        let has_left = matches!(wait_for_hangup(link.stream(), stop.as_fd()), Ok(true));
+        if has_left {
+            link.lose();
+        }
+        // A host that cannot be reached now is looked for by the next call.
+        if !has_left || !matches!(member.reach(), Ok(Reached::Link(_))) {
+            return member.is_watched.store(false, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The way to the host: this process is its guest, or becomes the host.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::{
+    super::{
+        calls,
+        link::{Link, Lost},
+        message::{Answer, Call, GREETING, PROTOCOL, decode, error},
+        server::Server,
+        socket::{Unreachable, connect},
+    },
+    Member, Reached, Role, Unjoined,
+};
+use crate::{
+    clock::Deadline,
+    error::{Error, ErrorKind, Result},
+    flight::RemoteNumber,
+    store::{
+        epochs::Epochs,
+        lock::{self as lock_of, LockFile},
+        manifest::Manifest,
+        worker::{self, Elsewhere as _, OpenMemo, Request, pause},
+    },
+    sync::{lock, thread},
+};
+
+/// How long a process that wants something waits for a host that is just coming or going.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a host may say nothing at the beginning: it may be stopped.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Between two attempts.
+const STEP: Duration = Duration::from_millis(1);
+
+/// How long a new host waits for guests of its predecessor before it grants a lead.
+const GRACE: Duration = Duration::from_millis(100);
+
+impl Member {
+    /// The host, looked for if there is none.
+    pub(super) fn reach(&self) -> Result<Reached> {
+        let mut role = lock(&self.role);
+        match &*role {
+            Role::Guest(link) if !link.is_lost() => return Ok(Reached::Link(Arc::clone(link))),
+            Role::Guest(_) | Role::Reader(_) => {}
+            Role::Host(_) => return Ok(Reached::Here),
+            Role::Alone { why, since, failures } => {
+                if since.elapsed() < pause(*failures, false) {
+                    return Err(why.clone());
+                }
+            }
+            Role::Closed => return Err(worker::closed()),
+        }
+        let failures = if let Role::Alone { failures, .. } = &*role { failures + 1 } else { 0 };
+        let unanswered = if let Role::Guest(link) = &*role { link.unanswered() } else { Vec::new() };
+        let sought = self.seek(SEEK_TIMEOUT, true);
+        *role = sought.unwrap_or_else(|why| {
+            let why = Error::from(why);
+            self.session.note_failed(&why);
+            Role::Alone { why, since: self.session.clock.stopwatch(), failures }
+        });
+        let reached = match &*role {
+            Role::Guest(link) => Ok(Reached::Link(Arc::clone(link))),
+            Role::Alone { why, .. } => Err(why.clone()),
+            Role::Host(_) => Ok(Reached::Here),
+            Role::Closed | Role::Reader(_) => Err(worker::closed()),
+        };
+        drop(role);
+        // They are judged by the counters, and may be there already.
+        for put in unanswered {
+            drop(self.carry_out(Request::Put(put)));
+        }
+        reached
+    }
+
+    pub(super) fn seek(&self, timeout: Duration, is_in_call: bool) -> Result<Role, Unjoined> {
+        let deadline = Deadline::after(timeout);
+        loop {
+            match lock_of::lock(&self.path, Duration::ZERO) {
+                Ok(lock_file) => return self.host(lock_file, is_in_call).map(Role::Host),
+                Err(error) if error.kind() == ErrorKind::InUse => {}
+                Err(error) => return Err(error.into()),
+            }
+            match connect(&self.path) {
+                Ok(stream) => match self.greet(&Arc::new(Link::new(stream, GREETING_TIMEOUT))) {
+                    Ok(link) => return Ok(Role::Guest(link)),
+                    Err(Some(error)) => return Err(error.into()),
+                    // The host ended in between.
+                    Err(None) => {}
+                },
+                Err(Unreachable::Nobody | Unreachable::Busy) => {}
+                Err(Unreachable::Foreign) => return Err(self.foreign().into()),
+                Err(Unreachable::Failed(cause)) => {
+                    return Err(Error::io(self.path.join("SOCKET").display(), cause).into());
+                }
+            }
+            if self.is_closing.load(Ordering::Acquire) {
+                return Err(worker::closed().into());
+            }
+            if deadline.remaining().is_none() {
+                return Err(lock_of::in_use(&self.path, timeout).into());
+            }
+            thread::sleep(STEP);
+        }
+    }
+
+    fn foreign(&self) -> Error {
+        let message = format!(
+            "the store at {} is in use by a process of another user: use a directory for each user",
+            self.path.display()
+        );
+        Error::new(ErrorKind::InUse, message)
+    }
+
+    /// Says everything that a host must know of this process. Without an error the connection was lost.
+    fn greet(&self, link: &Arc<Link>) -> std::result::Result<Arc<Link>, Option<Error>> {
+        let answer = |call: &Call<'_>| -> std::result::Result<(), Option<Error>> {
+            let bytes = link.call(call).map_err(|Lost| None)?;
+            match decode(&bytes) {
+                Some(Answer::Failed { kind, message }) => Err(Some(error(kind, message))),
+                Some(_) => Ok(()),
+                None => Err(None),
+            }
+        };
+        answer(&Call::Hello { greeting: GREETING, protocol: PROTOCOL })?;
+        self.find_epochs();
+        let Some(directory) = self.directory() else { return Err(Some(worker::closed())) };
+        for open in directory.sharing.open_memos() {
+            let adopted = self.adopt(link, &open).map_err(|Lost| None)?;
+            // A host that has no index at this moment takes the memo up with the next one.
+            if calls::done(&adopted).is_err_and(|error| error.kind() == ErrorKind::Closed) {
+                return Err(None);
+            }
+        }
+        self.declare(link).map_err(|Lost| None)?;
+        Ok(Arc::clone(link))
+    }
+
+    pub(super) fn adopt(&self, link: &Link, open: &OpenMemo) -> std::result::Result<Vec<u8>, Lost> {
+        let row = open.row.encode();
+        link.call(&calls::adopt(self.number_of(&open.memo), open, &row))
+    }
+
+    /// The leads of this process, under new numbers.
+    fn declare(&self, link: &Arc<Link>) -> std::result::Result<(), Lost> {
+        self.leads.renumber(|lead| {
+            let (memo, digest) = (self.number_of(&lead.memo), *lead.digest.as_bytes());
+            let claim = link.begin(&Call::Declare { memo, digest, caller: lead.caller })?;
+            link.answer(claim, None)?;
+            Ok(RemoteNumber { connection: link.id, claim })
+        })?;
+        let returns = self.was_guest.load(Ordering::Acquire);
+        link.call(&Call::Declared { returns })?;
+        link.set_timeout(self.reply_timeout);
+        self.leads.set_link(link);
+        self.was_guest.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The counters by which changes of other processes are seen.
+    pub(super) fn find_epochs(&self) {
+        match self.epochs.get() {
+            Some(epochs) => self.epochs_are_lost.store(!epochs.is_of(&self.path), Ordering::Release),
+            None => {
+                if let Ok(Some(epochs)) = Epochs::open(&self.path) {
+                    let _ = self.epochs.set(epochs);
+                }
+            }
+        }
+    }
+
+    /// This process has LOCK: it becomes the host.
+    fn host(&self, lock_file: LockFile, is_in_call: bool) -> Result<Server, Unjoined> {
+        let Some(directory) = self.directory() else { return Err(worker::closed().into()) };
+        // A store of another format is left alone.
+        Manifest::read(&self.path)?;
+        let was_guest = self.was_guest.load(Ordering::Acquire);
+        let is_shared = directory.sharing.raise_in_file(&self.session, &self.path);
+        // They end with their host. What they led is theirs for a moment more.
+        let guests = directory.sharing.take_guests().saturating_sub(u64::from(was_guest));
+        directory.janitor.start().map_err(Unjoined::NoThread)?;
+        let opened = worker::start(&directory, &self.session, Some(lock_file)).map_err(Unjoined::NoThread)?;
+        // A refusal of the operating system may pass. Anything else must be known at once.
+        let opened = directory.wait_for_open(&opened, is_in_call);
+        let is_open = opened.is_ok();
+        opened.or_else(|error| if error.is_io() { Ok(()) } else { Err(error) })?;
+        if guests > 0 {
+            directory.sharing.await_guests_for(GRACE);
+        }
+        // Before any guest asks something.
+        directory.host_from_here_on();
+        let server = if is_shared {
+            Server::start(&directory, &self.session, &self.path, guests, is_open)
+        } else {
+            Server::none()
+        };
+        if let Some(stop) = self.stop.get() {
+            stop.ring();
+        }
+        Ok(server)
+    }
+}
