@@ -124,19 +124,6 @@ fn what_a_crash_left_is_looked_for_until_it_was_found() {
     });
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap().flatten() {
-        let (path, to) = (file.path(), to.join(file.file_name()));
-        if path.is_dir() {
-            copy(&path, &to);
-        } else if path.is_file() {
-            // A store in use has a socket too.
-            fs::copy(&path, to).unwrap();
-        }
-    }
-}
-
 #[test]
 fn what_has_expired_is_not_brought_back() {
     let bench = Bench::new();

@@ -56,19 +56,6 @@ fn named(bench: &Bench) -> Option<(u64, u64)> {
     Some((words.next()?, words.next()?))
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap().flatten() {
-        let (path, to) = (file.path(), to.join(file.file_name()));
-        if path.is_dir() {
-            copy(&path, &to);
-        } else if path.is_file() {
-            // A store in use has a socket too.
-            fs::copy(&path, to).unwrap();
-        }
-    }
-}
-
 fn texts(store: &Store) -> Memo<str, Vec<u8>> {
     Memo::builder("texts").open(store).unwrap()
 }

@@ -1,6 +1,10 @@
 //! The vocabulary of the claims.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use memolith::{
     Memo, Store, StoreBuilder,
@@ -85,4 +89,18 @@ pub fn plain(store: &Store, name: &str) -> Memo<str, u64> {
 /// A value that is too large for the index: it gets a file of its own.
 pub fn large(seed: u8) -> Vec<u8> {
     (0..8_000u32).map(|index| (index.wrapping_mul(31) as u8).wrapping_add(seed)).collect()
+}
+
+/// Copies a directory with its files.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().flatten() {
+        let (path, to) = (file.path(), to.join(file.file_name()));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else if path.is_file() {
+            // A store in use has a socket too.
+            fs::copy(&path, to).unwrap();
+        }
+    }
 }
