@@ -1,7 +1,6 @@
 //! A value that comes back equals the stored one. A value that would not is returned and not stored.
 
 #![expect(
-    clippy::cast_precision_loss,
     clippy::items_after_statements,
     clippy::needless_pass_by_value,
     clippy::trivially_copy_pass_by_ref,
