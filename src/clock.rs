@@ -22,17 +22,17 @@ impl Timestamp {
     /// The expiry of an entry that never expires.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
-    /// Clocks may differ by this much although none was set back.
-    const SKEW: Duration = Duration::from_secs(60);
+    /// Clocks may differ by this much, in milliseconds, although none was set back.
+    const SKEW: u64 = 60_000;
 
     /// `NEVER` if the sum is out of range.
     pub(crate) fn after(self, wait: Duration) -> Self {
-        u64::try_from(wait.as_millis()).ok().and_then(|ms| self.0.checked_add(ms)).map_or(Self::NEVER, Self)
+        Self(self.0.saturating_add(millis(wait)))
     }
 
     /// Whether an entry with this timestamp was written before the clock was set back to `now`.
     pub(crate) fn is_ahead_of(self, now: Self) -> bool {
-        self > now.after(Self::SKEW)
+        self.0 > now.0.saturating_add(Self::SKEW)
     }
 
     /// Zero if `earlier` is later.
@@ -63,6 +63,62 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// The rules by which a memo judges the lifetimes of its entries, today. In milliseconds: each read judges by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expiry {
+    /// How long an entry without an expiry of its own is fresh. All ones: for ever.
+    pub(crate) ttl: u64,
+    /// How long an entry is kept, stale, after it was fresh.
+    pub(crate) stale_for: u64,
+    /// How much earlier the entries of one key are stale. Only readers know it; bounds and sweeps ignore it.
+    pub(crate) early: u64,
+}
+
+impl Default for Expiry {
+    fn default() -> Self {
+        Self::new(None, Duration::ZERO)
+    }
+}
+
+impl Expiry {
+    /// By which no entry is over but one that is dated in the future.
+    pub(crate) const ANY_AGE: Self = Self { ttl: u64::MAX, stale_for: u64::MAX, early: 0 };
+
+    pub(crate) fn new(ttl: Option<Duration>, stale_for: Duration) -> Self {
+        Self { ttl: ttl.map_or(u64::MAX, millis), stale_for: millis(stale_for), early: 0 }
+    }
+
+    /// By which stale entries count as gone.
+    pub(crate) fn without_stale(self) -> Self {
+        // An entry that is stale early is over at that time.
+        Self { stale_for: 0, ..self }
+    }
+
+    /// The rules for entries that are of use to either of two readers.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            ttl: self.ttl.max(other.ttl),
+            stale_for: self.stale_for.max(other.stale_for),
+            early: self.early.min(other.early),
+        }
+    }
+}
+
+/// A longer time than there are milliseconds is all ones.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the age of an entry makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Freshness {
+    /// Expired, or dated in the future: of no use.
+    Over,
+    /// After its ttl, and within the time that it is kept after that.
+    Stale,
+    Fresh,
+}
+
 /// When an entry was created, and when it expires if it has an expiry of its own. The ttl of its memo is not part of it:
 /// each run judges the entry by the ttl that the memo has today.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,15 +134,64 @@ impl Lifetime {
         Self { created, expires: Timestamp::NEVER }
     }
 
-    /// The same with the earlier of its own expiry and that by the `ttl` of its memo.
-    pub(crate) fn under(self, ttl: Option<Duration>) -> Self {
-        let today = ttl.map_or(Timestamp::NEVER, |ttl| self.created.after(ttl));
-        Self { expires: self.expires.min(today), ..self }
+    /// Of an entry that is fresh for a time of its own. With zero it is stale from the beginning.
+    pub(crate) fn lasting(created: Timestamp, ttl: Duration) -> Self {
+        // `NEVER` would be no expiry of its own.
+        let last = Timestamp(Timestamp::NEVER.0 - 1);
+        Self { created, expires: created.after(ttl).min(last) }
     }
 
-    /// Whether the entry has expired, which it has from the exact expiry on, or is dated in the future.
-    pub(crate) fn is_over(&self, now: Timestamp, ttl: Option<Duration>) -> bool {
-        now >= self.under(ttl).expires || self.created.is_ahead_of(now)
+    /// How long it is fresh by its own expiry.
+    pub(crate) fn own_ttl(&self) -> Option<Duration> {
+        (self.expires != Timestamp::NEVER).then(|| self.expires.since(self.created))
+    }
+
+    /// The end of its freshness, by its own expiry or else by the ttl of its memo.
+    #[inline]
+    pub(crate) fn expires_at(&self, expiry: Expiry) -> Timestamp {
+        if self.expires == Timestamp::NEVER {
+            Timestamp(self.created.0.saturating_add(expiry.ttl))
+        } else {
+            self.expires
+        }
+    }
+
+    /// The end of its freshness for readers of its key.
+    #[inline]
+    pub(crate) fn fresh_until(&self, expiry: Expiry) -> Timestamp {
+        let end = self.expires_at(expiry);
+        if end == Timestamp::NEVER || expiry.early == 0 {
+            return end;
+        }
+        // An entry with a short ttl of its own is fresh for half of it at least.
+        let most = end.0.saturating_sub(self.created.0) / 2;
+        Timestamp(end.0.saturating_sub(expiry.early.min(most)))
+    }
+
+    /// The time from which on it is of no use.
+    #[inline]
+    pub(crate) fn over_at(&self, expiry: Expiry) -> Timestamp {
+        if expiry.stale_for == 0 {
+            return self.fresh_until(expiry);
+        }
+        Timestamp(self.expires_at(expiry).0.saturating_add(expiry.stale_for))
+    }
+
+    /// An entry has expired from the exact time of its expiry on.
+    #[inline]
+    pub(crate) fn freshness(&self, now: Timestamp, expiry: Expiry) -> Freshness {
+        if now < self.fresh_until(expiry) && !self.created.is_ahead_of(now) {
+            Freshness::Fresh
+        } else if self.is_over(now, expiry) {
+            Freshness::Over
+        } else {
+            Freshness::Stale
+        }
+    }
+
+    /// Whether the entry is of no use: expired, and not kept stale any more, or dated in the future.
+    pub(crate) fn is_over(&self, now: Timestamp, expiry: Expiry) -> bool {
+        now >= self.over_at(expiry) || self.created.is_ahead_of(now)
     }
 }
 

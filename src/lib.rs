@@ -72,7 +72,8 @@
 //!
 //! A [`Store`] is a directory. A [`Memo`] in it caches one function, and has a name, a key type and a value type.
 //! [`Memo::get_or_insert_with`] covers daily use, and [`Memo::get_or_try_insert_with`] does the same for functions that
-//! may fail. A [`ResourcePool`] shares objects that cannot be serialized, such as connections. [`#[memo]`](macro@memo)
+//! may fail. [`Memo::entry`] is a call with options of its own, also in two phases, and a [`LoadingMemo`] computes stale
+//! values anew while nobody waits. A [`ResourcePool`] shares objects that cannot be serialized, such as connections. [`#[memo]`](macro@memo)
 //! and [`#[resource]`](macro@resource) do the same in one line above a function. [`FileStamp`] makes a key of a file,
 //! [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] counts events, [`Usage`]
 //! the space that entries take, [`observe`] reports events while they happen, and [`codec`] turns values into bytes.
@@ -104,7 +105,7 @@
 //! |---|---|---|---|
 //! | reading a file into a frame | [`FileStamp`] | `Frame` | an edit of the file is a miss |
 //! | a transform, a statistic | the inputs | the output | put everything that the result depends on into the key |
-//! | a query, a call of an API | the request | the answer | with a [`ttl`](MemoBuilder::ttl); [`get_or_try_insert_with`](Memo::get_or_try_insert_with), errors are not stored |
+//! | a query, a call of an API | the request | the answer | with a [`ttl`](MemoBuilder::ttl), and [`stale_for`](MemoBuilder::stale_for) where an old answer is better than an error; [`get_or_try_insert_with`](Memo::get_or_try_insert_with), errors are not stored |
 //! | a model that many threads read | its name | `Arc<Model>` | hits share one value, no copy |
 //! | a large frame of numbers | its source | a struct of `Vec<f64>` ([`packed`] for integers), or record batches with the [`codec`] `Arrow` | a copy in half the time of a clone, or none |
 //! | a picture, a chart | its parameters | `Vec<u8>` | over 4 KiB a file of its own |
@@ -148,6 +149,9 @@
 //! # Ok::<(), memolith::Error>(())
 //! ```
 //!
+//! In a memo with [`stale_for`](MemoBuilder::stale_for) a backend that is down shows in [`Stats::refreshes`]: `failed` and
+//! `oldest_served` grow while callers get stale values.
+//!
 //! # Turning it off
 //!
 //! With the environment variable `MEMOLITH_DISABLE=1` every memo of the process, under an attribute too, is the plain
@@ -166,12 +170,14 @@
 //! * `spinner`: a line on the terminal during a slow computation, `spinner` in [`observe`].
 //! * `tracing`: the events of observers as `tracing` events, and a span around each computation.
 
+mod background;
 mod builder;
 mod checksum;
 mod clock;
 pub mod codec;
 mod default_store;
 mod disabled;
+mod entry;
 mod error;
 mod flight;
 mod flow;
@@ -208,6 +214,7 @@ pub mod unordered;
 pub use crate::{
     builder::MemoBuilder,
     default_store::{default_store, set_default_store},
+    entry::{Claim, Entry, Hit, LoadingMemo, Lookup},
     error::{Error, ErrorKind, Result},
     memo::Memo,
     pool::{FunctionPool, ResourceEntry, ResourcePool, ResourcePoolBuilder},
@@ -228,6 +235,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/testing.md")]
 struct Testing;
+
+/// The examples of the page on stale values, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/freshness.md")]
+struct Freshness;
 
 /// The examples of the page on other caches, compiled.
 #[cfg(doctest)]

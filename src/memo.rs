@@ -11,8 +11,9 @@ use std::{
 use serde::Serialize;
 
 use crate::{
+    clock::Timestamp,
     error::{Error, Result},
-    flow::{Lookup, MemoInner, PendingCall},
+    flow::{Behind, EntryTtl, Lead, LoadingCall, Lookup, MemoInner, PendingCall, Terms, Work},
     key::{self, Digest},
     stats::{Failure, LastFailure, Reason, Stats, Usage},
     store::Entries,
@@ -453,12 +454,95 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
             Ok(digest) => digest,
             Err(error) => return self.refuse(&error),
         };
-        match self.inner.look_up(&digest) {
-            Lookup::Hit(value) => PendingCall::Hit(value),
-            Lookup::Compute(claim) => {
-                PendingCall::Compute(Box::new(self.inner.compute(claim, self.head(key))))
+        if let Some(value) = self.inner.fresh_in_memory(&digest) {
+            return PendingCall::Hit(value);
+        }
+        self.pending(key, self.inner.look_up(&digest, &Terms::default()), Terms::default(), EntryTtl::OfMemo)
+    }
+
+    /// The same for a call with terms of its own.
+    pub(crate) fn begin_under<'a, Q: Serialize + ?Sized>(
+        &'a self,
+        key: &Q,
+        terms: Terms<'a, V>,
+        ttl: EntryTtl<'a, V>,
+    ) -> PendingCall<'a, V> {
+        match self.find_or_lead(key, &terms) {
+            None => PendingCall::Plain,
+            Some(found) => self.pending(key, found, terms, ttl),
+        }
+    }
+
+    fn pending<'a, Q: Serialize + ?Sized>(
+        &'a self,
+        key: &Q,
+        found: Lookup<V>,
+        terms: Terms<'a, V>,
+        ttl: EntryTtl<'a, V>,
+    ) -> PendingCall<'a, V> {
+        match found {
+            Lookup::Hit(hit) | Lookup::Behind(hit, _) => PendingCall::Hit(hit.value),
+            Lookup::Compute(lead) => self.call(key, lead, terms, ttl),
+        }
+    }
+
+    /// The value, or the lead. `None` for a call that touches nothing.
+    pub(crate) fn find_or_lead<Q: Serialize + ?Sized>(
+        &self,
+        key: &Q,
+        terms: &Terms<'_, V>,
+    ) -> Option<Lookup<V>> {
+        if self.is_plain() {
+            return None;
+        }
+        Some(match self.inner.guarded("Serialize", || key::digest(key)) {
+            Ok(digest) => self.inner.look_up(&digest, terms),
+            Err(error) => {
+                self.inner.record_failure(&error);
+                self.inner.record_miss(Reason::Absent);
+                Lookup::Compute(None)
+            }
+        })
+    }
+
+    /// A call that computes under a lead.
+    pub(crate) fn call<'a, Q: Serialize + ?Sized>(
+        &'a self,
+        key: &Q,
+        lead: Option<Box<Lead<V>>>,
+        terms: Terms<'a, V>,
+        ttl: EntryTtl<'a, V>,
+    ) -> PendingCall<'a, V> {
+        let head = if lead.is_some() { self.head(key) } else { Vec::new() };
+        PendingCall::Compute(Box::new(self.inner.compute(lead, head, terms, ttl)))
+    }
+
+    /// The same for a computation that its caller ends.
+    pub(crate) fn begin_work(&self, key: &K, lead: Option<Box<Lead<V>>>) -> (Arc<MemoInner<V>>, Work<V>)
+    where
+        K: Serialize,
+    {
+        let head = if lead.is_some() { self.head(key) } else { Vec::new() };
+        (Arc::clone(&self.inner), self.inner.begin_work(lead, head))
+    }
+
+    /// As [`begin`](Self::begin), for a call that can compute behind it.
+    #[inline(never)]
+    pub(crate) fn begin_loading<Q: Serialize + ?Sized>(&self, key: &Q) -> LoadingCall<'_, V> {
+        let terms = Terms { is_loading: true, ..Terms::default() };
+        match self.find_or_lead(key, &terms) {
+            None => LoadingCall::Call(PendingCall::Plain),
+            Some(Lookup::Hit(hit)) => LoadingCall::Call(PendingCall::Hit(hit.value)),
+            Some(Lookup::Compute(lead)) => LoadingCall::Call(self.call(key, lead, terms, EntryTtl::OfMemo)),
+            Some(Lookup::Behind(hit, lead)) => {
+                let (memo, key_head) = (&self.inner, self.head(key));
+                LoadingCall::Behind(Box::new(Behind { memo, hit, lead, key_head }))
             }
         }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.session().clock.now()
     }
 
     /// Whether calls must touch nothing: see [`PendingCall::Plain`].
@@ -473,7 +557,12 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         }
         self.inner.record_failure(error);
         self.inner.record_miss(Reason::Absent);
-        PendingCall::Compute(Box::new(self.inner.compute(None, Vec::new())))
+        PendingCall::Compute(Box::new(self.inner.compute(
+            None,
+            Vec::new(),
+            Terms::default(),
+            EntryTtl::OfMemo,
+        )))
     }
 
     /// The head of the key, stored beside the value for inspection. Empty for private keys, and if the `Serialize` of the key

@@ -22,6 +22,8 @@ mod error;
 mod fork;
 #[path = "../src/flight/mod.rs"]
 mod single_flight;
+#[path = "shuttle/stale.rs"]
+mod stale;
 #[path = "shuttle/store.rs"]
 mod store;
 #[path = "shuttle/tiers.rs"]

@@ -55,7 +55,7 @@ pub fn rows(data: &[u8]) {
 pub fn manifest(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let with_sum = |text: &str| format!("{text}check {:016x}\n", fuzzing::checksum(text.as_bytes()));
-    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 5\n{text}"))] {
+    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 6\n{text}"))] {
         if let Some(again) = fuzzing::manifest(&text) {
             assert_eq!(fuzzing::manifest(&again), Some(again.clone()), "{text:?} was read as {again:?}");
         }

@@ -55,6 +55,11 @@ struct Options<V> {
     /// The digest of the scope, or the reason why it has none.
     scope: Option<Result<Digest>>,
     ttl: Option<Duration>,
+    stale_for: Option<Duration>,
+    refresh_at: Option<f64>,
+    retry_after: Option<Duration>,
+    jitter: Option<Duration>,
+    spare_used: bool,
     max_entries: Option<u64>,
     max_bytes: Option<u64>,
     version: Option<u64>,
@@ -97,6 +102,11 @@ impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
         let options = Options {
             scope: None,
             ttl: None,
+            stale_for: None,
+            refresh_at: None,
+            retry_after: None,
+            jitter: None,
+            spare_used: false,
             max_entries: None,
             max_bytes: None,
             version: None,
@@ -120,6 +130,83 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// is removed because of a bound or by [`Store::sweep`](crate::Store::sweep).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Some(ttl);
+        self
+    }
+
+    /// How long an entry is kept after its ttl, as a *stale* value. Default: zero.
+    ///
+    /// While a stale value is there, one caller computes a new one, and every other caller gets the stale value at once. If
+    /// the computation returns an error, its caller gets the stale value too, and the key is not computed again for
+    /// [`retry_after`](Self::retry_after). A panic unwinds to its caller, as always. In a
+    /// [`LoadingMemo`](crate::LoadingMemo) no caller waits: the new value is computed on another thread.
+    ///
+    /// [`get`](Memo::get), [`contains_key`](Memo::contains_key), [`len`](Memo::len), [`usage`](Memo::usage) and
+    /// [`entries`](Memo::entries) see fresh values only. A value that was computed from a stale value of another memo is
+    /// stale when it is stored, and is not stored in a memo without `stale_for`. Bounds evict expired entries first, then
+    /// stale ones.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let pages: Memo<str, String> = Memo::builder("pages")
+    ///     .ttl(Duration::from_secs(60))
+    ///     .stale_for(Duration::from_secs(24 * 3600)) // for a day a page is better than an error
+    ///     .open(&store)?;
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn stale_for(mut self, time: Duration) -> Self {
+        self.options.stale_for = Some(time);
+        self
+    }
+
+    /// The part of an entry's ttl after which a [`LoadingMemo`](crate::LoadingMemo) computes it again on another thread,
+    /// while its callers get the value that is there: 0.9 is the last tenth of the ttl. Between 0 and 1. Default: no
+    /// refresh before the ttl is over. It has no effect on calls with a closure.
+    pub fn refresh_at(mut self, part: f64) -> Self {
+        self.options.refresh_at = Some(part);
+        self
+    }
+
+    /// After a failed computation in place of a stale value, every caller gets the stale value for so long. Default: 30 s.
+    ///
+    /// So a backend that is down is asked once in this time for each key, by each process.
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        self.options.retry_after = Some(time);
+        self
+    }
+
+    /// Spreads the ends of lifetimes: each key is fresh for up to this time less than its ttl, at most for half of it less,
+    /// so that entries that were stored together are not computed anew together. Default: zero.
+    ///
+    /// The share of a key depends on the key alone: it is the same in every process and after every restart. Readers apply
+    /// it; [`len`](Memo::len), bounds and [`Store::sweep`](crate::Store::sweep) do not.
+    pub fn jitter(mut self, most: Duration) -> Self {
+        self.options.jitter = Some(most);
+        self
+    }
+
+    /// Spares entries that were read since they last were in turn to be evicted. Default: the oldest insertion leaves,
+    /// whether it was read or not.
+    ///
+    /// To find an entry that leaves, at most 64 that were read are passed over, so an eviction stays cheap. Reads by
+    /// other processes are not seen. Nothing is written for a read, so after a restart every entry counts as not read.
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let squares: Memo<u64, u64> = Memo::builder("squares").max_entries(2).spare_used().open(&store)?;
+    /// for number in [1, 2] {
+    ///     squares.get_or_insert_with(&number, || number * number);
+    /// }
+    /// squares.get(&1)?;
+    /// squares.get_or_insert_with(&3, || 9);
+    /// squares.flush()?;
+    /// assert_eq!((squares.get(&1)?, squares.get(&2)?), (Some(1), None));
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn spare_used(mut self) -> Self {
+        self.options.spare_used = true;
         self
     }
 
@@ -388,6 +475,7 @@ impl<K: ?Sized, V, C> fmt::Debug for MemoBuilder<K, V, C> {
         f.debug_struct("MemoBuilder")
             .field("name", &self.name)
             .field("ttl", &self.options.ttl)
+            .field("stale_for", &self.options.stale_for)
             .field("max_entries", &self.options.max_entries)
             .field("max_bytes", &self.options.max_bytes)
             .field("version", &self.options.version)

@@ -13,7 +13,7 @@ use crate::{
     disabled::is_disabled,
     error::{Error, ErrorKind, Result},
     flight::fresh_owner,
-    flow::{MemoInner, memory_writer},
+    flow::{Aging, MemoInner, Retries, memory_writer},
     memo::Memo,
     store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store, scoped_name},
     sync::lock,
@@ -46,7 +46,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             if let Some(memo) = &known {
                 self.agree(open, &scoped, &format)?;
                 let inner = Arc::clone(memo).downcast::<MemoInner<V>>();
-                return inner.map(Memo::new).map_err(|_| conflict("value type", open.value_type));
+                let inner = inner.map_err(|_| conflict("value type", open.value_type))?;
+                self.agree_on_aging(&inner.aging)?;
+                return Ok(Memo::new(inner));
             }
         }
         let generation = format.generation(&scoped, self.identity().unwrap_or(0))?;
@@ -74,8 +76,10 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     fn bounds(&self) -> Bounds {
         Bounds {
             ttl: self.options.ttl,
+            stale_for: self.options.stale_for.unwrap_or_default(),
             max_entries: self.options.max_entries,
             max_bytes: self.options.max_bytes,
+            spares_used: self.options.spare_used,
         }
     }
 
@@ -85,6 +89,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             version: self.identity().unwrap_or(0),
             last_used: store.session().clock.now(),
             ttl_millis: self.bounds().ttl_millis(),
+            stale_millis: self.bounds().stale_millis(),
             ..CatalogRow::default()
         }
     }
@@ -105,6 +110,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     {
         let (bounds, version) = (self.bounds(), self.identity().unwrap_or(0));
         let durability = self.options.durability.unwrap_or_default();
+        let aging = self.aging();
         let row = self.catalog_row(scoped, store);
         let (cache_if, cache_if_type) = self.options.cache_if.unzip();
         let (observers, observer_types): (Vec<_>, Vec<_>) = self.options.observers.into_iter().unzip();
@@ -126,6 +132,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             durability,
             keeps_keys: !self.options.private_keys,
             cache_if,
+            aging,
+            expiry: bounds.expiry(),
+            retries: Retries::default(),
             counters,
             observers: session.observers.register(&scoped, observers.into_iter().collect()),
             name,
@@ -170,6 +179,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
                 "`ttl` is less than a millisecond: nothing would ever be a hit; leave it out to keep values for ever",
             );
         }
+        self.check_aging()?;
         if self.options.max_entries == Some(0) {
             return wrong("`max_entries` is 0: nothing could be stored; leave it out for no bound");
         }
@@ -196,7 +206,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         V: 'static,
         C: Codec<V>,
     {
-        let Bounds { ttl, max_entries, max_bytes } = open.bounds;
+        let Bounds { ttl, stale_for, max_entries, max_bytes, spares_used } = open.bounds;
         if self.identity().is_some_and(|version| version != open.version) {
             return Err(conflict("version", open.version));
         }
@@ -211,6 +221,12 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         }
         if self.options.ttl.is_some() && self.options.ttl != ttl {
             return Err(conflict("ttl", OptionText(ttl)));
+        }
+        if self.options.stale_for.is_some_and(|time| time != stale_for) {
+            return Err(conflict("stale_for", OptionText(Some(stale_for))));
+        }
+        if self.options.spare_used && !spares_used {
+            return Err(conflict("spare_used", "it evicts the oldest entry"));
         }
         if self.options.max_entries.is_some() && self.options.max_entries != max_entries {
             return Err(conflict("max_entries", OptionText(max_entries)));
@@ -233,6 +249,46 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let observers = self.options.observers.iter().map(|(_, closure)| closure);
         if !self.options.observers.is_empty() && !observers.eq(&open.observers) {
             return Err(conflict("observer", "a closure"));
+        }
+        Ok(())
+    }
+}
+
+impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
+    fn aging(&self) -> Aging {
+        let default = Aging::default();
+        Aging {
+            jitter: self.options.jitter.unwrap_or(default.jitter),
+            refresh_at: self.options.refresh_at,
+            retry_after: self.options.retry_after.unwrap_or(default.retry_after),
+        }
+    }
+
+    fn check_aging(&self) -> Result<()> {
+        let wrong = |message: &str| Err(Error::new(ErrorKind::Config, message));
+        if self.options.refresh_at.is_some_and(|part| !(part > 0.0 && part < 1.0)) {
+            return wrong("`refresh_at` is not between 0 and 1: it is a part of the ttl, as 0.9");
+        }
+        if let (Some(jitter), Some(ttl)) = (self.options.jitter, self.options.ttl)
+            && jitter >= ttl
+        {
+            return wrong(
+                "`jitter` is not shorter than `ttl`: it is the time by which the ttl of a key may be shorter",
+            );
+        }
+        Ok(())
+    }
+
+    fn agree_on_aging(&self, open: &Aging) -> Result<()> {
+        let Aging { jitter, refresh_at, retry_after } = *open;
+        if self.options.refresh_at.is_some() && self.options.refresh_at != refresh_at {
+            return Err(conflict("refresh_at", OptionText(refresh_at)));
+        }
+        if self.options.jitter.is_some_and(|time| time != jitter) {
+            return Err(conflict("jitter", OptionText(Some(jitter))));
+        }
+        if self.options.retry_after.is_some_and(|time| time != retry_after) {
+            return Err(conflict("retry_after", OptionText(Some(retry_after))));
         }
         Ok(())
     }

@@ -78,6 +78,11 @@ impl Waits {
         }
     }
 
+    /// How many callers wait, or have a verdict that they did not take.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn key_of(&self, caller: Caller) -> Option<&FlightKey> {
         match self.0.get(&caller)? {
             Wait::Queued { key, .. } => Some(key),

@@ -91,15 +91,26 @@ impl Flight {
     /// Claims the key, and waits while another caller leads it. After `max_wait` for one leader the caller takes over
     /// the lead. The other waiters then wait for the new leader, each up to its own `max_wait` again.
     pub(crate) fn claim(&self, key: FlightKey, max_wait: Duration) -> Turn<'_> {
+        self.claim_or_stale(key, max_wait, false)
+    }
+
+    /// The same for a caller that may accept a stale value: it does not wait for a leader that refreshes one then.
+    pub(crate) fn claim_or_stale(&self, key: FlightKey, max_wait: Duration, accepts_stale: bool) -> Turn<'_> {
         let caller = park::caller();
-        let verdict = lock(&self.table).claim(key, caller, park::unparker);
+        let verdict = lock(&self.table).claim(key, caller, accepts_stale, park::unparker);
         self.turn(key, verdict.unwrap_or_else(|| park::wait_for_verdict(&self.table, caller, max_wait)))
+    }
+
+    /// Leads the key, unless another caller does.
+    pub(crate) fn claim_free(&self, key: FlightKey, caller: Caller) -> Option<Claim<'_>> {
+        let state = lock(&self.table).claim_free(key, caller)?;
+        Some(self.hold(key, state))
     }
 
     /// Claims the key for a caller that does not wait by blocking a thread. `None`: it is queued, and `waker` is called when
     /// [`poll`](Self::poll) has something new.
     pub(crate) fn begin(&self, key: FlightKey, caller: Caller, waker: Waker) -> Option<Turn<'_>> {
-        let verdict = lock(&self.table).claim(key, caller, || waker)?;
+        let verdict = lock(&self.table).claim(key, caller, false, || waker)?;
         Some(self.turn(key, verdict))
     }
 
@@ -179,7 +190,7 @@ impl Flight {
 pub(crate) enum Turn<'a> {
     /// Look the value up once more, then compute it: other callers wait.
     Lead(Claim<'a>),
-    /// The leader finished: look the value up again, and claim again if it is missing.
+    /// The leader finished, or found a stale value: look the value up again, and claim again if it is missing.
     Recheck(Outcome),
     /// Compute without waiters.
     Alone(Claim<'a>, AloneReason),
@@ -213,7 +224,7 @@ struct OfGuest {
 pub(crate) type Words = (u64, u64);
 
 /// A claim that another process holds for a claim of this one.
-pub(crate) trait RemoteClaim: Send {
+pub(crate) trait RemoteClaim: Send + Sync {
     /// Ends it there with an outcome; without one it failed.
     fn end(self: Box<Self>, outcome: Option<Outcome>);
 
@@ -270,6 +281,54 @@ impl Claim<'_> {
     /// A handle by which others can ask whether this claim is current.
     pub(crate) fn token(&self) -> Token {
         Token(self.state.clone())
+    }
+
+    /// A stale value is there: callers that accept it do not wait for this claim.
+    pub(crate) fn announce_refresh(&self) {
+        let wakers = lock(&self.flight.table).announce_refresh(self.key, &self.state);
+        wakers.wake();
+    }
+
+    /// The claim lies in a variable from here on. Calls of this thread do not wait for it, and other callers at most 30 s.
+    pub(crate) fn rest(&self) {
+        self.pass_to(park::fresh(), Some(park::caller()), true);
+    }
+
+    /// The computation waits for a thread from here on. A caller that needs the value takes the lead from it.
+    pub(crate) fn queue(&self) {
+        let wakers = lock(&self.flight.table).queue(self.key, &self.state, park::fresh());
+        wakers.wake();
+    }
+
+    /// Whether it leads: no other caller has taken that over, and no change has revoked it.
+    pub(crate) fn leads(&self) -> bool {
+        lock(&self.flight.table).is_led_by(self.key, &self.state)
+    }
+
+    /// Computes on this thread, whose waits are those of the claim meanwhile.
+    pub(crate) fn run<R>(&self, compute: impl FnOnce() -> R) -> R {
+        struct Rest<'a>(&'a Claim<'a>);
+        impl Drop for Rest<'_> {
+            fn drop(&mut self) {
+                if self.0.flight.generation == generation() {
+                    self.0.pass_to(park::fresh(), None, true);
+                }
+            }
+        }
+        if self.flight.generation != generation() {
+            // A forked child: the table is its parent's.
+            return compute();
+        }
+        self.pass_to(park::caller(), None, false);
+        let _rest = Rest(self);
+        compute()
+    }
+
+    fn pass_to(&self, caller: Caller, taker: Option<Caller>, is_at_rest: bool) {
+        let mut table = lock(&self.flight.table);
+        let wakers = table.pass_to(self.key, &self.state, caller, taker, is_at_rest);
+        drop(table);
+        wakers.wake();
     }
 
     /// Wakes the waiters, which find the value now. The claim stays registered: a change of the key before the value is

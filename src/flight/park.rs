@@ -35,6 +35,9 @@ pub(crate) fn fresh() -> Caller {
     Caller(NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// The holder of a claim may have forgotten it: nothing tells that it goes on.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
 struct Unparker(thread::Thread);
 
 impl Wake for Unparker {
@@ -51,17 +54,18 @@ pub(super) fn unparker() -> Waker {
 
 /// Parks the queued caller until the table has a verdict, or until it has waited for one leader for `max_wait`.
 ///
-/// The verdict is written before the waker is called, and read under the same lock. So no wake is lost, and a spurious
+/// For a claim that lies in a variable it waits for [`LONGEST_REST`] at most. The verdict is written before the waker is called, and read under the same lock. So no wake is lost, and a spurious
 /// wake only polls once more.
 pub(super) fn wait_for_verdict(table: &Mutex<Table>, caller: Caller, max_wait: Duration) -> Verdict {
-    let mut deadline = Deadline::after(max_wait);
+    let longest = || if lock(table).waits_for_rest(caller) { max_wait.min(LONGEST_REST) } else { max_wait };
+    let mut deadline = Deadline::after(longest());
     loop {
         let left = deadline.remaining();
         let (state, wakers) = lock(table).poll(caller, left.is_none());
         wakers.wake();
         match state {
             WaitState::Ready(verdict) => return verdict,
-            WaitState::LeaderChanged => deadline = Deadline::after(max_wait),
+            WaitState::LeaderChanged => deadline = Deadline::after(longest()),
             WaitState::Pending => thread::park_timeout(left.unwrap_or_default()),
         }
     }

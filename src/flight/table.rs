@@ -54,7 +54,16 @@ impl Claims {
 
 struct Leader {
     claim: ClaimState,
+    /// The one that computes. A claim that lies in a variable is its own caller, which waits for nothing.
     caller: Caller,
+    /// The thread that took a claim into a variable: its own calls do not wait for it. `None` for a call with a closure.
+    taker: Option<Caller>,
+    /// Whether the claim lies in a variable now: nothing tells whether its holder goes on.
+    is_at_rest: bool,
+    /// Whether the computation waits for a thread. A caller with no stale value to have takes it over.
+    is_queued: bool,
+    /// Whether a stale value is there that callers may have meanwhile.
+    is_refreshing: bool,
     /// Number of leaders in a row that failed before this one. Less than [`MAX_FAILURES`].
     failures: u32,
     /// In order of arrival; each waits for this key in [`Waits`].
@@ -63,12 +72,30 @@ struct Leader {
 
 impl Leader {
     fn new(caller: Caller) -> Self {
-        Self { claim: ClaimState::new(), caller, failures: 0, waiters: VecDeque::new() }
+        Self {
+            claim: ClaimState::new(),
+            caller,
+            taker: None,
+            is_at_rest: false,
+            is_queued: false,
+            is_refreshing: false,
+            failures: 0,
+            waiters: VecDeque::new(),
+        }
+    }
+
+    /// Whether the caller computes, or has the claim in a variable.
+    fn is(&self, caller: Caller) -> bool {
+        self.caller == caller || self.taker == Some(caller)
     }
 
     /// Returns the claim of the former leader.
     fn hand_to(&mut self, successor: Caller) -> ClaimState {
         self.caller = successor;
+        self.taker = None;
+        self.is_at_rest = false;
+        self.is_queued = false;
+        self.is_refreshing = false;
         self.waiters.retain(|waiter| *waiter != successor);
         mem::replace(&mut self.claim, ClaimState::new())
     }
@@ -86,42 +113,119 @@ impl Table {
         Self { claims: HashMap::with_hasher(BuildKeyHasher::new()), waits: Waits::new() }
     }
 
-    /// Returns a verdict, or queues the caller and returns `None`.
+    /// Returns a verdict, or queues the caller and returns `None`. A caller that `accepts_stale` does not wait for a refresh.
     pub(super) fn claim(
         &mut self,
         key: FlightKey,
         caller: Caller,
+        accepts_stale: bool,
         waker: impl FnOnce() -> Waker,
     ) -> Option<Verdict> {
-        let claims = self.claims.entry(key).or_default();
-        let Some(leader) = claims.leader.as_ref().map(|leader| leader.caller) else {
-            let leader = claims.leader.insert(Leader::new(caller));
-            return Some(Verdict::Lead(leader.claim.clone()));
-        };
+        if let Some(claim) = self.claim_free(key, caller) {
+            return Some(Verdict::Lead(claim));
+        }
+        let leader = self.claims.get(&key)?.leader.as_ref()?;
+        let (is_refreshing, is_queued) = (leader.is_refreshing, leader.is_queued);
         if let Some(reason) = self.would_deadlock(caller, leader) {
             return Some(Verdict::Alone(self.register(key), reason));
         }
+        if is_refreshing && accepts_stale {
+            return Some(Verdict::Recheck(Outcome::Stale));
+        }
+        if is_queued {
+            return self.take_queued(key, caller).map(Verdict::Lead);
+        }
         self.enqueue(key, caller, waker());
         None
+    }
+
+    /// Leads, unless another caller does.
+    pub(super) fn claim_free(&mut self, key: FlightKey, caller: Caller) -> Option<ClaimState> {
+        let claims = self.claims.entry(key).or_default();
+        if claims.leader.is_some() {
+            return None;
+        }
+        Some(claims.leader.insert(Leader::new(caller)).claim.clone())
+    }
+
+    /// Leads in place of a computation that waits for a thread. The claim of that one does not lead any more.
+    fn take_queued(&mut self, key: FlightKey, caller: Caller) -> Option<ClaimState> {
+        let Claims { leader, others } = self.claims.get_mut(&key)?;
+        let leader = leader.as_mut()?;
+        others.push(leader.hand_to(caller));
+        Some(leader.claim.clone())
+    }
+
+    /// The computation of a leader is to wait for a thread. Its waiters claim again.
+    pub(super) fn queue(&mut self, key: FlightKey, claim: &ClaimState, caller: Caller) -> Wakers {
+        self.update(key, |claims, waits| {
+            let leader = claims.leader.as_mut().filter(|leader| leader.claim == *claim);
+            let Some(leader) = leader else { return Wakers::default() };
+            leader.caller = caller;
+            leader.is_queued = true;
+            waits.make_all_ready(mem::take(&mut leader.waiters), || Verdict::Recheck(Outcome::Stale))
+        })
+    }
+
+    pub(super) fn is_led_by(&self, key: FlightKey, claim: &ClaimState) -> bool {
+        self.claims.get(&key).is_some_and(|claims| claims.is_led_by(claim))
+    }
+
+    /// A stale value was found beside the claim. Waiters look again, and have it.
+    pub(super) fn announce_refresh(&mut self, key: FlightKey, claim: &ClaimState) -> Wakers {
+        self.update(key, |claims, waits| {
+            let leader = claims.leader.as_mut().filter(|leader| leader.claim == *claim);
+            let Some(leader) = leader else { return Wakers::default() };
+            leader.is_refreshing = true;
+            waits.make_all_ready(mem::take(&mut leader.waiters), || Verdict::Recheck(Outcome::Stale))
+        })
+    }
+
+    /// The claim is in the hands of another caller from here on, which waits for nothing. The waits for it begin anew.
+    pub(super) fn pass_to(
+        &mut self,
+        key: FlightKey,
+        claim: &ClaimState,
+        caller: Caller,
+        taker: Option<Caller>,
+        is_at_rest: bool,
+    ) -> Wakers {
+        self.update(key, |claims, waits| {
+            let leader = claims.leader.as_mut().filter(|leader| leader.claim == *claim);
+            let Some(leader) = leader else { return Wakers::default() };
+            leader.caller = caller;
+            leader.taker = taker.or(leader.taker);
+            leader.is_at_rest = is_at_rest;
+            leader.is_queued = false;
+            waits.announce_leader(&leader.waiters)
+        })
+    }
+
+    /// Whether a queued caller waits for a claim that lies in a variable.
+    pub(super) fn waits_for_rest(&self, caller: Caller) -> bool {
+        let claims = self.waits.key_of(caller).and_then(|key| self.claims.get(key));
+        claims.and_then(|claims| claims.leader.as_ref()).is_some_and(|leader| leader.is_at_rest)
     }
 
     pub(super) fn register(&mut self, key: FlightKey) -> ClaimState {
         self.claims.entry(key).or_default().register()
     }
 
-    /// Returns why the caller must not wait for this leader. The walk ends, because the graph has no cycle.
-    fn would_deadlock(&self, caller: Caller, leader: Caller) -> Option<AloneReason> {
-        if leader == caller {
+    /// Returns why the caller must not wait for this leader. A claim in a variable counts as held up while the thread that took
+    /// it waits. That thread may wait already when the claim comes back to it, so the graph may have a cycle then, and the walk
+    /// ends after as many steps as there are waits.
+    fn would_deadlock(&self, caller: Caller, leader: &Leader) -> Option<AloneReason> {
+        if leader.is(caller) {
             return Some(AloneReason::Reentrant);
         }
-        let mut awaited =
-            iter::successors(self.leader_awaited_by(leader), |leader| self.leader_awaited_by(*leader));
-        awaited.any(|leader| leader == caller).then_some(AloneReason::Cycle)
+        let mut awaited = iter::successors(self.awaited_by(leader), |leader| self.awaited_by(leader));
+        awaited.by_ref().take(self.waits.len()).any(|leader| leader.is(caller)).then_some(AloneReason::Cycle)
     }
 
-    fn leader_awaited_by(&self, caller: Caller) -> Option<Caller> {
-        let claims = self.claims.get(self.waits.key_of(caller)?)?;
-        claims.leader.as_ref().map(|leader| leader.caller)
+    fn awaited_by(&self, leader: &Leader) -> Option<&Leader> {
+        let taker = leader.taker.and_then(|taker| self.waits.key_of(taker));
+        let claims = self.claims.get(self.waits.key_of(leader.caller).or(taker)?)?;
+        claims.leader.as_ref()
     }
 
     fn enqueue(&mut self, key: FlightKey, caller: Caller, waker: Waker) {
@@ -159,9 +263,9 @@ impl Table {
 
     /// Walks the whole table, which holds only the calls in progress.
     pub(super) fn waits_as_leader(&self, key: &FlightKey, caller: Caller) -> bool {
-        let leader = |claims: &Claims| claims.leader.as_ref().map(|leader| leader.caller);
-        self.claims.get(key).and_then(leader).is_some_and(|leader| leader != caller)
-            && self.claims.values().any(|claims| leader(claims) == Some(caller))
+        let leads = |claims: &Claims| claims.leader.as_ref().map(|leader| leader.is(caller));
+        self.claims.get(key).and_then(leads) == Some(false)
+            && self.claims.values().any(|claims| leads(claims) == Some(true))
     }
 
     /// The former leader may still publish. The first of the two that publishes ends all waits.

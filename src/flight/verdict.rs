@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Unstored,
     /// The record changed or was removed in the meantime.
     Revoked,
+    /// Not the end of a claim: there is a stale value, which is being refreshed.
+    Stale,
 }
 
 /// Why a caller computes although it does not lead.

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
+use super::{aging::Aging, retries::Retries};
 use crate::{
-    clock::Lifetime,
+    clock::{Expiry, Lifetime},
     codec::{Codec, RoundTrip},
     error::{Error, ErrorKind, Result},
-    flight::{Claim, Outcome},
+    flight::{Claim, Outcome, flight},
     key::Digest,
     memory::CachedValue,
     observe::{Event, Observers},
@@ -40,6 +41,10 @@ pub(crate) struct MemoInner<V: 'static> {
     /// Whether the heads of keys are stored and told.
     pub(crate) keeps_keys: bool,
     pub(crate) cache_if: Option<CacheIf<V>>,
+    pub(crate) aging: Aging,
+    /// Those of `bounds`.
+    pub(crate) expiry: Expiry,
+    pub(crate) retries: Retries,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observers: Arc<Observers>,
     pub(crate) name: Arc<str>,
@@ -53,7 +58,7 @@ pub(crate) struct MemoInner<V: 'static> {
     pub(crate) store: Store,
 }
 
-impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
+impl<V: 'static> MemoInner<V> {
     pub(crate) fn record_miss(&self, reason: Reason) {
         self.counters.miss(reason);
         self.notify(&Event::Miss { memo: &self.name, reason });
@@ -75,18 +80,21 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             self.notify(&Event::Failed { memo: Some(&self.name), error: &error });
         }
     }
+}
 
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Stores a computed value, and completes its claim. If the disk fails, the value is kept in memory.
     pub(super) fn keep(&self, entry: Entry, value: &V, claim: Claim<'static>) {
-        let digest = entry.digest;
-        let compute_time = entry.compute_time;
+        let (digest, replaces) = (entry.digest, entry.replaces);
+        let (ttl, compute_time) = (entry.ttl, entry.compute_time);
         match self.store_computed(entry, value, claim) {
             Ok(Outcome::Stored) => self.counters.inserted(),
             Ok(_) => {}
             Err(Refused::Unwritten(error)) => self.record_failure(&error),
             Err(Refused::Full(claim)) => {
                 self.counters.overflowed();
-                let outcome = self.keep_in_memory(&digest, compute_time, value, &claim);
+                self.revoke_readers(&digest, replaces, &claim);
+                let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
                 claim.complete(outcome);
             }
             Err(Refused::Failed(error, claim)) => {
@@ -98,10 +106,18 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 let outcome = if is_hopeless {
                     Outcome::Unstored
                 } else {
-                    self.keep_in_memory(&digest, compute_time, value, &claim)
+                    self.revoke_readers(&digest, replaces, &claim);
+                    self.keep_in_memory(&digest, ttl, compute_time, value, &claim)
                 };
                 claim.complete(outcome);
             }
+        }
+    }
+
+    /// A value takes the place of another one in memory: no reader of the other one may put it back.
+    pub(super) fn revoke_readers(&self, digest: &Digest, replaces: bool, claim: &Claim<'_>) {
+        if replaces {
+            flight().revoke(&self.flight_key(digest), Some(claim));
         }
     }
 
@@ -145,6 +161,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     pub(super) fn keep_in_memory(
         &self,
         digest: &Digest,
+        ttl: Option<Duration>,
         compute_time: Duration,
         value: &V,
         claim: &Claim<'_>,
@@ -159,7 +176,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 return Outcome::Unstored;
             }
         };
-        let lifetime = Lifetime::starting(self.session().clock.now());
+        let now = self.session().clock.now();
+        let lifetime = ttl.map_or_else(|| Lifetime::starting(now), |ttl| Lifetime::lasting(now, ttl));
         let value = PendingValue { payload, lifetime, compute_time };
         let is_kept = (self.partition.keep_in_memory)(digest, &value, claim);
         if is_kept { Outcome::Stored } else { Outcome::Unstored }
@@ -193,7 +211,7 @@ impl<V: 'static> MemoInner<V> {
         self.store.session()
     }
 
-    pub(super) fn notify(&self, event: &Event<'_>) {
+    pub(crate) fn notify(&self, event: &Event<'_>) {
         self.session().tell(Some(&self.observers), event);
     }
 }

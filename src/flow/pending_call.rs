@@ -16,15 +16,25 @@ pub(crate) enum PendingCall<'a, V: 'static> {
 }
 
 impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
+    /// The value that a computed one takes the place of, at any age.
+    pub(crate) fn old_value(&self) -> Option<V> {
+        match self {
+            Self::Compute(computation) => computation.old_value(),
+            Self::Hit(_) | Self::Plain => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn finish<E>(self, compute: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         match self {
             Self::Hit(value) => Ok(value),
-            Self::Compute(computation) => {
-                let value = computation.span.within(compute)?;
-                keep(computation, &value);
-                Ok(value)
-            }
+            Self::Compute(computation) => match computation.span().within(compute) {
+                Ok(value) => {
+                    keep(computation, &value);
+                    Ok(value)
+                }
+                Err(error) => fall_back(computation).ok_or(error),
+            },
             Self::Plain => compute(),
         }
     }
@@ -38,6 +48,12 @@ impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
 )]
 fn keep<V: Clone + Send + Sync + 'static>(mut computation: Box<Computation<'_, V>>, value: &V) {
     computation.keep(value);
+}
+
+#[inline(never)]
+#[allow(clippy::boxed_local, reason = "as above")]
+fn fall_back<V: Clone + Send + Sync + 'static>(mut computation: Box<Computation<'_, V>>) -> Option<V> {
+    computation.fall_back()
 }
 
 impl<V> fmt::Debug for PendingCall<'_, V> {

@@ -30,6 +30,7 @@ mod claims;
 mod code;
 mod identity;
 mod instance;
+mod loading;
 mod pools;
 mod refused;
 mod results;
@@ -51,6 +52,7 @@ pub use self::{
     code::{BuiltIn, Code},
     identity::{Function, Types},
     instance::number_of_types,
+    loading::{Load, owned, owned_of},
     pools::{pool, resource, share},
     returned::{Fallible, Returned, same},
 };

@@ -203,6 +203,21 @@ impl<R> RefusedReturn<R> {
         self
     }
 
+    /// Like [`OpenedMemo::load`].
+    pub const fn load<K: ?Sized>(self, _: &K) -> Self {
+        self
+    }
+
+    /// Like [`Load::behind_plain`](super::Load::behind_plain).
+    pub fn behind_plain<J: FnOnce() -> R>(self, _: impl FnOnce() -> J) -> Self {
+        self
+    }
+
+    /// Like [`Load::behind_fallible`](super::Load::behind_fallible).
+    pub fn behind_fallible<J: FnOnce() -> R>(self, _: impl FnOnce() -> J) -> Self {
+        self
+    }
+
     /// Like [`Call::plain`](super::Call::plain).
     pub fn plain(self, body: impl FnOnce() -> R) -> R {
         body()

@@ -33,6 +33,10 @@ pub enum Event<'a> {
         tier: Tier,
         /// How long its computation took. Zero for a value that came by `insert`.
         saved: Duration,
+        /// Whether it is older than its ttl: see [`stale_for`](crate::MemoBuilder::stale_for).
+        is_stale: bool,
+        /// How long ago it was stored, in milliseconds. Zero for a resource of a pool.
+        age: Duration,
     },
     /// No value was found: the closure of this or of another caller runs.
     #[non_exhaustive]
@@ -42,7 +46,7 @@ pub enum Event<'a> {
         /// Why no value was found.
         reason: Reason,
     },
-    /// The closure of a memo starts. Its end is an event on the same thread.
+    /// The closure of a memo starts, or a [`Claim`](crate::Claim) is taken. The end of a closure is an event on the same thread.
     #[non_exhaustive]
     ComputeStarted {
         /// The name of the memo.
@@ -61,6 +65,28 @@ pub enum Event<'a> {
         took: Duration,
         /// Whether it returned a value.
         succeeded: bool,
+    },
+    /// A value was computed in place of a stale one, or early.
+    #[non_exhaustive]
+    Refreshed {
+        /// The name of the memo.
+        memo: &'a str,
+        /// How long the computation took.
+        took: Duration,
+    },
+    /// A computation in place of a stale value returned an error or panicked. The stale value stays.
+    #[non_exhaustive]
+    RefreshFailed {
+        /// The name of the memo.
+        memo: &'a str,
+        /// The time before which the key is not computed again.
+        retry_after: Duration,
+    },
+    /// A refresh behind a hit was not begun, because too many are under way. A later call begins it.
+    #[non_exhaustive]
+    RefreshSkipped {
+        /// The name of the memo.
+        memo: &'a str,
     },
     /// Fresh entries were removed because of a bound.
     #[non_exhaustive]

@@ -89,6 +89,11 @@ impl ObserverRegistry {
         !trace::IS_ON && self.of_store.is_empty()
     }
 
+    /// Whether any observer would be told of an event of a memo.
+    pub(crate) fn is_heard(&self, of_memo: &Observers) -> bool {
+        !self.is_silent() || !of_memo.0.is_empty()
+    }
+
     /// Whether an observer runs on this thread.
     pub(crate) fn is_in_observer() -> bool {
         IN_OBSERVER.get()

@@ -102,12 +102,20 @@ mod on {
 
     pub(in super::super) fn event(event: &Event<'_>) {
         match event {
-            Event::Hit { memo, tier, saved } => trace!(target: TARGET, memo, ?tier, ?saved, "hit"),
+            Event::Hit { memo, tier, saved, is_stale: true, age } => {
+                trace!(target: TARGET, memo, ?tier, ?saved, ?age, "stale hit");
+            }
+            Event::Hit { memo, tier, saved, .. } => trace!(target: TARGET, memo, ?tier, ?saved, "hit"),
             Event::Miss { memo, reason } => debug!(target: TARGET, memo, ?reason, "miss"),
             Event::ComputeStarted { memo, .. } => debug!(target: TARGET, memo, "compute started"),
             Event::ComputeFinished { memo, took, succeeded, .. } => {
                 debug!(target: TARGET, memo, ?took, succeeded, "compute finished");
             }
+            Event::Refreshed { memo, took } => debug!(target: TARGET, memo, ?took, "refreshed"),
+            Event::RefreshFailed { memo, retry_after } => {
+                warn!(target: TARGET, memo, ?retry_after, "a refresh failed, the stale value stays");
+            }
+            Event::RefreshSkipped { memo } => debug!(target: TARGET, memo, "a refresh was skipped"),
             Event::Evicted { memo, entries } => debug!(target: TARGET, memo, entries, "evicted"),
             Event::Expired { memo, entries } => debug!(target: TARGET, memo, entries, "expired"),
             Event::TooLargeForMemory { memo, bytes } => {

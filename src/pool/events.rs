@@ -48,7 +48,13 @@ impl PoolEvents {
     #[inline]
     pub(super) fn hit(&self, kind: &str, saved: Duration) {
         if !self.observers.is_silent() {
-            self.tell(&Event::Hit { memo: self.source(kind), tier: Tier::Memory, saved });
+            self.tell(&Event::Hit {
+                memo: self.source(kind),
+                tier: Tier::Memory,
+                saved,
+                is_stale: false,
+                age: Duration::ZERO,
+            });
         }
     }
 

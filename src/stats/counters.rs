@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Failures, Hits, LastFailure, Misses, Reason, Stats, Tier};
+use super::{Failures, Hits, LastFailure, Misses, Reason, Refreshes, Stats, Tier};
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind},
@@ -29,6 +29,12 @@ pub(crate) struct Counters {
     overflowed: AtomicU64,
     /// Nanoseconds; wraps after 584 years.
     saved: AtomicU64,
+    stale_hits: AtomicU64,
+    /// Milliseconds.
+    oldest_served: AtomicU64,
+    refreshed: AtomicU64,
+    failed_refreshes: AtomicU64,
+    skipped_refreshes: AtomicU64,
     /// In the order of [`Failures`].
     failures: [AtomicU64; 9],
     pub(crate) last_failure: LastFailure,
@@ -47,6 +53,24 @@ impl Counters {
         };
         hits.fetch_add(1, Relaxed);
         self.saved.fetch_add(saved.as_nanos() as u64, Relaxed);
+    }
+
+    /// A hit on a stale value of this age, beside [`hit`](Self::hit).
+    pub(crate) fn stale_hit(&self, age: Duration) {
+        self.stale_hits.fetch_add(1, Relaxed);
+        self.oldest_served.fetch_max(age.as_millis() as u64, Relaxed);
+    }
+
+    pub(crate) fn refreshed(&self) {
+        self.refreshed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn failed_refresh(&self) {
+        self.failed_refreshes.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn skipped_refresh(&self) {
+        self.skipped_refreshes.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn miss(&self, reason: Reason) {
@@ -108,18 +132,26 @@ impl Counters {
 
     /// All counters. Each is read by itself: together they may show half of a call.
     pub(crate) fn snapshot(&self) -> Stats {
-        let [absent, expired, outdated, damaged, _] = self.misses.each_ref().map(|count| count.load(Relaxed));
+        let [absent, expired, outdated, damaged, invalid] =
+            self.misses.each_ref().map(|count| count.load(Relaxed));
         let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] =
             self.failures.each_ref().map(|count| count.load(Relaxed));
         Stats {
             hits: Hits { memory: self.memory_hits.load(Relaxed), disk: self.disk_hits.load(Relaxed) },
-            misses: Misses { absent, expired, outdated, damaged },
+            misses: Misses { absent, expired, outdated, damaged, invalid },
             inserts: self.inserts.load(Relaxed),
             evictions: self.evictions.load(Relaxed),
             failures: Failures { key, encode, decode, corrupt, io, engine, oversize, closed, panic },
             too_large_for_memory: self.too_large.load(Relaxed),
             overflowed: self.overflowed.load(Relaxed),
             time_saved: Duration::from_nanos(self.saved.load(Relaxed)),
+            refreshes: Refreshes {
+                stale_hits: self.stale_hits.load(Relaxed),
+                oldest_served: Duration::from_millis(self.oldest_served.load(Relaxed)),
+                succeeded: self.refreshed.load(Relaxed),
+                failed: self.failed_refreshes.load(Relaxed),
+                skipped: self.skipped_refreshes.load(Relaxed),
+            },
         }
     }
 }

@@ -59,6 +59,8 @@ pub struct Stats {
     pub overflowed: u64,
     /// Sum of the compute times of the values that hits returned.
     pub time_saved: Duration,
+    /// Stale values, and the computations that replace them.
+    pub refreshes: Refreshes,
 }
 
 /// The space that the entries of a memo, or of a store, take on disk, at the moment when it was counted.
@@ -107,12 +109,31 @@ pub struct Hits {
 pub struct Misses {
     /// Never stored, or removed.
     pub absent: u64,
-    /// Older than its time to live, or dated in the future.
+    /// Older than its ttl, or than the [`max_age`](crate::Entry::max_age) of the call, or dated in the future. A stale value
+    /// that the call had to compute anew counts here.
     pub expired: u64,
     /// Stored by another version of the function, shape of the value or codec.
     pub outdated: u64,
     /// Stored, but damaged.
     pub damaged: u64,
+    /// Stored, and refused by [`validate`](crate::Entry::validate).
+    pub invalid: u64,
+}
+
+/// Stale values, and the computations that replace them: see [`stale_for`](crate::MemoBuilder::stale_for).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refreshes {
+    /// Hits that returned a stale value. They are part of [`Hits`].
+    pub stale_hits: u64,
+    /// Age of the oldest stale value that a hit returned.
+    pub oldest_served: Duration,
+    /// Values that were computed in place of a stale one, or before their ttl was over.
+    pub succeeded: u64,
+    /// Such computations that returned an error or panicked. Their callers got the stale value where that was allowed.
+    pub failed: u64,
+    /// Refreshes behind a hit that were not begun, because too many were under way. A later call begins them.
+    pub skipped: u64,
 }
 
 /// Failures by kind.
@@ -151,7 +172,7 @@ impl Misses {
     /// All misses.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.absent + self.expired + self.outdated + self.damaged
+        self.absent + self.expired + self.outdated + self.damaged + self.invalid
     }
 }
 
@@ -192,7 +213,7 @@ impl fmt::Display for Failures {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { hits, misses, failures, .. } = self;
+        let Self { hits, misses, failures, refreshes, .. } = self;
         writeln!(f, "hits        {:>12}   memory {}, disk {}", hits.total(), hits.memory, hits.disk)?;
         write!(
             f,
@@ -201,12 +222,21 @@ impl fmt::Display for Stats {
             misses.absent,
             misses.expired
         )?;
-        writeln!(f, ", outdated {}, damaged {}", misses.outdated, misses.damaged)?;
+        write!(f, ", outdated {}, damaged {}", misses.outdated, misses.damaged)?;
+        if misses.invalid > 0 {
+            write!(f, ", invalid {}", misses.invalid)?;
+        }
+        writeln!(f)?;
         write!(f, "inserts     {:>12}   evictions {}", self.inserts, self.evictions)?;
         if self.overflowed > 0 {
             write!(f, ", overflowed {}", self.overflowed)?;
         }
         writeln!(f)?;
+        if *refreshes != Refreshes::default() {
+            let Refreshes { stale_hits, oldest_served, succeeded, failed, skipped } = refreshes;
+            write!(f, "refreshes   {succeeded:>12}   failed {failed}, skipped {skipped}, ")?;
+            writeln!(f, "stale hits {stale_hits}, the oldest {oldest_served:.3?}")?;
+        }
         writeln!(f, "{failures}")?;
         write!(f, "time saved  {:>12}", format!("{:.3?}", self.time_saved))
     }
@@ -228,24 +258,26 @@ pub enum Tier {
 pub enum Reason {
     /// Never stored, or removed.
     Absent,
-    /// Older than its time to live, or dated in the future.
+    /// Older than its ttl, or than the [`max_age`](crate::Entry::max_age) of the call, or dated in the future.
     Expired,
     /// Stored by another version of the function, shape of the value or codec.
     Outdated,
     /// Stored, but damaged.
     Damaged,
-    /// Of a pool alone: a validation refused the resource.
+    /// Refused by the `validate` of the call.
     Invalid,
 }
 
 /// The counters in the order in which they are stored.
-const NUMBERS: usize = 20;
+const NUMBERS: usize = 26;
 
 impl Stats {
     /// All counters as numbers, the time in nanoseconds.
     pub(crate) fn to_numbers(&self) -> [u64; NUMBERS] {
-        let Self { hits, misses, failures, .. } = self;
-        let time_saved = u64::try_from(self.time_saved.as_nanos()).unwrap_or(u64::MAX);
+        let Self { hits, misses, failures, refreshes, .. } = self;
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (time_saved, oldest_served) = (nanos(self.time_saved), nanos(refreshes.oldest_served));
+        let Refreshes { stale_hits, succeeded, failed, skipped, .. } = *refreshes;
         let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] =
             failures.by_kind().map(|(_, count)| count);
         [
@@ -255,6 +287,7 @@ impl Stats {
             misses.expired,
             misses.outdated,
             misses.damaged,
+            misses.invalid,
             self.inserts,
             self.evictions,
             self.too_large_for_memory,
@@ -269,22 +302,31 @@ impl Stats {
             oversize,
             closed,
             panic,
+            stale_hits,
+            oldest_served,
+            succeeded,
+            failed,
+            skipped,
         ]
     }
 
     pub(crate) fn from_numbers(numbers: [u64; NUMBERS]) -> Self {
-        let [memory, disk, absent, expired, outdated, damaged, inserts, evictions, ..] = numbers;
-        let [.., too_large_for_memory, overflowed, time_saved, _, _, _, _, _, _, _, _, _] = numbers;
-        let [.., key, encode, decode, corrupt, io, engine, oversize, closed, panic] = numbers;
+        let [memory, disk, absent, expired, outdated, damaged, invalid, inserts, evictions, rest @ ..] =
+            numbers;
+        let [too_large_for_memory, overflowed, time_saved, rest @ ..] = rest;
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, rest @ ..] = rest;
+        let [stale_hits, oldest_served, succeeded, failed, skipped] = rest;
+        let oldest_served = Duration::from_nanos(oldest_served);
         Self {
             hits: Hits { memory, disk },
-            misses: Misses { absent, expired, outdated, damaged },
+            misses: Misses { absent, expired, outdated, damaged, invalid },
             inserts,
             evictions,
             failures: Failures { key, encode, decode, corrupt, io, engine, oversize, closed, panic },
             too_large_for_memory,
             overflowed,
             time_saved: Duration::from_nanos(time_saved),
+            refreshes: Refreshes { stale_hits, oldest_served, succeeded, failed, skipped },
         }
     }
 
@@ -296,12 +338,24 @@ impl Stats {
         self.misses.expired += other.misses.expired;
         self.misses.outdated += other.misses.outdated;
         self.misses.damaged += other.misses.damaged;
+        self.misses.invalid += other.misses.invalid;
         self.inserts += other.inserts;
         self.evictions += other.evictions;
         self.failures.add(&other.failures);
         self.too_large_for_memory += other.too_large_for_memory;
         self.overflowed += other.overflowed;
         self.time_saved += other.time_saved;
+        self.refreshes.add(&other.refreshes);
+    }
+}
+
+impl Refreshes {
+    fn add(&mut self, other: &Self) {
+        self.stale_hits += other.stale_hits;
+        self.oldest_served = self.oldest_served.max(other.oldest_served);
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    clock::Timestamp,
+    clock::{Expiry, Timestamp},
     error::Result,
     key::{Digest, KeyText},
     record::Record,
@@ -37,7 +37,7 @@ pub struct EntryInfo {
     pub key: String,
     /// When the value was stored.
     pub created: SystemTime,
-    /// When it expires by the ttl of today; `None` without one.
+    /// When it expires, by its own ttl or else by that of the memo today; `None` without one.
     pub expires: Option<SystemTime>,
     /// The bytes that count for [`max_bytes`](crate::MemoBuilder::max_bytes).
     pub bytes: u64,
@@ -51,7 +51,7 @@ pub struct Entries {
     /// `None` in a store without a worker, and at the end.
     directory: Option<Arc<Directory>>,
     memo: Arc<Registration>,
-    ttl: Option<Duration>,
+    expiry: Expiry,
     /// The sequence that was looked at last; `None` before the first stretch.
     seen: Option<u64>,
     /// The entries of the last stretch that were not given yet.
@@ -66,13 +66,13 @@ impl Partition {
     }
 
     /// A walk over the fresh entries, and over those that come while it goes on.
-    pub(crate) fn entries(&self, ttl: Option<Duration>) -> Entries {
+    pub(crate) fn entries(&self, expiry: Expiry) -> Entries {
         self.catch_up();
         Entries {
             session: Arc::clone(&self.session),
             directory: self.directory.clone(),
             memo: Arc::clone(&self.memo),
-            ttl,
+            expiry,
             seen: None,
             ahead: VecDeque::new(),
         }
@@ -100,14 +100,14 @@ impl Entries {
     /// `None` for an entry that is damaged or has expired.
     fn entry(&self, bytes: u64, digest: &Digest, record: &[u8]) -> Option<EntryInfo> {
         let record = Record::decode(record, digest)?;
-        if record.lifetime.is_over(self.session.clock.now(), self.ttl) {
+        if record.lifetime.is_over(self.session.clock.now(), self.expiry) {
             return None;
         }
-        let lifetime = record.lifetime.under(self.ttl);
+        let expires = record.lifetime.fresh_until(self.expiry);
         Some(EntryInfo {
             key: KeyText::of(record.key_head).map(|key| key.to_string()).unwrap_or_default(),
-            created: lifetime.created.into(),
-            expires: (lifetime.expires != Timestamp::NEVER).then(|| lifetime.expires.into()),
+            created: record.lifetime.created.into(),
+            expires: (expires != Timestamp::NEVER).then(|| expires.into()),
             bytes,
             compute_time: record.compute_time,
         })

@@ -7,7 +7,13 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    clock::Timestamp, codec::Shape, error::Result, key, key::Digest, record::Fields, stats::Stats,
+    clock::{Expiry, Timestamp},
+    codec::Shape,
+    error::Result,
+    key,
+    key::Digest,
+    record::Fields,
+    stats::Stats,
     store::blob,
 };
 
@@ -78,8 +84,12 @@ impl Number {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) ttl: Option<Duration>,
+    /// How long entries are kept after that, stale.
+    pub(crate) stale_for: Duration,
     pub(crate) max_entries: Option<u64>,
     pub(crate) max_bytes: Option<u64>,
+    /// Whether entries that were read are passed over.
+    pub(crate) spares_used: bool,
 }
 
 impl Bounds {
@@ -93,13 +103,23 @@ impl Bounds {
         let least = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
         Self {
             ttl: self.ttl.zip(other.ttl).map(|(one, other)| one.max(other)),
+            stale_for: self.stale_for.max(other.stale_for),
             max_entries: least(self.max_entries, other.max_entries),
             max_bytes: least(self.max_bytes, other.max_bytes),
+            spares_used: self.spares_used || other.spares_used,
         }
+    }
+
+    pub(crate) fn expiry(&self) -> Expiry {
+        Expiry::new(self.ttl, self.stale_for)
     }
 
     pub(crate) fn ttl_millis(&self) -> u64 {
         self.ttl.map_or(u64::MAX, |ttl| Timestamp(0).after(ttl).0)
+    }
+
+    pub(crate) fn stale_millis(&self) -> u64 {
+        Timestamp(0).after(self.stale_for).0
     }
 }
 
@@ -155,6 +175,8 @@ pub(crate) struct CatalogRow {
     pub(crate) last_used: Timestamp,
     /// Of the last run that opened it. All ones = none.
     pub(crate) ttl_millis: u64,
+    /// Likewise: how long it kept entries after that.
+    pub(crate) stale_millis: u64,
     pub(crate) number: Number,
     /// True only when MANIFEST says that the store was closed.
     pub(crate) tally: Tally,
@@ -165,13 +187,13 @@ pub(crate) struct CatalogRow {
 }
 
 impl CatalogRow {
-    pub(crate) fn ttl(&self) -> Option<Duration> {
-        (self.ttl_millis != u64::MAX).then(|| Duration::from_millis(self.ttl_millis))
+    pub(crate) fn expiry(&self) -> Expiry {
+        Expiry { ttl: self.ttl_millis, stale_for: self.stale_millis, early: 0 }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(61 + self.name.len());
-        for number in [self.version, self.last_used.0, self.ttl_millis] {
+        let mut bytes = Vec::with_capacity(69 + self.name.len());
+        for number in [self.version, self.last_used.0, self.ttl_millis, self.stale_millis] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.number.0.to_le_bytes());
@@ -189,6 +211,7 @@ impl CatalogRow {
         let version = fields.number()?;
         let last_used = Timestamp(fields.number()?);
         let ttl_millis = fields.number()?;
+        let stale_millis = fields.number()?;
         let number = Number(u32::from_le_bytes(fields.array()?));
         let tally = Tally { entries: fields.number()?, bytes: fields.number()?, indexed: fields.number()? };
         let latest = Timestamp(fields.number()?);
@@ -198,7 +221,7 @@ impl CatalogRow {
             _ => return None,
         };
         let name = String::from_utf8(fields.0.to_vec()).ok()?;
-        Some(Self { name, version, last_used, ttl_millis, number, tally, unordered, latest })
+        Some(Self { name, version, last_used, ttl_millis, stale_millis, number, tally, unordered, latest })
     }
 }
 
@@ -258,6 +281,7 @@ mod tests {
             version: 2,
             last_used: Timestamp(3),
             ttl_millis: 4,
+            stale_millis: 9,
             number: Number(5),
             tally: Tally { entries: 6, bytes: 7, indexed: 10 },
             unordered: true,
@@ -268,12 +292,12 @@ mod tests {
     #[test]
     fn a_catalog_row_survives_its_bytes_and_a_cut_one_is_refused() {
         assert_eq!(CatalogRow::decode(&row().encode()), Some(row()));
-        assert_eq!(CatalogRow::decode(&row().encode()[..60]), None);
+        assert_eq!(CatalogRow::decode(&row().encode()[..68]), None);
     }
 
     #[test]
     fn the_bytes_of_a_catalog_row_are_golden() {
-        let golden: Vec<u8> = [2_u64, 3, 4].iter().flat_map(|number| number.to_le_bytes()).collect();
+        let golden: Vec<u8> = [2_u64, 3, 4, 9].iter().flat_map(|number| number.to_le_bytes()).collect();
         let mut golden = [golden, vec![5, 0, 0, 0]].concat();
         golden.extend([6_u64, 7, 10, 8].iter().flat_map(|number| number.to_le_bytes()));
         golden.push(1);
@@ -284,12 +308,12 @@ mod tests {
     #[test]
     fn an_index_row_survives_its_bytes_and_a_cut_one_is_refused() {
         let numbers = Stats::default().to_numbers();
-        let totals = Stats::from_numbers(std::array::from_fn::<_, 20, _>(|at| at as u64));
+        let totals = Stats::from_numbers(std::array::from_fn::<_, 26, _>(|at| at as u64));
         assert_eq!(totals.to_numbers().len(), numbers.len());
-        assert!(totals.to_numbers().iter().copied().eq(0..20));
+        assert!(totals.to_numbers().iter().copied().eq(0..26));
         let row = IndexRow { last_number: 3, sequence_limit: 9, totals, dead: vec![Number(1), Number(2)] };
         assert_eq!(IndexRow::decode(&row.encode()), Some(row.clone()));
-        assert_eq!(IndexRow::decode(&row.encode()[..173]), None);
+        assert_eq!(IndexRow::decode(&row.encode()[..221]), None);
         assert_ne!(IndexRow::KEY.len(), size_of::<GenerationId>());
     }
 

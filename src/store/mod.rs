@@ -57,7 +57,7 @@ pub(crate) use self::{
     blob::{Finished, PayloadWriter},
     generation::{Bounds, CatalogRow, GenerationId},
     handle::LiveMemo,
-    partition::{Entry, Found, Item, Partition, Refused},
+    partition::{Entry, Found, Item, Partition, RefreshTurn, Refused},
     pending::PendingValue,
     scope::scoped_name,
     session::Session,

@@ -10,7 +10,8 @@
 //!   value that was published in between was computed after the change.
 //! * The worker takes a value out after its record is in, and only if it is still the same hand-over.
 //!
-//! A value that its user inserts without waiting is published over all others, which revokes their claims.
+//! A value that its user inserts without waiting is published over all others, which revokes their claims. So does a
+//! computed value that takes the place of one that was there, under its own claim.
 
 use std::{
     array,
@@ -62,11 +63,40 @@ impl Pending {
         if !claim.is_current() {
             return false;
         }
+        self.put(&mut shard, flight_key, value, claim);
+        true
+    }
+
+    /// The same for a value that takes the place of another one: every other claim of the key is revoked, so that no reader of
+    /// the other value keeps it in memory.
+    pub(crate) fn publish_instead(
+        &self,
+        flight_key: FlightKey,
+        value: &Arc<PendingValue>,
+        claim: &Claim<'_>,
+    ) -> bool {
+        let mut shard = lock(self.shard(&flight_key));
+        if !claim.is_current() {
+            return false;
+        }
+        self.put(&mut shard, flight_key, value, claim.token());
+        let wakers = flight().revoke_unwoken(&flight_key, Some(claim));
+        drop(shard);
+        wakers.wake();
+        true
+    }
+
+    fn put(
+        &self,
+        shard: &mut HashMap<FlightKey, Published>,
+        flight_key: FlightKey,
+        value: &Arc<PendingValue>,
+        claim: Token,
+    ) {
         // A look that finds zero began before this returned.
         if shard.insert(flight_key, (Arc::clone(value), claim)).is_none() {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
-        true
     }
 
     /// Publishes a value that its user brought, and revokes every other claim of the key: no earlier computation of the key is
@@ -75,9 +105,7 @@ impl Pending {
     pub(crate) fn publish_over(&self, flight_key: FlightKey, value: &Arc<PendingValue>) -> Claim<'static> {
         let mut shard = lock(self.shard(&flight_key));
         let claim = flight().register_reader(flight_key);
-        if shard.insert(flight_key, (Arc::clone(value), claim.token())).is_none() {
-            self.count.fetch_add(1, Ordering::SeqCst);
-        }
+        self.put(&mut shard, flight_key, value, claim.token());
         let wakers = flight().revoke_unwoken(&flight_key, Some(&claim));
         drop(shard);
         wakers.wake();

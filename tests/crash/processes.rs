@@ -40,6 +40,10 @@ pub const CLAIMS: &[Claim] = &[
     ("processes::bytes_of_strangers_cost_the_host_nothing", strangers),
     ("processes::a_directory_that_is_deleted_under_all_is_made_anew", deleted),
     ("processes::the_tightest_bound_holds_and_each_reader_has_its_own_ttl", bounds),
+    ("processes::a_stale_value_is_refreshed_by_one_process_while_the_others_have_it", stale),
+    ("processes::a_refresh_of_a_process_that_is_killed_is_made_by_another", stale_after_a_kill),
+    ("processes::a_value_that_is_renewed_in_one_process_is_the_value_of_all", renewed),
+    ("processes::a_stale_value_of_a_closed_store_is_refreshed_by_its_reader", stale_in_a_closed_store),
     ("processes::two_versions_of_a_program_do_not_disturb_each_other", versions),
     ("processes::short_processes_come_and_go", short_processes),
     ("processes::a_process_that_is_killed_while_it_sends_costs_nothing_that_was_acknowledged", killed_guests),
@@ -511,6 +515,116 @@ fn bounds() {
     thread::sleep(Duration::from_millis(5));
     guests[1].asks("get 19", "none");
     host.asks("get 19", "v19");
+}
+
+/// Four processes with a stale value "old" of the key 1, which each of them has in memory.
+fn with_a_stale_value(directory: &Path) -> Vec<Child> {
+    let (host, guests) = company(directory, 3);
+    let mut all: Vec<Child> = [host].into_iter().chain(guests).collect();
+    for child in &mut all {
+        child.asks("memo stale_for=1000000000", "done");
+    }
+    make_stale(&mut all);
+    all
+}
+
+fn make_stale(all: &mut [Child]) {
+    all[1].asks("stale 1 old", "= old");
+    for child in all {
+        child.asks("get 1", "none");
+    }
+}
+
+fn stale() {
+    let directory = directory();
+    let mut all = with_a_stale_value(directory.path());
+    for leader in 0..4 {
+        all[leader].tell("lead 1 new");
+        all[leader].expect("computing 1");
+        for other in (0..4).filter(|other| *other != leader) {
+            all[other].asks("call 1 other", "= old");
+        }
+        all[leader].tell("go 1");
+        all[leader].expect("= new");
+        for child in &mut all {
+            child.asks("call 1 other", "= new");
+        }
+        make_stale(&mut all);
+    }
+    // Each process notes its own failures.
+    all[2].tell("lead 1 new");
+    all[2].expect("computing 1");
+    all[2].tell("fail 1");
+    all[2].expect("= old");
+    all[2].asks("call 1 other", "= old");
+    all[3].asks("call 1 new", "computing 1");
+    all[3].expect("= new");
+    all[2].asks("call 1 other", "= new");
+}
+
+fn stale_after_a_kill() {
+    let directory = directory();
+    let mut all = with_a_stale_value(directory.path());
+    // A guest, and then the host.
+    for killed in [3, 0] {
+        all[killed].tell("lead 1 new");
+        all[killed].expect("computing 1");
+        all[1].asks("call 1 other", "= old");
+        all.remove(killed).kill();
+        let answer = all[1].ask("call 1 newer");
+        // Until the host has noticed the death, the stale value is the answer.
+        if answer != "= old" {
+            assert_eq!(answer, "computing 1");
+            all[1].expect("= newer");
+            make_stale(&mut all);
+        }
+    }
+    let mut answer = all[1].ask("call 1 newest");
+    while answer == "= old" {
+        answer = all[1].ask("call 1 newest");
+    }
+    assert!(["computing 1", "= newer"].contains(&&*answer), "{answer}");
+}
+
+fn renewed() {
+    let directory = directory();
+    let (host, guests) = company(directory.path(), 2);
+    let mut all: Vec<Child> = [host].into_iter().chain(guests).collect();
+    all[0].asks("insert 1 first", "done");
+    for renewer in 0..3 {
+        for child in &mut all {
+            assert_ne!(child.ask("get 1"), "none");
+        }
+        let value = format!("value{renewer}");
+        all[renewer].asks(&format!("renew 1 {value}"), &format!("= {value}"));
+        for child in &mut all {
+            child.asks("get 1", &value);
+        }
+    }
+}
+
+fn stale_in_a_closed_store() {
+    let directory = directory();
+    let mut writer = open(directory.path());
+    writer.asks("memo stale_for=1000000000", "done");
+    writer.asks("stale 1 old", "= old");
+    writer.asks("insert 2 two", "done");
+    writer.asks("close", "done");
+    writer.end();
+    let mut reader = open(directory.path());
+    reader.asks("memo stale_for=1000000000", "done");
+    reader.asks("get 2", "two");
+    reader.asks("get 1", "none");
+    reader.asks("role", "Reader");
+    reader.tell("lead 1 new");
+    reader.expect("computing 1");
+    reader.tell("fail 1");
+    reader.expect("= old");
+    let mut other = open(directory.path());
+    other.asks("memo stale_for=1000000000", "done");
+    other.asks("call 1 new", "computing 1");
+    other.expect("= new");
+    reader.asks("call 1 no", "= new");
 }
 
 fn versions() {

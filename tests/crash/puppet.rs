@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use memolith::{Memo, Store};
+use memolith::{Memo, MemoBuilder, Store};
 
 use crate::child::{Child, directory, say, seed};
 
@@ -48,19 +48,7 @@ pub fn play() {
             // Bounds and ttl of the memo that is used from here on: `memo ttl=1000 max_entries=3`.
             "memo" => {
                 drop(memo);
-                let mut builder = Memo::<u32, String>::builder("values");
-                for option in words {
-                    let (name, number) = option.split_once('=').unwrap();
-                    let number: u64 = number.parse().unwrap();
-                    builder = match name {
-                        "ttl" => builder.ttl(Duration::from_millis(number)),
-                        "max_entries" => builder.max_entries(number),
-                        "version" => builder.version(number),
-                        "memory" => builder.memory(number),
-                        _ => panic!("{option}"),
-                    };
-                }
-                memo = builder.open(&store).unwrap();
+                memo = with_options(words).open(&store).unwrap();
                 say("done");
             }
             "get" => say(&memo.get(&key()).map_or_else(|error| format!("error {error}"), show)),
@@ -73,6 +61,18 @@ pub fn play() {
                     value
                 });
                 say(&format!("= {}", short(&computed)));
+            }
+            // The same, whatever is stored.
+            "renew" => {
+                let (key, value) = (key(), value());
+                let entry = memo.entry(&key).max_age(Duration::ZERO);
+                say(&format!("= {}", short(&entry.or_insert_with(|| value))));
+            }
+            // The same with a value that is stale from the beginning.
+            "stale" => {
+                let (key, value) = (key(), value());
+                let entry = memo.entry(&key).max_age(Duration::ZERO).ttl(Duration::ZERO);
+                say(&format!("= {}", short(&entry.or_insert_with(|| value))));
             }
             // The same with a value of so many bytes.
             "large" => {
@@ -126,6 +126,22 @@ pub fn play() {
             other => panic!("{other}"),
         }
     }
+}
+
+/// The memo with options like `ttl=1000`.
+fn with_options<'a>(options: impl Iterator<Item = &'a str>) -> MemoBuilder<u32, String> {
+    options.fold(Memo::builder("values"), |builder, option| {
+        let (name, number) = option.split_once('=').unwrap();
+        let number: u64 = number.parse().unwrap();
+        match name {
+            "ttl" => builder.ttl(Duration::from_millis(number)),
+            "stale_for" => builder.stale_for(Duration::from_millis(number)),
+            "max_entries" => builder.max_entries(number),
+            "version" => builder.version(number),
+            "memory" => builder.memory(number),
+            _ => panic!("{option}"),
+        }
+    })
 }
 
 fn lead(memo: &Values, key: u32, value: String, leads: &Leads) {

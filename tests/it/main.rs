@@ -20,6 +20,7 @@ mod entries;
 mod events;
 mod faults;
 mod frames;
+mod freshness;
 mod handles;
 mod hanging;
 mod history;

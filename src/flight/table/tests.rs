@@ -24,7 +24,7 @@ fn line(waiters: &[Caller]) -> (Table, ClaimState) {
 /// The vocabulary of these tests.
 impl Table {
     fn claims(&mut self, caller: Caller, key: FlightKey) -> Option<Verdict> {
-        self.claim(key, caller, || Waker::noop().clone())
+        self.claim(key, caller, false, || Waker::noop().clone())
     }
 
     #[track_caller]
@@ -402,4 +402,143 @@ fn a_caller_that_leads_nothing_may_wait_anywhere() {
     table.leads(FIRST, key(8));
     assert!(table.waits_as_leader(&KEY, FIRST));
     assert!(!table.waits_as_leader(&key(9), FIRST), "the key is free");
+}
+
+/// The vocabulary of stale values.
+impl Table {
+    fn claims_or_has_stale(&mut self, caller: Caller) -> Option<Verdict> {
+        self.claim(KEY, caller, true, || Waker::noop().clone())
+    }
+}
+
+#[test]
+fn a_refresh_is_waited_for_only_by_those_that_do_not_accept_the_stale_value() {
+    let (mut table, leader) = line(&[FIRST, SECOND]);
+    assert_eq!(table.announce_refresh(KEY, &leader).len(), 2);
+    table.has_to_look(FIRST, Outcome::Stale);
+    table.has_to_look(SECOND, Outcome::Stale);
+    assert!(matches!(table.claims_or_has_stale(FIRST), Some(Verdict::Recheck(Outcome::Stale))));
+    table.waits(SECOND, KEY);
+    assert!(table.claim_free(KEY, THIRD).is_none());
+    assert_eq!(table.completes(&leader, Outcome::Stored), 1);
+    table.has_to_look(SECOND, Outcome::Stored);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn the_successor_of_a_refresh_has_announced_nothing() {
+    let (mut table, leader) = line(&[]);
+    let _ = table.announce_refresh(KEY, &leader);
+    table.waits(FIRST, KEY);
+    assert_eq!(table.fails(&leader), 1);
+    let successor = table.came_to_lead(FIRST);
+    assert!(table.claims_or_has_stale(SECOND).is_none(), "it waits");
+    table.completes(&successor, Outcome::Found);
+    table.has_to_look(SECOND, Outcome::Found);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_refresh_that_was_revoked_announces_nothing() {
+    let (mut table, old) = line(&[]);
+    let _ = table.revoke(KEY, None);
+    let leader = table.leads(FIRST, KEY);
+    table.waits(SECOND, KEY);
+    assert_eq!(table.announce_refresh(KEY, &old).len(), 0);
+    table.still_waits(SECOND);
+    table.completes(&leader, Outcome::Stored);
+    table.has_to_look(SECOND, Outcome::Stored);
+}
+
+#[test]
+fn a_free_key_is_led_and_no_other() {
+    let mut table = Table::new();
+    let claim = table.claim_free(KEY, FIRST).unwrap();
+    assert!(table.claim_free(KEY, SECOND).is_none());
+    table.fails(&claim);
+    let claim = table.claim_free(KEY, SECOND).unwrap();
+    table.completes(&claim, Outcome::Found);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_claim_in_a_variable_is_not_waited_for_by_the_thread_that_took_it() {
+    let (mut table, claim) = line(&[FIRST]);
+    assert_eq!(table.pass_to(KEY, &claim, THIRD, Some(LEADER), true).len(), 1);
+    table.counts_anew(FIRST);
+    assert!(table.waits_for_rest(FIRST));
+    let alone = table.is_alone(LEADER, KEY, AloneReason::Reentrant);
+    // It is computed by another thread, which is its caller meanwhile.
+    let _ = table.pass_to(KEY, &claim, SECOND, None, false);
+    assert!(!table.waits_for_rest(FIRST));
+    let inner = table.is_alone(SECOND, KEY, AloneReason::Reentrant);
+    for claim in [&alone, &inner, &claim] {
+        table.completes(claim, Outcome::Stored);
+    }
+    table.has_to_look(FIRST, Outcome::Stored);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_cycle_through_a_claim_in_a_variable_is_seen_from_both_sides() {
+    const OTHER: FlightKey = key(8);
+    for is_held_first in [false, true] {
+        let (mut table, held) = line(&[]);
+        let _ = table.pass_to(KEY, &held, THIRD, Some(LEADER), true);
+        let other = table.leads(FIRST, OTHER);
+        let alone = if is_held_first {
+            table.waits(LEADER, OTHER);
+            table.is_alone(FIRST, KEY, AloneReason::Cycle)
+        } else {
+            table.waits(FIRST, KEY);
+            table.is_alone(LEADER, OTHER, AloneReason::Cycle)
+        };
+        let alone_at = if is_held_first { KEY } else { OTHER };
+        let _ = table.end(alone_at, &alone, None);
+        let _ = table.end(OTHER, &other, None);
+        table.fails(&held);
+    }
+}
+
+#[test]
+fn a_cycle_that_is_there_already_does_not_hold_up_a_look_for_one() {
+    const OTHER: FlightKey = key(8);
+    let (mut table, held) = line(&[]);
+    let other = table.leads(FIRST, OTHER);
+    // The claim is with another thread while both wait, and then it comes back to a thread that waits.
+    let _ = table.pass_to(KEY, &held, SECOND, None, false);
+    table.waits(FIRST, KEY);
+    table.waits(LEADER, OTHER);
+    let _ = table.pass_to(KEY, &held, THIRD, Some(LEADER), true);
+    table.waits(LATE, KEY);
+    table.fails(&held);
+    let _ = table.end(OTHER, &other, None);
+}
+
+#[test]
+fn a_computation_that_waits_for_a_thread_is_taken_over_by_a_caller_that_needs_the_value() {
+    let (mut table, queued) = line(&[FIRST]);
+    let _ = table.announce_refresh(KEY, &queued);
+    table.has_to_look(FIRST, Outcome::Stale);
+    assert_eq!(table.queue(KEY, &queued, THIRD).len(), 0);
+    assert!(matches!(table.claims_or_has_stale(FIRST), Some(Verdict::Recheck(Outcome::Stale))));
+    let successor = table.leads(FIRST, KEY);
+    assert!(!table.is_led_by(KEY, &queued) && table.is_led_by(KEY, &successor));
+    table.waits(SECOND, KEY);
+    // It runs, and finds that it does not lead.
+    assert_eq!(table.fails(&queued), 0);
+    table.still_waits(SECOND);
+    table.completes(&successor, Outcome::Stored);
+    table.has_to_look(SECOND, Outcome::Stored);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_computation_that_has_a_thread_is_waited_for() {
+    let (mut table, queued) = line(&[]);
+    let _ = table.queue(KEY, &queued, THIRD);
+    let _ = table.pass_to(KEY, &queued, LATE, None, false);
+    table.waits(FIRST, KEY);
+    table.completes(&queued, Outcome::Stored);
+    table.has_to_look(FIRST, Outcome::Stored);
 }

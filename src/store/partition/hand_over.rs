@@ -6,13 +6,13 @@ use super::{Entry, Partition, Refused, closed};
 use crate::{
     clock::Lifetime,
     error::Result,
-    flight::{Claim, Outcome},
+    flight::{Claim, Outcome, flight},
     key::Digest,
     memory::CachedValue,
     store::{
         blob::{self, Finished},
         forgetting::Forgetting,
-        pending::PendingValue,
+        pending::{Pending, PendingValue},
         worker::{Computed, Directory, Put, Rejected, Request},
     },
 };
@@ -59,8 +59,11 @@ impl Partition {
             Err(Rejected::Full) => return Err(Refused::Full(claim)),
             Err(Rejected::Ended) => return Err(Refused::Failed(closed(), claim)),
         }
-        let (is_slow, is_large) = (entry.compute_time > WORTH_A_FLUSH, is_large(&payload));
-        let (reply, written) = is_slow.then(oneshot::channel).unzip();
+        // Other processes have what was there in memory until the worker has replaced it.
+        let is_awaited =
+            entry.compute_time > WORTH_A_FLUSH || (entry.replaces && directory.sharing.has_guests());
+        let is_large = is_large(&payload);
+        let (reply, written) = is_awaited.then(oneshot::channel).unzip();
         match self.publish(directory, entry, payload, claim, reply, true) {
             Ok(Outcome::Stored) => {}
             other => return other,
@@ -89,18 +92,24 @@ impl Partition {
     ) -> Result<Outcome, Refused> {
         let flight_key = self.memo.flight_key(&entry.digest);
         let value = self.value(&entry, payload);
-        if !directory.pending.publish(flight_key, &value, claim.token()) {
+        let is_published = if entry.replaces {
+            directory.pending.publish_instead(flight_key, &value, &claim)
+        } else {
+            directory.pending.publish(flight_key, &value, claim.token())
+        };
+        if !is_published {
             claim.complete(Outcome::Revoked);
             return Ok(Outcome::Revoked);
         }
-        let over = self.forget_over(&entry);
+        let over = self.forget_replaced(&entry);
         if is_here {
             self.session.release(over);
         } else {
             self.session.leave(over);
         }
         let is_slow = reply.is_some();
-        let put = self.put(entry, value, Some(self.computed(claim.detach())), reply);
+        let computed = self.computed(claim.detach(), entry.replaces);
+        let put = self.put(entry, value, Some(computed), reply);
         if send(directory, put, is_slow) { Ok(Outcome::Stored) } else { Err(Refused::Unwritten(closed())) }
     }
 
@@ -136,12 +145,18 @@ impl Partition {
         payload: Finished,
         claim: Claim<'static>,
     ) -> Result<Outcome, Refused> {
-        let over = self.forget_over(&entry);
+        if entry.replaces {
+            // The host does the same with its own.
+            flight().revoke(&self.memo.flight_key(&entry.digest), Some(&claim));
+        }
+        let over = self.forget_replaced(&entry);
         self.session.release(over);
-        let is_slow = entry.compute_time > WORTH_A_FLUSH;
+        // Other processes find what it replaces until it has arrived.
+        let is_awaited = entry.compute_time > WORTH_A_FLUSH || entry.replaces;
         let value = self.value(&entry, payload);
-        let (reply, written) = is_slow.then(oneshot::channel).unzip();
-        let put = self.put(entry, value, Some(self.computed(claim)), reply);
+        let (reply, written) = is_awaited.then(oneshot::channel).unzip();
+        let computed = self.computed(claim, entry.replaces);
+        let put = self.put(entry, value, Some(computed), reply);
         match directory.sharing.host() {
             Some(host) => drop(host.carry_out(Request::Put(put))),
             // This process took the place of the host in this moment.
@@ -169,9 +184,13 @@ impl Partition {
         let (digest, is_large) = (entry.digest, is_large(&payload));
         let value = self.value(&entry, payload);
         let claim = directory.pending.publish_over(self.memo.flight_key(&digest), &value);
+        if directory.sharing.has_guests() {
+            // They have the older value in memory. The worker raises the word once more when the index has it.
+            directory.sharing.raise_key(&self.session, &digest);
+        }
         // After that no reader of an older value can put it back.
         self.session.release(self.session.memory.remove(self.owner(), &digest));
-        let put = self.put(entry, value, Some(self.computed(claim.detach())), None);
+        let put = self.put(entry, value, Some(self.computed(claim.detach(), true)), None);
         if !send(directory, put, false) {
             return Err(closed());
         }
@@ -181,13 +200,14 @@ impl Partition {
         Ok(())
     }
 
-    /// Takes a value out of memory whose time was over when `entry` was computed in its place: a clock that is set back would
-    /// make it fresh again.
+    /// Takes the value out of memory that `entry` takes the place of. One whose time was over may not stay either: a clock that
+    /// is set back would make it fresh again.
     #[must_use = "the values must be dropped where code of the user may run"]
-    fn forget_over(&self, entry: &Entry) -> Vec<Arc<CachedValue>> {
+    fn forget_replaced(&self, entry: &Entry) -> Vec<Arc<CachedValue>> {
         let (memory, owner) = (&self.session.memory, self.owner());
         let Some(old) = memory.get(owner, &entry.digest) else { return Vec::new() };
-        let is_over = old.lifetime.is_over(self.session.clock.now(), entry.ttl);
+        let expiry = self.bounds.expiry().without_stale();
+        let is_over = entry.replaces || old.lifetime.is_over(self.session.clock.now(), expiry);
         let removed = if is_over { memory.remove(owner, &entry.digest) } else { None };
         removed.into_iter().chain([old]).collect()
     }
@@ -225,7 +245,8 @@ impl Partition {
     }
 
     fn value(&self, entry: &Entry, payload: Finished) -> Arc<PendingValue> {
-        let lifetime = Lifetime::starting(self.session.clock.now());
+        let now = self.session.clock.now();
+        let lifetime = entry.ttl.map_or_else(|| Lifetime::starting(now), |ttl| Lifetime::lasting(now, ttl));
         Arc::new(PendingValue { payload, lifetime, compute_time: entry.compute_time })
     }
 
@@ -240,8 +261,8 @@ impl Partition {
         Put { memo: Arc::clone(&self.memo), digest, key_head, value, computed, reply }
     }
 
-    fn computed(&self, claim: Claim<'static>) -> Computed {
-        Computed { claim, keep_in_memory: Arc::clone(&self.keep_in_memory) }
+    fn computed(&self, claim: Claim<'static>, replaces: bool) -> Computed {
+        Computed { claim, keep_in_memory: Arc::clone(&self.keep_in_memory), replaces }
     }
 }
 
@@ -287,7 +308,14 @@ pub(crate) fn bring_home(directory: &Directory, mut put: Put) {
     };
     let (claim, key) = (&computed.claim, put.memo.flight_key(&put.digest));
     let is_current = directory.sharing.is_current(&put.memo, &put.digest, claim.noted());
-    if is_current && directory.pending.publish(key, &put.value, claim.token()) {
+    let publish = |pending: &Pending| {
+        if computed.replaces {
+            pending.publish_instead(key, &put.value, claim)
+        } else {
+            pending.publish(key, &put.value, claim.token())
+        }
+    };
+    if is_current && publish(&directory.pending) {
         let is_urgent = put.reply.is_some();
         send(directory, put, is_urgent);
     } else {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    clock::Lifetime,
+    clock::{Expiry, Lifetime, Timestamp},
     codec::Payload,
     error::{Error, ErrorKind, Result},
     flight::{Claim, FlightKey, Words},
@@ -56,6 +56,21 @@ pub(crate) struct Item {
     pub(crate) file: Option<PathBuf>,
     pub(crate) lifetime: Lifetime,
     pub(crate) compute_time: Duration,
+    /// That of its record; 0 on its way to the index.
+    pub(crate) sequence: u64,
+    /// When it was found to be of use.
+    pub(crate) now: Timestamp,
+}
+
+/// Whether a stale value may be refreshed by this process.
+pub(crate) enum RefreshTurn {
+    Lead,
+    /// Another caller leads.
+    Led,
+    /// There is another value by now.
+    Newer(Found),
+    /// This process hosts the store by now: the call begins anew.
+    Here,
 }
 
 impl Item {
@@ -82,8 +97,10 @@ pub enum Durability {
 pub(crate) struct Entry {
     pub(crate) digest: Digest,
     pub(crate) key_head: Vec<u8>,
-    /// That of the memo, by which an entry is judged that stands in its place.
+    /// How long it is fresh, if that is its own. With zero it is stale from the beginning.
     pub(crate) ttl: Option<Duration>,
+    /// Whether it takes the place of a value that was found, stale or refused.
+    pub(crate) replaces: bool,
     pub(crate) compute_time: Duration,
 }
 
@@ -117,10 +134,6 @@ impl Partition {
 
     pub(crate) fn registration(&self) -> Arc<Registration> {
         Arc::clone(&self.memo)
-    }
-
-    pub(crate) fn bounds(&self) -> Bounds {
-        self.bounds
     }
 
     pub(crate) fn adopter(&self) -> Adopter {
@@ -174,13 +187,13 @@ impl Partition {
     }
 
     /// Whether the index, or a value on its way there, was fresh.
-    pub(crate) fn remove(&self, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
+    pub(crate) fn remove(&self, digest: &Digest, expiry: Expiry) -> Result<bool> {
         let Some(directory) = &self.directory else {
             self.in_memory().forget_key(self.owner(), digest);
             self.session.settle();
             return Ok(false);
         };
-        let is_pending = matches!(self.pending(directory, digest, ttl), Ok(Some(Found::Item(_))));
+        let is_pending = matches!(self.pending(directory, digest, expiry), Ok(Some(Found::Item(_))));
         let (memo, digest) = (Arc::clone(&self.memo), *digest);
         let removed = directory.ask(|reply| Request::Remove { memo, digest, reply });
         self.forget_own(&digest);
@@ -247,6 +260,18 @@ impl Partition {
                 .directory
                 .as_ref()
                 .is_none_or(|directory| directory.sharing.is_current(&self.memo, digest, noted))
+    }
+
+    /// An entry was read.
+    pub(crate) fn mark_used(&self, digest: &Digest) {
+        if let Some(marks) = self.memo.used_marks() {
+            marks.mark(digest);
+        }
+    }
+
+    /// Whether no guest of an earlier host may still say that it computes a key.
+    pub(crate) fn may_lead(&self) -> bool {
+        self.directory.as_ref().is_none_or(|directory| directory.sharing.may_lead())
     }
 
     /// Waits until the guests of an earlier host have said what they compute, if there may be any.

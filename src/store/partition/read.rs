@@ -1,10 +1,10 @@
 //! Reads of a memo's entries, on the thread of the caller: values on their way to the index, records, payload files.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
-use super::{Found, Item, Partition};
+use super::{Found, Item, Partition, RefreshTurn};
 use crate::{
-    clock::Lifetime,
+    clock::{Expiry, Lifetime},
     codec::Payload,
     error::{Error, ErrorKind, Result},
     flight::{Claim, RemoteClaim},
@@ -40,43 +40,46 @@ impl Partition {
         self.memo.hand_overs.may_push_out(&key) || directory.hand_overs.may_push_out(&key)
     }
 
-    /// The entry of `digest`, if it is fresh under today's `ttl` and whole. A value that was handed over and is not in the
+    /// The entry of `digest`, if it is of use under today's `expiry` and whole. A value that was handed over and is not in the
     /// index yet is found too.
-    pub(crate) fn read(&self, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+    pub(crate) fn read(&self, digest: &Digest, expiry: Expiry) -> Result<Found> {
         let Some(directory) = &self.directory else { return Ok(Found::Missing(Reason::Absent)) };
         let may_leave = self.may_leave(digest);
-        let found = self.look(directory, digest, ttl)?;
+        let found = self.look(directory, digest, expiry)?;
         if may_leave && matches!(found, Found::Item(_)) {
             directory.catch_up();
-            return self.look(directory, digest, ttl);
+            return self.look(directory, digest, expiry);
         }
         Ok(found)
     }
 
-    fn look(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+    fn look(&self, directory: &Directory, digest: &Digest, expiry: Expiry) -> Result<Found> {
         if directory.sharing.host().is_some()
-            && let Some((found, _)) = self.look_elsewhere(directory, digest, ttl, Wants::Record)?
+            && let Some((found, _)) = self.look_elsewhere(directory, digest, expiry, Wants::Record)?
         {
             return Ok(found);
         }
-        match self.pending(directory, digest, ttl)? {
+        match self.pending(directory, digest, expiry)? {
             Some(found) => Ok(found),
-            None => self.in_index(directory, digest, ttl),
+            None => self.in_index(directory, digest, expiry),
         }
     }
 
     /// As [`read`](Self::read), and if there is nothing the lead of the key is asked for, where another process hosts the store.
-    /// `None` when this process took that over meanwhile: the call begins anew.
+    /// The record of the sequence `refused` is of no use to the caller. `None` when this process took the store over meanwhile:
+    /// the call begins anew.
     pub(crate) fn read_or_lead(
         &self,
         digest: &Digest,
-        ttl: Option<Duration>,
+        expiry: Expiry,
         claim: &mut Claim<'static>,
+        refused: Option<u64>,
     ) -> Result<Option<Found>> {
         let Some(directory) = self.directory.as_ref().filter(|_| self.is_guest()) else {
-            return self.read(digest, ttl).map(Some);
+            return self.read(digest, expiry).map(Some);
         };
-        let looked_up = self.look_elsewhere(directory, digest, ttl, Wants::RecordOrLead)?;
+        let wants = refused.map_or(Wants::RecordOrLead, Wants::Replacement);
+        let looked_up = self.look_elsewhere(directory, digest, expiry, wants)?;
         Ok(looked_up.map(|(found, lead)| {
             if let Some(lead) = lead {
                 claim.attach(lead);
@@ -85,28 +88,58 @@ impl Partition {
         }))
     }
 
+    /// Asks for the right to refresh a key whose record is stale, where another process hosts the store. In the host the claim is
+    /// that right.
+    pub(crate) fn lead_refresh(
+        &self,
+        digest: &Digest,
+        expiry: Expiry,
+        claim: &mut Claim<'static>,
+        stale: u64,
+    ) -> Result<RefreshTurn> {
+        let Some(directory) = &self.directory else { return Ok(RefreshTurn::Lead) };
+        let Some(host) = directory.sharing.host() else {
+            // Words were noted while it was not the host.
+            return Ok(if claim.noted().is_none() { RefreshTurn::Lead } else { RefreshTurn::Here });
+        };
+        let (wants, max_wait) = (Wants::Refresh(stale), self.session.max_wait);
+        match host.look_up(&Query { memo: &self.memo, digest, expiry, wants, max_wait })? {
+            LookedUp::Lead(_, lead) => {
+                claim.attach(lead);
+                Ok(RefreshTurn::Lead)
+            }
+            LookedUp::Led | LookedUp::Missing(_) => Ok(RefreshTurn::Led),
+            LookedUp::Here => Ok(RefreshTurn::Here),
+            LookedUp::Record(bytes) => {
+                let found = self.follow(directory, digest, expiry, bytes)?;
+                Ok(found.map_or(RefreshTurn::Led, RefreshTurn::Newer))
+            }
+        }
+    }
+
     /// Looks a key up in the process that hosts the store. `None` when that is this one by now.
     fn look_elsewhere(
         &self,
         directory: &Directory,
         digest: &Digest,
-        ttl: Option<Duration>,
+        expiry: Expiry,
         mut wants: Wants,
     ) -> Result<Option<FoundElsewhere>> {
         let mut gone = None;
         loop {
             let Some(host) = directory.sharing.host() else { return Ok(None) };
-            let query = Query { memo: &self.memo, digest, ttl, wants, max_wait: self.session.max_wait };
+            let query = Query { memo: &self.memo, digest, expiry, wants, max_wait: self.session.max_wait };
             let bytes = match host.look_up(&query)? {
                 LookedUp::Record(bytes) => bytes,
                 LookedUp::Missing(reason) => return Ok(Some((Found::Missing(reason), None))),
                 LookedUp::Lead(reason, lead) => return Ok(Some((Found::Missing(reason), Some(lead)))),
-                LookedUp::Here => return Ok(None),
+                LookedUp::Here | LookedUp::Led => return Ok(None),
             };
             let sequence = Record::decode(&bytes, digest).map(|record| record.sequence);
-            let found = match self.follow(directory, digest, ttl, bytes)? {
-                Some(found @ (Found::Item(_) | Found::Missing(_))) => return Ok(Some((found, None))),
-                Some(damaged) => damaged,
+            let found = match self.follow(directory, digest, expiry, bytes)? {
+                Some(found @ Found::Item(_)) => return Ok(Some((found, None))),
+                // Damaged, or over for this process alone: it knows of its jitter.
+                Some(useless) => useless,
                 // The entry was replaced or left between the answer and the look at its payload file.
                 None if gone != Some(sequence) => {
                     gone = Some(sequence);
@@ -115,7 +148,9 @@ impl Partition {
                 None => Found::Damaged(missing_payload()),
             };
             match (sequence, wants) {
-                (Some(sequence), Wants::RecordOrLead) => wants = Wants::Replacement(sequence),
+                (Some(sequence), Wants::RecordOrLead | Wants::Replacement(_)) => {
+                    wants = Wants::Replacement(sequence);
+                }
                 _ => return Ok(Some((found, None))),
             }
         }
@@ -123,12 +158,12 @@ impl Partition {
 
     /// The record of a key for another process, which follows it to its payload and judges it. One of a value that is on its
     /// way to the index has no sequence. Nothing here waits for the worker.
-    pub(crate) fn find_record(&self, digest: &Digest, ttl: Option<Duration>) -> Result<FoundRecord> {
+    pub(crate) fn find_record(&self, digest: &Digest, expiry: Expiry) -> Result<FoundRecord> {
         let Some(directory) = &self.directory else { return Ok(FoundRecord::Missing(Reason::Absent)) };
         if self.may_leave(digest) {
             return Ok(FoundRecord::NotYet);
         }
-        let is_over = |lifetime: Lifetime| lifetime.is_over(self.session.clock.now(), ttl);
+        let is_over = |lifetime: Lifetime| lifetime.is_over(self.session.clock.now(), expiry);
         if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
             return Ok(match &value.payload {
                 _ if is_over(value.lifetime) => FoundRecord::Missing(Reason::Expired),
@@ -157,20 +192,20 @@ impl Partition {
         })
     }
 
-    fn in_index(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+    fn in_index(&self, directory: &Directory, digest: &Digest, expiry: Expiry) -> Result<Found> {
         let engine = directory.reader()?;
         let number = self.memo.number();
         for _ in 0..2 {
             let Some(bytes) = record(directory, &engine, number, digest)? else {
                 return self.missing(directory, &engine, digest);
             };
-            if let Some(found) = self.follow(directory, digest, ttl, bytes)? {
+            if let Some(found) = self.follow(directory, digest, expiry, bytes)? {
                 return Ok(found);
             }
             // A payload file that is gone may have been replaced between the two reads.
         }
         drop(engine);
-        self.ask_worker(directory, digest, ttl)
+        self.ask_worker(directory, digest, expiry)
     }
 
     /// The outcome for a value that is on its way to the index.
@@ -178,20 +213,21 @@ impl Partition {
         &self,
         directory: &Directory,
         digest: &Digest,
-        ttl: Option<Duration>,
+        expiry: Expiry,
     ) -> Result<Option<Found>> {
         let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) else { return Ok(None) };
         let (lifetime, compute_time) = (value.lifetime, value.compute_time);
-        if lifetime.is_over(self.session.clock.now(), ttl) {
+        let now = self.session.clock.now();
+        if lifetime.is_over(now, expiry) {
             return Ok(Some(Found::Missing(Reason::Expired)));
         }
         let payload = value.payload.payload()?;
-        Ok(Some(Found::Item(Item { payload, file: None, lifetime, compute_time })))
+        Ok(Some(Found::Item(Item { payload, file: None, lifetime, compute_time, sequence: 0, now })))
     }
 
     /// The worker replaces a payload file by hiding the old one first and naming the new one later. Its own look falls
     /// between two changes: a file is missing when the same record leads to it at two of them.
-    fn ask_worker(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<Found> {
+    fn ask_worker(&self, directory: &Directory, digest: &Digest, expiry: Expiry) -> Result<Found> {
         let mut before: Option<Bytes> = None;
         loop {
             let (memo, digest) = (Arc::clone(&self.memo), *digest);
@@ -202,7 +238,7 @@ impl Partition {
                 return Ok(Found::Damaged(missing_payload()));
             }
             before = Some(bytes.clone());
-            if let Some(found) = self.follow(directory, &digest, ttl, bytes)? {
+            if let Some(found) = self.follow(directory, &digest, expiry, bytes)? {
                 return Ok(found);
             }
         }
@@ -213,7 +249,7 @@ impl Partition {
         &self,
         directory: &Directory,
         digest: &Digest,
-        ttl: Option<Duration>,
+        expiry: Expiry,
         bytes: Bytes,
     ) -> Result<Option<Found>> {
         let Some(record) = Record::decode(&bytes, digest) else {
@@ -222,11 +258,14 @@ impl Partition {
                 "the record of an entry is damaged",
             ))));
         };
-        if record.lifetime.is_over(self.session.clock.now(), ttl) {
+        let now = self.session.clock.now();
+        if record.lifetime.is_over(now, expiry) {
             return Ok(Some(Found::Missing(Reason::Expired)));
         }
-        let (lifetime, compute_time) = (record.lifetime, record.compute_time);
-        let item = |payload, file| Ok(Some(Found::Item(Item { payload, file, lifetime, compute_time })));
+        let Record { sequence, lifetime, compute_time, .. } = record;
+        let item = |payload, file| {
+            Ok(Some(Found::Item(Item { payload, file, lifetime, compute_time, sequence, now })))
+        };
         match record.body {
             Body::Inline(_) => {
                 let range = record.inline_range(bytes.len());
@@ -272,28 +311,31 @@ impl Partition {
     }
 
     /// Whether there is a fresh entry. Its payload is not looked at.
-    pub(crate) fn contains(&self, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
+    pub(crate) fn contains(&self, digest: &Digest, expiry: Expiry) -> Result<bool> {
         let Some(directory) = &self.directory else { return Ok(false) };
         let may_leave = self.may_leave(digest);
-        let is_there = self.has_fresh(directory, digest, ttl)?;
+        let is_there = self.has_fresh(directory, digest, expiry)?;
         if may_leave && is_there {
             directory.catch_up();
-            return self.has_fresh(directory, digest, ttl);
+            return self.has_fresh(directory, digest, expiry);
         }
         Ok(is_there)
     }
 
-    fn has_fresh(&self, directory: &Directory, digest: &Digest, ttl: Option<Duration>) -> Result<bool> {
+    fn has_fresh(&self, directory: &Directory, digest: &Digest, expiry: Expiry) -> Result<bool> {
+        let is_fresh = |lifetime: Lifetime| !lifetime.is_over(self.session.clock.now(), expiry);
         if let Some(host) = directory.sharing.host() {
             let max_wait = self.session.max_wait;
-            let query = Query { memo: &self.memo, digest, ttl, wants: Wants::Record, max_wait };
+            let query = Query { memo: &self.memo, digest, expiry, wants: Wants::Record, max_wait };
             match host.look_up(&query)? {
-                LookedUp::Record(_) => return Ok(true),
-                LookedUp::Missing(_) | LookedUp::Lead(..) => return Ok(false),
+                LookedUp::Record(bytes) => {
+                    let record = Record::decode(&bytes, digest);
+                    return Ok(record.is_none_or(|record| is_fresh(record.lifetime)));
+                }
+                LookedUp::Missing(_) | LookedUp::Lead(..) | LookedUp::Led => return Ok(false),
                 LookedUp::Here => {}
             }
         }
-        let is_fresh = |lifetime: Lifetime| !lifetime.is_over(self.session.clock.now(), ttl);
         if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
             return Ok(is_fresh(value.lifetime));
         }

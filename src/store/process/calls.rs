@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use super::{
     link::{Link, Lost},
     message::{
-        Answer, Call, Ended, Limits, MissReason, PutCall, PutOrigin, PutPayload, Wants as Wanted, decode,
-        error,
+        Answer, Call, Ended, Expires, Limits, MissReason, PutCall, PutOrigin, PutPayload, Wants as Wanted,
+        decode, error,
     },
 };
 use crate::{
+    clock::Expiry,
     error::{Error, ErrorKind, Result},
     flight::{Caller, Outcome},
     key::Digest,
@@ -26,9 +27,13 @@ pub(super) fn millis(time: Option<Duration>) -> Option<u64> {
     time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
+fn expires(expiry: Expiry) -> Expires {
+    Expires { ttl_millis: (expiry.ttl != u64::MAX).then_some(expiry.ttl), stale_millis: expiry.stale_for }
+}
+
 pub(super) fn limits(bounds: &Bounds) -> Limits {
-    let Bounds { ttl, max_entries, max_bytes } = *bounds;
-    Limits { ttl_millis: millis(ttl), max_entries, max_bytes }
+    let Bounds { max_entries, max_bytes, spares_used, .. } = *bounds;
+    Limits { expires: expires(bounds.expiry()), max_entries, max_bytes, spares_used }
 }
 
 pub(super) fn adopt<'a>(memo: u32, open: &'a OpenMemo, row: &'a [u8]) -> Call<'a> {
@@ -40,7 +45,7 @@ pub(super) fn end(claim: u32, outcome: Option<Outcome>) -> Call<'static> {
     let outcome = match outcome {
         Some(Outcome::Found | Outcome::Stored) => Ended::Found,
         Some(Outcome::Unstored) => Ended::Unstored,
-        Some(Outcome::Revoked) | None => Ended::Failed,
+        Some(Outcome::Revoked | Outcome::Stale) | None => Ended::Failed,
     };
     Call::End { claim, outcome }
 }
@@ -50,6 +55,7 @@ pub(super) enum Looked {
     Record(Bytes),
     Missing(Reason),
     Lead(Reason),
+    Led,
 }
 
 /// Sends a look-up and waits for its answer, for as long as another caller computes if the lead is wanted. The answer, and the
@@ -64,11 +70,13 @@ pub(super) fn look_up(
         Wants::Record => Wanted::Record,
         Wants::RecordOrLead => Wanted::RecordOrLead,
         Wants::Replacement(of) => Wanted::Replacement { of },
+        Wants::Refresh(of) => Wanted::Refresh { of },
     };
     let digest = *query.digest.as_bytes();
-    let call = Call::LookUp { memo, digest, ttl_millis: millis(query.ttl), caller: caller.number(), wants };
+    let call = Call::LookUp { memo, digest, expires: expires(query.expiry), caller: caller.number(), wants };
     let number = link.begin(&call)?;
-    let max_wait = (query.wants != Wants::Record).then_some(query.max_wait);
+    let max_wait =
+        matches!(query.wants, Wants::RecordOrLead | Wants::Replacement(_)).then_some(query.max_wait);
     link.answer(number, max_wait).map(|answer| (answer, number))
 }
 
@@ -77,6 +85,7 @@ pub(super) fn looked_up(answer: &[u8]) -> Result<Looked> {
         Answer::Record(bytes) => Ok(Looked::Record(bytes.into())),
         Answer::Missing(reason) => Ok(Looked::Missing(reason.into())),
         Answer::Lead(reason) => Ok(Looked::Lead(reason.into())),
+        Answer::Led => Ok(Looked::Led),
         _ => Err(unexpected()),
     }
 }
@@ -168,7 +177,8 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
         Some(computed) => {
             let number = computed.claim.number_elsewhere().filter(|number| number.connection == link.id);
             let noted = computed.claim.noted().unwrap_or_default();
-            PutOrigin::Computed { claim: number.map(|number| number.claim), noted }
+            let replaces = computed.replaces;
+            PutOrigin::Computed { claim: number.map(|number| number.claim), noted, replaces }
         }
     };
     // The waiters of this process find it with the host: their calls are sent after it.
@@ -185,6 +195,7 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
         digest: *put.digest.as_bytes(),
         key_head: &key_head,
         compute_nanos: u64::try_from(value.compute_time.as_nanos()).unwrap_or(u64::MAX),
+        ttl_millis: millis(value.lifetime.own_ttl()),
         payload,
         origin,
         is_awaited: put.reply.is_some(),

@@ -1,8 +1,9 @@
 //! A closed store, read without LOCK, without the storage engine and without a thread: from the snapshot that the last host left.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, path::Path};
 
 use crate::{
+    clock::Expiry,
     clock::Timestamp,
     key::Digest,
     record::Record,
@@ -52,9 +53,9 @@ impl ClosedStore {
 
     /// The record of a key, or why there is none of use. `None` when a host has to look: for damage, or for a lead.
     pub(super) fn find(&self, query: &Query<'_>, now: Timestamp) -> Option<Result<Bytes, Reason>> {
-        let found = self.look(query.memo, query.digest, query.ttl, now)?;
+        let found = self.look(query.memo, query.digest, query.expiry, now)?;
         match (&found, query.wants) {
-            (_, Wants::Replacement(_)) | (Err(_), Wants::RecordOrLead) => None,
+            (_, Wants::Replacement(_) | Wants::Refresh(_)) | (Err(_), Wants::RecordOrLead) => None,
             _ => Some(found),
         }
     }
@@ -63,7 +64,7 @@ impl ClosedStore {
         &self,
         memo: &Registration,
         digest: &Digest,
-        ttl: Option<Duration>,
+        expiry: Expiry,
         now: Timestamp,
     ) -> Option<Result<Bytes, Reason>> {
         let own = self.generations.get(&memo.generation);
@@ -79,7 +80,7 @@ impl ClosedStore {
             return Some(Err(if is_outdated { Reason::Outdated } else { Reason::Absent }));
         };
         let record = Record::decode(&bytes, digest)?;
-        Some(if record.lifetime.is_over(now, ttl) { Err(Reason::Expired) } else { Ok(bytes) })
+        Some(if record.lifetime.is_over(now, expiry) { Err(Reason::Expired) } else { Ok(bytes) })
     }
 
     /// The names of all memos with their scopes.

@@ -41,7 +41,7 @@ pub(super) enum Call<'a> {
     LookUp {
         memo: u32,
         digest: [u8; 32],
-        ttl_millis: Option<u64>,
+        expires: Expires,
         caller: u64,
         wants: Wants,
     },
@@ -105,13 +105,25 @@ pub(super) enum Wants {
     RecordOrLead,
     /// Only the lead: the record of that sequence is of no use to the guest.
     Replacement { of: u64 },
+    /// The lead if no caller has it: the record of that sequence is stale. Answered at once.
+    Refresh { of: u64 },
+}
+
+/// When entries expire by the rules of one reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Expires {
+    /// After so many milliseconds an entry is stale, unless it has an expiry of its own.
+    pub(super) ttl_millis: Option<u64>,
+    /// After so many more it is over.
+    pub(super) stale_millis: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Limits {
-    pub(super) ttl_millis: Option<u64>,
+    pub(super) expires: Expires,
     pub(super) max_entries: Option<u64>,
     pub(super) max_bytes: Option<u64>,
+    pub(super) spares_used: bool,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -120,6 +132,8 @@ pub(super) struct PutCall<'a> {
     pub(super) digest: [u8; 32],
     pub(super) key_head: &'a [u8],
     pub(super) compute_nanos: u64,
+    /// The ttl of this entry alone, in milliseconds.
+    pub(super) ttl_millis: Option<u64>,
     pub(super) payload: PutPayload<'a>,
     pub(super) origin: PutOrigin,
     /// Whether the answer is to come after a flush.
@@ -130,8 +144,9 @@ pub(super) struct PutCall<'a> {
 pub(super) enum PutOrigin {
     /// The user brought it.
     Inserted,
-    /// It was computed under that claim of this connection, or else while the words of EPOCHS were as noted.
-    Computed { claim: Option<u32>, noted: (u64, u64) },
+    /// It was computed under that claim of this connection, or else while the words of EPOCHS were as noted. Whether it takes
+    /// the place of a value that was there.
+    Computed { claim: Option<u32>, noted: (u64, u64), replaces: bool },
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -195,6 +210,8 @@ pub(super) enum Answer<'a> {
         message: &'a str,
     },
     Pong,
+    /// Another caller has the lead.
+    Led,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,23 +293,25 @@ mod tests {
     fn the_bytes_of_messages_are_golden() {
         let hello = encode(1, &Call::Hello { greeting: GREETING, protocol: PROTOCOL });
         assert_eq!(hello, b"\x01\0\0\0\0MLTH\x01");
+        let expires = Expires { ttl_millis: Some(1_000), stale_millis: 5 };
         let wants = Wants::Replacement { of: 300 };
-        let look_up = Call::LookUp { memo: 3, digest: [7; 32], ttl_millis: Some(1_000), caller: 9, wants };
-        let golden = [&b"\x02\0\0\0\x04\x03"[..], &[7; 32], b"\x01\xe8\x07\x09\x02\xac\x02"].concat();
+        let look_up = Call::LookUp { memo: 3, digest: [7; 32], expires, caller: 9, wants };
+        let golden = [&b"\x02\0\0\0\x04\x03"[..], &[7; 32], b"\x01\xe8\x07\x05\x09\x02\xac\x02"].concat();
         assert_eq!(encode(2, &look_up), golden);
         let put = Call::Put(PutCall {
             memo: 3,
             digest: [7; 32],
             key_head: b"k",
             compute_nanos: 128,
+            ttl_millis: Some(4),
             payload: PutPayload::Draft { name: "draft-a", length: 5, table_checksum: 6 },
-            origin: PutOrigin::Computed { claim: Some(5), noted: (2, 3) },
+            origin: PutOrigin::Computed { claim: Some(5), noted: (2, 3), replaces: true },
             is_awaited: true,
         });
         let golden = [
             &b"\x03\0\0\0\x08\x03"[..],
             &[7; 32],
-            b"\x01k\x80\x01\x01\x07draft-a\x05\x06\x01\x01\x05\x02\x03\x01",
+            b"\x01k\x80\x01\x01\x04\x01\x07draft-a\x05\x06\x01\x01\x05\x02\x03\x01\x01",
         ]
         .concat();
         assert_eq!(encode(3, &put), golden);
@@ -300,6 +319,7 @@ mod tests {
         assert_eq!(encode(4, &Answer::Record(b"MR")), b"\x04\0\0\0\x03\x02MR");
         assert_eq!(encode(5, &Answer::Lead(MissReason::Expired)), b"\x05\0\0\0\x05\x01");
         assert_eq!(encode(0, &Answer::Pong), b"\0\0\0\0\x0c");
+        assert_eq!(encode(6, &Answer::Led), b"\x06\0\0\0\x0d");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Transaction<'_> {
         if is_new
             || is_behind
             || known.last_used.after(FRESH) <= row.last_used
-            || known.ttl_millis != row.ttl_millis
+            || (known.ttl_millis, known.stale_millis) != (row.ttl_millis, row.stale_millis)
         {
             let number = if is_new { self.next_number()? } else { known.number };
             self.write_catalog(id, CatalogRow { number, ..row.clone() })?;

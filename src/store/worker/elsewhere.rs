@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::request::{Adopter, Registration, Request};
 use crate::{
+    clock::Expiry,
     error::{Error, Result},
     flight::{RemoteClaim, Words},
     key::Digest,
@@ -64,7 +65,7 @@ pub(crate) trait Elsewhere: Send + Sync {
 pub(crate) struct Query<'a> {
     pub(crate) memo: &'a Arc<Registration>,
     pub(crate) digest: &'a Digest,
-    pub(crate) ttl: Option<Duration>,
+    pub(crate) expiry: Expiry,
     pub(crate) wants: Wants,
     /// How long to wait for one leader of the key.
     pub(crate) max_wait: Duration,
@@ -76,12 +77,16 @@ pub(crate) enum Wants {
     RecordOrLead,
     /// The record of that sequence was of no use.
     Replacement(u64),
+    /// The record of that sequence is stale: the lead is wanted if no caller has it.
+    Refresh(u64),
 }
 
 pub(crate) enum LookedUp {
     Record(Bytes),
     Missing(Reason),
     Lead(Reason, Box<dyn RemoteClaim>),
+    /// Another caller leads the key.
+    Led,
     /// This process hosts the directory by now: the call begins anew.
     Here,
 }

@@ -1,10 +1,10 @@
 //! Making room: which entries leave, and the walks over the rows that say so.
 
-use std::time::Duration;
-
-use super::{ledger::Ledger, order::OrderRow, request::Registration, transaction::Transaction};
+use super::{
+    fronts::Front, ledger::Ledger, order::OrderRow, request::Registration, transaction::Transaction,
+};
 use crate::{
-    clock::Timestamp,
+    clock::{Freshness, Lifetime, Timestamp},
     error::Result,
     record::Record,
     store::{
@@ -35,7 +35,7 @@ pub(super) struct Stretch {
 
 impl Transaction<'_> {
     /// Makes room until the entries of `name`, or of the whole store, are within the bounds. Expired entries leave
-    /// first, then those of retired generations, then the oldest insertion. Nothing leaves while a recount goes on: its
+    /// first, then stale ones, then those of retired generations, then the oldest insertion. Nothing leaves while a recount goes on: its
     /// end is followed by an eviction.
     ///
     /// `false` when there is more to do, after so many entries that other requests should have their turn. With
@@ -58,6 +58,7 @@ impl Transaction<'_> {
                 return Ok(false);
             }
             let Some((generation, row)) = self.next_to_leave(name)? else { break };
+            self.pass_over(generation, &row)?;
             self.expel(generation, &row, true)?;
             left += 1;
         }
@@ -75,8 +76,8 @@ impl Transaction<'_> {
             fronts.extend(self.front(id, now)?.map(|row| (id, row)));
         }
         Ok(fronts.into_iter().min_by_key(|(id, row)| {
-            let is_live = !row.lifetime.is_over(now, self.ledger.ttl_of(*id));
-            (is_live, !self.ledger.is_retired(*id), row.sequence)
+            let freshness = row.lifetime.freshness(now, self.ledger.expiry_of(*id));
+            (freshness, !self.ledger.is_retired(*id), row.sequence)
         }))
     }
 
@@ -88,12 +89,17 @@ impl Transaction<'_> {
         while let Some(id) = self.ledger.fronts.next_changed() {
             let is_mixed = self.ledger.get(id).is_some_and(|found| found.account.is_mixed(now));
             let front = self.oldest(id)?;
-            let ttl = self.ledger.ttl_of(id);
-            let front = front.map(|row| (row.sequence, row.lifetime.under(ttl).expires));
+            let expiry = self.ledger.expiry_of(id);
+            let front = front.map(|row| Front {
+                sequence: row.sequence,
+                stale_at: row.lifetime.expires_at(expiry),
+                over_at: row.lifetime.over_at(expiry),
+            });
             self.ledger.fronts.set(id, front, is_mixed);
         }
         let fronts = &self.ledger.fronts;
-        let mut candidates: Vec<GenerationId> = fronts.expired(now).into_iter().collect();
+        let mut candidates: Vec<GenerationId> =
+            fronts.over(now).into_iter().chain(fronts.stale(now)).collect();
         candidates.extend(fronts.oldest());
         candidates.extend(fronts.mixed());
         let oldest_retired =
@@ -102,7 +108,7 @@ impl Transaction<'_> {
         Ok(candidates)
     }
 
-    /// The row of a generation that leaves first: an expired one if there is any, else the oldest.
+    /// The row of a generation that leaves first: the one that expired first if there is any, else the oldest.
     fn front(&mut self, id: GenerationId, now: Timestamp) -> Result<Option<OrderRow>> {
         let Some(found) = self.ledger.get(id) else { return Ok(None) };
         let number = found.row.number;
@@ -115,7 +121,14 @@ impl Transaction<'_> {
             }
             self.ledger.account(id, |account| account.drop_over(now));
         }
-        self.oldest(id)
+        let oldest = self.oldest(id)?;
+        let expiry = self.ledger.expiry_of(id);
+        match oldest {
+            Some(row) if row.lifetime.freshness(now, expiry) == Freshness::Fresh => {
+                Ok(self.spared(id)?.or(oldest))
+            }
+            _ => Ok(oldest),
+        }
     }
 
     fn oldest(&mut self, id: GenerationId) -> Result<Option<OrderRow>> {
@@ -145,14 +158,16 @@ impl Transaction<'_> {
     }
 
     fn load_queue(&mut self, id: GenerationId) -> Result<()> {
-        let ttl = self.ledger.ttl_of(id);
+        let expiry = self.ledger.expiry_of(id);
         let mut queue = Vec::new();
         let mut seen = None;
         loop {
             let stretch = self.stretch(id, seen)?;
             let Some(last) = stretch.last else { break };
             seen = Some(last);
-            queue.extend(stretch.rows.iter().map(|row| (row.sequence, row.lifetime.under(ttl))));
+            queue.extend(stretch.rows.iter().map(|row| {
+                (row.sequence, Lifetime { expires: row.lifetime.expires_at(expiry), ..row.lifetime })
+            }));
             self.directory.made_progress();
         }
         self.ledger.account(id, |account| account.set_queue(queue.into_iter()));
@@ -170,21 +185,21 @@ impl Transaction<'_> {
     /// Takes the entry of a row out, and the row. A row whose record is gone or is a newer one goes alone.
     fn expel(&mut self, id: GenerationId, row: &OrderRow, for_room: bool) -> Result<bool> {
         let Some(scope) = self.scope(id) else { return Ok(false) };
-        let fresh = !row.lifetime.is_over(self.session.clock.now(), self.ledger.ttl_of(id));
+        let freshness = row.lifetime.freshness(self.session.clock.now(), self.ledger.expiry_of(id));
         let expelled = self.take(&scope, &row.digest, Some(row))?;
         if !expelled {
             self.drop_row(&scope, row.sequence, row.size)?;
             return Ok(false);
         }
         let memory = Forgetting { pending: Some(&self.directory.pending), session: self.session };
-        if fresh {
+        if freshness == Freshness::Fresh {
             // A reader that found it may not put it into memory any more.
             forgetting::revoke(scope.owner, &row.digest);
             memory.forget_pending(scope.owner, &row.digest);
         }
-        // The claims on an expired entry stay: a computation of its successor may be under way, and that one is wanted.
+        // The claims on a stale or expired entry stay: a computation of its successor may be under way, and that one is wanted.
         memory.forget(scope.owner, &row.digest);
-        self.count_left(&scope.name, Left::one(fresh, for_room));
+        self.count_left(&scope.name, Left::one(freshness != Freshness::Over, for_room));
         Ok(true)
     }
 
@@ -196,8 +211,8 @@ impl Transaction<'_> {
         swept: &mut Tally,
     ) -> Result<Option<u64>> {
         let Stretch { rows, last } = self.stretch(id, seen)?;
-        let (now, ttl): (_, Option<Duration>) = (self.session.clock.now(), self.ledger.ttl_of(id));
-        for row in rows.iter().filter(|row| row.lifetime.is_over(now, ttl)) {
+        let (now, expiry) = (self.session.clock.now(), self.ledger.expiry_of(id));
+        for row in rows.iter().filter(|row| row.lifetime.is_over(now, expiry)) {
             if self.expel(id, row, false)? {
                 swept.add(Tally::one(row.size));
             }
@@ -251,10 +266,10 @@ impl Transaction<'_> {
         })
     }
 
-    /// All entries but the expired ones, which are at the front unless the account is mixed.
+    /// All entries but the expired and the stale ones, which are at the front unless the account is mixed.
     fn count_fresh(&self, id: GenerationId) -> Result<Tally> {
         let Some(found) = self.ledger.get(id) else { return Ok(Tally::default()) };
-        let (now, ttl) = (self.session.clock.now(), self.ledger.ttl_of(id));
+        let (now, expiry) = (self.session.clock.now(), self.ledger.expiry_of(id).without_stale());
         let (mut tally, is_mixed) = (found.account.tally().unwrap_or_default(), found.account.is_mixed(now));
         let mut seen = None;
         loop {
@@ -262,7 +277,7 @@ impl Transaction<'_> {
             let Some(last) = last else { return Ok(tally) };
             seen = Some(last);
             for row in &rows {
-                if row.lifetime.is_over(now, ttl) {
+                if row.lifetime.is_over(now, expiry) {
                     tally.subtract(Tally::one(row.size));
                 } else if !is_mixed {
                     return Ok(tally);

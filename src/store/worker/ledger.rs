@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
     request::{Adopter, Registration},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Expiry, Timestamp},
     stats::Stats,
     store::{
         generation::{Bounds, CatalogRow, GenerationId, IndexRow, Number, Tally},
@@ -66,6 +65,10 @@ impl Ledger {
 
     pub(super) fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
+        self.sequence
+    }
+
+    pub(super) fn last_sequence(&self) -> u64 {
         self.sequence
     }
 
@@ -156,13 +159,13 @@ impl Ledger {
 
     /// A row was put.
     pub(super) fn added(&mut self, id: GenerationId, row: &OrderRow) {
-        let ttl = self.ttl_of(id);
+        let expiry = self.expiry_of(id);
         let Some(generation) = self.generations.get_mut(&id) else { return };
         if generation.account.is_empty() {
             self.fronts.mark(id);
         }
         let was_mixed = generation.account.unordered;
-        generation.account.added(row, ttl);
+        generation.account.added(row, expiry);
         if generation.account.unordered && !was_mixed {
             self.fronts.mark(id);
         }
@@ -262,14 +265,13 @@ impl Ledger {
         open.map(|(_, bounds)| *bounds).reduce(Bounds::tightest).unwrap_or_default()
     }
 
-    /// The ttl of a generation: today's if it is open, else that of the last run that had it open.
-    pub(super) fn ttl_of(&self, id: GenerationId) -> Option<Duration> {
-        let Generation { row, adopted, .. } = self.generations.get(&id)?;
-        adopted
-            .iter()
-            .map(|(_, bounds)| *bounds)
-            .reduce(Bounds::tightest)
-            .map_or_else(|| row.ttl(), |bounds| bounds.ttl)
+    /// How entries of a generation expire: as today if it is open, else as in the last run that had it open.
+    pub(super) fn expiry_of(&self, id: GenerationId) -> Expiry {
+        let Some(Generation { row, adopted, .. }) = self.generations.get(&id) else {
+            return Expiry::default();
+        };
+        let open = adopted.iter().map(|(_, bounds)| bounds.expiry());
+        open.reduce(Expiry::or).unwrap_or_else(|| row.expiry())
     }
 
     /// The catalog row of a generation with what a close writes down.
@@ -290,26 +292,37 @@ impl Ledger {
             let (account, adopted) = (Account::empty(), Vec::new());
             self.insert(id, Generation { row: row.clone(), account, memo: None, adopted });
         }
+        let ttl = self.expiry_of(id).ttl;
         self.change(id, |found| {
             found.memo = Some(Arc::clone(memo));
             found.adopted.retain(|(adopter, _)| *adopter != bounds.0);
             found.adopted.push(bounds);
-            found.account.drop_queue();
+            if bounds.1.spares_used {
+                memo.mark_used();
+            }
         });
+        self.expire_by(id, ttl);
     }
 
     /// A memo was dropped. Whether it was the last that had its generation open.
     pub(super) fn disown(&mut self, memo: &Registration, adopter: Adopter) -> bool {
-        let mut was_last = false;
+        let (mut was_last, ttl) = (false, self.expiry_of(memo.generation).ttl);
         self.change(memo.generation, |found| {
             if let Some(place) = found.adopted.iter().position(|(other, _)| *other == adopter) {
                 found.adopted.swap_remove(place);
                 was_last = found.adopted.is_empty();
             }
             found.memo.take_if(|_| found.adopted.is_empty());
-            found.account.drop_queue();
         });
+        self.expire_by(memo.generation, ttl);
         was_last
+    }
+
+    /// The rows of a generation stand in another order if its ttl is not the one from before.
+    fn expire_by(&mut self, id: GenerationId, before: u64) {
+        if self.expiry_of(id).ttl != before {
+            self.account(id, Account::drop_queue);
+        }
     }
 
     /// The owners of the open generations of a memo.
@@ -355,6 +368,7 @@ mod tests {
             version: 1,
             last_used: Timestamp(last_used),
             ttl_millis: u64::MAX,
+            stale_millis: 0,
             number: Number(1),
             tally: Tally::default(),
             unordered: false,

@@ -24,9 +24,11 @@ mod rebuild;
 mod request;
 mod sharing;
 mod snapshots;
+mod sparing;
 mod state;
 mod supervise;
 mod transaction;
+mod used;
 
 use std::{
     collections::{BTreeSet, VecDeque},

@@ -7,11 +7,10 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    time::Duration,
 };
 
 use crate::{
-    clock::{Lifetime, Timestamp},
+    clock::{Expiry, Lifetime, Timestamp},
     key::Digest,
     record::Fields,
     store::generation::Tally,
@@ -49,6 +48,15 @@ impl OrderRow {
     }
 }
 
+/// Where the hand of a generation stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hand {
+    /// The sequence that it passed last.
+    pub(super) passed: u64,
+    /// The latest sequence at the beginning of its turn, which ends there: entries that came since wait for the next turn.
+    pub(super) end: u64,
+}
+
 /// The account of one generation: its entries, and whether they expire in the order of insertion.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
@@ -66,6 +74,8 @@ pub(crate) struct Account {
     queue: Option<Queue>,
     /// The first rows of the generation, in their order and without a gap; empty when they are not known.
     front: VecDeque<OrderRow>,
+    /// For entries that are spared.
+    pub(super) hand: Hand,
 }
 
 /// Whether an entry may be over before one that was put before it, the latest of which was created at `latest`.
@@ -148,8 +158,8 @@ impl Account {
         }
     }
 
-    /// A row was put, under the ttl of today.
-    pub(crate) fn added(&mut self, row: &OrderRow, ttl: Option<Duration>) {
+    /// A row was put, under the rules of today.
+    pub(crate) fn added(&mut self, row: &OrderRow, expiry: Expiry) {
         if self.counted_to.is_none() {
             self.tally.add(Tally::one(row.size));
         }
@@ -159,7 +169,7 @@ impl Account {
         self.unordered |= is_out_of_order(row.lifetime, self.latest());
         self.put = self.put.max(row.lifetime.created);
         if let Some(queue) = &mut self.queue {
-            queue.push(row.sequence, row.lifetime.under(ttl));
+            queue.push(row.sequence, Lifetime { expires: row.lifetime.expires_at(expiry), ..row.lifetime });
             // Mostly rows that are gone: walking over the remaining ones is cheaper than keeping them.
             if queue.by_creation.len() as u64 > 2 * self.tally.entries + 1_024 {
                 self.queue = None;
@@ -200,7 +210,7 @@ impl Account {
         self.is_mixed(now) && self.queue.is_none()
     }
 
-    /// All rows, by their lifetimes under the ttl of today.
+    /// All rows, with their expiries under the ttl of today.
     pub(crate) fn set_queue(&mut self, rows: impl Iterator<Item = (u64, Lifetime)>) {
         let mut queue = Queue::default();
         rows.for_each(|(sequence, lifetime)| queue.push(sequence, lifetime));
@@ -212,7 +222,7 @@ impl Account {
         self.queue = None;
     }
 
-    /// The sequence of a row that is over though older ones may live. It stays until it is dropped.
+    /// The sequence of a row that is stale or over though older ones may be fresh. It stays until it is dropped.
     pub(crate) fn over(&self, now: Timestamp) -> Option<u64> {
         let queue = self.queue.as_ref()?;
         queue.expired(now).or_else(|| queue.ahead(now))
@@ -255,7 +265,7 @@ mod tests {
         account.count(&[row(1, 0), row(2, 0)], Some(2));
         account.removed(1, 10); // behind the recount: subtracted
         account.removed(3, 10); // ahead of it: it will not be seen
-        account.added(&row(9, 0), None); // ahead of it: it will be seen
+        account.added(&row(9, 0), Expiry::default()); // ahead of it: it will be seen
         assert_eq!(account.tally(), None);
         account.count(&[row(4, 0), row(9, 0)], Some(9));
         account.count(&[], None);
@@ -267,10 +277,10 @@ mod tests {
     #[test]
     fn an_entry_with_an_expiry_of_its_own_makes_the_account_unordered() {
         let mut account = Account::empty();
-        account.added(&row(1, u64::MAX), None);
-        account.added(&row(2, u64::MAX), None);
+        account.added(&row(1, u64::MAX), Expiry::default());
+        account.added(&row(2, u64::MAX), Expiry::default());
         assert!(!account.unordered);
-        account.added(&row(3, 150), None);
+        account.added(&row(3, 150), Expiry::default());
         assert!(account.wants_queue(Timestamp(0)));
         account.set_queue(
             [row(1, 100), row(2, 200), row(3, 150)].iter().map(|row| (row.sequence, row.lifetime)),
@@ -287,8 +297,8 @@ mod tests {
     fn an_entry_from_the_future_is_over_while_the_clock_is_behind() {
         let ahead = Lifetime { created: Timestamp(90_000), expires: Timestamp::NEVER };
         let mut account = Account::empty();
-        account.added(&row(1, u64::MAX), None);
-        account.added(&OrderRow { lifetime: ahead, ..row(2, 0) }, None);
+        account.added(&row(1, u64::MAX), Expiry::default());
+        account.added(&OrderRow { lifetime: ahead, ..row(2, 0) }, Expiry::default());
         assert!(account.is_mixed(Timestamp(29_999)) && !account.is_mixed(Timestamp(30_000)));
         account.set_queue([(1, row(1, u64::MAX).lifetime), (2, ahead)].into_iter());
         assert_eq!([29_999, 30_000].map(|now| account.over(Timestamp(now))), [Some(2), None]);
@@ -303,9 +313,9 @@ mod tests {
         account.removed(4, 10);
         assert_eq!(oldest(&account), Some(3));
         account.removed(3, 10);
-        account.added(&row(9, 0), None);
+        account.added(&row(9, 0), Expiry::default());
         assert_eq!(oldest(&account), Some(8));
-        account.added(&row(7, 0), None);
+        account.added(&row(7, 0), Expiry::default());
         assert_eq!(oldest(&account), None, "the table is asked again");
     }
 }

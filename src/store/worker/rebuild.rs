@@ -21,7 +21,7 @@ use super::{
     order::{Account, OrderRow},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Expiry, Timestamp},
     error::{Error, Result},
     key::Digest,
     record::{BlobId, Body, Record},
@@ -75,10 +75,10 @@ pub(super) fn rebuild(
         ledger.go_on_behind(sequence);
         match source {
             Source::File { path, id } => {
-                let head = head(&path)?.filter(|head| !head.lifetime.is_over(now, None));
+                let head = head(&path)?.filter(|head| !head.lifetime.is_over(now, Expiry::ANY_AGE));
                 head.map_or(Ok(()), |head| enter(index, ledger, &head, id))?;
             }
-            Source::Row { row, .. } if row.lifetime.is_over(now, None) => {}
+            Source::Row { row, .. } if row.lifetime.is_over(now, Expiry::ANY_AGE) => {}
             Source::Row { generation, number, row } => match inline_record(snapshot, number, &row) {
                 Ok(Some(record)) => enter_row(index, ledger, generation, number, &row, &record)?,
                 Ok(None) => {}
@@ -248,6 +248,7 @@ fn number(ledger: &mut Ledger, id: GenerationId, head: &Head) -> Number {
             version: 0,
             last_used: Timestamp::default(),
             ttl_millis: u64::MAX,
+            stale_millis: 0,
             number,
             tally: Tally::default(),
             unordered: false,

@@ -1,11 +1,11 @@
 //! Requests: every change of a store's directory, and the questions that only its worker can answer.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU32, Ordering},
 };
 
-use super::hand_overs::HandOvers;
+use super::{hand_overs::HandOvers, used::UsedMarks};
 use crate::{
     error::{Error, Result},
     flight::{Claim, FlightKey, fresh_owner},
@@ -136,6 +136,8 @@ pub(crate) struct Registration {
     pub(crate) hand_overs: HandOvers,
     /// Of the generation. 0 until the worker has adopted the memo. Only the worker changes it.
     number: AtomicU32,
+    /// Where entries that were read are spared.
+    used: OnceLock<UsedMarks>,
     /// The numbers of other generations of the memo: an entry of one of these makes a miss *outdated*.
     siblings: Mutex<Arc<[Number]>>,
 }
@@ -153,8 +155,8 @@ impl Registration {
         counters: Arc<Counters>,
     ) -> Self {
         let (number, siblings) = (AtomicU32::new(0), Mutex::new(Arc::from([])));
-        let hand_overs = HandOvers::default();
-        Self { memo, place, generation, owner, counters, hand_overs, number, siblings }
+        let (hand_overs, used) = (HandOvers::default(), OnceLock::new());
+        Self { memo, place, generation, owner, counters, hand_overs, number, used, siblings }
     }
 
     pub(crate) fn number(&self) -> Number {
@@ -163,6 +165,15 @@ impl Registration {
 
     pub(super) fn set_number(&self, number: Number) {
         self.number.store(number.0, Ordering::Release);
+    }
+
+    /// Reads are noted from here on.
+    pub(super) fn mark_used(&self) {
+        self.used.get_or_init(UsedMarks::default);
+    }
+
+    pub(crate) fn used_marks(&self) -> Option<&UsedMarks> {
+        self.used.get()
     }
 
     pub(crate) fn siblings(&self) -> Arc<[Number]> {
@@ -203,12 +214,14 @@ pub(crate) struct Computed {
     pub(crate) claim: Claim<'static>,
     /// For a value that cannot be written.
     pub(crate) keep_in_memory: KeepInMemory,
+    /// Whether it takes the place of a value that was there.
+    pub(crate) replaces: bool,
 }
 
 impl Computed {
     /// The waiters of this process find the value.
     pub(crate) fn detach(self) -> Self {
-        Self { claim: self.claim.detach(), keep_in_memory: self.keep_in_memory }
+        Self { claim: self.claim.detach(), ..self }
     }
 }
 

@@ -158,6 +158,12 @@ impl Sharing {
         guests
     }
 
+    /// Whether other processes are guests of this one.
+    pub(crate) fn has_guests(&self) -> bool {
+        self.epochs().is_some_and(|epochs| epochs.guests() > 0)
+    }
+
+    /// Those of the directory, while this process has them open.
     pub(crate) fn epochs(&self) -> Option<Arc<Epochs>> {
         lock(&self.epochs).clone()
     }
@@ -171,7 +177,7 @@ impl Sharing {
     }
 
     /// The entry of a key was removed or replaced. Other processes take nothing older out of their memory from here on.
-    pub(super) fn raise_key(&self, session: &Session, digest: &Digest) {
+    pub(crate) fn raise_key(&self, session: &Session, digest: &Digest) {
         if let Some(Err(cause)) = self.epochs().map(|epochs| epochs.raise_key(digest)) {
             session.note_failed(&Error::io("EPOCHS", cause));
         }

@@ -180,8 +180,8 @@ impl Transaction<'_> {
         let bytes = self.index.record(scope.number, digest)?;
         let record = bytes.as_deref().and_then(|bytes| Record::decode(bytes, digest));
         let lifetime = record.map(|record| record.lifetime);
-        let ttl = self.ledger.ttl_of(scope.generation);
-        Ok(lifetime.is_some_and(|lifetime| !lifetime.is_over(self.session.clock.now(), ttl)))
+        let expiry = self.ledger.expiry_of(scope.generation).without_stale();
+        Ok(lifetime.is_some_and(|lifetime| !lifetime.is_over(self.session.clock.now(), expiry)))
     }
 
     /// Takes the record of `digest` out with its row; only the one that `row` means, if a row is given.

@@ -1,15 +1,16 @@
 //! What a guest looks up, leads, and waits for.
 
-use std::{task::Waker, time::Duration};
+use std::task::Waker;
 
 use super::{
     super::{
         host::Host,
-        message::{Answer, Ended, Wants, failed},
+        message::{Answer, Ended, MissReason, Wants, failed},
     },
     Broken, Guest, Wait,
 };
 use crate::{
+    clock::Expiry,
     error::Result,
     flight::{Outcome, Turn, flight},
     key::Digest,
@@ -28,14 +29,17 @@ impl Guest {
         host: &Host,
         number: u32,
         (memo, digest): (u32, Digest),
-        ttl: Option<Duration>,
+        expiry: Expiry,
         caller: u64,
         wants: Wants,
     ) -> std::result::Result<bool, Broken> {
-        let useless = if let Wants::Replacement { of } = wants { Some(of) } else { None };
+        let useless = match wants {
+            Wants::Replacement { of } | Wants::Refresh { of } => Some(of),
+            Wants::Record | Wants::RecordOrLead => None,
+        };
         let partition = self.partition(memo)?;
         let key = partition.flight_key(&digest);
-        match find(partition, &digest, ttl, useless) {
+        match find(partition, &digest, expiry, useless) {
             Ok(FoundRecord::NotYet) => {
                 let (reply, applied) = oneshot::channel();
                 let _ = host.directory.send(Request::Barrier { reply });
@@ -48,16 +52,48 @@ impl Guest {
             Ok(FoundRecord::Missing(reason)) if wants == Wants::Record => {
                 self.answer(number, &Answer::Missing(reason.into()));
             }
+            Ok(FoundRecord::Missing(_)) if matches!(wants, Wants::Refresh { .. }) => {
+                return self.refresh(host, number, (memo, digest), caller, useless);
+            }
             Ok(FoundRecord::Missing(_)) => {
                 let (caller, is_queued) = (self.caller(caller), false);
                 let is_known = self.waits.contains_key(&number) || self.claims.contains_key(&number);
                 if number == 0 || is_known || self.waits.values().any(|wait| wait.caller == caller) {
                     return Err(Broken);
                 }
-                let wait = Wait { memo, digest, ttl, key, caller, is_queued, is_overdue: false, useless };
+                let wait = Wait { memo, digest, expiry, key, caller, is_queued, is_overdue: false, useless };
                 self.claim(host, number, wait);
             }
             Err(error) => self.send(&failed(number, &error)),
+        }
+        Ok(true)
+    }
+
+    /// Grants the lead of a key whose record is stale, unless another caller has it: other callers have the record meanwhile.
+    fn refresh(
+        &mut self,
+        host: &Host,
+        number: u32,
+        (memo, digest): (u32, Digest),
+        caller: u64,
+        stale: Option<u64>,
+    ) -> std::result::Result<bool, Broken> {
+        if number == 0 || self.claims.contains_key(&number) {
+            return Err(Broken);
+        }
+        let caller = self.caller(caller);
+        let partition = self.partition(memo)?;
+        let (key, expiry) = (partition.flight_key(&digest), Expiry::default());
+        let claim = host.directory.sharing.may_lead().then(|| flight().claim_free(key, caller)).flatten();
+        // A value that came before the claim.
+        match (find(partition, &digest, expiry, stale), claim) {
+            (Ok(FoundRecord::Record(record)), _) => self.answer(number, &Answer::Record(&record)),
+            (_, None) | (Ok(FoundRecord::NotYet), _) => self.answer(number, &Answer::Led),
+            (_, Some(claim)) => {
+                claim.announce_refresh();
+                self.claims.insert(number, (key, claim));
+                self.answer(number, &Answer::Lead(MissReason::Expired));
+            }
         }
         Ok(true)
     }
@@ -79,7 +115,7 @@ impl Guest {
                 // The memo was dropped while its call waited.
                 return self.answer(number, &Answer::Missing(Reason::Absent.into()));
             };
-            let found = find(partition, &wait.digest, wait.ttl, wait.useless);
+            let found = find(partition, &wait.digest, wait.expiry, wait.useless);
             match (found, turn) {
                 (Ok(FoundRecord::Record(record)), turn) => {
                     if let Turn::Lead(claim) | Turn::Alone(claim, _) = turn {
@@ -147,13 +183,8 @@ impl Guest {
     }
 }
 
-fn find(
-    partition: &Partition,
-    digest: &Digest,
-    ttl: Option<Duration>,
-    useless: Option<u64>,
-) -> Result<FoundRecord> {
-    let found = partition.find_record(digest, ttl)?;
+fn find(partition: &Partition, digest: &Digest, expiry: Expiry, useless: Option<u64>) -> Result<FoundRecord> {
+    let found = partition.find_record(digest, expiry)?;
     let is_useless = |bytes: &Bytes| {
         useless.is_some() && Record::decode(bytes, digest).map(|record| record.sequence) == useless
     };

@@ -17,10 +17,11 @@ use std::{
 use super::{
     answers::{Later, done, later},
     host::Host,
-    message::{self, Answer, Call, GREETING, Limits, PROTOCOL, encode, failed},
+    message::{self, Answer, Call, Expires, GREETING, Limits, PROTOCOL, encode, failed},
     socket::{Channel, Interest, MAX_FRAME, Ready, Stream},
 };
 use crate::{
+    clock::Expiry,
     error::{Error, ErrorKind},
     flight::{Caller, Claim, FlightKey, flight, fresh_caller, fresh_owner},
     key::Digest,
@@ -68,7 +69,7 @@ pub(super) struct Guest {
 struct Wait {
     memo: u32,
     digest: Digest,
-    ttl: Option<Duration>,
+    expiry: Expiry,
     key: FlightKey,
     caller: Caller,
     /// Whether it is in the queue of a leader.
@@ -265,9 +266,9 @@ impl Guest {
                     disown(host, &partition);
                 }
             }
-            Call::LookUp { memo, digest, ttl_millis, caller, wants } => {
-                let ttl = ttl_millis.map(Duration::from_millis);
-                return self.look_up(host, number, (memo, Digest::from_bytes(digest)), ttl, caller, wants);
+            Call::LookUp { memo, digest, expires, caller, wants } => {
+                let expiry = expiry(expires);
+                return self.look_up(host, number, (memo, Digest::from_bytes(digest)), expiry, caller, wants);
             }
             Call::Overtake { call } => {
                 if let Some(wait) = self.waits.get_mut(&call) {
@@ -419,6 +420,13 @@ fn disown(host: &Host, partition: &Partition) {
 }
 
 fn bounds(limits: Limits) -> Bounds {
-    let Limits { ttl_millis, max_entries, max_bytes } = limits;
-    Bounds { ttl: ttl_millis.map(Duration::from_millis), max_entries, max_bytes }
+    let Limits { expires, max_entries, max_bytes, spares_used } = limits;
+    let Expires { ttl_millis, stale_millis } = expires;
+    let (ttl, stale_for) = (ttl_millis.map(Duration::from_millis), Duration::from_millis(stale_millis));
+    Bounds { ttl, stale_for, max_entries, max_bytes, spares_used }
+}
+
+fn expiry(expires: Expires) -> Expiry {
+    let Expires { ttl_millis, stale_millis } = expires;
+    Expiry { ttl: ttl_millis.unwrap_or(u64::MAX), stale_for: stale_millis, early: 0 }
 }

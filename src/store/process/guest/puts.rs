@@ -45,7 +45,7 @@ impl Guest {
         let digest = Digest::from_bytes(put.digest);
         let claim = match put.origin {
             PutOrigin::Inserted => None,
-            PutOrigin::Computed { claim, noted } => {
+            PutOrigin::Computed { claim, noted, .. } => {
                 let key = partition.flight_key(&digest);
                 let known = claim.and_then(|claim| self.claims.remove(&claim));
                 if known.as_ref().is_some_and(|(of, _)| *of != key) {
@@ -64,8 +64,13 @@ impl Guest {
         let (reply, written) = oneshot::channel();
         let accepted = payload(&host.directory, partition, put).and_then(|payload| {
             let compute_time = Duration::from_nanos(put.compute_nanos);
-            let entry =
-                Entry { digest, key_head: put.key_head.to_vec(), ttl: partition.bounds().ttl, compute_time };
+            let entry = Entry {
+                digest,
+                key_head: put.key_head.to_vec(),
+                ttl: put.ttl_millis.map(Duration::from_millis),
+                replaces: matches!(put.origin, PutOrigin::Computed { replaces: true, .. }),
+                compute_time,
+            };
             partition.accept(entry, payload, claim, put.is_awaited.then_some(reply))
         });
         match accepted {

@@ -299,6 +299,7 @@ impl Member {
         Ok(calls::looked_up(&call).map(|looked_up| match looked_up {
             calls::Looked::Record(bytes) => LookedUp::Record(bytes),
             calls::Looked::Missing(reason) => LookedUp::Missing(reason),
+            calls::Looked::Led => LookedUp::Led,
             calls::Looked::Lead(reason) => {
                 LookedUp::Lead(reason, self.note_lead(query, caller.number(), number))
             }

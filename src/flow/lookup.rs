@@ -1,0 +1,326 @@
+//! The lookup of one call: a value, or the right to compute it.
+
+use super::{
+    MemoInner,
+    find::{Hit, HitOrMiss},
+    terms::{Standing, Terms},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    flight::{Claim, Outcome, Turn, flight},
+    key::Digest,
+    stats::Reason,
+    store::RefreshTurn,
+};
+
+/// The result of a lookup.
+pub(crate) enum Lookup<V> {
+    Hit(Hit<V>),
+    /// The caller has the value, and it is to be computed on another thread.
+    Behind(Hit<V>, Box<Lead<V>>),
+    /// The caller computes. Without a lead the value is not stored.
+    Compute(Option<Box<Lead<V>>>),
+}
+
+/// The right to compute and store the value of a key.
+pub(crate) struct Lead<V> {
+    pub(crate) digest: Digest,
+    pub(crate) claim: Claim<'static>,
+    pub(crate) old: Old<V>,
+}
+
+/// What a computed value takes the place of.
+pub(crate) enum Old<V> {
+    /// Nothing that a reader would take.
+    Nothing,
+    /// Of no use to this call.
+    Refused,
+    /// A stale value, or one that is refreshed early.
+    Stale(Hit<V>),
+}
+
+impl<V> Old<V> {
+    /// Whether readers that refuse less would take it as a fresh one. A refused value may be one.
+    pub(super) fn is_fresh(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Refused => true,
+            Self::Stale(hit) => hit.standing == Standing::Due,
+        }
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+}
+
+/// The waits of one call for the computations of others.
+#[derive(Default)]
+struct Waits {
+    /// How many ended. A computation that ended the first one may have begun before the call.
+    ended: u32,
+    /// Whether a stale value was promised and not found.
+    found_no_stale: bool,
+}
+
+/// What the leader of a key found.
+enum Sought<V> {
+    Hit(Hit<V>),
+    Compute(Reason, Old<V>),
+    /// This process hosts the store by now: the call begins anew.
+    Anew,
+}
+
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
+    /// Finds the value, or has the caller compute it.
+    pub(crate) fn look_up(&self, digest: &Digest, terms: &Terms<'_, V>) -> Lookup<V> {
+        if self.partition.is_closed() {
+            self.record_failure(&Error::new(ErrorKind::Closed, "the store is closed: open it again"));
+            self.record_miss(Reason::Absent);
+            return Lookup::Compute(None);
+        }
+        match self.in_memory(digest, terms) {
+            Some(hit) if hit.is_good() => self.have(hit),
+            Some(hit) if hit.is_of_use() => self.refresh_or_have(digest, terms, hit),
+            _ if self.has_memory() => self.lead_or_wait(digest, terms),
+            // Without a memory tier, a read helps no other caller: it needs no claim.
+            _ => match self.peek_disk(digest, terms) {
+                Some(hit) if hit.is_good() => self.have(hit),
+                Some(hit) if hit.is_of_use() => self.refresh_or_have(digest, terms, hit),
+                _ => self.lead_or_wait(digest, terms),
+            },
+        }
+    }
+
+    #[inline]
+    fn have(&self, hit: Hit<V>) -> Lookup<V> {
+        self.record_hit(&hit);
+        Lookup::Hit(hit)
+    }
+
+    /// Has the caller refresh a value that is there, or hands that out where another caller does it.
+    fn refresh_or_have(&self, digest: &Digest, terms: &Terms<'_, V>, hit: Hit<V>) -> Lookup<V> {
+        if self.waits_for_retry(digest) || !self.partition.may_lead() {
+            return self.have(hit);
+        }
+        let Some(mut claim) = flight().claim_free(self.flight_key(digest), crate::flight::caller()) else {
+            return self.have(hit);
+        };
+        claim.note(self.partition.words(digest));
+        self.as_leader(digest, terms, claim, false).unwrap_or_else(|| self.lead_or_wait(digest, terms))
+    }
+
+    /// Claims the key. The leader looks the value up once more and computes it; the waiters then look it up again.
+    fn lead_or_wait(&self, digest: &Digest, terms: &Terms<'_, V>) -> Lookup<V> {
+        let mut waits = Waits::default();
+        loop {
+            self.partition.await_guests();
+            match self.claim(digest, !waits.found_no_stale) {
+                Turn::Lead(claim) => {
+                    if let Some(lookup) = self.as_leader(digest, terms, claim, waits.ended > 0) {
+                        return lookup;
+                    }
+                }
+                Turn::Recheck(outcome) => {
+                    if let Some(hit) = self.recheck(digest, terms, outcome, &mut waits) {
+                        return Lookup::Hit(self.count_lookup(hit, waits.ended > 0));
+                    }
+                }
+                Turn::Alone(claim, _) => {
+                    self.record_miss(Reason::Absent);
+                    let old = if terms.may_refuse() { Old::Refused } else { Old::Nothing };
+                    return Lookup::Compute(Some(Box::new(Lead { digest: *digest, claim, old })));
+                }
+            }
+        }
+    }
+
+    /// The value, or the lead. `None`: the call begins anew.
+    fn as_leader(
+        &self,
+        digest: &Digest,
+        terms: &Terms<'_, V>,
+        mut claim: Claim<'static>,
+        waited: bool,
+    ) -> Option<Lookup<V>> {
+        match self.seek(digest, terms, &mut claim) {
+            Sought::Hit(hit) => {
+                claim.complete(Outcome::Found);
+                Some(Lookup::Hit(self.count_lookup(hit, waited)))
+            }
+            Sought::Compute(reason, old) => {
+                // Other callers have the value that is there, unless they refuse it too.
+                if old.is_there() {
+                    claim.announce_refresh();
+                }
+                let behind = match &old {
+                    Old::Stale(hit) if terms.is_loading => self.copy_of_hit(hit),
+                    _ => None,
+                };
+                let lead = Box::new(Lead { digest: *digest, claim, old });
+                if let Some(hit) = behind {
+                    self.record_hit(&hit);
+                    return Some(Lookup::Behind(hit, lead));
+                }
+                self.record_miss(reason);
+                Some(Lookup::Compute(Some(lead)))
+            }
+            // A guest may have led the key all the time.
+            Sought::Anew => {
+                claim.complete(Outcome::Revoked);
+                None
+            }
+        }
+    }
+
+    /// Claims the key. Where another process hosts the store, a caller that leads another key waits there and not here, so that
+    /// cycles through several processes are seen.
+    fn claim(&self, digest: &Digest, accepts_stale: bool) -> Turn<'static> {
+        let (flight_key, words) = (self.flight_key(digest), self.partition.words(digest));
+        let mut turn = if words.is_some() && flight().waits_as_leader(&flight_key) {
+            Turn::Lead(flight().register_reader(flight_key))
+        } else {
+            flight().claim_or_stale(flight_key, self.session().max_wait, accepts_stale)
+        };
+        if let Turn::Lead(claim) | Turn::Alone(claim, _) = &mut turn {
+            // It may have waited long.
+            claim.note(self.partition.words(digest));
+        }
+        turn
+    }
+
+    /// Looks for the value once more, as the leader of its key.
+    fn seek(&self, digest: &Digest, terms: &Terms<'_, V>, claim: &mut Claim<'static>) -> Sought<V> {
+        let cached = self.in_memory(digest, terms);
+        let cached = match cached {
+            Some(hit) if hit.is_good() => return Sought::Hit(hit),
+            other => other.filter(Hit::is_of_use),
+        };
+        let mut refused: Option<(u64, Reason)> = None;
+        loop {
+            let hit = match self.read_or_lead(digest, terms, claim, refused.map(|(sequence, _)| sequence)) {
+                None => return Sought::Anew,
+                Some(Ok(hit)) => self.newer_of(hit, cached.as_ref()),
+                Some(Err(reason)) => {
+                    // A value that could not be written is in memory only.
+                    let stale = cached.as_ref().and_then(|hit| self.copy_of_hit(hit));
+                    return match (stale, refused) {
+                        (Some(hit), _) if self.waits_for_retry(digest) => Sought::Hit(hit),
+                        (Some(hit), _) => Sought::Compute(Reason::Expired, Old::Stale(hit)),
+                        (None, Some((_, refusal))) => Sought::Compute(refusal, Old::Refused),
+                        (None, None) => Sought::Compute(reason, Old::Nothing),
+                    };
+                }
+            };
+            match hit.standing {
+                Standing::Good => return Sought::Hit(hit),
+                Standing::Stale | Standing::Due => return self.seek_refresh(digest, terms, claim, hit),
+                // Where another process hosts the store, the lead is there.
+                Standing::Refused(reason) if self.partition.is_guest() => {
+                    refused = Some((hit.sequence, reason));
+                }
+                Standing::Refused(reason) => return Sought::Compute(reason, Old::Refused),
+            }
+        }
+    }
+
+    /// `None`: the call begins anew.
+    fn read_or_lead(
+        &self,
+        digest: &Digest,
+        terms: &Terms<'_, V>,
+        claim: &mut Claim<'static>,
+        refused: Option<u64>,
+    ) -> Option<HitOrMiss<V>> {
+        let expiry = self.expiry(digest);
+        match self.partition.read_or_lead(digest, expiry, claim, refused) {
+            Ok(found) => found.map(|found| self.take(digest, found, expiry, claim, terms)),
+            Err(error) => {
+                self.record_failure(&error);
+                Some(Err(Reason::Absent))
+            }
+        }
+    }
+
+    /// Whether the leader is to refresh a stale value. Where another process hosts the store, that one grants it.
+    fn seek_refresh(
+        &self,
+        digest: &Digest,
+        terms: &Terms<'_, V>,
+        claim: &mut Claim<'static>,
+        hit: Hit<V>,
+    ) -> Sought<V> {
+        if self.waits_for_retry(digest) {
+            return Sought::Hit(hit);
+        }
+        let expiry = self.expiry(digest);
+        match self.partition.lead_refresh(digest, expiry, claim, hit.sequence) {
+            Ok(RefreshTurn::Lead) => Sought::Compute(Reason::Expired, Old::Stale(hit)),
+            Ok(RefreshTurn::Led) => Sought::Hit(hit),
+            Ok(RefreshTurn::Here) => Sought::Anew,
+            Ok(RefreshTurn::Newer(found)) => match self.take(digest, found, expiry, claim, terms) {
+                Ok(newer) if newer.is_of_use() => Sought::Hit(newer),
+                _ => Sought::Hit(hit),
+            },
+            Err(error) => {
+                self.record_failure(&error);
+                Sought::Compute(Reason::Expired, Old::Stale(hit))
+            }
+        }
+    }
+
+    /// Whether the last refresh of the key failed a short while ago.
+    fn waits_for_retry(&self, digest: &Digest) -> bool {
+        self.retries.is_waiting(digest, self.session().clock.now(), self.aging.retry_after)
+    }
+
+    /// Looks the value up after another caller finished, or found a stale value. A computed value is on disk and not in memory:
+    /// with a memory tier, one of the waiters claims the key again and reads the value for all.
+    fn recheck(
+        &self,
+        digest: &Digest,
+        terms: &Terms<'_, V>,
+        outcome: Outcome,
+        waits: &mut Waits,
+    ) -> Option<Hit<V>> {
+        if !matches!(outcome, Outcome::Found | Outcome::Stale) {
+            waits.ended += 1;
+        }
+        let is_read_for_all = self.bounds.stale_for.is_zero() && !terms.may_refuse();
+        let hit = if outcome == Outcome::Stored && self.has_memory() && is_read_for_all {
+            self.in_memory(digest, terms)
+        } else {
+            let mut claim = flight().register_reader(self.flight_key(digest));
+            claim.note(self.partition.words(digest));
+            self.find(digest, &claim, terms).ok()
+        };
+        let is_of_use = |hit: &Hit<V>| match hit.standing {
+            Standing::Good | Standing::Due => true,
+            Standing::Stale => outcome != Outcome::Revoked && outcome != Outcome::Unstored,
+            Standing::Refused(Reason::Expired) => {
+                outcome == Outcome::Stored && waits.ended > 1 && began_after(hit, terms)
+            }
+            Standing::Refused(_) => false,
+        };
+        let found = hit.filter(is_of_use);
+        waits.found_no_stale |= outcome == Outcome::Stale && found.is_none();
+        found
+    }
+
+    /// A caller that waited for a computation counts as a miss, although it finds the value.
+    fn count_lookup(&self, hit: Hit<V>, waited: bool) -> Hit<V> {
+        if waited {
+            self.record_miss(Reason::Absent);
+            hit.hand_out();
+        } else {
+            self.record_hit(&hit);
+        }
+        hit
+    }
+}
+
+/// Whether the computation of a value began after the call that asks for it. Times are in milliseconds.
+fn began_after<V>(hit: &Hit<V>, terms: &Terms<'_, V>) -> bool {
+    let took = hit.compute_time.saturating_sub(std::time::Duration::from_millis(1));
+    hit.lifetime.created.since(terms.began) >= took && hit.lifetime.created >= terms.began
+}

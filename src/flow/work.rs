@@ -1,0 +1,221 @@
+//! The computation of one value: its lead, its time, and what becomes of its value.
+
+use std::{mem, time::Duration};
+
+use super::{
+    Hit, MemoInner,
+    lookup::{Lead, Old},
+    staleness,
+    terms::{EntryTtl, Terms},
+};
+use crate::{
+    clock::{Expiry, Stopwatch},
+    flight::{Outcome, flight},
+    key::{Digest, KeyText},
+    observe::{Event, Span},
+    store::Entry,
+};
+
+/// A computation that began. Its owner ends it, by [`keep`](MemoInner::keep_value) or by [`fail`](MemoInner::fail).
+pub(crate) struct Work<V> {
+    /// `None` if the value cannot be stored: the store is closed, or the key has no digest.
+    lead: Option<Box<Lead<V>>>,
+    /// The head of the key, stored beside the value and told to observers. Empty if the key cannot be serialized.
+    key_head: Vec<u8>,
+    pub(super) span: Span,
+    stopwatch: Stopwatch,
+    /// Whether its end was reported.
+    is_done: bool,
+}
+
+impl<V> Work<V> {
+    /// The stale value that the new one takes the place of.
+    pub(crate) fn stale(&self) -> Option<&V> {
+        match &self.lead.as_ref()?.old {
+            Old::Stale(hit) => Some(&hit.value),
+            Old::Nothing | Old::Refused => None,
+        }
+    }
+
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.lead.as_ref().map(|lead| lead.digest)
+    }
+
+    /// Runs a computation on this thread, and tells whether it read a stale value.
+    pub(crate) fn run<R>(&self, compute: impl FnOnce() -> R) -> (R, bool) {
+        staleness::during(|| match &self.lead {
+            Some(lead) => lead.claim.run(|| self.span.within(compute)),
+            None => self.span.within(compute),
+        })
+    }
+}
+
+impl<V: 'static> MemoInner<V> {
+    /// Begins a computation. Without a lead its value is not stored.
+    pub(crate) fn begin_work(&self, lead: Option<Box<Lead<V>>>, key_head: Vec<u8>) -> Work<V> {
+        self.notify(&Event::ComputeStarted { memo: &self.name, key: KeyText::of(&key_head) });
+        let (span, stopwatch) = (Span::of_computing(&self.name), self.session().clock.stopwatch());
+        Work { lead, key_head, span, stopwatch, is_done: false }
+    }
+
+    fn end(&self, work: &mut Work<V>, succeeded: bool) -> Duration {
+        let took = work.stopwatch.elapsed();
+        if !mem::replace(&mut work.is_done, true) && !self.session().is_inherited() {
+            work.span.ended(took, succeeded);
+            let key = KeyText::of(&work.key_head);
+            self.notify(&Event::ComputeFinished { memo: &self.name, key, took, succeeded });
+        }
+        took
+    }
+
+    /// It returned no value: an error, or a panic. A refresh that failed is noted before its claim ends, so that the next
+    /// caller does not try at once. If there was a stale value, returns the key, and that value unless a change came since.
+    pub(crate) fn fail(&self, work: &mut Work<V>) -> Option<(Digest, Option<Hit<V>>)> {
+        if self.session().is_inherited() || work.is_done {
+            return None;
+        }
+        self.end(work, false);
+        let Lead { digest, claim, old: Old::Stale(hit) } = *work.lead.take()? else { return None };
+        self.note_failed_refresh(&digest);
+        let hit = claim.is_current().then_some(hit);
+        drop(claim);
+        self.notify(&Event::RefreshFailed { memo: &self.name, retry_after: self.aging.retry_after });
+        Some((digest, hit))
+    }
+
+    fn note_failed_refresh(&self, digest: &Digest) {
+        self.retries.note(digest, self.session().clock.now(), self.aging.retry_after);
+        self.counters.failed_refresh();
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
+    /// Stores the value of a computation, and wakes the waiters. One that was computed from a stale value is stale itself.
+    pub(crate) fn keep_value(&self, work: &mut Work<V>, value: &V, ttl: EntryTtl<'_, V>, is_stale: bool) {
+        if self.session().is_inherited() {
+            // The closure forked, and this is the child process.
+            return;
+        }
+        let compute_time = self.end(work, true);
+        let Some(lead) = work.lead.take() else { return };
+        let Lead { digest, claim, old } = *lead;
+        let ttl = match self.is_wanted(value) {
+            // A fresh value is better than one that is stale from the beginning.
+            true if is_stale && old.is_fresh() => Err(NotStored),
+            true => self.entry_ttl(ttl, value, is_stale),
+            false => Err(NotStored),
+        };
+        let is_refresh = matches!(old, Old::Stale(_));
+        if is_refresh && (is_stale || ttl.is_err()) {
+            // It brought no fresh value: the next caller does not try at once.
+            self.note_failed_refresh(&digest);
+        } else {
+            self.retries.forget(&digest);
+        }
+        let replaces = old.is_there();
+        let is_fresh = ttl.is_ok() && !is_stale;
+        if let Ok(ttl) = ttl {
+            let key_head = mem::take(&mut work.key_head);
+            self.keep(Entry { digest, key_head, ttl, replaces, compute_time }, value, claim);
+        } else {
+            claim.complete(Outcome::Unstored);
+        }
+        if is_refresh && is_fresh {
+            self.counters.refreshed();
+            self.notify(&Event::Refreshed { memo: &self.name, took: compute_time });
+        } else if is_refresh {
+            self.notify(&Event::RefreshFailed { memo: &self.name, retry_after: self.aging.retry_after });
+        }
+    }
+
+    /// Stores the value in memory only.
+    pub(crate) fn keep_value_in_memory(
+        &self,
+        work: &mut Work<V>,
+        value: &V,
+        ttl: EntryTtl<'_, V>,
+        is_stale: bool,
+    ) {
+        if self.session().is_inherited() {
+            return;
+        }
+        let compute_time = self.end(work, true);
+        let Some(lead) = work.lead.take() else { return };
+        let Lead { digest, claim, old } = *lead;
+        self.retries.forget(&digest);
+        let Ok(ttl) = self.entry_ttl(ttl, value, is_stale) else { return claim.complete(Outcome::Unstored) };
+        self.revoke_readers(&digest, old.is_there(), &claim);
+        let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
+        claim.complete(outcome);
+    }
+
+    fn is_wanted(&self, value: &V) -> bool {
+        self.cache_if.as_ref().is_none_or(|cache_if| {
+            let wanted = self.guarded("cache_if", || Ok(cache_if(value)));
+            wanted.unwrap_or_else(|error| {
+                self.record_failure(&error);
+                false
+            })
+        })
+    }
+
+    /// The time for which the entry is fresh, if that is its own.
+    fn entry_ttl(
+        &self,
+        ttl: EntryTtl<'_, V>,
+        value: &V,
+        is_stale: bool,
+    ) -> Result<Option<Duration>, NotStored> {
+        let ttl = match ttl {
+            _ if is_stale => Some(Duration::ZERO),
+            EntryTtl::OfMemo => None,
+            EntryTtl::Fixed(ttl) => Some(ttl),
+            EntryTtl::Of(ttl_of) => {
+                let ttl = self.guarded("ttl_with", || Ok(ttl_of(value)));
+                Some(ttl.map_err(|error| {
+                    self.record_failure(&error);
+                    NotStored
+                })?)
+            }
+        };
+        let is_never_fresh = ttl.is_some_and(|ttl| ttl.as_millis() == 0);
+        if is_never_fresh && self.bounds.stale_for.is_zero() { Err(NotStored) } else { Ok(ttl) }
+    }
+
+    /// The value that is there, at any age.
+    pub(super) fn old_value(&self, work: &Work<V>) -> Option<V> {
+        if let Some(stale) = work.stale() {
+            return self.copy_of(Some(stale));
+        }
+        let (digest, terms) = (work.digest()?, Terms::default());
+        if let Some(hit) = self.in_memory_under(&digest, Expiry::ANY_AGE, &terms) {
+            return Some(hit.value);
+        }
+        let mut reader = flight().register_reader(self.flight_key(&digest));
+        reader.note(self.partition.words(&digest));
+        match self.read(&digest, Expiry::ANY_AGE, &reader, &terms) {
+            Ok(found) => found.ok().map(|hit| hit.value),
+            Err(error) => {
+                self.record_failure(&error);
+                None
+            }
+        }
+    }
+
+    /// The stale value in place of that of a computation that failed, if it is still there and the call accepts it.
+    pub(super) fn fall_back(
+        &self,
+        digest: &Digest,
+        terms: &Terms<'_, V>,
+        stale: Option<Hit<V>>,
+    ) -> Option<V> {
+        let mut reader = flight().register_reader(self.flight_key(digest));
+        reader.note(self.partition.words(digest));
+        let hit = self.find(digest, &reader, terms).ok().filter(Hit::is_of_use).or(stale)?;
+        hit.hand_out();
+        Some(hit.value)
+    }
+}
+
+/// The value goes to its caller only.
+struct NotStored;
