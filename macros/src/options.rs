@@ -15,8 +15,13 @@ use crate::duration;
 /// The options of `#[memo]`.
 const OF_MEMO: &[&str] = &[
     "ttl",
+    "stale_for",
+    "refresh_at",
+    "retry_after",
+    "jitter",
     "max_entries",
     "max_bytes",
+    "spare_used",
     "memory",
     "codec",
     "store",
@@ -65,6 +70,8 @@ pub(crate) struct AttributeOptions {
     /// Methods of the builder, as they are called: `.max_entries(1000)`.
     pub(crate) builder: Vec<TokenStream>,
     pub(crate) ttl: Option<TokenStream>,
+    /// Whether stale values are computed anew on another thread.
+    pub(crate) is_loading: bool,
     pub(crate) codec: Option<CodecOption>,
     pub(crate) cache_if: Option<Expr>,
     pub(crate) observer: Option<Expr>,
@@ -132,11 +139,13 @@ impl AttributeOptions {
             "files" => self.files = listed(input)?,
             "depends" => self.depends = listed(input)?,
             "key" => self.key = Some(input.parse()?),
+            "spare_used" => self.builder.push(quote!(.spare_used())),
             _ => {
                 input.parse::<Token![=]>()?;
                 self.value(&name, input)?;
             }
         }
+        self.is_loading |= text == "stale_for" || text == "refresh_at";
         self.seen.push(name);
         Ok(())
     }
@@ -145,6 +154,10 @@ impl AttributeOptions {
     fn value(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
         match name.to_string().as_str() {
             "ttl" => self.ttl = Some(duration(&input.parse()?)?),
+            "stale_for" | "retry_after" | "jitter" => {
+                let time = duration(&input.parse()?)?;
+                self.builder.push(quote!(.#name(#time)));
+            }
             "cache_if" => self.cache_if = Some(input.parse()?),
             "observer" => self.observer = Some(input.parse()?),
             "spinner" => self.spinner = Some(input.parse()?),
@@ -172,6 +185,7 @@ impl Default for AttributeOptions {
         Self {
             builder: Vec::new(),
             ttl: None,
+            is_loading: false,
             codec: None,
             cache_if: None,
             observer: None,

@@ -185,14 +185,14 @@ fn bare(kind: &Type) -> &Type {
 }
 
 /// Finds a borrow in a type: a reference, or a lifetime other than `'static`.
-struct Borrows {
+pub(crate) struct Borrows {
     found: Option<Span>,
     /// Whether only `'static` references are found.
     is_static: bool,
 }
 
 impl Borrows {
-    fn first(within: &Type, is_static: bool) -> Option<Span> {
+    pub(crate) fn first(within: &Type, is_static: bool) -> Option<Span> {
         let mut borrows = Self { found: None, is_static };
         borrows.visit_type(within);
         borrows.found

@@ -2,6 +2,7 @@
 
 mod companions;
 mod identity;
+mod loading;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -41,7 +42,11 @@ pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> 
     }
     let key = KeySpec::new(function, &chosen(options))?;
     let identity = identity(options, function, &code_of(options, function), handle.is_some());
-    let asking = asking(options, function, &key, &identity);
+    let asking = if options.is_loading {
+        loading::asking(options, function, &key, &identity)?
+    } else {
+        asking(options, function, &key, &identity)
+    };
     let companions = handle.map(|name| {
         let handle = companions::handle(options, function, &key, &name, &identity);
         let code = companions::code(options, function);

@@ -11,6 +11,7 @@ mod handles;
 mod hygiene;
 mod identity;
 mod key;
+mod loading;
 mod options;
 mod resource;
 mod results;
