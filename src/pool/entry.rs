@@ -41,6 +41,22 @@ impl<'a, T: Send + Sync + 'static> ResourceEntry<'a, T> {
         self
     }
 
+    /// Refuses a resource of this age or more: it is removed for all callers, and a new one is built. With zero every resource
+    /// is refused that was begun before this call. It does not bind the resource that this call puts in.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = memolith::ResourcePool::new();
+    /// assert_eq!(*pool.entry::<u8>("nine").or_insert_with(|| 9), 9);
+    /// assert_eq!(*pool.entry::<u8>("nine").max_age(Duration::from_secs(60)).or_insert_with(|| 10), 9);
+    /// assert_eq!(*pool.entry::<u8>("nine").max_age(Duration::ZERO).or_insert_with(|| 10), 10);
+    /// ```
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.options.max_age = Some(age);
+        self
+    }
+
     /// Checks by `is_valid` whether a resource that is there may still be used. If not, it is removed for all callers, and a
     /// new one is built.
     ///
@@ -114,6 +130,7 @@ impl<T> fmt::Debug for ResourceEntry<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResourceEntry")
             .field("ttl", &self.options.ttl)
+            .field("max_age", &self.options.max_age)
             .field("validate", &self.options.is_valid.is_some())
             .finish_non_exhaustive()
     }

@@ -56,13 +56,34 @@ pub(super) type Validation<'a, T> = Box<dyn FnOnce(&T) -> bool + 'a>;
 pub(super) struct CallOptions<'a, T> {
     /// The resource must be younger than this.
     pub(super) ttl: Option<Duration>,
+    /// A resource that was there before the call must be younger than this.
+    pub(super) max_age: Option<Duration>,
     /// A resource that was there before the call must pass this.
     pub(super) is_valid: Option<Validation<'a, T>>,
 }
 
 impl<T> Default for CallOptions<'_, T> {
     fn default() -> Self {
-        Self { ttl: None, is_valid: None }
+        Self { ttl: None, max_age: None, is_valid: None }
+    }
+}
+
+/// Which resources a call accepts by their age.
+#[derive(Clone, Copy, Default)]
+struct Limit {
+    ttl: Option<Duration>,
+    /// The age, and when the call began: one that was built by a later builder is accepted at any age.
+    max_age: Option<(Duration, Duration)>,
+}
+
+impl Limit {
+    #[inline]
+    fn excludes(&self, lifetime: &ResourceLifetime, now: impl Fn() -> Duration) -> bool {
+        lifetime.is_over(self.ttl, &now)
+            || self.max_age.is_some_and(|(most, began)| {
+                lifetime.since.saturating_sub(lifetime.took) <= began
+                    && now().saturating_sub(lifetime.since) >= most
+            })
     }
 }
 
@@ -117,10 +138,17 @@ impl PoolInner {
             return build().map(Arc::new);
         }
         let Some(name) = name else { return self.build_without_a_name(build) };
-        match self.get_valid(name, options.ttl, options.is_valid) {
+        let limit = self.limit(&options);
+        match self.get_valid(name, limit, options.is_valid) {
             Ok(found) => Ok(found),
-            Err(reason) => self.build(name, options.ttl, reason, build),
+            Err(reason) => self.build(name, limit, reason, build),
         }
+    }
+
+    #[inline]
+    fn limit<T>(&self, options: &CallOptions<'_, T>) -> Limit {
+        let max_age = options.max_age.map(|most| (most, self.age.elapsed()));
+        Limit { ttl: options.ttl, max_age }
     }
 
     #[cold]
@@ -145,12 +173,12 @@ impl PoolInner {
     fn build<T: Send + Sync + 'static, E>(
         &self,
         name: &Name,
-        ttl: Option<Duration>,
+        limit: Limit,
         reason: Reason,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
         self.events.missed(type_name::<T>(), reason);
-        match self.lead_or_wait(name, ttl) {
+        match self.lead_or_wait(name, limit) {
             BuildStep::Found(found) => Ok(found),
             BuildStep::Build(claim) => {
                 let (resource, took) = self.run(Some(name), build)?;
@@ -158,7 +186,7 @@ impl PoolInner {
                     // The builder forked, and this is the child.
                     return Ok(resource);
                 }
-                Ok(self.keep(name, resource, self.lifetime(ttl, took), ttl, claim))
+                Ok(self.keep(name, resource, self.lifetime(limit.ttl, took), limit, claim))
             }
             BuildStep::BuildUnshared => self.run(Some(name), build).map(|(resource, _)| resource),
         }
@@ -169,18 +197,13 @@ impl PoolInner {
         if self.is_inherited() {
             return None;
         }
-        let found = self.get_valid(name, None, None);
+        let found = self.get_valid(name, Limit::default(), None);
         found.map_err(|reason| self.events.missed(type_name::<T>(), reason)).ok()
     }
 
     #[inline]
-    fn find<R>(
-        &self,
-        name: &Name,
-        ttl: Option<Duration>,
-        read: impl FnOnce(&Slot) -> R,
-    ) -> Result<R, Reason> {
-        let is_over = |slot: &Slot| slot.lifetime.is_over(ttl, || self.age.elapsed());
+    fn find<R>(&self, name: &Name, limit: Limit, read: impl FnOnce(&Slot) -> R) -> Result<R, Reason> {
+        let is_over = |slot: &Slot| limit.excludes(&slot.lifetime, || self.age.elapsed());
         let found =
             self.slots.read(name, |slot| if is_over(slot) { Err(slot.clone()) } else { Ok(read(slot)) });
         match found {
@@ -196,15 +219,15 @@ impl PoolInner {
     fn get_valid<T: Send + Sync + 'static>(
         &self,
         name: &Name,
-        ttl: Option<Duration>,
+        limit: Limit,
         is_valid: Option<Validation<'_, T>>,
     ) -> Result<Arc<T>, Reason> {
         let Some(is_valid) = is_valid else {
             let (resource, took) =
-                self.find(name, ttl, |slot| (slot.resource.clone(), slot.lifetime.took))?;
+                self.find(name, limit, |slot| (slot.resource.clone(), slot.lifetime.took))?;
             return resource.into_object().inspect(|_| self.hit::<T>(name, took)).ok_or(Reason::Absent);
         };
-        let found = self.find(name, ttl, Slot::clone)?;
+        let found = self.find(name, limit, Slot::clone)?;
         let object = found.resource.clone().into_object::<T>().ok_or(Reason::Absent)?;
         let passed = self.events.contain("the validation", type_name::<T>(), || Ok(is_valid(&object)));
         if passed == Some(true) {
@@ -241,11 +264,11 @@ impl PoolInner {
     }
 
     /// Claims the resource. The leader looks it up once more and builds it; the waiters then look it up again.
-    fn lead_or_wait<T: Send + Sync + 'static>(&self, name: &Name, ttl: Option<Duration>) -> BuildStep<'_, T> {
+    fn lead_or_wait<T: Send + Sync + 'static>(&self, name: &Name, limit: Limit) -> BuildStep<'_, T> {
         let flight_key = flight_key(&mut lock(&self.order), name);
         loop {
             let turn = flight().claim(flight_key, self.options.max_wait);
-            let found = self.find(name, ttl, |slot| slot.resource.clone());
+            let found = self.find(name, limit, |slot| slot.resource.clone());
             match (turn, found.ok().and_then(Resource::into_object)) {
                 (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
                     claim.complete(Outcome::Found);
@@ -268,14 +291,14 @@ impl PoolInner {
         name: &Name,
         built: Arc<T>,
         lifetime: ResourceLifetime,
-        ttl: Option<Duration>,
+        limit: Limit,
         claim: Claim<'_>,
     ) -> Arc<T> {
         let mut writer = self.writer();
         if !claim.is_current() {
             return built;
         }
-        let is_fresh = |slot: &Slot| !slot.lifetime.is_over(ttl, || lifetime.since);
+        let is_fresh = |slot: &Slot| !limit.excludes(&slot.lifetime, || lifetime.since);
         let other = self.slots.read(name, Slot::clone).filter(is_fresh);
         if let Some(other) = other.and_then(|slot| slot.resource.into_object()) {
             drop(writer);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use memolith::ResourcePool;
 
 use super::{Log, Logged, MILLISECOND, bounded, put, timed};
-use crate::vocabulary::{MINUTE, SECOND};
+use crate::vocabulary::{DAY, HOUR, MINUTE, SECOND};
 
 #[test]
 fn options_that_cannot_be_are_refused_with_a_remedy() {
@@ -175,4 +175,22 @@ fn remove_tells_whether_there_was_one_to_be_had() {
     clock.advance(SECOND);
     assert!(!pool.remove::<Logged>("b"));
     assert_eq!(log.released(), ["a", "b"]);
+}
+
+#[test]
+fn an_age_of_a_call_refuses_what_is_there_and_does_not_bind_what_it_puts_in() {
+    let (pool, clock) = timed(|options| options);
+    assert_eq!(*pool.entry::<u8>("n").or_insert_with(|| 1), 1);
+    clock.advance(MINUTE);
+    let younger = |age, built| *pool.entry::<u8>("n").max_age(age).or_insert_with(|| built);
+    assert_eq!(younger(MINUTE + SECOND, 2), 1);
+    assert_eq!(younger(MINUTE, 2), 2);
+    clock.advance(HOUR);
+    assert_eq!(*pool.entry::<u8>("n").or_insert_with(|| unreachable!()), 2);
+    assert_eq!(younger(Duration::ZERO, 3), 3);
+    assert_eq!(younger(Duration::ZERO, 4), 4);
+    let either = |built| *pool.entry::<u8>("n").ttl(SECOND).max_age(DAY).or_insert_with(|| built);
+    assert_eq!(either(5), 4);
+    clock.advance(SECOND);
+    assert_eq!(either(5), 5);
 }
