@@ -183,3 +183,11 @@ fn a_store_in_memory_takes_memory_by_its_bound_and_gives_it_back_when_it_is_clea
     let is_given_back = || full.saturating_sub(taken()) > 300 * entries;
     assert!((0..entries).any(|_| store.flush().is_ok() && is_given_back()), "{} of {full} are left", taken());
 }
+
+/// A seed that no reader takes would leave the fuzzers at the first byte.
+#[test]
+fn the_seeds_of_messages_are_calls() {
+    for seed in seeds("message") {
+        assert_eq!(memolith::fuzzing::call(&seed).as_ref(), Some(&seed));
+    }
+}
