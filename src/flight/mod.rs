@@ -291,7 +291,10 @@ impl Claim<'_> {
 
     /// The claim lies in a variable from here on. Calls of this thread do not wait for it, and other callers at most 30 s.
     pub(crate) fn rest(&self) {
-        self.pass_to(park::fresh(), Some(park::caller()), true);
+        let mut table = lock(&self.flight.table);
+        let wakers = table.rest(self.key, &self.state, park::fresh(), park::caller());
+        drop(table);
+        wakers.wake();
     }
 
     /// The computation waits for a thread from here on. A caller that needs the value takes the lead from it.
@@ -307,11 +310,15 @@ impl Claim<'_> {
 
     /// Computes on this thread, whose waits are those of the claim meanwhile.
     pub(crate) fn run<R>(&self, compute: impl FnOnce() -> R) -> R {
-        struct Rest<'a>(&'a Claim<'a>);
-        impl Drop for Rest<'_> {
+        struct Run<'a>(&'a Claim<'a>, Caller);
+        impl Drop for Run<'_> {
             fn drop(&mut self) {
-                if self.0.flight.generation == generation() {
-                    self.0.pass_to(park::fresh(), None, true);
+                let Self(claim, caller) = self;
+                if claim.flight.generation == generation() {
+                    let mut table = lock(&claim.flight.table);
+                    let wakers = table.stop(claim.key, &claim.state, *caller, park::fresh());
+                    drop(table);
+                    wakers.wake();
                 }
             }
         }
@@ -319,16 +326,11 @@ impl Claim<'_> {
             // A forked child: the table is its parent's.
             return compute();
         }
-        self.pass_to(park::caller(), None, false);
-        let _rest = Rest(self);
-        compute()
-    }
-
-    fn pass_to(&self, caller: Caller, taker: Option<Caller>, is_at_rest: bool) {
-        let mut table = lock(&self.flight.table);
-        let wakers = table.pass_to(self.key, &self.state, caller, taker, is_at_rest);
-        drop(table);
+        let caller = park::caller();
+        let wakers = lock(&self.flight.table).run(self.key, &self.state, caller);
         wakers.wake();
+        let _run = Run(self, caller);
+        compute()
     }
 
     /// Wakes the waiters, which find the value now. The claim stays registered: a change of the key before the value is

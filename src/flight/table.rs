@@ -56,6 +56,8 @@ struct Leader {
     claim: ClaimState,
     /// The one that computes. A claim that lies in a variable is its own caller, which waits for nothing.
     caller: Caller,
+    /// Those that compute for a claim in a variable at this moment, the latest at the end. It is `caller` then.
+    runners: Vec<Caller>,
     /// The thread that took a claim into a variable: its own calls do not wait for it. `None` for a call with a closure.
     taker: Option<Caller>,
     /// Whether the claim lies in a variable now: nothing tells whether its holder goes on.
@@ -75,6 +77,7 @@ impl Leader {
         Self {
             claim: ClaimState::new(),
             caller,
+            runners: Vec::new(),
             taker: None,
             is_at_rest: false,
             is_queued: false,
@@ -86,12 +89,13 @@ impl Leader {
 
     /// Whether the caller computes, or has the claim in a variable.
     fn is(&self, caller: Caller) -> bool {
-        self.caller == caller || self.taker == Some(caller)
+        self.caller == caller || self.taker == Some(caller) || self.runners.contains(&caller)
     }
 
     /// Returns the claim of the former leader.
     fn hand_to(&mut self, successor: Caller) -> ClaimState {
         self.caller = successor;
+        self.runners.clear();
         self.taker = None;
         self.is_at_rest = false;
         self.is_queued = false;
@@ -181,22 +185,45 @@ impl Table {
         })
     }
 
-    /// The claim is in the hands of another caller from here on, which waits for nothing. The waits for it begin anew.
-    pub(super) fn pass_to(
+    /// The claim lies in a variable from here on, taken by a thread. It is a caller that waits for nothing.
+    pub(super) fn rest(
         &mut self,
         key: FlightKey,
         claim: &ClaimState,
         caller: Caller,
-        taker: Option<Caller>,
-        is_at_rest: bool,
+        taker: Caller,
     ) -> Wakers {
+        self.pass(key, claim, |leader| {
+            leader.taker = Some(taker);
+            (leader.caller, leader.is_at_rest) = (caller, true);
+        })
+    }
+
+    /// The caller computes for the claim from here on. It waits for nothing at this moment.
+    pub(super) fn run(&mut self, key: FlightKey, claim: &ClaimState, caller: Caller) -> Wakers {
+        self.pass(key, claim, |leader| {
+            leader.runners.push(caller);
+            (leader.caller, leader.is_at_rest, leader.is_queued) = (caller, false, false);
+        })
+    }
+
+    /// The caller computes no more. If no other one does, the claim is a caller of its own again.
+    pub(super) fn stop(&mut self, key: FlightKey, claim: &ClaimState, caller: Caller, own: Caller) -> Wakers {
+        self.pass(key, claim, |leader| {
+            if let Some(place) = leader.runners.iter().rposition(|runner| *runner == caller) {
+                leader.runners.remove(place);
+            }
+            let runner = leader.runners.last().copied();
+            (leader.caller, leader.is_at_rest) = (runner.unwrap_or(own), runner.is_none());
+        })
+    }
+
+    /// The claim comes into other hands. The waits for it begin anew.
+    fn pass(&mut self, key: FlightKey, claim: &ClaimState, to: impl FnOnce(&mut Leader)) -> Wakers {
         self.update(key, |claims, waits| {
             let leader = claims.leader.as_mut().filter(|leader| leader.claim == *claim);
             let Some(leader) = leader else { return Wakers::default() };
-            leader.caller = caller;
-            leader.taker = taker.or(leader.taker);
-            leader.is_at_rest = is_at_rest;
-            leader.is_queued = false;
+            to(leader);
             waits.announce_leader(&leader.waiters)
         })
     }

@@ -464,12 +464,12 @@ fn a_free_key_is_led_and_no_other() {
 #[test]
 fn a_claim_in_a_variable_is_not_waited_for_by_the_thread_that_took_it() {
     let (mut table, claim) = line(&[FIRST]);
-    assert_eq!(table.pass_to(KEY, &claim, THIRD, Some(LEADER), true).len(), 1);
+    assert_eq!(table.rest(KEY, &claim, THIRD, LEADER).len(), 1);
     table.counts_anew(FIRST);
     assert!(table.waits_for_rest(FIRST));
     let alone = table.is_alone(LEADER, KEY, AloneReason::Reentrant);
     // It is computed by another thread, which is its caller meanwhile.
-    let _ = table.pass_to(KEY, &claim, SECOND, None, false);
+    let _ = table.run(KEY, &claim, SECOND);
     assert!(!table.waits_for_rest(FIRST));
     let inner = table.is_alone(SECOND, KEY, AloneReason::Reentrant);
     for claim in [&alone, &inner, &claim] {
@@ -484,7 +484,7 @@ fn a_cycle_through_a_claim_in_a_variable_is_seen_from_both_sides() {
     const OTHER: FlightKey = key(8);
     for is_held_first in [false, true] {
         let (mut table, held) = line(&[]);
-        let _ = table.pass_to(KEY, &held, THIRD, Some(LEADER), true);
+        let _ = table.rest(KEY, &held, THIRD, LEADER);
         let other = table.leads(FIRST, OTHER);
         let alone = if is_held_first {
             table.waits(LEADER, OTHER);
@@ -506,10 +506,10 @@ fn a_cycle_that_is_there_already_does_not_hold_up_a_look_for_one() {
     let (mut table, held) = line(&[]);
     let other = table.leads(FIRST, OTHER);
     // The claim is with another thread while both wait, and then it comes back to a thread that waits.
-    let _ = table.pass_to(KEY, &held, SECOND, None, false);
+    let _ = table.run(KEY, &held, SECOND);
     table.waits(FIRST, KEY);
     table.waits(LEADER, OTHER);
-    let _ = table.pass_to(KEY, &held, THIRD, Some(LEADER), true);
+    let _ = table.rest(KEY, &held, THIRD, LEADER);
     table.waits(LATE, KEY);
     table.fails(&held);
     let _ = table.end(OTHER, &other, None);
@@ -537,8 +537,31 @@ fn a_computation_that_waits_for_a_thread_is_taken_over_by_a_caller_that_needs_th
 fn a_computation_that_has_a_thread_is_waited_for() {
     let (mut table, queued) = line(&[]);
     let _ = table.queue(KEY, &queued, THIRD);
-    let _ = table.pass_to(KEY, &queued, LATE, None, false);
+    let _ = table.run(KEY, &queued, LATE);
     table.waits(FIRST, KEY);
     table.completes(&queued, Outcome::Stored);
     table.has_to_look(FIRST, Outcome::Stored);
+}
+
+#[test]
+fn the_threads_that_compute_for_a_claim_are_known_until_each_of_them_stops() {
+    let (mut table, claim) = line(&[]);
+    let _ = table.rest(KEY, &claim, THIRD, LEADER);
+    // One within the other on one thread, and another thread beside them.
+    for caller in [FIRST, FIRST, SECOND] {
+        let _ = table.run(KEY, &claim, caller);
+    }
+    table.waits(LATE, KEY);
+    let mut alone = vec![table.is_alone(SECOND, KEY, AloneReason::Reentrant)];
+    let _ = table.stop(KEY, &claim, FIRST, THIRD);
+    alone.push(table.is_alone(FIRST, KEY, AloneReason::Reentrant));
+    let _ = table.stop(KEY, &claim, SECOND, THIRD);
+    assert!(!table.waits_for_rest(LATE));
+    let _ = table.stop(KEY, &claim, FIRST, THIRD);
+    assert!(table.waits_for_rest(LATE));
+    for claim in alone.iter().chain([&claim]) {
+        table.completes(claim, Outcome::Found);
+    }
+    table.has_to_look(LATE, Outcome::Found);
+    assert!(table.is_empty());
 }
