@@ -26,6 +26,7 @@ pub const CLAIMS: &[Claim] = &[
     ("processes::a_leader_that_is_killed_hands_over_to_one_waiter_of_another_process", death_hands_over),
     ("processes::what_one_process_changed_no_other_serves_from_memory", ordered),
     ("processes::a_value_whose_key_was_removed_elsewhere_meanwhile_is_not_stored", removed_meanwhile),
+    ("processes::a_value_whose_key_was_removed_before_its_host_ended_is_not_stored", removed_before_an_end),
     ("processes::a_guest_takes_over_when_the_host_is_killed", takeover_after_a_kill),
     ("processes::a_guest_takes_over_when_the_host_exits", takeover_after_an_exit),
     ("processes::a_guest_that_computes_while_the_host_ends_computes_once", once_over_an_end),
@@ -169,6 +170,37 @@ fn removed_meanwhile() {
     host.tell("go 2");
     host.expect("= old");
     guests[1].asks("get 2", "none");
+}
+
+/// The next host grants the lead of the guest anew, and does not know of the change.
+fn removed_before_an_end() {
+    for how in ["kill", "exit", "end"] {
+        let directory = directory();
+        let (mut host, mut guests) = company(directory.path(), 2);
+        for change in ["remove 1", "clear"] {
+            guests[0].tell("lead 1 old");
+            guests[0].expect("computing 1");
+            assert_ne!(guests[1].ask(change), "true");
+            if how == "kill" {
+                host.kill();
+            } else {
+                host.tell(how);
+                assert!(host.end().0.success());
+            }
+            host = open(directory.path());
+            guests[1].asks("insert 2 two", "done");
+            guests[0].asks("go 1", "= old");
+            for child in guests.iter_mut().chain([&mut host]) {
+                child.asks("get 1", "none");
+            }
+            // For the next round it has to be the host.
+            while host.ask("role") != "Host" {
+                let mut other = std::mem::replace(&mut host, guests.pop().unwrap());
+                other.asks("flush", "done");
+                guests.insert(0, other);
+            }
+        }
+    }
 }
 
 fn takeover_after_a_kill() {

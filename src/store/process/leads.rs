@@ -31,6 +31,8 @@ pub(super) struct Lead {
     pub(super) memo: Arc<Registration>,
     pub(super) digest: Digest,
     pub(super) caller: u64,
+    /// Whether there is a stale record.
+    pub(super) is_refresh: bool,
     /// The claim at the host of today.
     pub(super) number: RemoteNumber,
 }

@@ -59,6 +59,8 @@ pub(super) enum Call<'a> {
         memo: u32,
         digest: [u8; 32],
         caller: u64,
+        /// Whether there is a stale record, which others may have meanwhile.
+        is_refresh: bool,
     },
     Put(#[serde(borrow)] PutCall<'a>),
     Remove {

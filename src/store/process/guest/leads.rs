@@ -7,7 +7,7 @@ use super::{
         host::Host,
         message::{Answer, Ended, MissReason, Wants, failed},
     },
-    Broken, Guest, Wait,
+    Broken, Granted, Guest, Wait,
 };
 use crate::{
     clock::Expiry,
@@ -91,7 +91,7 @@ impl Guest {
             (_, None) | (Ok(FoundRecord::NotYet), _) => self.answer(number, &Answer::Led),
             (_, Some(claim)) => {
                 claim.announce_refresh();
-                self.claims.insert(number, (key, claim));
+                self.claims.insert(number, Granted { key, claim, is_declared: false });
                 self.answer(number, &Answer::Lead(MissReason::Expired));
             }
         }
@@ -125,7 +125,7 @@ impl Guest {
                 }
                 (Err(error), _) => return self.send(&failed(number, &error)),
                 (Ok(FoundRecord::Missing(reason)), Turn::Lead(claim) | Turn::Alone(claim, _)) => {
-                    self.claims.insert(number, (wait.key, claim));
+                    self.claims.insert(number, Granted { key: wait.key, claim, is_declared: false });
                     return self.answer(number, &Answer::Lead(reason.into()));
                 }
                 // It is looked up again: a value is on its way.
@@ -149,7 +149,7 @@ impl Guest {
     }
 
     pub(super) fn end(&mut self, claim: u32, outcome: Ended) {
-        let Some((_, claim)) = self.claims.remove(&claim) else { return };
+        let Some(Granted { claim, .. }) = self.claims.remove(&claim) else { return };
         match outcome {
             Ended::Found => claim.complete(Outcome::Found),
             Ended::Unstored => claim.complete(Outcome::Unstored),
@@ -161,11 +161,11 @@ impl Guest {
     pub(super) fn declare(
         &mut self,
         number: u32,
-        memo: u32,
-        digest: &Digest,
+        (memo, digest): (u32, Digest),
         caller: u64,
+        is_refresh: bool,
     ) -> std::result::Result<(), Broken> {
-        let key = self.partition(memo)?.flight_key(digest);
+        let key = self.partition(memo)?.flight_key(&digest);
         let caller = self.caller(caller);
         if number == 0 || self.claims.contains_key(&number) {
             return Err(Broken);
@@ -177,7 +177,10 @@ impl Guest {
             Some(Turn::Lead(claim) | Turn::Alone(claim, _)) => claim,
             Some(Turn::Recheck(_)) | None => flight().register_reader(key),
         };
-        self.claims.insert(number, (key, claim));
+        if is_refresh {
+            claim.announce_refresh();
+        }
+        self.claims.insert(number, Granted { key, claim, is_declared: true });
         self.answer(number, &Answer::Done);
         Ok(())
     }

@@ -45,6 +45,14 @@ const MAX_CALLS: usize = 1 << 16;
 /// Memos that one guest may have open.
 const MAX_MEMOS: usize = 1 << 20;
 
+/// A claim of the guest.
+struct Granted {
+    key: FlightKey,
+    claim: Claim<'static>,
+    /// Whether an earlier host had granted it: changes before the declaration did not revoke it here.
+    is_declared: bool,
+}
+
 pub(super) struct Guest {
     channel: Channel,
     introduction: Introduction,
@@ -57,7 +65,7 @@ pub(super) struct Guest {
     /// Its callers, by the numbers that it gave them.
     callers: HashMap<u64, Caller>,
     /// What it leads, by the numbers of the look-ups that were answered so.
-    claims: HashMap<u32, (FlightKey, Claim<'static>)>,
+    claims: HashMap<u32, Granted>,
     waits: HashMap<u32, Wait>,
     /// Answers that the worker owes.
     answers: Vec<Later>,
@@ -276,8 +284,8 @@ impl Guest {
                 }
             }
             Call::End { claim, outcome } => self.end(claim, outcome),
-            Call::Declare { memo, digest, caller } => {
-                self.declare(number, memo, &Digest::from_bytes(digest), caller)?;
+            Call::Declare { memo, digest, caller, is_refresh } => {
+                self.declare(number, (memo, Digest::from_bytes(digest)), caller, is_refresh)?;
             }
             Call::Put(put) => return self.put(host, number, &put),
             Call::Ping => self.answer(0, &Answer::Pong),

@@ -48,13 +48,13 @@ impl Guest {
             PutOrigin::Computed { claim, noted, .. } => {
                 let key = partition.flight_key(&digest);
                 let known = claim.and_then(|claim| self.claims.remove(&claim));
-                if known.as_ref().is_some_and(|(of, _)| *of != key) {
+                if known.as_ref().is_some_and(|known| known.key != key) {
                     return Err(Broken);
                 }
-                let is_known = known.is_some();
-                let claim = known.map_or_else(|| flight().register_reader(key), |(_, claim)| claim);
-                // Of one computed under an earlier host, or without one, EPOCHS says whether it was revoked.
-                if !is_known && !partition.is_unchanged(&digest, noted) {
+                // Changes revoke the claims that this host granted. Of any other one EPOCHS says whether a change came.
+                let is_exact = known.as_ref().is_some_and(|known| !known.is_declared);
+                let claim = known.map_or_else(|| flight().register_reader(key), |known| known.claim);
+                if !is_exact && !partition.is_unchanged(&digest, noted) {
                     self.answer(number, &Answer::Flag(false));
                     return Ok(true);
                 }

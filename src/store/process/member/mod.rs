@@ -33,7 +33,7 @@ use crate::{
         partition::bring_home,
         scope::names_of,
         session::Session,
-        worker::{self, Directory, Elsewhere, LookedUp, OpenMemo, Query, Registration, Request},
+        worker::{self, Directory, Elsewhere, LookedUp, OpenMemo, Query, Registration, Request, Wants},
     },
     sync::{Mutex, lock, thread},
 };
@@ -282,7 +282,8 @@ impl Member {
     }
 
     fn note_lead(&self, query: &Query<'_>, caller: u64, number: RemoteNumber) -> Box<dyn RemoteClaim> {
-        let lead = Lead { memo: Arc::clone(query.memo), digest: *query.digest, caller, number };
+        let is_refresh = matches!(query.wants, Wants::Refresh(_));
+        let lead = Lead { memo: Arc::clone(query.memo), digest: *query.digest, caller, is_refresh, number };
         let handle = self.leads.note(lead);
         self.watch();
         handle

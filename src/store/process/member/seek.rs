@@ -149,7 +149,12 @@ impl Member {
     fn declare(&self, link: &Arc<Link>) -> std::result::Result<(), Lost> {
         self.leads.renumber(|lead| {
             let (memo, digest) = (self.number_of(&lead.memo), *lead.digest.as_bytes());
-            let claim = link.begin(&Call::Declare { memo, digest, caller: lead.caller })?;
+            let claim = link.begin(&Call::Declare {
+                memo,
+                digest,
+                caller: lead.caller,
+                is_refresh: lead.is_refresh,
+            })?;
             link.answer(claim, None)?;
             Ok(RemoteNumber { connection: link.id, claim })
         })?;
