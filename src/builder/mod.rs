@@ -168,7 +168,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self
     }
 
-    /// After a failed computation in place of a stale value, every caller gets the stale value for so long. Default: 30 s.
+    /// After a failed computation in place of a stale value, every caller gets the stale value for so long. Default: 30 s. A
+    /// computation that brings no fresh value counts as failed: one from a stale value, or one that `cache_if` refuses.
     ///
     /// So a backend that is down is asked once in this time for each key, by each process.
     pub fn retry_after(mut self, time: Duration) -> Self {

@@ -74,7 +74,8 @@ pub enum Event<'a> {
         /// How long the computation took.
         took: Duration,
     },
-    /// A computation in place of a stale value returned an error or panicked. The stale value stays.
+    /// A computation in place of a stale value returned an error or panicked, or its value is not stored as a fresh one: it was
+    /// computed from a stale value, or is refused by [`cache_if`](crate::MemoBuilder::cache_if). Callers get a stale value.
     #[non_exhaustive]
     RefreshFailed {
         /// The name of the memo.

@@ -130,7 +130,8 @@ pub struct Refreshes {
     pub oldest_served: Duration,
     /// Values that were computed in place of a stale one, or before their ttl was over.
     pub succeeded: u64,
-    /// Such computations that returned an error or panicked. Their callers got the stale value where that was allowed.
+    /// Such computations that returned an error or panicked, or brought no value to be stored as a fresh one. After an error
+    /// the caller got the stale value where that was allowed.
     pub failed: u64,
     /// Refreshes behind a hit that were not begun, because too many were under way. A later call begins them.
     pub skipped: u64,
