@@ -169,11 +169,8 @@ fn there_is_one_refresh_of_a_key_at_a_time_and_a_bounded_number_of_all() {
     assert!(loads.load(SeqCst) <= 68);
 }
 
-#[test]
-fn a_store_that_closes_waits_for_no_refresh() {
-    let bench = Bench::new();
-    let store = bench.store();
-    let memo: Memo<str, u64> = builder().open(&store).unwrap();
+/// A refresh behind a call is under way, until it is told to end.
+fn refreshing(bench: &Bench, memo: &Memo<str, u64>) -> (LoadingMemo<str, u64>, mpsc::SyncSender<()>) {
     let (began, begins) = mpsc::sync_channel(0);
     let (end, ends) = mpsc::sync_channel::<()>(0);
     let ends = Mutex::new(ends);
@@ -186,6 +183,15 @@ fn a_store_that_closes_waits_for_no_refresh() {
     });
     assert_eq!(loading.load("a"), 1);
     begins.recv_timeout(MINUTE).unwrap();
+    (loading, end)
+}
+
+#[test]
+fn a_store_that_closes_waits_for_no_refresh() {
+    let bench = Bench::new();
+    let store = bench.store();
+    let memo: Memo<str, u64> = builder().open(&store).unwrap();
+    let (loading, end) = refreshing(&bench, &memo);
     drop((loading, memo));
     store.close().unwrap();
     let store = bench.store();
@@ -198,18 +204,7 @@ fn a_store_that_closes_waits_for_no_refresh() {
 fn what_is_changed_during_a_refresh_behind_stays() {
     let bench = Bench::new();
     let memo: Memo<str, u64> = builder().open(&bench.store()).unwrap();
-    let (began, begins) = mpsc::sync_channel(0);
-    let (end, ends) = mpsc::sync_channel::<()>(0);
-    let ends = Mutex::new(ends);
-    miss!(memo, "a" => 1);
-    bench.clock.advance(2 * HOUR);
-    let loading = memo.with_loader(move |_| {
-        began.send(()).unwrap();
-        ends.lock().unwrap().recv().unwrap();
-        2
-    });
-    assert_eq!(loading.load("a"), 1);
-    begins.recv_timeout(MINUTE).unwrap();
+    let (loading, end) = refreshing(&bench, &memo);
     memo.insert("a", &9).unwrap();
     end.send(()).unwrap();
     drop(loading);
