@@ -1,32 +1,37 @@
-//! The threads of the process for work that no caller waits for.
+//! The threads of the process for work that no thread of a caller does: refreshes behind a hit, and the long steps of tasks.
 
 use std::{
     collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     time::Duration,
 };
 
 use crate::{
     clock::Deadline,
+    context::Context,
     fork,
-    sync::{Condvar, Mutex, PoisonError, lock, thread},
+    sync::{Condvar, Mutex, PoisonError, contained, lock, thread},
 };
-
-const MOST_THREADS: usize = 4;
-
-/// More jobs do not wait.
-const LONGEST_QUEUE: usize = 64;
 
 /// A thread ends after so long without work.
 const IDLE: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads of one process. A forked child has its own, because its parent's do not exist there.
+/// Threads of one process for one kind of work. A forked child has its own, because its parent's do not exist there.
 struct Threads {
+    limits: Limits,
     state: Mutex<State>,
     /// A job was queued.
     queued: Condvar,
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    name: &'static str,
+    threads: usize,
+    /// More jobs do not wait for a thread.
+    queue: usize,
 }
 
 struct State {
@@ -37,28 +42,30 @@ struct State {
 }
 
 impl Threads {
-    const fn new() -> Self {
+    const fn new(limits: Limits) -> Self {
         let state = State { jobs: VecDeque::new(), count: 0, idle: 0 };
-        Self { state: Mutex::new(state), queued: Condvar::new() }
+        Self { limits, state: Mutex::new(state), queued: Condvar::new() }
     }
 
-    fn run(&'static self, job: Job) -> bool {
+    /// Gives the job back that cannot be taken on.
+    fn run(&'static self, job: Job) -> Result<(), Job> {
+        let Limits { name, threads, queue } = self.limits;
         let mut state = lock(&self.state);
-        if state.jobs.len() >= LONGEST_QUEUE {
-            return false;
+        if state.jobs.len() >= queue {
+            return Err(job);
         }
-        if state.idle <= state.jobs.len() && state.count < MOST_THREADS {
-            let started = thread::Builder::new().name("memolith-refresh".into()).spawn(|| self.work());
+        if state.idle <= state.jobs.len() && state.count < threads {
+            let started = thread::Builder::new().name(name.into()).spawn(|| self.work());
             if started.is_ok() {
                 state.count += 1;
             } else if state.count == 0 {
-                return false;
+                return Err(job);
             }
         }
         state.jobs.push_back(job);
         drop(state);
         self.queued.notify_one();
-        true
+        Ok(())
     }
 
     fn work(&self) {
@@ -81,15 +88,90 @@ impl Threads {
             };
             drop(state);
             // Jobs contain the panics of users. What is dropped at their end may panic too.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            contained(job);
             state = lock(&self.state);
         }
     }
 }
 
-/// Runs a job on another thread. `false`: too many wait, or no thread can be started. The job is dropped then.
-pub(crate) fn run(job: impl FnOnce() + Send + 'static) -> bool {
-    static THREADS: [Threads; 8] = [const { Threads::new() }; 8];
-    let [first, ..] = &THREADS;
-    THREADS.get(fork::generation().min(7) as usize).unwrap_or(first).run(Box::new(job))
+/// The threads of each fork generation.
+struct Generations([Threads; 8]);
+
+impl Generations {
+    const fn new(limits: Limits) -> Self {
+        Self([
+            Threads::new(limits),
+            Threads::new(limits),
+            Threads::new(limits),
+            Threads::new(limits),
+            Threads::new(limits),
+            Threads::new(limits),
+            Threads::new(limits),
+            Threads::new(limits),
+        ])
+    }
+
+    fn current(&'static self) -> &'static Threads {
+        let [first, ..] = &self.0;
+        self.0.get(fork::generation().min(7) as usize).unwrap_or(first)
+    }
+}
+
+/// Runs a computation of the user on another thread. `false`: too many wait, or no thread can be started. The job is dropped
+/// then.
+pub(crate) fn refresh(job: impl FnOnce() + Send + 'static) -> bool {
+    static THREADS: Generations =
+        Generations::new(Limits { name: "memolith-refresh", threads: 4, queue: 64 });
+    THREADS.current().run(Box::new(job)).is_ok()
+}
+
+/// How long a step of a task may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// A few microseconds: it runs where the task is polled.
+    Quick,
+    /// It clones, encodes or decodes much.
+    Long,
+    /// It waits for the disk or for the answer of another process.
+    Waiting,
+    /// It may wait for a computation of another process.
+    Elsewhere,
+}
+
+/// Runs a step of a task, as a part of its computation, on the thread that polls the task or on one of the threads here. Without
+/// one it runs where it is polled.
+///
+/// A step that waits for a computation may wait for one that needs a step of its own: those have threads that no such wait takes.
+pub(crate) async fn step<R: Send + 'static>(
+    pace: Pace,
+    context: Context,
+    step: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    static LONG: Generations =
+        Generations::new(Limits { name: "memolith-task", threads: 4, queue: usize::MAX });
+    static WAITING: Generations =
+        Generations::new(Limits { name: "memolith-wait", threads: 64, queue: usize::MAX });
+    static ELSEWHERE: Generations =
+        Generations::new(Limits { name: "memolith-guest", threads: 1_024, queue: usize::MAX });
+    let threads = match pace {
+        Pace::Quick => return context.run(step),
+        Pace::Long => &LONG,
+        Pace::Waiting => &WAITING,
+        Pace::Elsewhere => &ELSEWHERE,
+    };
+    let (sender, result) = oneshot::channel();
+    let job: Job = Box::new(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| context.run(step)));
+        // A task that was dropped needs it no more.
+        drop(sender.send(result));
+    });
+    if let Err(job) = threads.current().run(job) {
+        job();
+    }
+    match result.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => resume_unwind(panic),
+        // Every job is run.
+        Err(_) => unreachable!("a step was dropped"),
+    }
 }

@@ -220,7 +220,7 @@ impl Clock {
     pub(crate) fn stopwatch(&self) -> Stopwatch {
         match &self.manual {
             Some(manual) => Stopwatch::Manual(manual.clone(), Timestamp(manual.millis())),
-            None => Stopwatch::Monotonic(Instant::now()),
+            None => Stopwatch::monotonic(),
         }
     }
 }
@@ -246,8 +246,7 @@ pub(crate) fn day() -> u64 {
     Clock::default().now().0 / (24 * 3600 * 1000)
 }
 
-/// A point in time of the monotonic clock, for output on a terminal.
-#[cfg(feature = "spinner")]
+/// A point in time of the monotonic clock.
 pub(crate) fn moment() -> Instant {
     Instant::now()
 }
@@ -259,6 +258,10 @@ pub(crate) enum Stopwatch {
 }
 
 impl Stopwatch {
+    pub(crate) fn monotonic() -> Self {
+        Self::Monotonic(Instant::now())
+    }
+
     pub(crate) fn elapsed(&self) -> Duration {
         match self {
             Self::Monotonic(started) => started.elapsed(),

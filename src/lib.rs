@@ -110,6 +110,7 @@
 //! | a large frame of numbers | its source | a struct of `Vec<f64>` ([`packed`] for integers), or record batches with the [`codec`] `Arrow` | a copy in half the time of a clone, or none |
 //! | a picture, a chart | its parameters | `Vec<u8>` | over 4 KiB a file of its own |
 //! | values of `serde_json::Value`, untagged enums | any | any | [`codec`] `Auto` or `Json`, feature `json` |
+//! | the output of an `async` function | as above | as above | [`future::Memo`](future) |
 //! | a connection, a file handle, a thread, a loaded model | its name | one object for all callers | in memory only: [`ResourcePool`] |
 //!
 //! # What survives what
@@ -125,7 +126,6 @@
 //! # When not to use it
 //!
 //! * For functions quicker than a hit: about 0.3 us from memory, one microsecond and more from disk.
-//! * In async code, other than on a blocking thread: a call may wait for the computation of another caller.
 //! * With `panic = "abort"`: a panic of the storage engine on damaged files ends the program.
 //! * On network file systems.
 //! * For secret results: stored values are not encrypted. New folders and files are accessible to their owner only (0700,
@@ -175,6 +175,7 @@ mod builder;
 mod checksum;
 mod clock;
 pub mod codec;
+mod context;
 mod default_store;
 mod disabled;
 mod entry;
@@ -182,6 +183,7 @@ mod error;
 mod flight;
 mod flow;
 mod fork;
+pub mod future;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -209,10 +211,12 @@ pub mod testing;
 #[cfg(not(feature = "testing"))]
 #[allow(dead_code, unreachable_pub, reason = "faults are planted, and clocks moved, by tests only")]
 mod testing;
+mod timer;
 pub mod unordered;
 
 pub use crate::{
     builder::MemoBuilder,
+    context::Context,
     default_store::{default_store, set_default_store},
     entry::{Claim, Entry, Hit, LoadingMemo, Lookup},
     error::{Error, ErrorKind, Result},

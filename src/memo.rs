@@ -12,8 +12,12 @@ use serde::Serialize;
 
 use crate::{
     clock::Timestamp,
+    context::Caller,
     error::{Error, Result},
-    flow::{Behind, EntryTtl, Lead, LoadingCall, Lookup, MemoInner, PendingCall, Terms, Work},
+    flow::{
+        Behind, EntryTtl, Lead, LoadingCall, Lookup, MemoInner, PendingCall, TaskKey, Terms, ThreadTerms,
+        Work,
+    },
     key::{self, Digest},
     stats::{Failure, LastFailure, Reason, Stats, Usage},
     store::Entries,
@@ -52,7 +56,7 @@ use crate::{
 /// # Cloning
 ///
 /// A memo is cheap to clone, and clones are one memo. It is `Send` and `Sync`, and keeps its store open. In async code
-/// call it on a blocking thread.
+/// there is [`future::Memo`](crate::future::Memo).
 ///
 /// # When caching does not work
 ///
@@ -78,6 +82,10 @@ pub struct Memo<K: ?Sized, V: 'static> {
 impl<K: ?Sized, V> Memo<K, V> {
     pub(crate) fn new(inner: Arc<MemoInner<V>>) -> Self {
         Self { inner, key: PhantomData }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<MemoInner<V>> {
+        &self.inner
     }
 
     /// The same memo, with another key type.
@@ -377,7 +385,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn flush(&self) -> Result<()> {
-        self.inner.partition.flush().map_err(|error| error.with_context(&self.inner.place))
+        self.inner.flush()
     }
 
     /// The counters of this memo since this process first opened it. It takes no lock and waits for nothing. In a
@@ -454,17 +462,22 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
             Ok(digest) => digest,
             Err(error) => return self.refuse(&error),
         };
-        if let Some(value) = self.inner.fresh_in_memory(&digest) {
+        if let Some(value) = self.inner.fresh_in_memory(&digest, |_| true) {
             return PendingCall::Hit(value);
         }
-        self.pending(key, self.inner.look_up(&digest, &Terms::default()), Terms::default(), EntryTtl::OfMemo)
+        self.pending(
+            key,
+            self.inner.look_up(&digest, &ThreadTerms::default()),
+            ThreadTerms::default(),
+            EntryTtl::OfMemo,
+        )
     }
 
     /// The same for a call with terms of its own.
     pub(crate) fn begin_under<'a, Q: Serialize + ?Sized>(
         &'a self,
         key: &Q,
-        terms: Terms<'a, V>,
+        terms: ThreadTerms<'a, V>,
         ttl: EntryTtl<'a, V>,
     ) -> PendingCall<'a, V> {
         match self.find_or_lead(key, &terms) {
@@ -477,7 +490,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         &'a self,
         key: &Q,
         found: Lookup<V>,
-        terms: Terms<'a, V>,
+        terms: ThreadTerms<'a, V>,
         ttl: EntryTtl<'a, V>,
     ) -> PendingCall<'a, V> {
         match found {
@@ -490,7 +503,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     pub(crate) fn find_or_lead<Q: Serialize + ?Sized>(
         &self,
         key: &Q,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
     ) -> Option<Lookup<V>> {
         if self.is_plain() {
             return None;
@@ -510,7 +523,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         &'a self,
         key: &Q,
         lead: Option<Box<Lead<V>>>,
-        terms: Terms<'a, V>,
+        terms: ThreadTerms<'a, V>,
         ttl: EntryTtl<'a, V>,
     ) -> PendingCall<'a, V> {
         let head = if lead.is_some() { self.head(key) } else { Vec::new() };
@@ -523,13 +536,31 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         K: Serialize,
     {
         let head = if lead.is_some() { self.head(key) } else { Vec::new() };
-        (Arc::clone(&self.inner), self.inner.begin_work(lead, head))
+        (Arc::clone(&self.inner), self.inner.begin_work(lead, head, Caller::fresh()))
+    }
+
+    /// The key of a call in a task, which may outlive the key. `None` for a call that touches nothing.
+    pub(crate) fn task_key<Q: Serialize + ?Sized>(&self, key: &Q) -> Option<TaskKey> {
+        if self.is_plain() {
+            return None;
+        }
+        let keyed = self.inner.guarded("Serialize", || {
+            if self.inner.keeps_keys {
+                key::digest_and_head(key)
+            } else {
+                Ok((key::digest(key)?, Vec::new()))
+            }
+        });
+        Some(match keyed {
+            Ok((digest, head)) => TaskKey { digest: Ok(digest), head },
+            Err(error) => TaskKey { digest: Err(error), head: Vec::new() },
+        })
     }
 
     /// As [`begin`](Self::begin), for a call that can compute behind it.
     #[inline(never)]
     pub(crate) fn begin_loading<Q: Serialize + ?Sized>(&self, key: &Q) -> LoadingCall<'_, V> {
-        let terms = Terms { is_loading: true, ..Terms::default() };
+        let terms = ThreadTerms { is_loading: true, ..Terms::default() };
         match self.find_or_lead(key, &terms) {
             None => LoadingCall::Call(PendingCall::Plain),
             Some(Lookup::Hit(hit)) => LoadingCall::Call(PendingCall::Hit(hit.value)),
@@ -560,14 +591,19 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         PendingCall::Compute(Box::new(self.inner.compute(
             None,
             Vec::new(),
-            Terms::default(),
+            ThreadTerms::default(),
             EntryTtl::OfMemo,
         )))
     }
 
+    /// A key with which a task does as [`refuse`](Self::refuse).
+    pub(crate) fn refused_task_key(&self, error: &Error) -> Option<TaskKey> {
+        (!self.is_plain()).then(|| TaskKey { digest: Err(error.clone()), head: Vec::new() })
+    }
+
     /// The head of the key, stored beside the value for inspection. Empty for private keys, and if the `Serialize` of the key
     /// panics.
-    fn head<Q: Serialize + ?Sized>(&self, key: &Q) -> Vec<u8> {
+    pub(crate) fn head<Q: Serialize + ?Sized>(&self, key: &Q) -> Vec<u8> {
         if !self.inner.keeps_keys {
             return Vec::new();
         }
@@ -576,7 +612,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     }
 
     /// A key that cannot be serialized is a failure of the cache: it is counted, kept and reported.
-    fn digest<Q: Serialize + ?Sized>(&self, key: &Q) -> Result<Digest> {
+    pub(crate) fn digest<Q: Serialize + ?Sized>(&self, key: &Q) -> Result<Digest> {
         self.inner.session().check_origin().map_err(|error| error.with_context(&self.inner.place))?;
         let digest = self.inner.guarded("Serialize", || key::digest(key));
         digest.inspect_err(|error| self.inner.record_failure(error))

@@ -64,6 +64,14 @@ pub(crate) enum Body<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// In bytes.
+    pub(crate) fn payload_size(&self) -> u64 {
+        match &self.body {
+            Body::Inline(payload) => payload.len() as u64,
+            Body::Blob { length, .. } => *length,
+        }
+    }
+
     pub(crate) fn encode(&self, digest: &Digest) -> Vec<u8> {
         let (flags, length, tail): (u8, u64, &[u8]) = match &self.body {
             Body::Inline(payload) => (0, payload.len() as u64, payload),

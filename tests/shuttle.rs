@@ -16,6 +16,8 @@
 )]
 #![allow(clippy::unwrap_used)] // Tests only.
 
+#[path = "../src/context.rs"]
+mod context;
 #[path = "../src/error.rs"]
 mod error;
 #[path = "../src/fork.rs"]
@@ -26,6 +28,8 @@ mod single_flight;
 mod stale;
 #[path = "shuttle/store.rs"]
 mod store;
+#[path = "shuttle/tasks.rs"]
+mod tasks;
 #[path = "shuttle/tiers.rs"]
 mod tiers;
 #[path = "shuttle/worker.rs"]
@@ -133,6 +137,10 @@ mod sync {
         MutexGuard { guard: mutex.0.lock().unwrap_or_else(PoisonError::into_inner), mutex }
     }
 
+    pub(crate) fn contained(run: impl FnOnce()) {
+        run();
+    }
+
     pub(crate) fn explore(test: impl Fn() + Send + Sync + 'static) {
         if std::env::var_os("MEMOLITH_SOAK").is_none() {
             return shuttle::check_random(test, 300);
@@ -164,6 +172,19 @@ mod clock {
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct Lifetime(());
 
+    pub(crate) struct Stopwatch;
+
+    impl Stopwatch {
+        pub(crate) fn monotonic() -> Self {
+            Self
+        }
+
+        /// A task that was woken and not polled yet is stalled at any look.
+        pub(crate) fn elapsed(&self) -> Duration {
+            if thread_rng().gen_ratio(1, 4) { Duration::from_secs(10) } else { Duration::ZERO }
+        }
+    }
+
     #[derive(Clone, Copy)]
     pub(crate) struct Deadline(Duration);
 
@@ -176,6 +197,22 @@ mod clock {
             let is_over = self.0.is_zero() || self.0 < Duration::MAX && thread_rng().gen_ratio(1, 4);
             (!is_over).then_some(self.0)
         }
+    }
+}
+
+/// A thread for each wait that is looked after.
+mod timer {
+    use std::time::Duration;
+
+    use crate::sync::thread;
+
+    pub(crate) fn look_after(mut look: impl FnMut() -> Option<Duration> + Send + 'static) -> bool {
+        thread::spawn(move || {
+            while look().is_some() {
+                thread::yield_now();
+            }
+        });
+        true
     }
 }
 
@@ -249,11 +286,12 @@ mod races {
             *lock(&self.record)
         }
 
-        fn compute(&self, claim: Claim<'_>, closure: impl FnOnce()) -> Option<u64> {
+        fn compute(&self, mut claim: Claim<'_>, closure: impl FnOnce()) -> Option<u64> {
             let began = self.now();
             let earlier = self.computations.fetch_add(1, Ordering::SeqCst);
             closure();
             if earlier < self.failures {
+                claim.fail();
                 return None;
             }
             let outcome = self.store(began, &claim);

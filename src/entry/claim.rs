@@ -1,18 +1,12 @@
 //! The two phases of a call: a lookup, and the claim on what was not found.
 
-use std::{
-    fmt, mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
 use crate::{
-    flow::{self, EntryTtl, MemoInner, Terms, Work},
+    flight::WithPulse,
+    flow::{self, EntryTtl, MemoInner, TaskComputation, Terms, Work},
     memo::Memo,
     stats::Tier,
     sync::{Mutex, lock},
@@ -43,6 +37,18 @@ pub struct Hit<V> {
     pub compute_time: Duration,
 }
 
+impl<V> From<flow::Hit<V>> for Hit<V> {
+    fn from(hit: flow::Hit<V>) -> Self {
+        Self {
+            is_stale: hit.is_stale(),
+            tier: hit.tier,
+            age: hit.age(),
+            compute_time: hit.compute_time,
+            value: hit.value,
+        }
+    }
+}
+
 /// A computation and its memo.
 type Begun<V> = (Arc<MemoInner<V>>, Work<V>);
 
@@ -56,13 +62,15 @@ type Begun<V> = (Arc<MemoInner<V>>, Work<V>);
 /// # The four fates of a claim
 ///
 /// * [`insert`](Self::insert) stores the value, and the waiters find it.
-/// * It is *dropped*: nothing is stored, and one of the waiters computes.
+/// * It is *dropped*: nothing is stored, and one of the waiters computes. That counts as a failed computation: see
+///   [`retry_after`](crate::MemoBuilder::retry_after).
 /// * The key is *changed* meanwhile, by `insert`, `remove` or `clear` of the memo: the value of the claim is not stored.
 /// * It is *forgotten*, or its holder does not go on: other callers of this process wait for 30 s at most, or for
 ///   [`max_wait`](crate::StoreBuilder::max_wait) if that is less, and one of them computes. Time spent in
-///   [`run`](Self::run) does not count.
+///   [`run`](Self::run) or [`wrap`](Self::wrap) does not count.
 ///
-/// Calls of the thread that took a claim never wait for it: with the same key they compute directly.
+/// Blocking calls of the thread that took a claim never wait for it: with the same key they compute directly. A call of
+/// [`future`](crate::future) waits, unless it is made within `run` or `wrap`.
 ///
 /// Trouble of the store is counted, kept and told to observers, as in a call with a closure. It is no error here.
 #[must_use = "a claim that is dropped hands over to another caller"]
@@ -71,8 +79,6 @@ pub struct Claim<V: 'static> {
     work: Option<Box<Begun<V>>>,
     /// Locked for one look, so that a claim can be shared by the threads that compute.
     ttl: Mutex<EntryTtl<'static, V>>,
-    /// Whether a computation within `run` has read a stale value.
-    has_read_stale: AtomicBool,
 }
 
 impl<V: Clone + Send + Sync + 'static> Claim<V> {
@@ -91,9 +97,9 @@ impl<V: Clone + Send + Sync + 'static> Claim<V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn insert(mut self, value: &V) {
-        let (ttl, is_stale) = self.storing();
+        let ttl = self.take_ttl();
         if let Some((memo, work)) = self.work.as_deref_mut() {
-            memo.keep_value(work, value, ttl, is_stale);
+            memo.keep_value(work, value, ttl);
         }
     }
 
@@ -111,14 +117,36 @@ impl<V: Clone + Send + Sync + 'static> Claim<V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn insert_in_memory(mut self, value: &V) {
-        let (ttl, is_stale) = self.storing();
+        let ttl = self.take_ttl();
         if let Some((memo, work)) = self.work.as_deref_mut() {
-            memo.keep_value_in_memory(work, value, ttl, is_stale);
+            memo.keep_value_in_memory(work, value, ttl);
         }
     }
 
-    fn storing(&self) -> (EntryTtl<'static, V>, bool) {
-        (mem::replace(&mut *lock(&self.ttl), EntryTtl::OfMemo), self.has_read_stale.load(Relaxed))
+    /// As [`insert`](Self::insert), for a task: it encodes a large value and waits for the disk on other threads. Returns the value.
+    ///
+    /// A future that is dropped after its first poll may have stored the value.
+    ///
+    /// ```
+    /// # use memolith::{Lookup, Memo, Store, future};
+    /// # smol::block_on(async {
+    /// # let store = Store::temporary()?;
+    /// let memo: future::Memo<str, u8> = Memo::builder("numbers").open(&store)?.into();
+    /// if let Lookup::Miss(claim) = memo.entry("one").lookup().await {
+    ///     assert_eq!(claim.insert_in_task(1).await, 1);
+    /// }
+    /// assert_eq!(memo.get("one").await?, Some(1));
+    /// # Ok::<(), memolith::Error>(()) }).unwrap();
+    /// ```
+    pub async fn insert_in_task(mut self, value: V) -> V {
+        let ttl = self.take_ttl();
+        let Some(begun) = self.work.take() else { return value };
+        let (memo, work) = *begun;
+        Box::new(TaskComputation::of(memo, work)).keep(value, ttl).await
+    }
+
+    fn take_ttl(&self) -> EntryTtl<'static, V> {
+        mem::replace(&mut *lock(&self.ttl), EntryTtl::OfMemo)
     }
 }
 
@@ -157,9 +185,38 @@ impl<V: 'static> Claim<V> {
     /// ```
     pub fn run<R>(&self, compute: impl FnOnce() -> R) -> R {
         let Some((_, work)) = self.work.as_deref() else { return compute() };
-        let (value, has_read_stale) = work.run(compute);
-        self.has_read_stale.fetch_or(has_read_stale, Relaxed);
-        value
+        work.run(compute)
+    }
+
+    /// As [`run`](Self::run), for a part of the computation that is a future: it is polled and dropped as a part of the claim.
+    /// While it is there, other callers wait for it as for a task that computes: see [`future`](crate::future).
+    ///
+    /// ```
+    /// # use memolith::{Lookup, Memo, Store, future};
+    /// # smol::block_on(async {
+    /// # let store = Store::temporary()?;
+    /// let memo: future::Memo<u64, u64> = Memo::builder("powers").open(&store)?.into();
+    /// if let Lookup::Miss(claim) = memo.entry(&4).lookup().await {
+    ///     let power = claim.wrap(async { memo.get_or_insert_with(&2, || async { 4 }).await * 4 }).await;
+    ///     claim.insert_in_task(power).await;
+    /// }
+    /// assert_eq!(memo.get(&4).await?, Some(16));
+    /// # Ok::<(), memolith::Error>(()) }).unwrap();
+    /// ```
+    pub async fn wrap<F: Future>(&self, future: F) -> F::Output {
+        let Some((memo, work)) = self.work.as_deref() else { return future.await };
+        WithPulse::new(memo.session().max_stall, async |pulse| work.run_in_task(pulse, future).await).await
+    }
+
+    /// The claim of a call that touches nothing.
+    pub(crate) fn of_nothing(ttl: EntryTtl<'static, V>) -> Self {
+        Self { work: None, ttl: Mutex::new(ttl) }
+    }
+
+    /// The claim lies in a variable of the caller from here on.
+    pub(crate) fn of(memo: Arc<MemoInner<V>>, work: Work<V>, ttl: EntryTtl<'static, V>) -> Self {
+        work.rest();
+        Self { work: Some(Box::new((memo, work))), ttl: Mutex::new(ttl) }
     }
 }
 
@@ -181,27 +238,15 @@ impl<V> fmt::Debug for Claim<V> {
 pub(super) fn look_up<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static>(
     memo: &Memo<K, V>,
     key: &K,
-    terms: &Terms<'_, V>,
+    terms: &Terms<impl Fn(&V) -> bool>,
     ttl: EntryTtl<'static, V>,
 ) -> Lookup<V> {
-    let (ttl, has_read_stale) = (Mutex::new(ttl), AtomicBool::new(false));
-    let Some(found) = memo.find_or_lead(key, terms) else {
-        return Lookup::Miss(Claim { work: None, ttl, has_read_stale });
-    };
+    let Some(found) = memo.find_or_lead(key, terms) else { return Lookup::Miss(Claim::of_nothing(ttl)) };
     match found {
-        flow::Lookup::Hit(hit) | flow::Lookup::Behind(hit, _) => Lookup::Hit(Hit {
-            is_stale: hit.is_stale(),
-            tier: hit.tier,
-            age: hit.age(),
-            compute_time: hit.compute_time,
-            value: hit.value,
-        }),
+        flow::Lookup::Hit(hit) | flow::Lookup::Behind(hit, _) => Lookup::Hit(hit.into()),
         flow::Lookup::Compute(lead) => {
-            if let Some(lead) = &lead {
-                lead.claim.rest();
-            }
-            let work = Box::new(memo.begin_work(key, lead));
-            Lookup::Miss(Claim { work: Some(work), ttl, has_read_stale })
+            let (memo, work) = memo.begin_work(key, lead);
+            Lookup::Miss(Claim::of(memo, work, ttl))
         }
     }
 }

@@ -12,7 +12,7 @@ pub use self::{
     loading::LoadingMemo,
 };
 use crate::{
-    flow::{EntryTtl, Terms},
+    flow::{EntryTtl, Terms, ThreadTerms},
     memo::Memo,
 };
 
@@ -37,7 +37,7 @@ use crate::{
 pub struct Entry<'a, K: ?Sized, V: 'static> {
     memo: &'a Memo<K, V>,
     key: &'a K,
-    terms: Terms<'a, V>,
+    terms: ThreadTerms<'a, V>,
     ttl: EntryTtl<'static, V>,
 }
 

@@ -4,16 +4,20 @@
 //! waiter is in the table before that, and its claim is registered, so a revocation in between reaches it.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
-    iter, mem,
+    collections::{HashMap, HashSet, hash_map::Entry},
+    mem,
+    sync::Arc,
     task::Waker,
 };
 
 use super::{
-    graph::{Caller, WaitState, Waits, Wakers},
+    graph::{Ticket, WaitState, Waits, Wakers},
     key::{BuildKeyHasher, FlightKey},
+    leader::{Asker, Awaited, Leader},
+    pulse::Pulse,
     verdict::{AloneReason, ClaimState, Outcome, Verdict},
 };
+use crate::context::{Caller, Context};
 
 #[cfg(test)]
 mod tests;
@@ -52,59 +56,6 @@ impl Claims {
     }
 }
 
-struct Leader {
-    claim: ClaimState,
-    /// The one that computes. A claim that lies in a variable is its own caller, which waits for nothing.
-    caller: Caller,
-    /// Those that compute for a claim in a variable at this moment, the latest at the end. It is `caller` then.
-    runners: Vec<Caller>,
-    /// The thread that took a claim into a variable: its own calls do not wait for it. `None` for a call with a closure.
-    taker: Option<Caller>,
-    /// Whether the claim lies in a variable now: nothing tells whether its holder goes on.
-    is_at_rest: bool,
-    /// Whether the computation waits for a thread. A caller with no stale value to have takes it over.
-    is_queued: bool,
-    /// Whether a stale value is there that callers may have meanwhile.
-    is_refreshing: bool,
-    /// Number of leaders in a row that failed before this one. Less than [`MAX_FAILURES`].
-    failures: u32,
-    /// In order of arrival; each waits for this key in [`Waits`].
-    waiters: VecDeque<Caller>,
-}
-
-impl Leader {
-    fn new(caller: Caller) -> Self {
-        Self {
-            claim: ClaimState::new(),
-            caller,
-            runners: Vec::new(),
-            taker: None,
-            is_at_rest: false,
-            is_queued: false,
-            is_refreshing: false,
-            failures: 0,
-            waiters: VecDeque::new(),
-        }
-    }
-
-    /// Whether the caller computes, or has the claim in a variable.
-    fn is(&self, caller: Caller) -> bool {
-        self.caller == caller || self.taker == Some(caller) || self.runners.contains(&caller)
-    }
-
-    /// Returns the claim of the former leader.
-    fn hand_to(&mut self, successor: Caller) -> ClaimState {
-        self.caller = successor;
-        self.runners.clear();
-        self.taker = None;
-        self.is_at_rest = false;
-        self.is_queued = false;
-        self.is_refreshing = false;
-        self.waiters.retain(|waiter| *waiter != successor);
-        mem::replace(&mut self.claim, ClaimState::new())
-    }
-}
-
 pub(super) struct Table {
     /// No key is here without a claim.
     claims: HashMap<FlightKey, Claims, BuildKeyHasher>,
@@ -117,46 +68,54 @@ impl Table {
         Self { claims: HashMap::with_hasher(BuildKeyHasher::new()), waits: Waits::new() }
     }
 
-    /// Returns a verdict, or queues the caller and returns `None`. A caller that `accepts_stale` does not wait for a refresh.
+    /// Returns a verdict, or queues the caller with the waker and returns `None`. A caller that `accepts_stale` does not wait for a
+    /// refresh.
     pub(super) fn claim(
         &mut self,
         key: FlightKey,
-        caller: Caller,
+        asker: &Asker,
         accepts_stale: bool,
-        waker: impl FnOnce() -> Waker,
+        waker: &mut Option<Waker>,
     ) -> Option<Verdict> {
-        if let Some(claim) = self.claim_free(key, caller) {
+        if let Some(claim) = self.claim_free(key, asker.caller, &asker.context, asker.pulse.as_ref()) {
             return Some(Verdict::Lead(claim));
         }
         let leader = self.claims.get(&key)?.leader.as_ref()?;
         let (is_refreshing, is_queued) = (leader.is_refreshing, leader.is_queued);
-        if let Some(reason) = self.would_deadlock(caller, leader) {
+        if let Some(reason) = self.would_deadlock(key, asker) {
             return Some(Verdict::Alone(self.register(key), reason));
         }
         if is_refreshing && accepts_stale {
             return Some(Verdict::Recheck(Outcome::Stale));
         }
         if is_queued {
-            return self.take_queued(key, caller).map(Verdict::Lead);
+            return self.take_queued(key, asker).map(Verdict::Lead);
         }
-        self.enqueue(key, caller, waker());
+        self.enqueue(key, asker, waker.take());
         None
     }
 
     /// Leads, unless another caller does.
-    pub(super) fn claim_free(&mut self, key: FlightKey, caller: Caller) -> Option<ClaimState> {
+    pub(super) fn claim_free(
+        &mut self,
+        key: FlightKey,
+        caller: Caller,
+        context: &Context,
+        pulse: Option<&Arc<Pulse>>,
+    ) -> Option<ClaimState> {
         let claims = self.claims.entry(key).or_default();
         if claims.leader.is_some() {
             return None;
         }
-        Some(claims.leader.insert(Leader::new(caller)).claim.clone())
+        let leader = Leader::new(caller, context.clone(), pulse.cloned());
+        Some(claims.leader.insert(leader).claim.clone())
     }
 
     /// Leads in place of a computation that waits for a thread. The claim of that one does not lead any more.
-    fn take_queued(&mut self, key: FlightKey, caller: Caller) -> Option<ClaimState> {
+    fn take_queued(&mut self, key: FlightKey, asker: &Asker) -> Option<ClaimState> {
         let Claims { leader, others } = self.claims.get_mut(&key)?;
         let leader = leader.as_mut()?;
-        others.push(leader.hand_to(caller));
+        others.push(leader.hand_to(asker.caller, asker.context.clone(), asker.pulse.clone()));
         Some(leader.claim.clone())
     }
 
@@ -191,30 +150,35 @@ impl Table {
         key: FlightKey,
         claim: &ClaimState,
         caller: Caller,
-        taker: Caller,
+        (context, taker): (Context, Caller),
     ) -> Wakers {
         self.pass(key, claim, |leader| {
-            leader.taker = Some(taker);
+            (leader.context, leader.taker, leader.pulses) = (context, Some(taker), Vec::new());
             (leader.caller, leader.is_at_rest) = (caller, true);
         })
     }
 
-    /// The caller computes for the claim from here on. It waits for nothing at this moment.
-    pub(super) fn run(&mut self, key: FlightKey, claim: &ClaimState, caller: Caller) -> Wakers {
+    /// A thread computes for the claim from here on, or a task that has a pulse.
+    pub(super) fn run(
+        &mut self,
+        key: FlightKey,
+        claim: &ClaimState,
+        caller: Caller,
+        pulse: Option<Arc<Pulse>>,
+    ) -> Wakers {
         self.pass(key, claim, |leader| {
-            leader.runners.push(caller);
+            leader.runs += 1;
+            leader.pulses.extend(pulse);
             (leader.caller, leader.is_at_rest, leader.is_queued) = (caller, false, false);
         })
     }
 
-    /// The caller computes no more. If no other one does, the claim is a caller of its own again.
-    pub(super) fn stop(&mut self, key: FlightKey, claim: &ClaimState, caller: Caller, own: Caller) -> Wakers {
+    /// It computes no more.
+    pub(super) fn stop(&mut self, key: FlightKey, claim: &ClaimState, pulse: Option<&Arc<Pulse>>) -> Wakers {
         self.pass(key, claim, |leader| {
-            if let Some(place) = leader.runners.iter().rposition(|runner| *runner == caller) {
-                leader.runners.remove(place);
-            }
-            let runner = leader.runners.last().copied();
-            (leader.caller, leader.is_at_rest) = (runner.unwrap_or(own), runner.is_none());
+            leader.runs = leader.runs.saturating_sub(1);
+            leader.is_at_rest = leader.runs == 0;
+            leader.pulses.retain(|other| pulse.is_none_or(|pulse| !Arc::ptr_eq(pulse, other)));
         })
     }
 
@@ -228,89 +192,161 @@ impl Table {
         })
     }
 
-    /// Whether a queued caller waits for a claim that lies in a variable.
-    pub(super) fn waits_for_rest(&self, caller: Caller) -> bool {
-        let claims = self.waits.key_of(caller).and_then(|key| self.claims.get(key));
-        claims.and_then(|claims| claims.leader.as_ref()).is_some_and(|leader| leader.is_at_rest)
+    /// What a queued caller waits for.
+    fn awaited(&self, caller: Caller) -> Awaited {
+        let leader = self.leader_for(caller);
+        Awaited {
+            changes: self.waits.changes(caller),
+            is_at_rest: leader.is_some_and(|leader| leader.is_at_rest),
+            interval: leader.and_then(|leader| leader.pulses.iter().map(|pulse| pulse.interval()).min()),
+        }
+    }
+
+    /// The leader that a queued caller waits for.
+    fn leader_for(&self, waiter: Caller) -> Option<&Leader> {
+        self.claims.get(self.waits.key_of(waiter)?)?.leader.as_ref()
     }
 
     pub(super) fn register(&mut self, key: FlightKey) -> ClaimState {
         self.claims.entry(key).or_default().register()
     }
 
-    /// Returns why the caller must not wait for this leader. A claim in a variable counts as held up while the thread that took
-    /// it waits. That thread may wait already when the claim comes back to it, so the graph may have a cycle then, and the walk
-    /// ends after as many steps as there are waits.
-    fn would_deadlock(&self, caller: Caller, leader: &Leader) -> Option<AloneReason> {
-        if leader.is(caller) {
+    /// Returns why the caller must not wait for the leader of a key. A computation is held up by each wait within it, and by a
+    /// wait of the thread that it needs. That thread may wait already when a claim comes to it, so the graph may have a cycle
+    /// then, and the search passes each key once.
+    fn would_deadlock(&self, key: FlightKey, asker: &Asker) -> Option<AloneReason> {
+        let is_own = |leader: &Leader| {
+            leader.threads().any(|thread| thread == asker.caller)
+                || asker.callers().any(|caller| leader.caller == caller || leader.needs(caller))
+        };
+        let first = self.claims.get(&key)?.leader.as_ref()?;
+        if is_own(first) {
             return Some(AloneReason::Reentrant);
         }
-        let mut awaited = iter::successors(self.awaited_by(leader), |leader| self.awaited_by(leader));
-        awaited.by_ref().take(self.waits.len()).any(|leader| leader.is(caller)).then_some(AloneReason::Cycle)
+        let mut next: Vec<FlightKey> = self.awaited_by(first).copied().collect();
+        let mut seen = HashSet::with_hasher(BuildKeyHasher::new());
+        while let Some(key) = next.pop() {
+            let leader = self.claims.get(&key).and_then(|claims| claims.leader.as_ref());
+            let Some(leader) = leader.filter(|_| seen.insert(key)) else { continue };
+            if is_own(leader) {
+                return Some(AloneReason::Cycle);
+            }
+            next.extend(self.awaited_by(leader));
+        }
+        None
     }
 
-    fn awaited_by(&self, leader: &Leader) -> Option<&Leader> {
-        let taker = leader.taker.and_then(|taker| self.waits.key_of(taker));
-        let claims = self.claims.get(self.waits.key_of(leader.caller).or(taker)?)?;
-        claims.leader.as_ref()
+    /// The keys that a computation waits for.
+    fn awaited_by(&self, leader: &Leader) -> impl Iterator<Item = &FlightKey> {
+        let own = [leader.caller].into_iter().chain(leader.threads());
+        own.filter_map(|caller| self.waits.key_of(caller)).chain(self.waits.keys_within(leader.caller))
     }
 
-    fn enqueue(&mut self, key: FlightKey, caller: Caller, waker: Waker) {
+    fn enqueue(&mut self, key: FlightKey, asker: &Asker, waker: Option<Waker>) {
+        let Asker { caller, context, pulse } = asker;
         if let Some(leader) = self.claims.get_mut(&key).and_then(|claims| claims.leader.as_mut()) {
-            leader.waiters.push_back(caller);
-            self.waits.enqueue(caller, key, waker);
+            let ticket = self.waits.enqueue(*caller, context.clone(), key, waker, pulse.clone());
+            leader.waiters.insert(ticket, *caller);
         }
     }
 
-    /// The state of a queued caller. A caller that `is_overdue` becomes the leader.
-    pub(super) fn poll(&mut self, caller: Caller, is_overdue: bool) -> (WaitState, Wakers) {
-        match self.waits.poll(caller) {
-            WaitState::Pending if is_overdue => {
-                let (verdict, wakers) = self.take_over(caller);
-                (WaitState::Ready(verdict), wakers)
-            }
-            state => (state, Wakers::default()),
+    /// The state of a queued caller. One that `is_overdue`, or that waits for a task that is stalled, becomes the leader. The
+    /// waker takes the place of the earlier one, which is offered to be dropped.
+    pub(super) fn poll(
+        &mut self,
+        caller: Caller,
+        waker: &mut Option<Waker>,
+        is_overdue: impl FnOnce(&Awaited) -> bool,
+    ) -> (WaitState, Wakers) {
+        let state = self.waits.poll(caller, waker);
+        if matches!(state, WaitState::Pending) && self.is_to_lead(caller, is_overdue) {
+            let (verdict, wakers, own) = self.take_over(caller);
+            *waker = own;
+            return (WaitState::Ready(verdict), wakers);
         }
+        (state, Wakers::default())
     }
 
-    /// A queued caller, or one whose verdict was not taken yet, waits no more.
-    pub(super) fn leave(&mut self, key: FlightKey, caller: Caller) -> Wakers {
-        if self.waits.key_of(caller).is_some() {
-            self.waits.dequeue(caller);
+    /// Whether a queued caller takes over the lead: it has waited too long, or waits for a task that was woken and is not polled.
+    fn is_to_lead(&self, caller: Caller, is_overdue: impl FnOnce(&Awaited) -> bool) -> bool {
+        is_overdue(&self.awaited(caller)) || self.leader_for(caller).is_some_and(Leader::is_stalled)
+    }
+
+    /// The wait of a caller: no other wait has this number.
+    pub(super) fn ticket_of(&self, caller: Caller) -> Option<Ticket> {
+        self.waits.ticket_of(caller)
+    }
+
+    /// Looks after a wait of a task, which does not look itself: if it is to lead, it is woken. Returns whether it waits on.
+    pub(super) fn look_after(
+        &mut self,
+        caller: Caller,
+        ticket: Option<Ticket>,
+        is_overdue: impl FnOnce(&Awaited) -> bool,
+    ) -> (bool, Wakers) {
+        if ticket.is_none() || self.waits.ticket_of(caller) != ticket {
+            return (false, Wakers::default());
+        }
+        if !self.is_to_lead(caller, is_overdue) {
+            return (true, Wakers::default());
+        }
+        let (_, pulse) = self.waits.task_of(caller);
+        let (verdict, wakers, own) = self.take_over(caller);
+        if let Some(pulse) = pulse {
+            pulse.woken();
+        }
+        let _ = self.waits.make_ready(caller, verdict);
+        (false, wakers.and(Wakers::of(own)))
+    }
+
+    /// A queued caller, or one whose verdict was not taken yet, waits no more. Its waker is offered to be dropped.
+    pub(super) fn leave(&mut self, key: FlightKey, caller: Caller) -> (Wakers, Option<Waker>) {
+        if let Some((key, ticket, waker)) = self.waits.dequeue(caller) {
             if let Some(leader) = self.claims.get_mut(&key).and_then(|claims| claims.leader.as_mut()) {
-                leader.waiters.retain(|waiter| *waiter != caller);
+                leader.waiters.remove(&ticket);
             }
-            return Wakers::default();
+            return (Wakers::default(), waker);
         }
-        match self.waits.poll(caller) {
-            WaitState::Ready(Verdict::Lead(claim) | Verdict::Alone(claim, _)) => self.end(key, &claim, None),
+        let wakers = match self.waits.poll(caller, &mut None) {
+            WaitState::Ready(Verdict::Lead(claim) | Verdict::TakeOver(claim) | Verdict::Alone(claim, _)) => {
+                self.end(key, &claim, Some(Outcome::Abandoned))
+            }
             _ => Wakers::default(),
-        }
+        };
+        (wakers, None)
     }
 
     /// Walks the whole table, which holds only the calls in progress.
     pub(super) fn waits_as_leader(&self, key: &FlightKey, caller: Caller) -> bool {
-        let leads = |claims: &Claims| claims.leader.as_ref().map(|leader| leader.is(caller));
+        let is_its = |leader: &Leader| leader.caller == caller || leader.taker == Some(caller);
+        let leads = |claims: &Claims| claims.leader.as_ref().map(is_its);
         self.claims.get(key).and_then(leads) == Some(false)
             && self.claims.values().any(|claims| leads(claims) == Some(true))
     }
 
-    /// The former leader may still publish. The first of the two that publishes ends all waits.
-    fn take_over(&mut self, successor: Caller) -> (Verdict, Wakers) {
-        let claims = self.waits.dequeue(successor).and_then(|key| self.claims.get_mut(&key));
-        let Some(Claims { leader: Some(leader), others }) = claims else {
-            return (Verdict::Recheck(Outcome::Revoked), Wakers::default());
+    /// The former leader may still publish. The first of the two that publishes ends all waits. Returns the waker of the successor
+    /// too.
+    fn take_over(&mut self, successor: Caller) -> (Verdict, Wakers, Option<Waker>) {
+        let (context, pulse) = self.waits.task_of(successor);
+        let Some((key, ticket, waker)) = self.waits.dequeue(successor) else {
+            return (Verdict::Recheck(Outcome::Revoked), Wakers::default(), None);
         };
-        others.push(leader.hand_to(successor));
-        (Verdict::Lead(leader.claim.clone()), self.waits.announce_leader(&leader.waiters))
+        let Some(Claims { leader: Some(leader), others }) = self.claims.get_mut(&key) else {
+            return (Verdict::Recheck(Outcome::Revoked), Wakers::default(), waker);
+        };
+        leader.waiters.remove(&ticket);
+        others.push(leader.hand_to(successor, context, pulse));
+        let verdict = Verdict::TakeOver(leader.claim.clone());
+        (verdict, self.waits.announce_leader(&leader.waiters), waker)
     }
 
     /// Removes a claim. Without an outcome it failed. A revoked claim is no longer registered, and changes nothing.
     pub(super) fn end(&mut self, key: FlightKey, claim: &ClaimState, outcome: Option<Outcome>) -> Wakers {
         self.update(key, |claims, waits| match outcome {
             _ if !claims.is_led_by(claim) => end_non_leading(claims, waits, claim, outcome),
+            Some(Outcome::Abandoned) => hand_off(claims, waits, false),
             Some(outcome) => finish(claims, waits, outcome),
-            None => hand_off(claims, waits),
+            None => hand_off(claims, waits, true),
         })
     }
 
@@ -369,16 +405,20 @@ impl Table {
     }
 }
 
-/// The leader failed: the first waiter leads, up to [`MAX_FAILURES`] in a row.
-fn hand_off(claims: &mut Claims, waits: &mut Waits) -> Wakers {
+/// The leader failed, or was dropped: the first waiter leads, after up to [`MAX_FAILURES`] failures in a row.
+fn hand_off(claims: &mut Claims, waits: &mut Waits, has_failed: bool) -> Wakers {
     let Some(mut leader) = claims.leader.take() else { return Wakers::default() };
-    leader.failures += 1;
+    leader.failures += u32::from(has_failed);
     if leader.failures == MAX_FAILURES {
         return waits
             .make_all_ready(leader.waiters, || Verdict::Alone(claims.register(), AloneReason::Failures));
     }
-    let Some(&successor) = leader.waiters.front() else { return Wakers::default() };
-    leader.hand_to(successor);
+    let Some((_, successor)) = leader.waiters.pop_first() else { return Wakers::default() };
+    let (context, pulse) = waits.task_of(successor);
+    if let Some(pulse) = &pulse {
+        pulse.woken();
+    }
+    leader.hand_to(successor, context, pulse);
     let promoted = waits.make_ready(successor, Verdict::Lead(leader.claim.clone()));
     let rest = waits.announce_leader(&leader.waiters);
     claims.leader = Some(leader);

@@ -39,13 +39,14 @@ enum Fate {
 }
 
 fn call(flight: &Flight, complete: Option<Outcome>) -> Fate {
-    let (claim, fate) = match flight.claim(KEY, FOREVER) {
+    let (mut claim, fate) = match flight.claim(KEY, FOREVER) {
         Turn::Recheck(outcome) => return Fate::Looked(outcome),
         Turn::Lead(claim) => (claim, Fate::Led),
         Turn::Alone(claim, reason) => (claim, Fate::Alone(reason)),
     };
-    if let Some(outcome) = complete {
-        claim.complete(outcome);
+    match complete {
+        Some(outcome) => claim.complete(outcome),
+        None => claim.fail(),
     }
     fate
 }
@@ -102,9 +103,33 @@ fn one_waiter_leads_on_after_a_panic() {
 #[test]
 fn the_rest_compute_side_by_side_after_a_second_failure() {
     explore(|| {
-        let fates = fates(3, None, |_, leader| drop(leader));
+        let fates = fates(3, None, |_, mut leader| leader.fail());
         assert_eq!(number(&fates, &Fate::Led), 1);
         assert_eq!(number(&fates, &Fate::Alone(AloneReason::Failures)), 2);
+    });
+}
+
+#[test]
+fn a_leader_that_is_dropped_counts_as_no_failure() {
+    explore(|| {
+        let flight = Flight::new();
+        let leader = flight.lead(KEY);
+        let fates = thread::scope(|scope| {
+            let waiters: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| match flight.claim(KEY, FOREVER) {
+                        Turn::Lead(_) => Fate::Led,
+                        Turn::Recheck(outcome) => Fate::Looked(outcome),
+                        Turn::Alone(_, reason) => Fate::Alone(reason),
+                    })
+                })
+                .collect();
+            flight.until_waiting(KEY, 4);
+            drop(leader);
+            waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(number(&fates, &Fate::Led), 4);
+        assert!(flight.is_empty());
     });
 }
 

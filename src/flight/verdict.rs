@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Unstored,
     /// The record changed or was removed in the meantime.
     Revoked,
+    /// The caller was dropped, or does not wait any more. That is no failure: one of the waiters leads.
+    Abandoned,
     /// Not the end of a claim: there is a stale value, which is being refreshed.
     Stale,
 }
@@ -61,6 +63,8 @@ impl PartialEq for ClaimState {
 /// The decision of the table about a caller. A claim in it is already registered.
 pub(super) enum Verdict {
     Lead(ClaimState),
+    /// Leads in place of a caller that takes too long.
+    TakeOver(ClaimState),
     Recheck(Outcome),
     Alone(ClaimState, AloneReason),
 }
@@ -69,7 +73,7 @@ impl Verdict {
     /// If the claim was revoked before its holder woke, the holder has begun nothing, so it looks the value up again.
     pub(super) fn unless_revoked(self) -> Self {
         match self {
-            Self::Lead(claim) | Self::Alone(claim, _) if !claim.is_current() => {
+            Self::Lead(claim) | Self::TakeOver(claim) | Self::Alone(claim, _) if !claim.is_current() => {
                 Self::Recheck(Outcome::Revoked)
             }
             verdict => verdict,

@@ -3,11 +3,13 @@
 use super::{
     MemoInner,
     lookup::Lead,
-    staleness::Mark,
-    terms::{EntryTtl, Terms},
+    terms::{EntryTtl, ThreadTerms},
     work::Work,
 };
-use crate::observe::Span;
+use crate::{
+    context::{Caller, Entered},
+    observe::Span,
+};
 
 /// A guard around the closure. If it is dropped without [`keep`](Self::keep), by an error or a panic of the closure, one of
 /// the waiters leads.
@@ -15,9 +17,9 @@ pub(crate) struct Computation<'a, V: 'static> {
     memo: &'a MemoInner<V>,
     work: Work<V>,
     /// By which a stale value is judged that is there if the closure fails.
-    terms: Terms<'a, V>,
+    terms: ThreadTerms<'a, V>,
     ttl: EntryTtl<'a, V>,
-    mark: Mark,
+    _entered: Entered,
 }
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
@@ -26,10 +28,12 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         &'a self,
         lead: Option<Box<Lead<V>>>,
         key_head: Vec<u8>,
-        terms: Terms<'a, V>,
+        terms: ThreadTerms<'a, V>,
         ttl: EntryTtl<'a, V>,
     ) -> Computation<'a, V> {
-        Computation { memo: self, work: self.begin_work(lead, key_head), terms, ttl, mark: Mark::begin() }
+        let work = self.begin_work(lead, key_head, Caller::of_thread());
+        let entered = work.context().enter();
+        Computation { memo: self, work, terms, ttl, _entered: entered }
     }
 }
 
@@ -40,9 +44,8 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
 
     /// Stores the value of the closure, and wakes the waiters.
     pub(crate) fn keep(&mut self, value: &V) {
-        let is_stale = self.mark.has_read_stale();
         let ttl = std::mem::replace(&mut self.ttl, EntryTtl::OfMemo);
-        self.memo.keep_value(&mut self.work, value, ttl, is_stale);
+        self.memo.keep_value(&mut self.work, value, ttl);
     }
 
     /// The value that is there, at any age.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{MemoInner, terms::Terms};
+use super::{MemoInner, terms::ThreadTerms};
 use crate::{
     clock::Expiry,
     error::{Error, ErrorKind, Result},
@@ -24,7 +24,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if self.is_disabled {
             return Ok(None);
         }
-        let (expiry, terms) = (self.fresh_only(digest), Terms::default());
+        let (expiry, terms) = (self.fresh_only(digest), ThreadTerms::default());
         let look = if let Some(hit) = self.in_memory_under(digest, expiry, &terms) {
             Ok(hit)
         } else {
@@ -95,6 +95,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     pub(crate) fn clear(&self) -> Result<()> {
         self.check_open()?;
         self.partition.clear().map_err(|error| error.with_context(&self.place))
+    }
+
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.partition.flush().map_err(|error| error.with_context(&self.place))
     }
 
     fn check_open(&self) -> Result<()> {

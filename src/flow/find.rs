@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    MemoInner, staleness,
+    MemoInner,
     terms::{Standing, Terms},
 };
 use crate::{
     clock::{Expiry, Freshness, Lifetime, Timestamp},
     codec::Payload,
+    context::note_stale,
     error::{ErrorKind, Result},
     flight::Claim,
     key::Digest,
@@ -49,7 +50,7 @@ impl<V> Hit<V> {
     /// It goes to a caller: the computation of that one has read a stale value then.
     pub(super) fn hand_out(&self) {
         if self.is_stale() {
-            staleness::note();
+            note_stale();
         }
     }
 
@@ -65,7 +66,11 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// A fresh value in memory, which is a hit of a call without terms of its own. Most calls end here: the general path moves
     /// more about, and takes a tenth longer for a value of 100 bytes.
     #[inline]
-    pub(crate) fn fresh_in_memory(&self, digest: &Digest) -> Option<V> {
+    pub(crate) fn fresh_in_memory(
+        &self,
+        digest: &Digest,
+        accepts: impl FnOnce(&CachedValue) -> bool,
+    ) -> Option<V> {
         if !self.has_memory() || self.partition.is_closed() {
             return None;
         }
@@ -73,7 +78,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let (lifetime, compute_time) = (cached.lifetime, cached.compute_time);
         let now = self.session().clock.now();
         let is_fresh = lifetime.freshness(now, self.expiry(digest)) == Freshness::Fresh;
-        let value = if is_fresh { self.copy_of(cached.value::<V>()) } else { None };
+        let value = if is_fresh && accepts(&cached) { self.copy_of(cached.value::<V>()) } else { None };
         // It may have been evicted in the meantime, so this may be the last `Arc`.
         self.session().release([cached]);
         let value = value?;
@@ -87,7 +92,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     /// The value in memory unless it is over.
-    pub(super) fn in_memory(&self, digest: &Digest, terms: &Terms<'_, V>) -> Option<Hit<V>> {
+    pub(super) fn in_memory(&self, digest: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Option<Hit<V>> {
         self.in_memory_under(digest, self.expiry(digest), terms)
     }
 
@@ -95,7 +100,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         &self,
         digest: &Digest,
         expiry: Expiry,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
     ) -> Option<Hit<V>> {
         if !self.has_memory() {
             return None;
@@ -151,7 +156,12 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     /// In memory, if it is good there, else from disk. An error is counted, and is a miss.
-    pub(super) fn find(&self, digest: &Digest, claim: &Claim<'_>, terms: &Terms<'_, V>) -> HitOrMiss<V> {
+    pub(super) fn find(
+        &self,
+        digest: &Digest,
+        claim: &Claim<'_>,
+        terms: &Terms<impl Fn(&V) -> bool>,
+    ) -> HitOrMiss<V> {
         let cached = match self.in_memory(digest, terms) {
             Some(hit) if hit.is_good() => return Ok(hit),
             other => other.filter(Hit::is_of_use),
@@ -167,15 +177,29 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
     }
 
-    /// Reads a good value from disk without a claim. An error is not counted, because the leader reads again.
-    pub(super) fn peek_disk(&self, digest: &Digest, terms: &Terms<'_, V>) -> Option<Hit<V>> {
+    /// Reads a value from disk without a claim, and does not keep it. An error is not counted, because the leader reads again.
+    pub(super) fn peek_disk(&self, digest: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Option<Hit<V>> {
         let expiry = self.expiry(digest);
         let Found::Item(item) = self.partition.read(digest, expiry).ok()? else { return None };
-        let value = self.decode(&item).ok()?;
-        let hit = self.hit(&item, value, expiry, terms)?;
+        self.open(digest, &item, expiry, terms, None)
+    }
+
+    /// Decodes what was found on disk. It keeps a copy in memory under a claim only.
+    pub(super) fn open(
+        &self,
+        digest: &Digest,
+        item: &Item,
+        expiry: Expiry,
+        terms: &Terms<impl Fn(&V) -> bool>,
+        claim: Option<&Claim<'_>>,
+    ) -> Option<Hit<V>> {
+        let value = self.decode(item).ok()?;
         self.partition.mark_used(digest);
-        self.verify_later(&item);
-        Some(hit)
+        match claim {
+            Some(claim) if item.payload.is_verified() => self.promote(digest, item, &value, claim),
+            _ => self.verify_later(item),
+        }
+        self.hit(item, value, expiry, terms)
     }
 
     /// Reads from disk and keeps a copy in memory.
@@ -184,7 +208,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         digest: &Digest,
         expiry: Expiry,
         claim: &Claim<'_>,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
     ) -> Result<HitOrMiss<V>> {
         let found = self.partition.read(digest, expiry)?;
         Ok(self.take(digest, found, expiry, claim, terms))
@@ -197,7 +221,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         found: Found,
         expiry: Expiry,
         claim: &Claim<'_>,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
     ) -> HitOrMiss<V> {
         let item = match found {
             Found::Item(item) => item,
@@ -220,7 +244,13 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.hit(&item, value, expiry, terms).ok_or(Reason::Expired)
     }
 
-    fn hit(&self, item: &Item, value: V, expiry: Expiry, terms: &Terms<'_, V>) -> Option<Hit<V>> {
+    fn hit(
+        &self,
+        item: &Item,
+        value: V,
+        expiry: Expiry,
+        terms: &Terms<impl Fn(&V) -> bool>,
+    ) -> Option<Hit<V>> {
         let Item { lifetime, compute_time, sequence, now, .. } = *item;
         let standing = self.standing(terms, &lifetime, now, expiry)?;
         let standing = self.judge(terms, &lifetime, now, standing, &value);
@@ -233,7 +263,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.counters.hit(hit.tier, hit.compute_time);
         if hit.is_stale() {
             self.counters.stale_hit(hit.age());
-            staleness::note();
+            note_stale();
         }
         if self.session().observers.is_heard(&self.observers) {
             let (tier, saved, is_stale, age) = (hit.tier, hit.compute_time, hit.is_stale(), hit.age());

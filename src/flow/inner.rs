@@ -20,13 +20,28 @@ use crate::{
     observe::{Event, Observers},
     stats::{Counters, Reason},
     store::{
-        Bounds, Durability, Entry, Finished, KeepInMemory, Partition, PayloadWriter, PendingValue, Refused,
-        Session, Store,
+        Bounds, Durability, Entry, Finished, INLINE, KeepInMemory, Partition, PayloadWriter, PendingValue,
+        Refused, Session, Store,
     },
 };
 
 /// Decides whether a computed value is stored.
 pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
+
+/// What is known of an entry that was given away to be stored.
+pub(super) struct About {
+    digest: Digest,
+    replaces: bool,
+    ttl: Option<Duration>,
+    compute_time: Duration,
+}
+
+impl About {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let Entry { digest, replaces, ttl, compute_time, .. } = *entry;
+        Self { digest, replaces, ttl, compute_time }
+    }
+}
 
 /// Shared by all handles of one memo.
 pub(crate) struct MemoInner<V: 'static> {
@@ -85,12 +100,26 @@ impl<V: 'static> MemoInner<V> {
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Stores a computed value, and completes its claim. If the disk fails, the value is kept in memory.
     pub(super) fn keep(&self, entry: Entry, value: &V, claim: Claim<'static>) {
-        let (digest, replaces) = (entry.digest, entry.replaces);
-        let (ttl, compute_time) = (entry.ttl, entry.compute_time);
-        match self.store_computed(entry, value, claim) {
+        let about = About::of(&entry);
+        let stored = self.store_computed(entry, value, claim);
+        self.finish_keeping(&about, stored, value);
+    }
+
+    /// Counts a value that was sent to the worker.
+    pub(super) fn finish_sending(&self, stored: Result<Outcome>) {
+        match stored {
             Ok(Outcome::Stored) => self.counters.inserted(),
             Ok(_) => {}
-            Err(Refused::Unwritten(error)) => self.record_failure(&error),
+            Err(error) => self.record_failure(&error),
+        }
+    }
+
+    /// Counts a value that was stored, and keeps another one in memory.
+    pub(super) fn finish_keeping(&self, about: &About, stored: Result<Outcome, Refused>, value: &V) {
+        let About { digest, replaces, ttl, compute_time } = *about;
+        match stored {
+            Ok(outcome) => self.finish_sending(Ok(outcome)),
+            Err(Refused::Unwritten(error)) => self.finish_sending(Err(error)),
             Err(Refused::Full(claim)) => {
                 self.counters.overflowed();
                 self.revoke_readers(&digest, replaces, &claim);
@@ -119,6 +148,13 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if replaces {
             flight().revoke(&self.flight_key(digest), Some(claim));
         }
+    }
+
+    /// Encodes a value that lies beside its record, without touching the disk. `None` if it is larger, or cannot be stored.
+    pub(super) fn encode_small(&self, value: &V, compute_time: Duration) -> Option<Finished> {
+        self.partition.room().ok()?;
+        let draft = self.partition.draft(None, INLINE as u64, &[]);
+        self.encode_into(draft, value, compute_time).ok()
     }
 
     fn store_computed(&self, entry: Entry, value: &V, claim: Claim<'static>) -> Result<Outcome, Refused> {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    flight::{Claim, Outcome, Turn, flight},
+    flight::{Asker, Claim, Outcome, Turn, flight},
     key::Digest,
     stats::Reason,
     store::RefreshTurn,
@@ -55,12 +55,18 @@ impl<V> Old<V> {
 }
 
 /// The waits of one call for the computations of others.
-#[derive(Default)]
-struct Waits {
+#[derive(Clone, Copy, Default)]
+pub(super) struct Waits {
     /// How many ended. A computation that ended the first one may have begun before the call.
     ended: u32,
     /// Whether a stale value was promised and not found.
     found_no_stale: bool,
+}
+
+impl Waits {
+    pub(super) fn accept_stale(self) -> bool {
+        !self.found_no_stale
+    }
 }
 
 /// What the leader of a key found.
@@ -73,64 +79,86 @@ enum Sought<V> {
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Finds the value, or has the caller compute it.
-    pub(crate) fn look_up(&self, digest: &Digest, terms: &Terms<'_, V>) -> Lookup<V> {
+    pub(crate) fn look_up(&self, digest: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Lookup<V> {
+        self.look_first(digest, terms, Asker::thread).unwrap_or_else(|| self.lead_or_wait(digest, terms))
+    }
+
+    /// The first look, which waits for no other caller. `None`: the key is to be claimed.
+    pub(super) fn look_first(
+        &self,
+        digest: &Digest,
+        terms: &Terms<impl Fn(&V) -> bool>,
+        asker: impl FnOnce() -> Asker,
+    ) -> Option<Lookup<V>> {
         if self.partition.is_closed() {
             self.record_failure(&Error::new(ErrorKind::Closed, "the store is closed: open it again"));
             self.record_miss(Reason::Absent);
-            return Lookup::Compute(None);
+            return Some(Lookup::Compute(None));
         }
-        match self.in_memory(digest, terms) {
-            Some(hit) if hit.is_good() => self.have(hit),
-            Some(hit) if hit.is_of_use() => self.refresh_or_have(digest, terms, hit),
-            _ if self.has_memory() => self.lead_or_wait(digest, terms),
+        let cached = self.in_memory(digest, terms).filter(Hit::is_of_use);
+        let hit = match cached {
             // Without a memory tier, a read helps no other caller: it needs no claim.
-            _ => match self.peek_disk(digest, terms) {
-                Some(hit) if hit.is_good() => self.have(hit),
-                Some(hit) if hit.is_of_use() => self.refresh_or_have(digest, terms, hit),
-                _ => self.lead_or_wait(digest, terms),
-            },
-        }
+            None if !self.has_memory() => self.peek_disk(digest, terms).filter(Hit::is_of_use),
+            cached => cached,
+        }?;
+        if hit.is_good() { Some(self.have(hit)) } else { self.refresh_or_have(digest, terms, hit, &asker()) }
     }
 
     #[inline]
-    fn have(&self, hit: Hit<V>) -> Lookup<V> {
+    pub(super) fn have(&self, hit: Hit<V>) -> Lookup<V> {
         self.record_hit(&hit);
         Lookup::Hit(hit)
     }
 
-    /// Has the caller refresh a value that is there, or hands that out where another caller does it.
-    fn refresh_or_have(&self, digest: &Digest, terms: &Terms<'_, V>, hit: Hit<V>) -> Lookup<V> {
+    /// Has the caller refresh a value that is there, or hands that out where another caller does it. `None`: the key is to be
+    /// claimed.
+    pub(super) fn refresh_or_have(
+        &self,
+        digest: &Digest,
+        terms: &Terms<impl Fn(&V) -> bool>,
+        hit: Hit<V>,
+        asker: &Asker,
+    ) -> Option<Lookup<V>> {
         if self.waits_for_retry(digest) || !self.partition.may_lead() {
-            return self.have(hit);
+            return Some(self.have(hit));
         }
-        let Some(mut claim) = flight().claim_free(self.flight_key(digest), crate::flight::caller()) else {
-            return self.have(hit);
+        let Some(mut claim) = flight().claim_free(self.flight_key(digest), asker) else {
+            return Some(self.have(hit));
         };
         claim.note(self.partition.words(digest));
-        self.as_leader(digest, terms, claim, false).unwrap_or_else(|| self.lead_or_wait(digest, terms))
+        self.as_leader(digest, terms, claim, false)
     }
 
     /// Claims the key. The leader looks the value up once more and computes it; the waiters then look it up again.
-    fn lead_or_wait(&self, digest: &Digest, terms: &Terms<'_, V>) -> Lookup<V> {
+    fn lead_or_wait(&self, digest: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Lookup<V> {
         let mut waits = Waits::default();
         loop {
             self.partition.await_guests();
-            match self.claim(digest, !waits.found_no_stale) {
-                Turn::Lead(claim) => {
-                    if let Some(lookup) = self.as_leader(digest, terms, claim, waits.ended > 0) {
-                        return lookup;
-                    }
-                }
-                Turn::Recheck(outcome) => {
-                    if let Some(hit) = self.recheck(digest, terms, outcome, &mut waits) {
-                        return Lookup::Hit(self.count_lookup(hit, waits.ended > 0));
-                    }
-                }
-                Turn::Alone(claim, _) => {
-                    self.record_miss(Reason::Absent);
-                    let old = if terms.may_refuse() { Old::Refused } else { Old::Nothing };
-                    return Lookup::Compute(Some(Box::new(Lead { digest: *digest, claim, old })));
-                }
+            let turn = self.claim(digest, waits.accept_stale());
+            if let Some(lookup) = self.take_turn(digest, terms, turn, &mut waits) {
+                return lookup;
+            }
+        }
+    }
+
+    /// A caller that waits for no other one any more looks the value up. `None`: it claims the key again.
+    pub(super) fn take_turn(
+        &self,
+        digest: &Digest,
+        terms: &Terms<impl Fn(&V) -> bool>,
+        turn: Turn<'static>,
+        waits: &mut Waits,
+    ) -> Option<Lookup<V>> {
+        match turn {
+            Turn::Lead(claim) => self.as_leader(digest, terms, claim, waits.ended > 0),
+            Turn::Recheck(outcome) => {
+                let hit = self.recheck(digest, terms, outcome, waits)?;
+                Some(Lookup::Hit(self.count_lookup(hit, waits.ended > 0)))
+            }
+            Turn::Alone(claim, _) => {
+                self.record_miss(Reason::Absent);
+                let old = if terms.may_refuse() { Old::Refused } else { Old::Nothing };
+                Some(Lookup::Compute(Some(Box::new(Lead { digest: *digest, claim, old }))))
             }
         }
     }
@@ -139,7 +167,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     fn as_leader(
         &self,
         digest: &Digest,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
         mut claim: Claim<'static>,
         waited: bool,
     ) -> Option<Lookup<V>> {
@@ -182,15 +210,17 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         } else {
             flight().claim_or_stale(flight_key, self.session().max_wait, accepts_stale)
         };
-        if let Turn::Lead(claim) | Turn::Alone(claim, _) = &mut turn {
-            // It may have waited long.
-            claim.note(self.partition.words(digest));
-        }
+        turn.note(|| self.partition.words(digest));
         turn
     }
 
     /// Looks for the value once more, as the leader of its key.
-    fn seek(&self, digest: &Digest, terms: &Terms<'_, V>, claim: &mut Claim<'static>) -> Sought<V> {
+    fn seek(
+        &self,
+        digest: &Digest,
+        terms: &Terms<impl Fn(&V) -> bool>,
+        claim: &mut Claim<'static>,
+    ) -> Sought<V> {
         let cached = self.in_memory(digest, terms);
         let cached = match cached {
             Some(hit) if hit.is_good() => return Sought::Hit(hit),
@@ -228,7 +258,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     fn read_or_lead(
         &self,
         digest: &Digest,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
         claim: &mut Claim<'static>,
         refused: Option<u64>,
     ) -> Option<HitOrMiss<V>> {
@@ -246,7 +276,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     fn seek_refresh(
         &self,
         digest: &Digest,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
         claim: &mut Claim<'static>,
         hit: Hit<V>,
     ) -> Sought<V> {
@@ -279,7 +309,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     fn recheck(
         &self,
         digest: &Digest,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
         outcome: Outcome,
         waits: &mut Waits,
     ) -> Option<Hit<V>> {
@@ -320,7 +350,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 }
 
 /// Whether the computation of a value began after the call that asks for it. Times are in milliseconds.
-fn began_after<V>(hit: &Hit<V>, terms: &Terms<'_, V>) -> bool {
+fn began_after<V>(hit: &Hit<V>, terms: &Terms<impl Fn(&V) -> bool>) -> bool {
     let took = hit.compute_time.saturating_sub(std::time::Duration::from_millis(1));
     hit.lifetime.created.since(terms.began) >= took && hit.lifetime.created >= terms.began
 }

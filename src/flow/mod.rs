@@ -12,7 +12,7 @@ mod lookup;
 mod pending_call;
 mod refresh;
 mod retries;
-mod staleness;
+mod task;
 mod terms;
 mod work;
 
@@ -25,7 +25,8 @@ pub(crate) use self::{
     pending_call::PendingCall,
     refresh::{Behind, LoadingCall},
     retries::Retries,
-    terms::{EntryTtl, Terms},
+    task::{TaskCall, TaskComputation, TaskKey, TaskStep, look},
+    terms::{EntryTtl, TaskTerms, Terms, ThreadTerms},
     work::Work,
 };
 use crate::{flight::FlightKey, key::Digest};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{EntryTtl, Hit, Lead, MemoInner, PendingCall};
-use crate::{background, observe::Event};
+use crate::{background, context::Caller, observe::Event};
 
 /// A call of a memo that can compute behind it, after its lookup.
 pub(crate) enum LoadingCall<'a, V: 'static> {
@@ -33,9 +33,10 @@ impl<'a, V: Clone + Send + Sync + 'static> LoadingCall<'a, V> {
             Self::Call(call) => return call,
             Self::Behind(behind) => *behind,
         };
-        lead.claim.queue();
+        let caller = Caller::fresh();
+        lead.claim.queue(caller);
         let (weak, compute) = (Arc::downgrade(memo), own());
-        if !background::run(move || refresh(&weak, lead, key_head, compute)) {
+        if !background::refresh(move || refresh(&weak, lead, key_head, caller, compute)) {
             memo.counters.skipped_refresh();
             memo.notify(&Event::RefreshSkipped { memo: &memo.name });
         }
@@ -57,15 +58,16 @@ fn refresh<V: Clone + Send + Sync + 'static, E>(
     memo: &Weak<MemoInner<V>>,
     lead: Box<Lead<V>>,
     key_head: Vec<u8>,
+    caller: Caller,
     compute: impl FnOnce() -> Result<V, E>,
 ) {
     let Some(strong) = memo.upgrade().filter(|_| lead.claim.leads()) else { return };
-    let mut work = strong.begin_work(Some(lead), key_head);
+    let mut work = strong.begin_work(Some(lead), key_head, caller);
     drop(strong);
-    let (outcome, is_stale) = work.run(|| catch_unwind(AssertUnwindSafe(compute)));
+    let outcome = work.run(|| catch_unwind(AssertUnwindSafe(compute)));
     let Some(memo) = memo.upgrade().filter(|memo| !memo.partition.is_closed()) else { return };
     match outcome {
-        Ok(Ok(value)) => memo.keep_value(&mut work, &value, EntryTtl::OfMemo, is_stale),
+        Ok(Ok(value)) => memo.keep_value(&mut work, &value, EntryTtl::OfMemo),
         Ok(Err(_)) | Err(_) => drop(memo.fail(&mut work)),
     }
 }

@@ -22,27 +22,30 @@ pub(crate) enum EntryTtl<'a, V> {
     Of(Box<dyn FnOnce(&V) -> Duration + Send + 'a>),
 }
 
-/// Whether a value may be used.
-type Validation<'a, V> = dyn Fn(&V) -> bool + 'a;
-
-/// What one call asks of a value that is there.
-pub(crate) struct Terms<'a, V> {
+/// What one call asks of a value that is there. `C` tells whether a value may be used.
+pub(crate) struct Terms<C> {
     /// A value of this age or more is refused.
     pub(crate) max_age: Option<Duration>,
-    pub(crate) is_valid: Option<Box<Validation<'a, V>>>,
+    pub(crate) is_valid: Option<C>,
     /// Whether a value can be computed behind the call: it may be [`Standing::Due`] then.
     pub(crate) is_loading: bool,
     /// When the call began.
     pub(crate) began: Timestamp,
 }
 
-impl<V> Default for Terms<'_, V> {
+/// Of a call on one thread.
+pub(crate) type ThreadTerms<'a, V> = Terms<Box<dyn Fn(&V) -> bool + 'a>>;
+
+/// Of a task.
+pub(crate) type TaskTerms<V> = Terms<Box<dyn Fn(&V) -> bool + Send + Sync>>;
+
+impl<C> Default for Terms<C> {
     fn default() -> Self {
         Self { max_age: None, is_valid: None, is_loading: false, began: Timestamp::default() }
     }
 }
 
-impl<V> Terms<'_, V> {
+impl<C> Terms<C> {
     /// Whether a fresh value may be refused.
     pub(super) fn may_refuse(&self) -> bool {
         self.max_age.is_some() || self.is_valid.is_some()
@@ -71,7 +74,7 @@ impl<V: 'static> MemoInner<V> {
     #[inline]
     pub(super) fn standing(
         &self,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
         lifetime: &Lifetime,
         now: Timestamp,
         expiry: Expiry,
@@ -90,7 +93,7 @@ impl<V: 'static> MemoInner<V> {
     #[inline]
     pub(super) fn judge(
         &self,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
         lifetime: &Lifetime,
         now: Timestamp,
         standing: Standing,
@@ -104,7 +107,7 @@ impl<V: 'static> MemoInner<V> {
     #[inline(never)]
     fn ask(
         &self,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
         lifetime: &Lifetime,
         now: Timestamp,
         standing: Standing,
@@ -120,7 +123,7 @@ impl<V: 'static> MemoInner<V> {
     }
 
     /// A check that panics refuses.
-    fn is_valid(&self, is_valid: &Validation<'_, V>, value: &V) -> bool {
+    fn is_valid(&self, is_valid: &impl Fn(&V) -> bool, value: &V) -> bool {
         catch_unwind(AssertUnwindSafe(|| is_valid(value))).unwrap_or_else(|panic| {
             self.record_failure(&Error::panicked("the `validate` of a call", panic));
             false

@@ -1,16 +1,25 @@
 //! The computation of one value: its lead, its time, and what becomes of its value.
 
-use std::{mem, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    mem,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use super::{
     Hit, MemoInner,
     lookup::{Lead, Old},
-    staleness,
-    terms::{EntryTtl, Terms},
+    terms::{EntryTtl, Terms, ThreadTerms},
 };
 use crate::{
     clock::{Expiry, Stopwatch},
-    flight::{Outcome, flight},
+    context::{Caller, Context, Within},
+    flight::{Claim, Outcome, Pulse, flight},
     key::{Digest, KeyText},
     observe::{Event, Span},
     store::Entry,
@@ -23,7 +32,11 @@ pub(crate) struct Work<V> {
     /// The head of the key, stored beside the value and told to observers. Empty if the key cannot be serialized.
     key_head: Vec<u8>,
     pub(super) span: Span,
+    caller: Caller,
+    context: Context,
     stopwatch: Stopwatch,
+    /// Whether code of the user runs in a task. A panic leaves it set.
+    is_running: AtomicBool,
     /// Whether its end was reported.
     is_done: bool,
 }
@@ -41,21 +54,68 @@ impl<V> Work<V> {
         self.lead.as_ref().map(|lead| lead.digest)
     }
 
-    /// Runs a computation on this thread, and tells whether it read a stale value.
-    pub(crate) fn run<R>(&self, compute: impl FnOnce() -> R) -> (R, bool) {
-        staleness::during(|| match &self.lead {
-            Some(lead) => lead.claim.run(|| self.span.within(compute)),
-            None => self.span.within(compute),
-        })
+    /// To which calls within it belong.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Whether it has read a stale value so far.
+    pub(crate) fn has_read_stale(&self) -> bool {
+        self.context.has_read_stale()
+    }
+
+    /// Its lead lies in a variable from here on.
+    pub(crate) fn rest(&self) {
+        if let Some(lead) = &self.lead {
+            lead.claim.rest(self.caller, self.context.clone());
+        }
+    }
+
+    /// As [`run`](Self::run), in a task.
+    pub(crate) async fn run_in_task<F: Future>(&self, pulse: Arc<Pulse>, future: F) -> F::Output {
+        let _run = self.lead.as_ref().map(|lead| lead.claim.run(self.caller, Some(pulse)));
+        self.run_through(|| future).await
+    }
+
+    /// Makes a future, polls it and drops it as a part of the computation.
+    pub(super) async fn run_through<F: Future>(&self, begin: impl FnOnce() -> F) -> F::Output {
+        let future = self.running(|| self.context.run(begin));
+        let mut running = Within::new(self.context.clone(), future);
+        poll_fn(|cx| self.running(|| Pin::new(&mut running).poll(cx))).await
+    }
+
+    /// Runs code of the user.
+    fn running<R>(&self, run: impl FnOnce() -> R) -> R {
+        self.is_running.store(true, Relaxed);
+        let ran = self.span.within(run);
+        self.is_running.store(false, Relaxed);
+        ran
+    }
+
+    /// Whether code of the user in a task has panicked.
+    pub(super) fn has_panicked(&self) -> bool {
+        self.is_running.load(Relaxed)
+    }
+
+    /// Runs a part of a computation whose lead lies in a variable on this thread.
+    pub(crate) fn run<R>(&self, compute: impl FnOnce() -> R) -> R {
+        let _run = self.lead.as_ref().map(|lead| lead.claim.run(self.caller, None));
+        self.context.run(|| self.span.within(compute))
     }
 }
 
 impl<V: 'static> MemoInner<V> {
-    /// Begins a computation. Without a lead its value is not stored.
-    pub(crate) fn begin_work(&self, lead: Option<Box<Lead<V>>>, key_head: Vec<u8>) -> Work<V> {
+    /// Begins a computation of this thread, or of another caller. Without a lead its value is not stored.
+    pub(crate) fn begin_work(
+        &self,
+        lead: Option<Box<Lead<V>>>,
+        key_head: Vec<u8>,
+        caller: Caller,
+    ) -> Work<V> {
         self.notify(&Event::ComputeStarted { memo: &self.name, key: KeyText::of(&key_head) });
         let (span, stopwatch) = (Span::of_computing(&self.name), self.session().clock.stopwatch());
-        Work { lead, key_head, span, stopwatch, is_done: false }
+        let (context, is_running) = (Context::current().within(caller), AtomicBool::new(false));
+        Work { lead, key_head, span, caller, context, stopwatch, is_running, is_done: false }
     }
 
     fn end(&self, work: &mut Work<V>, succeeded: bool) -> Duration {
@@ -75,12 +135,25 @@ impl<V: 'static> MemoInner<V> {
             return None;
         }
         self.end(work, false);
-        let Lead { digest, claim, old: Old::Stale(hit) } = *work.lead.take()? else { return None };
+        let Lead { digest, mut claim, old } = *work.lead.take()?;
+        claim.fail();
+        let Old::Stale(hit) = old else { return None };
         self.note_failed_refresh(&digest);
         let hit = claim.is_current().then_some(hit);
         drop(claim);
         self.notify(&Event::RefreshFailed { memo: &self.name, retry_after: self.aging.retry_after });
         Some((digest, hit))
+    }
+
+    /// Its task was dropped: one of the waiters leads. Nothing is known of a refresh, so the next caller tries at once.
+    pub(super) fn abandon(&self, work: &mut Work<V>) {
+        if self.session().is_inherited() || work.is_done {
+            return;
+        }
+        self.end(work, false);
+        if let Some(lead) = work.lead.take() {
+            lead.claim.complete(Outcome::Abandoned);
+        }
     }
 
     fn note_failed_refresh(&self, digest: &Digest) {
@@ -91,14 +164,25 @@ impl<V: 'static> MemoInner<V> {
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Stores the value of a computation, and wakes the waiters. One that was computed from a stale value is stale itself.
-    pub(crate) fn keep_value(&self, work: &mut Work<V>, value: &V, ttl: EntryTtl<'_, V>, is_stale: bool) {
+    pub(crate) fn keep_value(&self, work: &mut Work<V>, value: &V, ttl: EntryTtl<'_, V>) {
+        let Some(kept) = self.begin_keeping(work, value, ttl) else { return };
+        let Kept { entry, claim, refresh } = kept;
+        match entry {
+            Some(entry) => self.keep(entry, value, claim),
+            None => claim.complete(Outcome::Unstored),
+        }
+        self.tell_refresh(refresh);
+    }
+
+    /// The end of the computation: its entry, which is `None` for a value that is not stored. `None` without a lead, or in a forked
+    /// child.
+    pub(super) fn begin_keeping(&self, work: &mut Work<V>, value: &V, ttl: EntryTtl<'_, V>) -> Option<Kept> {
         if self.session().is_inherited() {
             // The closure forked, and this is the child process.
-            return;
+            return None;
         }
-        let compute_time = self.end(work, true);
-        let Some(lead) = work.lead.take() else { return };
-        let Lead { digest, claim, old } = *lead;
+        let (compute_time, is_stale) = (self.end(work, true), work.has_read_stale());
+        let Lead { digest, claim, old } = *work.lead.take()?;
         let ttl = match self.is_wanted(value) {
             // A fresh value is better than one that is stale from the beginning.
             true if is_stale && old.is_fresh() => Err(NotStored),
@@ -114,32 +198,38 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
         let replaces = old.is_there();
         let is_fresh = ttl.is_ok() && !is_stale;
-        if let Ok(ttl) = ttl {
+        let entry = ttl.ok().map(|ttl| {
             let key_head = mem::take(&mut work.key_head);
-            self.keep(Entry { digest, key_head, ttl, replaces, compute_time }, value, claim);
-        } else {
-            claim.complete(Outcome::Unstored);
-        }
-        if is_refresh && is_fresh {
-            self.counters.refreshed();
-            self.notify(&Event::Refreshed { memo: &self.name, took: compute_time });
-        } else if is_refresh {
-            self.notify(&Event::RefreshFailed { memo: &self.name, retry_after: self.aging.retry_after });
+            Entry { digest, key_head, ttl, replaces, compute_time }
+        });
+        let refresh = match (is_refresh, is_fresh) {
+            (false, _) => Refresh::None,
+            (true, true) => Refresh::Succeeded(compute_time),
+            (true, false) => Refresh::Failed,
+        };
+        Some(Kept { entry, claim, refresh })
+    }
+
+    /// Counts and tells the end of a refresh.
+    pub(super) fn tell_refresh(&self, refresh: Refresh) {
+        match refresh {
+            Refresh::None => {}
+            Refresh::Succeeded(took) => {
+                self.counters.refreshed();
+                self.notify(&Event::Refreshed { memo: &self.name, took });
+            }
+            Refresh::Failed => {
+                self.notify(&Event::RefreshFailed { memo: &self.name, retry_after: self.aging.retry_after });
+            }
         }
     }
 
     /// Stores the value in memory only.
-    pub(crate) fn keep_value_in_memory(
-        &self,
-        work: &mut Work<V>,
-        value: &V,
-        ttl: EntryTtl<'_, V>,
-        is_stale: bool,
-    ) {
+    pub(crate) fn keep_value_in_memory(&self, work: &mut Work<V>, value: &V, ttl: EntryTtl<'_, V>) {
         if self.session().is_inherited() {
             return;
         }
-        let compute_time = self.end(work, true);
+        let (compute_time, is_stale) = (self.end(work, true), work.has_read_stale());
         let Some(lead) = work.lead.take() else { return };
         let Lead { digest, claim, old } = *lead;
         self.retries.forget(&digest);
@@ -184,16 +274,20 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     /// The value that is there, at any age.
     pub(super) fn old_value(&self, work: &Work<V>) -> Option<V> {
-        if let Some(stale) = work.stale() {
-            return self.copy_of(Some(stale));
+        match work.stale() {
+            Some(stale) => self.copy_of(Some(stale)),
+            None => self.old_value_of(&work.digest()?),
         }
-        let (digest, terms) = (work.digest()?, Terms::default());
-        if let Some(hit) = self.in_memory_under(&digest, Expiry::ANY_AGE, &terms) {
+    }
+
+    pub(super) fn old_value_of(&self, digest: &Digest) -> Option<V> {
+        let terms = ThreadTerms::default();
+        if let Some(hit) = self.in_memory_under(digest, Expiry::ANY_AGE, &terms) {
             return Some(hit.value);
         }
-        let mut reader = flight().register_reader(self.flight_key(&digest));
-        reader.note(self.partition.words(&digest));
-        match self.read(&digest, Expiry::ANY_AGE, &reader, &terms) {
+        let mut reader = flight().register_reader(self.flight_key(digest));
+        reader.note(self.partition.words(digest));
+        match self.read(digest, Expiry::ANY_AGE, &reader, &terms) {
             Ok(found) => found.ok().map(|hit| hit.value),
             Err(error) => {
                 self.record_failure(&error);
@@ -206,7 +300,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     pub(super) fn fall_back(
         &self,
         digest: &Digest,
-        terms: &Terms<'_, V>,
+        terms: &Terms<impl Fn(&V) -> bool>,
         stale: Option<Hit<V>>,
     ) -> Option<V> {
         let mut reader = flight().register_reader(self.flight_key(digest));
@@ -215,6 +309,24 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         hit.hand_out();
         Some(hit.value)
     }
+}
+
+/// A computed value, its claim, and what was there before.
+pub(super) struct Kept {
+    /// `None` if it is not to be stored.
+    pub(super) entry: Option<Entry>,
+    pub(super) claim: Claim<'static>,
+    pub(super) refresh: Refresh,
+}
+
+/// The end of a computation that was to take the place of a stale value.
+#[derive(Clone, Copy)]
+pub(super) enum Refresh {
+    /// There was none.
+    None,
+    /// The value is fresh. The time that its computation took.
+    Succeeded(Duration),
+    Failed,
 }
 
 /// The value goes to its caller only.

@@ -127,6 +127,11 @@ pub(super) struct KeyHead {
 impl KeyHead {
     pub(super) const LIMIT: usize = 1024;
 
+    /// With room for the heads of most keys.
+    pub(super) fn with_room() -> Self {
+        Self { bytes: Vec::with_capacity(64) }
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -147,6 +152,23 @@ impl Sink for KeyHead {
                 Err(EncodeError::Full)
             }
         }
+    }
+}
+
+/// Both in one run of the serializer.
+pub(super) struct HashedHead {
+    pub(super) hasher: DigestHasher,
+    pub(super) head: KeyHead,
+}
+
+impl Sink for HashedHead {
+    type Rules = ForKeys;
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        // A head that is full takes no more.
+        let _ = self.head.write(bytes);
+        self.hasher.write(bytes)
     }
 }
 

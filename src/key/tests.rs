@@ -9,14 +9,16 @@ mod oracle;
 use serde::Serialize;
 
 use super::{
-    Digest, digest, encode,
+    Digest, digest, digest_and_head, encode, head,
     sink::{Buffer, ForKeys},
 };
 
-/// The digest of a key that can be serialized.
+/// The digest of a key that can be serialized, which one run of its serializer gives beside its head.
 #[track_caller]
 fn key<K: Serialize + ?Sized>(key: &K) -> Digest {
-    digest(key).unwrap()
+    let digest = digest(key).unwrap();
+    assert_eq!(digest_and_head(key).unwrap(), (digest, head(key)));
+    digest
 }
 
 /// The whole encoding, of which the digest and the head are made.

@@ -76,6 +76,13 @@ impl ResourcePoolBuilder {
         self
     }
 
+    /// How long other callers wait for a *task* that builds their resource and does not go on: it was woken, and is not
+    /// polled. Then one of them builds too. Default: one second. See [`StoreBuilder::max_stall`](crate::StoreBuilder::max_stall).
+    pub fn max_stall(mut self, stall: Duration) -> Self {
+        self.options.max_stall = stall;
+        self
+    }
+
     /// Calls `observe` with each [`Event`] of the pool. In events of a pool `memo` is the type of the resource: see
     /// [`Event`].
     ///

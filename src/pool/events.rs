@@ -1,10 +1,17 @@
 //! Counts the events of a pool, and tells its observers. The caller holds no lock.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::name::Name;
 use crate::{
     clock::{Clock, Stopwatch},
+    context::{Context, Within},
     error::Error,
     fork::Origin,
     key::KeyText,
@@ -122,9 +129,26 @@ impl PoolEvents {
         let took = run.end(resource.is_ok());
         Ok((resource?, took))
     }
+
+    /// The same for a builder that is a future, which is polled and dropped within `context`.
+    pub(super) async fn building_in_task<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        kind: &'static str,
+        name: Option<&Name>,
+        context: Context,
+        build: impl FnOnce() -> F,
+    ) -> Result<(T, Duration), E> {
+        let mut run = BuildRun::start(self, kind, name);
+        let future = run.span.within(|| context.run(build));
+        let mut running = Within::new(context, future);
+        let resource = poll_fn(|cx| run.span.within(|| Pin::new(&mut running).poll(cx))).await;
+        drop(running);
+        let took = run.end(resource.is_ok());
+        Ok((resource?, took))
+    }
 }
 
-/// The run of one builder. A drop without [`end`](Self::end) is a panic of the builder.
+/// The run of one builder. A drop without [`end`](Self::end) is a panic of the builder, or a task that was dropped.
 struct BuildRun<'a> {
     events: &'a PoolEvents,
     kind: &'static str,

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     clock::{Clock, Stopwatch},
-    flight::{AloneReason, Claim, FlightKey, Outcome, Turn, flight},
+    context::{Caller, Context},
+    flight::{AloneReason, Claim, FlightKey, Outcome, Turn, Wakers, flight},
     observe::Observers,
     stats::{PoolStats, Reason},
     sync::lock,
@@ -30,6 +31,7 @@ pub(super) struct PoolOptions {
     pub(super) ttl: Option<Duration>,
     pub(super) max_entries: Option<u64>,
     pub(super) max_wait: Duration,
+    pub(super) max_stall: Duration,
     pub(super) clock: Clock,
     pub(super) observers: Observers,
     /// The name of the function, in a pool for the resources of one.
@@ -42,6 +44,7 @@ impl Default for PoolOptions {
             ttl: None,
             max_entries: None,
             max_wait: Duration::from_secs(5 * 60),
+            max_stall: Duration::from_secs(1),
             clock: Clock::default(),
             observers: Observers::default(),
             function: None,
@@ -70,7 +73,7 @@ impl<T> Default for CallOptions<'_, T> {
 
 /// Which resources a call accepts by their age.
 #[derive(Clone, Copy, Default)]
-struct Limit {
+pub(super) struct Limit {
     ttl: Option<Duration>,
     /// The age, and when the call began: one that was built by a later builder is accepted at any age.
     max_age: Option<(Duration, Duration)>,
@@ -151,6 +154,16 @@ impl PoolInner {
         Limit { ttl: options.ttl, max_age }
     }
 
+    /// For a call that began so long after the pool was made.
+    pub(super) fn limit_since(ttl: Option<Duration>, max_age: Option<Duration>, began: Duration) -> Limit {
+        Limit { ttl, max_age: max_age.map(|most| (most, began)) }
+    }
+
+    /// The time since the pool was made.
+    pub(super) fn now(&self) -> Duration {
+        self.age.elapsed()
+    }
+
     #[cold]
     #[inline(never)]
     fn build_without_a_name<T: 'static, E>(&self, build: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
@@ -163,7 +176,8 @@ impl PoolInner {
         name: Option<&Name>,
         build: impl FnOnce() -> Result<T, E>,
     ) -> Result<(Arc<T>, Duration), E> {
-        let (resource, took) = self.events.building(type_name::<T>(), name, build)?;
+        let context = Context::current().within(Caller::of_thread());
+        let (resource, took) = self.events.building(type_name::<T>(), name, || context.run(build))?;
         Ok((Arc::new(resource), took))
     }
 
@@ -180,13 +194,10 @@ impl PoolInner {
         self.events.missed(type_name::<T>(), reason);
         match self.lead_or_wait(name, limit) {
             BuildStep::Found(found) => Ok(found),
-            BuildStep::Build(claim) => {
-                let (resource, took) = self.run(Some(name), build)?;
-                if self.is_inherited() {
-                    // The builder forked, and this is the child.
-                    return Ok(resource);
-                }
-                Ok(self.keep(name, resource, self.lifetime(limit.ttl, took), limit, claim))
+            BuildStep::Build(mut claim) => {
+                let outcome = self.run(Some(name), build);
+                let (resource, took) = outcome.inspect_err(|_| claim.fail())?;
+                Ok(self.keep(name, resource, took, limit, claim))
             }
             BuildStep::BuildUnshared => self.run(Some(name), build).map(|(resource, _)| resource),
         }
@@ -202,7 +213,12 @@ impl PoolInner {
     }
 
     #[inline]
-    fn find<R>(&self, name: &Name, limit: Limit, read: impl FnOnce(&Slot) -> R) -> Result<R, Reason> {
+    pub(super) fn find<R>(
+        &self,
+        name: &Name,
+        limit: Limit,
+        read: impl FnOnce(&Slot) -> R,
+    ) -> Result<R, Reason> {
         let is_over = |slot: &Slot| limit.excludes(&slot.lifetime, || self.age.elapsed());
         let found =
             self.slots.read(name, |slot| if is_over(slot) { Err(slot.clone()) } else { Ok(read(slot)) });
@@ -216,7 +232,7 @@ impl PoolInner {
     /// The resource under the name, if it is valid, which is a hit. Later lookups of the same call do not validate: they can
     /// only find resources that were put in after this lookup.
     #[inline]
-    fn get_valid<T: Send + Sync + 'static>(
+    pub(super) fn get_valid<T: Send + Sync + 'static>(
         &self,
         name: &Name,
         limit: Limit,
@@ -239,7 +255,7 @@ impl PoolInner {
     }
 
     #[inline]
-    fn hit<T: 'static>(&self, name: &Name, saved: Duration) {
+    pub(super) fn hit<T: 'static>(&self, name: &Name, saved: Duration) {
         self.slots.count_hit(name, saved);
         self.events.hit(type_name::<T>(), saved);
     }
@@ -247,7 +263,7 @@ impl PoolInner {
     /// Takes this resource out, unless another one has replaced it, and drops it before a new one is built. Returns the
     /// reason of the miss.
     #[cold]
-    fn take_out(&self, name: &Name, slot: Slot, reason: Reason) -> Reason {
+    pub(super) fn take_out(&self, name: &Name, slot: Slot, reason: Reason) -> Reason {
         let held = self.writer().take_at(name, slot.place);
         match (&held, reason) {
             (None, _) => self.events.drop_all([slot.resource]),
@@ -265,35 +281,55 @@ impl PoolInner {
 
     /// Claims the resource. The leader looks it up once more and builds it; the waiters then look it up again.
     fn lead_or_wait<T: Send + Sync + 'static>(&self, name: &Name, limit: Limit) -> BuildStep<'_, T> {
-        let flight_key = flight_key(&mut lock(&self.order), name);
+        let flight_key = self.flight_key(name);
         loop {
             let turn = flight().claim(flight_key, self.options.max_wait);
-            let found = self.find(name, limit, |slot| slot.resource.clone());
-            match (turn, found.ok().and_then(Resource::into_object)) {
-                (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
-                    claim.complete(Outcome::Found);
-                    return BuildStep::Found(found);
-                }
-                (Turn::Recheck(_), Some(found)) => return BuildStep::Found(found),
-                (Turn::Recheck(_), None) => {}
-                (Turn::Alone(_, AloneReason::Reentrant | AloneReason::Cycle), None) => {
-                    return BuildStep::BuildUnshared;
-                }
-                (Turn::Lead(claim) | Turn::Alone(claim, _), None) => return BuildStep::Build(claim),
+            if let Some(step) = self.take_turn(name, limit, turn) {
+                return step;
             }
         }
     }
 
+    /// A caller that waits for no other one any more looks the resource up. `None`: it claims it again.
+    pub(super) fn take_turn<'c, T: Send + Sync + 'static>(
+        &self,
+        name: &Name,
+        limit: Limit,
+        turn: Turn<'c>,
+    ) -> Option<BuildStep<'c, T>> {
+        let found = self.find(name, limit, |slot| slot.resource.clone());
+        Some(match (turn, found.ok().and_then(Resource::into_object)) {
+            (Turn::Lead(claim) | Turn::Alone(claim, _), Some(found)) => {
+                claim.complete(Outcome::Found);
+                BuildStep::Found(found)
+            }
+            (Turn::Recheck(_), Some(found)) => BuildStep::Found(found),
+            (Turn::Recheck(_), None) => return None,
+            (Turn::Alone(_, AloneReason::Reentrant | AloneReason::Cycle), None) => BuildStep::BuildUnshared,
+            (Turn::Lead(claim) | Turn::Alone(claim, _), None) => BuildStep::Build(claim),
+        })
+    }
+
+    /// The key under which at most one caller builds.
+    pub(super) fn flight_key(&self, name: &Name) -> FlightKey {
+        flight_key(&mut lock(&self.order), name)
+    }
+
     /// Puts in the built resource, unless its claim was revoked. If another one is there, built in parallel, that one stays
     /// and is returned.
-    fn keep<T: Send + Sync + 'static>(
+    pub(super) fn keep<T: Send + Sync + 'static>(
         &self,
         name: &Name,
         built: Arc<T>,
-        lifetime: ResourceLifetime,
+        took: Duration,
         limit: Limit,
         claim: Claim<'_>,
     ) -> Arc<T> {
+        if self.is_inherited() {
+            // The builder forked, and this is the child.
+            return built;
+        }
+        let lifetime = self.lifetime(limit.ttl, took);
         let mut writer = self.writer();
         if !claim.is_current() {
             return built;
@@ -326,9 +362,11 @@ impl PoolInner {
             return false;
         }
         let mut writer = self.writer();
-        flight().revoke(&flight_key(&mut writer.order, name), None);
-        let Some(slot) = writer.take(name) else { return false };
+        let wakers = flight().revoke_unwoken(&flight_key(&mut writer.order, name), None);
+        let slot = writer.take(name);
         drop(writer);
+        wakers.wake();
+        let Some(slot) = slot else { return false };
         let present = !slot.lifetime.is_over(None, || self.age.elapsed());
         self.events.drop_all([slot.resource]);
         present
@@ -351,8 +389,12 @@ impl PoolInner {
 
     fn take_all(&self) -> Vec<Slot> {
         let mut writer = self.writer();
-        writer.order.owners().for_each(|owner| flight().revoke_owner(owner));
-        writer.take_all()
+        let wakers: Vec<_> =
+            writer.order.owners().map(|owner| flight().revoke_owner_unwoken(owner)).collect();
+        let taken = writer.take_all();
+        drop(writer);
+        wakers.into_iter().for_each(Wakers::wake);
+        taken
     }
 
     pub(super) fn sweep(&self) -> usize {
@@ -400,7 +442,7 @@ fn flight_key(order: &mut Order, name: &Name) -> FlightKey {
 }
 
 /// The next step of a caller after a miss.
-enum BuildStep<'a, T> {
+pub(super) enum BuildStep<'a, T> {
     Found(Arc<T>),
     Build(Claim<'a>),
     /// A wait would never end. Another caller builds the resource that is shared.

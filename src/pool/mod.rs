@@ -36,6 +36,7 @@ mod entry;
 mod events;
 mod flow;
 mod function;
+pub(crate) mod future;
 mod name;
 mod order;
 mod parts;
@@ -113,7 +114,8 @@ use crate::{
 ///   others.
 /// * To lend each of several connections to one caller at a time: here all callers share one object. Use a connection
 ///   pool, which may itself be a resource.
-/// * In async code, other than on a blocking thread: a call may wait for the builder of another caller.
+/// * In async code, where a call may wait for the builder of another caller: there is
+///   [`future::ResourcePool`](crate::future::ResourcePool).
 ///
 /// # Cloning
 ///
@@ -176,6 +178,10 @@ impl ResourcePool {
     /// Makes this pool a part of the pool of the process.
     pub(crate) fn register(&self) {
         Self::global().inner.parts.push(Arc::clone(&self.inner));
+    }
+
+    fn inner(&self) -> &PoolInner {
+        &self.inner
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {

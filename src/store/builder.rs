@@ -26,6 +26,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 const MEMORY: u64 = 256 << 20;
 const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
 
+const MAX_STALL: Duration = Duration::from_secs(1);
+
 /// The options of a [`Store`], set before it is opened.
 ///
 /// # Examples
@@ -121,6 +123,18 @@ impl StoreBuilder {
     /// waits for the same key: such a wait cannot be seen. Re-entry and cycles of keys are seen and never wait.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.asked.max_wait = Some(wait);
+        self
+    }
+
+    /// How long other callers of this process wait for a *task* that computes their key and does not go on: it was woken, and is
+    /// not polled. Then one of them computes too; one second unless set. Callers of other processes do the same if this one hosts
+    /// the store, and wait for [`max_wait`](Self::max_wait) else.
+    ///
+    /// It matters for a future that was polled and is neither polled further nor dropped, and for a runtime that is busy with
+    /// blocking work. A task that waits for its own input or output was not woken: it has the time of
+    /// [`max_wait`](Self::max_wait). See [`future`](crate::future).
+    pub fn max_stall(mut self, stall: Duration) -> Self {
+        self.asked.max_stall = Some(stall);
         self
     }
 
@@ -264,11 +278,12 @@ impl StoreBuilder {
 
     /// The store is open: nothing may be set otherwise.
     fn join(self, handle: Arc<Handle>) -> Result<Store> {
-        let Asked { memory, max_bytes, max_wait } = handle.asked;
+        let Asked { memory, max_bytes, max_wait, max_stall } = handle.asked;
         let differs = |asked: bool, what: &str| asked.then(|| what.to_owned());
         let differing = differs(self.asked.memory.is_some() && self.asked.memory != memory, "memory")
             .or(differs(self.asked.max_bytes.is_some() && self.asked.max_bytes != max_bytes, "max_bytes"))
             .or(differs(self.asked.max_wait.is_some() && self.asked.max_wait != max_wait, "max_wait"))
+            .or(differs(self.asked.max_stall.is_some() && self.asked.max_stall != max_stall, "max_stall"))
             .or(differs(!self.observers.is_empty(), "observer"));
         match differing {
             None => Ok(Store { handle }),
@@ -373,6 +388,7 @@ impl StoreBuilder {
             memory: self.asked.memory.unwrap_or(MEMORY),
             max_bytes: self.asked.max_bytes,
             max_wait: self.asked.max_wait.unwrap_or(MAX_WAIT),
+            max_stall: self.asked.max_stall.unwrap_or(MAX_STALL),
             observers: self.observers.clone(),
             clock: self.clock.clone(),
         }

@@ -20,6 +20,7 @@ pub(crate) struct Asked {
     pub(super) memory: Option<u64>,
     pub(super) max_bytes: Option<u64>,
     pub(super) max_wait: Option<Duration>,
+    pub(super) max_stall: Option<Duration>,
 }
 
 /// Keeps a store open. Dropping the last one closes it.

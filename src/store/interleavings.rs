@@ -96,6 +96,7 @@ fn session() -> Session {
         memory: 1 << 20,
         max_bytes: None,
         max_wait: Duration::MAX,
+        max_stall: Duration::MAX,
         observers: Observers::default(),
         clock: Clock::default(),
     };

@@ -54,10 +54,10 @@ pub(crate) use self::{
     blob::Head, engine::TableId, generation::Number, manifest::Manifest, snapshot::Snapshot, worker::OrderRow,
 };
 pub(crate) use self::{
-    blob::{Finished, PayloadWriter},
+    blob::{Finished, INLINE, PayloadWriter},
     generation::{Bounds, CatalogRow, GenerationId},
     handle::LiveMemo,
-    partition::{Entry, Found, Item, Partition, RefreshTurn, Refused},
+    partition::{Entry, Found, Item, Partition, RefreshTurn, Refused, WORTH_A_FLUSH},
     pending::PendingValue,
     scope::scoped_name,
     session::Session,

@@ -29,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) memory: u64,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_wait: Duration,
+    pub(crate) max_stall: Duration,
     pub(crate) observers: Observers,
     pub(crate) clock: Clock,
 }
@@ -41,6 +42,7 @@ pub(crate) struct Session {
     pub(crate) counters: Counters,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_wait: Duration,
+    pub(crate) max_stall: Duration,
     /// Of every memo that is or was open.
     memo_counters: MemoCounters,
     /// Left over by threads on which no code of the user may run. The next thread that may takes it.
@@ -121,6 +123,7 @@ impl Session {
             counters: Counters::new(settings.clock.clone()),
             max_bytes: settings.max_bytes,
             max_wait: settings.max_wait,
+            max_stall: settings.max_stall,
             memo_counters: MemoCounters::new(settings.clock.clone()),
             leftover: Mutex::default(),
             told: Condvar::new(),

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memolith::{Memo, Store};
+use futures::{StreamExt, stream};
+use memolith::{Memo, Store, future};
 
 use crate::{
     child::{self, Child, say, seed, wait_for_release},
@@ -21,6 +22,7 @@ pub const CLAIMS: &[Claim] = &[
     ("kills::a_bound_that_is_new_after_a_kill_holds_at_once", new_bound_holds),
     ("kills::what_was_counted_after_a_kill_is_known_to_the_next_clear", counted_then_cleared),
     ("kills::a_value_that_took_over_15_ms_is_there_once_it_was_handed_over", slow_value_is_there),
+    ("kills::what_was_answered_to_one_of_many_tasks_is_there", answered_values_are_there),
 ];
 
 const ROUNDS: u64 = 20;
@@ -88,6 +90,27 @@ pub fn compute_slowly() {
         value(key, 0)
     });
     acknowledge();
+}
+
+/// One task with 128 calls of 20 ms at a time, as a link checker. It says the key of each answer.
+pub fn compute_in_tasks() {
+    let (_store, memo) = values::open(&child::directory());
+    let memo: future::Memo<u32, Vec<u8>> = memo.into();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let calls = (0..MANY).map(|key| {
+        let memo = &memo;
+        async move {
+            let compute = || async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                value(key, 0)
+            };
+            memo.get_or_insert_with(&key, compute).await;
+            key
+        }
+    });
+    let answers = stream::iter(calls).buffer_unordered(128);
+    runtime.block_on(answers.for_each(async |key| say(&key.to_string())));
+    wait_for_release();
 }
 
 fn acknowledge() {
@@ -199,5 +222,18 @@ fn slow_value_is_there() {
             let found = memo.get_or_insert_with(&key, || panic!("{key} was lost"));
             assert_eq!(version_of(key, &found), 0);
         }
+    }
+}
+
+/// Killed in the middle.
+fn answered_values_are_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Child::play("compute in tasks", directory.path(), 0);
+    let answered: Vec<u32> = (0..1_000).map(|_| child.line().unwrap().parse().unwrap()).collect();
+    child.kill();
+    let (_store, memo) = values::open(directory.path());
+    for key in answered {
+        let found = memo.get_or_insert_with(&key, || panic!("{key} was lost"));
+        assert_eq!(version_of(key, &found), 0);
     }
 }

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         "fill up" => kills::fill_up(),
         "flush" => kills::flush(),
         "compute slowly" => kills::compute_slowly(),
+        "compute in tasks" => kills::compute_in_tasks(),
         "puppet" => puppet::play(),
         "hold" => locks::hold(),
         "nowhere" => locks::nowhere(),

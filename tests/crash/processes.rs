@@ -47,6 +47,9 @@ pub const CLAIMS: &[Claim] = &[
     ("processes::a_stale_value_of_a_closed_store_is_refreshed_by_its_reader", stale_in_a_closed_store),
     ("processes::two_versions_of_a_program_do_not_disturb_each_other", versions),
     ("processes::short_processes_come_and_go", short_processes),
+    ("processes::tasks_of_several_processes_compute_each_key_once", tasks),
+    ("processes::tasks_wait_for_a_computation_of_another_process", tasks_wait),
+    ("processes::a_task_of_the_host_that_does_not_go_on_is_not_waited_for", stalled_task),
     ("processes::a_process_that_is_killed_while_it_sends_costs_nothing_that_was_acknowledged", killed_guests),
 ];
 
@@ -97,6 +100,55 @@ fn once() {
         guest.expect("= one");
     }
     host.expect("= one");
+}
+
+/// A thousand tasks each, over a hundred keys.
+fn tasks() {
+    let directory = directory();
+    let (host, guests) = company(directory.path(), 2);
+    let mut all: Vec<Child> = [host].into_iter().chain(guests).collect();
+    for child in &mut all {
+        child.tell("tasks 1000 100");
+    }
+    let computed = all.iter_mut().map(|child| {
+        let line = child.line().unwrap();
+        line.strip_prefix("computed ").unwrap().parse::<u32>().unwrap()
+    });
+    assert_eq!(computed.sum::<u32>(), 100);
+    all[0].asks("len", "100");
+}
+
+fn tasks_wait() {
+    let directory = directory();
+    for is_host in [true, false] {
+        let (host, guests) = company(directory.path(), 1);
+        let mut all: Vec<Child> = [host].into_iter().chain(guests).collect();
+        if is_host {
+            all.reverse();
+        }
+        all[0].tell("lead 1 00001");
+        all[0].expect("computing 1");
+        all[1].tell("tasks 100 2");
+        all[0].asks("get 7", "none");
+        all[0].tell("go 1");
+        all[0].expect("= 00001");
+        all[1].expect("computed 1");
+        all[0].asks("clear", "done");
+    }
+}
+
+fn stalled_task() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 1);
+    host.asks("stall 1", "stalled");
+    guests[0].asks("call 1 one", "computing 1");
+    guests[0].expect("= one");
+    host.asks("stall 2", "stalled");
+    host.asks("call 2 two", "computing 2");
+    host.expect("= two");
+    guests[0].asks("clear", "done");
+    guests[0].asks("stall 3", "stalled");
+    guests[0].asks("tasks 10 4", "computed 4");
 }
 
 fn failures_hand_over() {
@@ -735,6 +787,10 @@ fn killed_guests() {
             }
         }
     }
-    others[0].asks("sweep", "done");
+    // The draft of a guest that was killed is removed by the next process that hosts the store.
+    drop(others);
+    let mut last = open(directory.path());
+    last.asks("insert 8 last", "done");
+    last.asks("sweep", "done");
     assert_eq!(fs::read_dir(directory.path().join("trash")).unwrap().count(), 0);
 }

@@ -1,15 +1,21 @@
 //! A child that does what its parent says, line by line: several of them share a directory.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
+    future::{Future, poll_fn},
     io::{self, BufRead},
     path::Path,
+    pin::Pin,
+    rc::Rc,
     sync::{Mutex, mpsc},
+    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
 
-use memolith::{Memo, MemoBuilder, Store};
+use futures::{StreamExt, stream};
+use memolith::{Memo, MemoBuilder, Store, future};
 
 use crate::child::{Child, directory, say, seed};
 
@@ -37,6 +43,7 @@ pub fn play() {
     say("open");
     let mut memo: Values = Memo::builder("values").open(&store).unwrap();
     let leads = Leads::default();
+    let mut stalled: Vec<Stalled> = Vec::new();
     for line in io::stdin().lock().lines() {
         let line = line.unwrap();
         let mut words = line.split(' ');
@@ -61,6 +68,13 @@ pub fn play() {
                     value
                 });
                 say(&format!("= {}", short(&computed)));
+            }
+            // So many tasks at once, over so many keys: `tasks 300 100` asks for each of the keys 0 to 99 three times.
+            "tasks" => say(&format!("computed {}", in_tasks(&memo, key(), value().parse().unwrap()))),
+            // A task that begins to compute, and is woken and never polled again.
+            "stall" => {
+                stalled.push(begin_and_stall(&memo, key()));
+                say("stalled");
             }
             // The same, whatever is stored.
             "renew" => {
@@ -194,6 +208,51 @@ pub fn open_impatient(directory: &Path) -> Child {
     let mut child = Child::play("puppet", directory, IMPATIENT);
     child.expect("open");
     child
+}
+
+/// Asks for a number of keys in a number of tasks of one thread, all at once, and counts what was computed here.
+fn in_tasks(memo: &Values, tasks: u32, keys: u32) -> u32 {
+    let (memo, computed): (future::Memo<u32, String>, _) = (memo.clone().into(), Cell::new(0));
+    let calls = (0..tasks).map(|task| {
+        let (memo, computed, key) = (&memo, &computed, task % keys);
+        async move {
+            let compute = || async {
+                computed.set(computed.get() + 1);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                format!("{key:0>5}")
+            };
+            assert_eq!(memo.get_or_insert_with(&key, compute).await, format!("{key:0>5}"));
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(stream::iter(calls).buffer_unordered(tasks as usize).count());
+    computed.get()
+}
+
+/// A task that is not polled any more.
+type Stalled = Pin<Box<dyn Future<Output = String>>>;
+
+/// Polls a task until it computes. In a guest another thread asks the host first.
+fn begin_and_stall(memo: &Values, key: u32) -> Stalled {
+    let began = Rc::new(Cell::new(false));
+    let mut task = Box::pin(stall(memo.clone().into(), key, Rc::clone(&began)));
+    while !began.get() {
+        assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    task
+}
+
+/// Wakes itself when it begins to compute.
+async fn stall(memo: future::Memo<u32, String>, key: u32, began: Rc<Cell<bool>>) -> String {
+    let compute = || async move {
+        poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if began.replace(true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        "late".into()
+    };
+    memo.get_or_insert_with(&key, compute).await
 }
 
 /// The side of the parent.

@@ -36,6 +36,7 @@ const FLOORS: [Floors; 5] = [
             &["internal"],
             &["default_store"],
             &["builder", "fuzzing"],
+            &["future"],
             &["entry"],
             &["memo", "pool"],
             &["flow"],
@@ -44,8 +45,8 @@ const FLOORS: [Floors; 5] = [
             &["codec", "memory", "observe", "record", "stamp"],
             &["flight"],
             &["checksum", "leftovers", "shape", "stats"],
-            &["background", "key"],
-            &["clock"],
+            &["background", "key", "timer"],
+            &["clock", "context"],
             &["testing"],
             &["error"],
             &["disabled", "fork", "signals", "sync"],
@@ -101,13 +102,14 @@ const FLOORS: [Floors; 5] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 31] = [
+const FOREIGN: [(&str, &str); 32] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
     ("memmap2", "store/blob/"),
     ("memmap2", "store/epochs.rs"),
     ("getrandom", "store/blob/files.rs"),
+    ("oneshot", "background.rs"),
     ("oneshot", "store/"),
     ("postcard", "codec/"),
     ("postcard", "store/process/message.rs"),

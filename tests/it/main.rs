@@ -45,6 +45,7 @@ mod spinner;
 mod stamp;
 mod stress;
 mod threads;
+mod ticks;
 mod traced;
 
 mod totals;

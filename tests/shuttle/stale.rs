@@ -84,13 +84,14 @@ impl Memo {
         }
     }
 
-    fn compute(&self, claim: Claim<'_>) -> Option<u64> {
+    fn compute(&self, mut claim: Claim<'_>) -> Option<u64> {
         let began = self.now();
         self.computations.fetch_add(1, Ordering::SeqCst);
         thread::yield_now();
         if self.is_down {
             // Noted before the claim ends.
             self.is_noted.store(true, Ordering::SeqCst);
+            claim.fail();
             drop(claim);
             return match self.read() {
                 Record::Absent => None,

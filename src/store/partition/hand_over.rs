@@ -19,7 +19,7 @@ use crate::{
 
 /// A caller whose computation took longer than this waits until the entry survives the process: about a hundred flushes
 /// of 0.14 ms.
-const WORTH_A_FLUSH: Duration = Duration::from_millis(15);
+pub(crate) const WORTH_A_FLUSH: Duration = Duration::from_millis(15);
 
 /// How long a caller waits for room in a full queue. The worker makes room in some 15 us, so that callers who compute in less
 /// are slowed down to its pace. A longer wait means that the disk is slow.
@@ -29,7 +29,32 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
 /// the janitor may fall behind.
 const LARGE: u64 = 128 << 10;
 
+/// A computed value that was sent to the worker.
+#[must_use = "its caller may have to wait for the disk"]
+pub(crate) struct Sent {
+    outcome: Outcome,
+    /// The reply of the worker, for a caller that waits until the value survives the process.
+    written: Option<oneshot::Receiver<Result<()>>>,
+    is_large: bool,
+}
+
+impl Sent {
+    fn at_once(outcome: Outcome) -> Self {
+        Self { outcome, written: None, is_large: false }
+    }
+
+    /// Whether [`Partition::complete`] waits for the disk.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.written.is_some()
+    }
+}
+
 impl Partition {
+    /// Whether a small value can be [sent](Self::send) at this moment without waiting.
+    pub(crate) fn has_room(&self) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.has_room())
+    }
+
     /// Hands a computed value to the worker, and tells the waiters that it is there. Waits for the disk only where the
     /// computation took long. A value whose claim was revoked is not handed over.
     pub(crate) fn hand_over(
@@ -39,6 +64,39 @@ impl Partition {
         limit: u64,
         claim: Claim<'static>,
     ) -> Result<Outcome, Refused> {
+        let sent = self.send(entry, payload, limit, claim, Some(ROOM_TIMEOUT))?;
+        self.complete(sent).map_err(Refused::Unwritten)
+    }
+
+    /// The second half of [`hand_over`](Self::hand_over): waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// The entry could not be written, or not in time. It is kept in memory.
+    pub(crate) fn complete(&self, sent: Sent) -> Result<Outcome> {
+        let Sent { outcome, written, is_large } = sent;
+        let Some(directory) = &self.directory else { return Ok(outcome) };
+        let written = written.map_or(Ok(()), |written| {
+            let written = directory.wait(&written, directory.tuning.reply_timeout);
+            self.session.settle();
+            written
+        });
+        if is_large {
+            directory.janitor.empty_trash();
+        }
+        written.map(|()| outcome)
+    }
+
+    /// The first half of [`hand_over`](Self::hand_over): other callers find the value then. It waits for room in the queue, unless
+    /// the caller has just seen that there is some.
+    pub(crate) fn send(
+        &self,
+        entry: Entry,
+        payload: Finished,
+        limit: u64,
+        claim: Claim<'static>,
+        room_timeout: Option<Duration>,
+    ) -> Result<Sent, Refused> {
         let directory = match self
             .directory()
             .and_then(|directory| self.fits(&entry, &payload, limit).map(|()| directory))
@@ -47,14 +105,16 @@ impl Partition {
             Err(error) => return Err(Refused::Failed(error, claim)),
         };
         if self.is_guest() {
-            return self.send_to_host(directory, entry, payload, claim);
+            return self.send_to_host(directory, entry, payload, claim).map(Sent::at_once);
         }
         // From here on this process hosts the store. Before, changes did not revoke the claim.
         if !self.is_current(&entry.digest, claim.noted()) {
             claim.complete(Outcome::Revoked);
-            return Ok(Outcome::Revoked);
+            return Ok(Sent::at_once(Outcome::Revoked));
         }
-        match directory.reserve(payload.file_bytes(), ROOM_TIMEOUT) {
+        let reserved =
+            room_timeout.map_or(Ok(()), |timeout| directory.reserve(payload.file_bytes(), timeout));
+        match reserved {
             Ok(()) => {}
             Err(Rejected::Full) => return Err(Refused::Full(claim)),
             Err(Rejected::Ended) => return Err(Refused::Failed(closed(), claim)),
@@ -64,19 +124,10 @@ impl Partition {
             entry.compute_time > WORTH_A_FLUSH || (entry.replaces && directory.sharing.has_guests());
         let is_large = is_large(&payload);
         let (reply, written) = is_awaited.then(oneshot::channel).unzip();
-        match self.publish(directory, entry, payload, claim, reply, true) {
-            Ok(Outcome::Stored) => {}
-            other => return other,
+        match self.publish(directory, entry, payload, claim, reply, true)? {
+            Outcome::Stored => Ok(Sent { outcome: Outcome::Stored, written, is_large }),
+            other => Ok(Sent::at_once(other)),
         }
-        let written = written.map_or(Ok(()), |written| {
-            let written = directory.wait(&written, directory.tuning.reply_timeout);
-            self.session.settle();
-            written
-        });
-        if is_large {
-            directory.janitor.empty_trash();
-        }
-        written.map(|()| Outcome::Stored).map_err(Refused::Unwritten)
     }
 
     /// Publishes a value that was computed, and sends it to the worker, which makes it survive the process before it replies. On the

@@ -4,6 +4,7 @@
 mod hand_over;
 mod read;
 
+pub(crate) use self::hand_over::WORTH_A_FLUSH;
 pub(super) use self::{hand_over::bring_home, read::FoundRecord};
 
 use std::{
@@ -279,6 +280,11 @@ impl Partition {
         if let Some(directory) = &self.directory {
             directory.sharing.await_guests();
         }
+    }
+
+    /// Whether a look has to wait until the engine is opened anew.
+    pub(crate) fn is_to_reopen(&self) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.is_to_reopen())
     }
 
     /// Whether another process hosts the store.

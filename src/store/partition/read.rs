@@ -1,11 +1,12 @@
 //! Reads of a memo's entries, on the thread of the caller: values on their way to the index, records, payload files.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{Found, Item, Partition, RefreshTurn};
 use crate::{
     clock::{Expiry, Lifetime},
     codec::Payload,
+    context::Caller,
     error::{Error, ErrorKind, Result},
     flight::{Claim, RemoteClaim},
     key::Digest,
@@ -53,9 +54,49 @@ impl Partition {
         Ok(found)
     }
 
+    /// The entry of `digest`, if it is of use and its payload is no longer than `most`. `None` also where another process hosts the
+    /// store. A longer payload is not touched.
+    pub(crate) fn read_small(&self, digest: &Digest, expiry: Expiry, most: u64) -> Result<Option<Item>> {
+        let Some(directory) = self.directory.as_ref().filter(|_| !self.is_guest()) else { return Ok(None) };
+        // The worker may hold a payload file that is on its way.
+        let pending = directory.pending.get(&self.memo.flight_key(digest));
+        if pending.is_some_and(|value| matches!(value.payload, Finished::Blob(_))) {
+            return Ok(None);
+        }
+        let mut found = self.pending(directory, digest, expiry)?;
+        if found.is_none() {
+            let engine = directory.running()?;
+            let Some(bytes) = record(directory, &engine, self.memo.number(), digest)? else {
+                return Ok(None);
+            };
+            let record = Record::decode(&bytes, digest);
+            if record.is_some_and(|record| record.payload_size() > most) {
+                return Ok(None);
+            }
+            found = self.follow(directory, digest, expiry, bytes)?;
+        }
+        Ok(match found {
+            Some(Found::Item(item)) if item.payload.size() as u64 <= most => Some(item),
+            _ => None,
+        })
+    }
+
+    /// Whether a look on disk would find no payload longer than `most`, and none whose file is being made.
+    pub(crate) fn is_small(&self, digest: &Digest, most: u64) -> bool {
+        let Some(directory) = &self.directory else { return true };
+        if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
+            return matches!(&value.payload, Finished::Inline(payload) if payload.len() as u64 <= most);
+        }
+        let found =
+            directory.running().and_then(|engine| record(directory, &engine, self.memo.number(), digest));
+        let Ok(Some(bytes)) = found else { return true };
+        Record::decode(&bytes, digest).is_none_or(|record| record.payload_size() <= most)
+    }
+
     fn look(&self, directory: &Directory, digest: &Digest, expiry: Expiry) -> Result<Found> {
+        let asker = (Caller::of_thread(), self.session.max_wait);
         if directory.sharing.host().is_some()
-            && let Some((found, _)) = self.look_elsewhere(directory, digest, expiry, Wants::Record)?
+            && let Some((found, _)) = self.look_elsewhere(directory, digest, asker, expiry, Wants::Record)?
         {
             return Ok(found);
         }
@@ -79,7 +120,9 @@ impl Partition {
             return self.read(digest, expiry).map(Some);
         };
         let wants = refused.map_or(Wants::RecordOrLead, Wants::Replacement);
-        let looked_up = self.look_elsewhere(directory, digest, expiry, wants)?;
+        let max_wait = if claim.has_taken_over() { Duration::ZERO } else { self.session.max_wait };
+        let asker = (claim.caller(), max_wait);
+        let looked_up = self.look_elsewhere(directory, digest, asker, expiry, wants)?;
         Ok(looked_up.map(|(found, lead)| {
             if let Some(lead) = lead {
                 claim.attach(lead);
@@ -103,7 +146,14 @@ impl Partition {
             return Ok(if claim.noted().is_none() { RefreshTurn::Lead } else { RefreshTurn::Here });
         };
         let (wants, max_wait) = (Wants::Refresh(stale), self.session.max_wait);
-        match host.look_up(&Query { memo: &self.memo, digest, expiry, wants, max_wait })? {
+        match host.look_up(&Query {
+            memo: &self.memo,
+            digest,
+            caller: claim.caller(),
+            expiry,
+            wants,
+            max_wait,
+        })? {
             LookedUp::Lead(_, lead) => {
                 claim.attach(lead);
                 Ok(RefreshTurn::Lead)
@@ -122,13 +172,14 @@ impl Partition {
         &self,
         directory: &Directory,
         digest: &Digest,
+        (caller, max_wait): (Caller, Duration),
         expiry: Expiry,
         mut wants: Wants,
     ) -> Result<Option<FoundElsewhere>> {
         let mut gone = None;
         loop {
             let Some(host) = directory.sharing.host() else { return Ok(None) };
-            let query = Query { memo: &self.memo, digest, expiry, wants, max_wait: self.session.max_wait };
+            let query = Query { memo: &self.memo, digest, caller, expiry, wants, max_wait };
             let bytes = match host.look_up(&query)? {
                 LookedUp::Record(bytes) => bytes,
                 LookedUp::Missing(reason) => return Ok(Some((Found::Missing(reason), None))),
@@ -326,7 +377,8 @@ impl Partition {
         let is_fresh = |lifetime: Lifetime| !lifetime.is_over(self.session.clock.now(), expiry);
         if let Some(host) = directory.sharing.host() {
             let max_wait = self.session.max_wait;
-            let query = Query { memo: &self.memo, digest, expiry, wants: Wants::Record, max_wait };
+            let (caller, wants) = (Caller::of_thread(), Wants::Record);
+            let query = Query { memo: &self.memo, digest, caller, expiry, wants, max_wait };
             match host.look_up(&query)? {
                 LookedUp::Record(bytes) => {
                     let record = Record::decode(&bytes, digest);

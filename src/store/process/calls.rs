@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Expiry,
     error::{Error, ErrorKind, Result},
-    flight::{Caller, Outcome},
+    flight::Outcome,
     key::Digest,
     stats::{Reason, Stats},
     store::{
@@ -45,6 +45,7 @@ pub(super) fn end(claim: u32, outcome: Option<Outcome>) -> Call<'static> {
     let outcome = match outcome {
         Some(Outcome::Found | Outcome::Stored) => Ended::Found,
         Some(Outcome::Unstored) => Ended::Unstored,
+        Some(Outcome::Abandoned) => Ended::Abandoned,
         Some(Outcome::Revoked | Outcome::Stale) | None => Ended::Failed,
     };
     Call::End { claim, outcome }
@@ -64,7 +65,6 @@ pub(super) fn look_up(
     link: &Link,
     memo: u32,
     query: &Query<'_>,
-    caller: Caller,
 ) -> std::result::Result<(Vec<u8>, u32), Lost> {
     let wants = match query.wants {
         Wants::Record => Wanted::Record,
@@ -73,7 +73,8 @@ pub(super) fn look_up(
         Wants::Refresh(of) => Wanted::Refresh { of },
     };
     let digest = *query.digest.as_bytes();
-    let call = Call::LookUp { memo, digest, expires: expires(query.expiry), caller: caller.number(), wants };
+    let call =
+        Call::LookUp { memo, digest, expires: expires(query.expiry), caller: query.caller.number(), wants };
     let number = link.begin(&call)?;
     let max_wait =
         matches!(query.wants, Wants::RecordOrLead | Wants::Replacement(_)).then_some(query.max_wait);

@@ -170,6 +170,8 @@ pub(super) enum Ended {
     Unstored,
     /// The computation failed, or was revoked: another caller leads.
     Failed,
+    /// The computation was dropped, which is no failure: another caller leads.
+    Abandoned,
 }
 
 /// From the host.

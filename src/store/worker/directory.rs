@@ -385,6 +385,16 @@ impl Directory {
         self.queue.reserve(file_bytes, timeout)
     }
 
+    /// Whether a small entry can be handed over at once, without waiting for room or for an engine that is to be opened.
+    pub(crate) fn has_room(&self) -> bool {
+        self.sharing.host().is_none() && self.check_running().is_ok() && self.queue.has_room()
+    }
+
+    /// Whether a look opens the engine anew, and waits for that.
+    pub(crate) fn is_to_reopen(&self) -> bool {
+        self.slot.wants_reopen()
+    }
+
     /// Hands an entry to the worker, and waits for nothing.
     pub(crate) fn hand_over(&self, request: Request) -> Result<(), Rejected> {
         self.queue.hand_over(request)

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::request::{Adopter, Registration, Request};
 use crate::{
     clock::Expiry,
+    context::Caller,
     error::{Error, Result},
     flight::{RemoteClaim, Words},
     key::Digest,
@@ -22,7 +23,7 @@ pub(crate) trait Elsewhere: Send + Sync {
     /// sent. The request is given back when this process hosts the directory by now.
     fn carry_out(&self, request: Request) -> std::result::Result<(), Box<Request>>;
 
-    /// Looks a key up for the caller of this thread, and waits for the lead of the key if that is wanted.
+    /// Looks a key up for a caller, and waits for the lead of the key if that is wanted.
     ///
     /// # Errors
     ///
@@ -65,6 +66,7 @@ pub(crate) trait Elsewhere: Send + Sync {
 pub(crate) struct Query<'a> {
     pub(crate) memo: &'a Arc<Registration>,
     pub(crate) digest: &'a Digest,
+    pub(crate) caller: Caller,
     pub(crate) expiry: Expiry,
     pub(crate) wants: Wants,
     /// How long to wait for one leader of the key.

@@ -1,6 +1,6 @@
 //! What a guest looks up, leads, and waits for.
 
-use std::task::Waker;
+use std::{task::Waker, time::Duration};
 
 use super::{
     super::{
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Expiry,
     error::Result,
-    flight::{Outcome, Turn, flight},
+    flight::{Asker, Outcome, Turn, flight},
     key::Digest,
     record::Record,
     stats::Reason,
@@ -84,7 +84,8 @@ impl Guest {
         let caller = self.caller(caller);
         let partition = self.partition(memo)?;
         let (key, expiry) = (partition.flight_key(&digest), Expiry::default());
-        let claim = host.directory.sharing.may_lead().then(|| flight().claim_free(key, caller)).flatten();
+        let claim =
+            host.directory.sharing.may_lead().then(|| flight().claim_free(key, &Asker::of(caller))).flatten();
         // A value that came before the claim.
         match (find(partition, &digest, expiry, stale), claim) {
             (Ok(FoundRecord::Record(record)), _) => self.answer(number, &Answer::Record(&record)),
@@ -105,10 +106,14 @@ impl Guest {
                 break;
             }
             let turn = if wait.is_queued {
-                flight().poll(wait.key, wait.caller, wait.is_overdue)
+                flight().poll(wait.key, wait.caller, wait.is_overdue, host.waker.clone())
             } else {
-                flight().begin(wait.key, wait.caller, host.waker.clone())
+                flight().begin(wait.key, &Asker::of(wait.caller), false, host.waker.clone())
             };
+            if turn.is_none() && !wait.is_queued {
+                // Its guest tells when it has waited too long. The timer sees a task that does not go on.
+                let _ = flight().watch(wait.caller, Duration::MAX);
+            }
             wait.is_queued = turn.is_none();
             let Some(turn) = turn else { break };
             let Some(partition) = self.memos.get(&wait.memo) else {
@@ -149,11 +154,12 @@ impl Guest {
     }
 
     pub(super) fn end(&mut self, claim: u32, outcome: Ended) {
-        let Some(Granted { claim, .. }) = self.claims.remove(&claim) else { return };
+        let Some(Granted { mut claim, .. }) = self.claims.remove(&claim) else { return };
         match outcome {
             Ended::Found => claim.complete(Outcome::Found),
             Ended::Unstored => claim.complete(Outcome::Unstored),
-            Ended::Failed => drop(claim),
+            Ended::Failed => claim.fail(),
+            Ended::Abandoned => {}
         }
     }
 
@@ -170,9 +176,9 @@ impl Guest {
         if number == 0 || self.claims.contains_key(&number) {
             return Err(Broken);
         }
-        let begun = flight().begin(key, caller, Waker::noop().clone());
+        let begun = flight().begin(key, &Asker::of(caller), false, Waker::noop().clone());
         // A caller that began to lead under the new host has computed less than this one.
-        let turn = begun.or_else(|| flight().poll(key, caller, true));
+        let turn = begun.or_else(|| flight().poll(key, caller, true, Waker::noop().clone()));
         let claim = match turn {
             Some(Turn::Lead(claim) | Turn::Alone(claim, _)) => claim,
             Some(Turn::Recheck(_)) | None => flight().register_reader(key),

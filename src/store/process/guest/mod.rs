@@ -9,7 +9,10 @@ use std::{
     os::fd::BorrowedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,8 +25,9 @@ use super::{
 };
 use crate::{
     clock::Expiry,
+    context::Caller,
     error::{Error, ErrorKind},
-    flight::{Caller, Claim, FlightKey, flight, fresh_caller, fresh_owner},
+    flight::{Claim, FlightKey, flight, fresh_owner},
     key::Digest,
     store::{
         generation::{Bounds, CatalogRow, GenerationId},
@@ -39,7 +43,7 @@ mod requests;
 /// Frames of one guest that were read and not served yet.
 const MAX_FRAMES: usize = 512;
 
-/// Calls of one guest that are under way, and threads of it that ever called.
+/// Calls of one guest that are under way.
 const MAX_CALLS: usize = 1 << 16;
 
 /// Memos that one guest may have open.
@@ -62,8 +66,8 @@ pub(super) struct Guest {
     /// Read and not served yet, in their order: behind a value that finds no room in the queue.
     frames: VecDeque<Vec<u8>>,
     memos: HashMap<u32, Partition>,
-    /// Its callers, by the numbers that it gave them.
-    callers: HashMap<u64, Caller>,
+    /// Its own, among all guests that there were.
+    number: u32,
     /// What it leads, by the numbers of the look-ups that were answered so.
     claims: HashMap<u32, Granted>,
     waits: HashMap<u32, Wait>,
@@ -109,6 +113,11 @@ enum Connection {
 /// A call that cannot be served: the guest does not keep to the protocol.
 struct Broken;
 
+fn fresh_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Guest {
     pub(super) fn new(stream: Stream) -> Self {
         Self {
@@ -118,7 +127,7 @@ impl Guest {
             readable: false,
             frames: VecDeque::new(),
             memos: HashMap::new(),
-            callers: HashMap::new(),
+            number: fresh_number(),
             claims: HashMap::new(),
             waits: HashMap::new(),
             answers: Vec::new(),
@@ -353,12 +362,11 @@ impl Guest {
 
     /// Whether so much is under way that no program can have meant it.
     fn is_overloaded(&self) -> bool {
-        self.callers.len() > MAX_CALLS
-            || self.waits.len() + self.claims.len() + self.answers.len() > MAX_CALLS
+        self.waits.len() + self.claims.len() + self.answers.len() > MAX_CALLS
     }
 
-    fn caller(&mut self, number: u64) -> Caller {
-        *self.callers.entry(number).or_insert_with(fresh_caller)
+    fn caller(&self, number: u64) -> Caller {
+        Caller::of_guest(self.number, number)
     }
 
     /// Sends a request to the worker. Its reply is the answer.

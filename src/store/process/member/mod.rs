@@ -281,17 +281,17 @@ impl Member {
         }
     }
 
-    fn note_lead(&self, query: &Query<'_>, caller: u64, number: RemoteNumber) -> Box<dyn RemoteClaim> {
+    fn note_lead(&self, query: &Query<'_>, number: RemoteNumber) -> Box<dyn RemoteClaim> {
         let is_refresh = matches!(query.wants, Wants::Refresh(_));
-        let lead = Lead { memo: Arc::clone(query.memo), digest: *query.digest, caller, is_refresh, number };
+        let (memo, digest, caller) = (Arc::clone(query.memo), *query.digest, query.caller.number());
+        let lead = Lead { memo, digest, caller, is_refresh, number };
         let handle = self.leads.note(lead);
         self.watch();
         handle
     }
 
     fn ask_on(&self, link: &Link, query: &Query<'_>) -> std::result::Result<Result<LookedUp>, Lost> {
-        let caller = crate::flight::caller();
-        let (call, number) = calls::look_up(link, self.number_of(query.memo), query, caller)?;
+        let (call, number) = calls::look_up(link, self.number_of(query.memo), query)?;
         let number = RemoteNumber { connection: link.id, claim: number };
         if link.is_lost() {
             // A lead would not be declared to the next host.
@@ -301,9 +301,7 @@ impl Member {
             calls::Looked::Record(bytes) => LookedUp::Record(bytes),
             calls::Looked::Missing(reason) => LookedUp::Missing(reason),
             calls::Looked::Led => LookedUp::Led,
-            calls::Looked::Lead(reason) => {
-                LookedUp::Lead(reason, self.note_lead(query, caller.number(), number))
-            }
+            calls::Looked::Lead(reason) => LookedUp::Lead(reason, self.note_lead(query, number)),
         }))
     }
 }

@@ -75,6 +75,7 @@ impl Bench {
             memory: 0,
             max_bytes: None,
             max_wait: Duration::MAX,
+            max_stall: Duration::MAX,
             observers: Observers::default(),
             clock: Clock::default(),
         };
