@@ -44,15 +44,13 @@ impl AnnotatedFunction {
         }
     }
 
+    pub(crate) fn is_async(&self) -> bool {
+        self.signature.asyncness.is_some()
+    }
+
     /// Refuses functions that no attribute supports, with the error at the place of the cause.
     pub(crate) fn check(&self) -> Result<()> {
         let signature = &self.signature;
-        if let Some(token) = &signature.asyncness {
-            return Err(Error::new(
-                token.span,
-                "an `async fn` cannot be cached yet: put the attribute above its blocking part, a function that is not async",
-            ));
-        }
         if let Some(token) = &signature.constness {
             return Err(Error::new(token.span, "a `const fn` cannot use a cache: leave `const` out"));
         }

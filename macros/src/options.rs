@@ -70,7 +70,8 @@ pub(crate) struct AttributeOptions {
     /// Methods of the builder, as they are called: `.max_entries(1000)`.
     pub(crate) builder: Vec<TokenStream>,
     pub(crate) ttl: Option<TokenStream>,
-    /// Whether stale values are computed anew on another thread.
+    /// Whether there is a `stale_for` or a `refresh_at`: stale values are computed anew on another thread, unless the function
+    /// is async.
     pub(crate) is_loading: bool,
     pub(crate) codec: Option<CodecOption>,
     pub(crate) cache_if: Option<Expr>,
@@ -99,6 +100,18 @@ impl AttributeOptions {
         let files = (!files.is_empty()).then(|| quote!(files(#(#files)*)));
         let key = self.key.as_ref().map(|KeyOption { kind, value }| quote!(key(#kind = #value)));
         quote!(#skip #files #key)
+    }
+
+    /// Refuses an option that an async function cannot have.
+    pub(crate) fn check_async(&self) -> Result<()> {
+        match self.seen.iter().find(|name| *name == "refresh_at") {
+            None => Ok(()),
+            Some(name) => Err(Error::new(
+                name.span(),
+                "an `async fn` computes where its caller awaits it, and not ahead of its expiry: write `stale_for` in place of \
+                 `refresh_at`, so that one caller computes while the others have the stale value",
+            )),
+        }
     }
 
     pub(crate) fn memo(input: ParseStream<'_>) -> Result<Self> {

@@ -81,6 +81,12 @@ impl AnnotatedFunction {
     /// Refuses a result that borrows, or that has no name. The message begins with `what`.
     pub(crate) fn check_owned(&self, what: &str) -> Result<()> {
         let Some(value) = self.value() else { return Ok(()) };
+        if let Some(span) = FutureFinder::first(value) {
+            let message = format!(
+                "a future is not {what}: write an `async fn`, which returns the output of the future"
+            );
+            return Err(Error::new(span, message));
+        }
         if let Some(found) = unnamed(value) {
             let message = format!("{what} needs a type with a name: write it out in place of `impl`");
             return Err(Error::new(found.span(), message));
@@ -174,6 +180,30 @@ impl<'a> Visit<'a> for TypeParts<'a> {
     fn visit_type_trait_object(&mut self, _: &'a syn::TypeTraitObject) {}
 
     fn visit_qself(&mut self, _: &'a syn::QSelf) {}
+}
+
+/// Finds `dyn Future` or `impl Future` in a type.
+struct FutureFinder(Option<Span>);
+
+impl FutureFinder {
+    fn first(within: &Type) -> Option<Span> {
+        let mut finder = Self(None);
+        finder.visit_type(within);
+        finder.0
+    }
+}
+
+impl<'a> Visit<'a> for FutureFinder {
+    fn visit_trait_bound(&mut self, bound: &'a syn::TraitBound) {
+        if let Some(last) = bound.path.segments.last().filter(|last| last.ident == "Future") {
+            self.0.get_or_insert(last.span());
+        }
+    }
+
+    // The arguments and results of functions are not stored.
+    fn visit_type_fn_ptr(&mut self, _: &'a syn::TypeFnPtr) {}
+
+    fn visit_parenthesized_generic_arguments(&mut self, _: &'a syn::ParenthesizedGenericArguments) {}
 }
 
 /// The type without parentheses.

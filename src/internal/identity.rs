@@ -70,13 +70,18 @@ fn is_unique(parent: &str, function: &Function) -> bool {
 
 /// The path of the function in which a closure is, without lifetimes.
 pub(super) fn path_of(closure: &str) -> Cow<'_, str> {
-    without_lifetimes(closure.strip_suffix("::{{closure}}").unwrap_or(closure))
+    without_lifetimes(of_function(closure))
 }
 
 /// Whether several functions have this name: all closures of one function have one name, so the instances of a generic
 /// function for these closures have one too.
 pub(super) fn is_shared(closure: &str) -> bool {
-    angled(closure.strip_suffix("::{{closure}}").unwrap_or(closure)).contains("{{")
+    angled(of_function(closure)).contains("{{")
+}
+
+/// The name of the function in which a closure is. The body of an async function is a closure around it.
+fn of_function(closure: &str) -> &str {
+    closure.trim_end_matches("::{{closure}}")
 }
 
 /// Compilers print lifetimes differently, and a handle has no lifetimes.
@@ -185,6 +190,7 @@ mod tests {
     fn it_is_the_path_of_the_function_with_its_generics() {
         for (closure, expected) in [
             ("a::load::{{closure}}", "a::load"),
+            ("a::load::{{closure}}::{{closure}}", "a::load"),
             (
                 "a::b::A<u8>::load<alloc::vec::Vec<i32>, 3>::{{closure}}",
                 "a::b::A<u8>::load<alloc::vec::Vec<i32>, 3>",
@@ -192,6 +198,7 @@ mod tests {
             ("<u8 as a::Tr>::load::{{closure}}", "<u8 as a::Tr>::load"),
             ("a::b::<impl a::A<u8>>::load::{{closure}}", "a::b::<impl a::A<u8>>::load"),
             ("a::f::{{closure}}::load::{{closure}}", "a::f::{{closure}}::load"),
+            ("a::f::{{closure}}::load::{{closure}}::{{closure}}", "a::f::{{closure}}::load"),
             ("a::load<fn(u8) -> a::B>::{{closure}}", "a::load<fn(u8) -> a::B>"),
         ] {
             assert_eq!(of(closure, None), expected);
@@ -202,6 +209,7 @@ mod tests {
     fn a_function_and_its_handle_have_one_name() {
         for (function, handle) in [
             ("a::A<u8>::load<u16>::{{closure}}", "a::A<u8>::load_memo<u16>::{{closure}}"),
+            ("a::A<u8>::load<u16>::{{closure}}::{{closure}}", "a::A<u8>::load_memo<u16>::{{closure}}"),
             ("a::P<'_>::load<'_, u8>::{{closure}}", "a::P<'_>::load_memo<u8>::{{closure}}"),
             ("a::P<'_>::load<'_>::{{closure}}", "a::P<'_>::load_memo::{{closure}}"),
             ("a::load<fn(&'_ u8) -> u8>::{{closure}}", "a::other<fn(&u8) -> u8>::{{closure}}"),

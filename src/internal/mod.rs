@@ -11,17 +11,17 @@
 //! 2. The closure given with it is written at that place and captures nothing, so that its type identifies the function and
 //!    its generics. (Checked at compile time.)
 //! 3. The closure is written *directly* in its function, or in the handle of the function, and not in another closure: the
-//!    name of its type without the last segment is the path of the function.
-//! 4. The two entry points of one function, [`memo`] and [`handle`] or [`resource`] and [`pool`], are called with equal [`Function`]s, and with plans
-//!    that set the same options. `Function::name` is the name of the function at both.
+//!    name of its type without the last segment is the path of the function. (The body of an async function is one more closure, which the name leaves out.)
+//! 4. The two entry points of one function, [`memo`] and [`handle`] or [`resource`] and [`pool`], are called with equal
+//!    [`Function`]s, and with plans that set the same options. `Function::name` is the name of the function at both.
 //!    `Function::module` is the module of the function, and `Function::twin` counts functions of one name and text in a crate.
 //!    `Function::types` has the type parameters of the function, and `Self` where it is so called.
 //! 5. `Function::code` is the same at both entry points. Its tokens change when those of the function change. It contains
 //!    the value of each built-in macro in them, and the code of each function that the user named.
-//! 6. The value given to [`OpenedMemo::call`] and [`resource`] serializes as the key type of the handle does: the same parts in the same
-//!    order, references for what they refer to.
-//! 7. The closure given to [`Call::plain`] or [`Call::fallible`] is the body of the function, for the arguments that the
-//!    key was made from.
+//! 6. The value given to [`OpenedMemo::call`], [`OpenedMemo::task`] and [`resource`] serializes as the key type of the handle
+//!    does: the same parts in the same order, references for what they refer to.
+//! 7. The closure given to [`Call::plain`] or [`Call::fallible`], or to those of [`AsyncCall`], is the body of the function, for
+//!    the arguments that the key was made from.
 //! 8. `Function::fallible` is `true` if and only if the value type is that of a [`Fallible`]. If not, the memo is opened through
 //!    [`Returned`], which refuses a `Result`. If so, the handle checks by [`same`] the type that was guessed from names.
 
@@ -36,6 +36,7 @@ mod refused;
 mod results;
 #[expect(clippy::unused_self, reason = "which `self` has the method is the question")]
 mod returned;
+mod tasks;
 
 use std::{
     any::{TypeId, type_name},
@@ -55,6 +56,7 @@ pub use self::{
     loading::{Load, owned, owned_of},
     pools::{pool, resource, share},
     returned::{Fallible, Returned, same},
+    tasks::{AsyncCall, check, check_either, check_in_task, resource_in_task, share_in_task},
 };
 use self::{
     claims::EntryPoint,

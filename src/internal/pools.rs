@@ -30,7 +30,20 @@ where
     P: FnOnce(ResourcePoolBuilder) -> ResourcePoolBuilder + 'static,
     K: Serialize + ?Sized,
 {
-    cells.get::<P, _>(|| open(function, EntryPoint::Function, plan)).entry(key)
+    of_function(cells, function, plan).entry(key)
+}
+
+/// The pool of a function for its own calls.
+#[inline]
+pub(super) fn of_function<P>(
+    cells: &'static Cells,
+    function: &'static Function,
+    plan: P,
+) -> &'static ResourcePool
+where
+    P: FnOnce(ResourcePoolBuilder) -> ResourcePoolBuilder + 'static,
+{
+    cells.get::<P, _>(|| open(function, EntryPoint::Function, plan))
 }
 
 /// The same pool for the handle of the function, with the types of key and resource.
@@ -87,9 +100,11 @@ pub fn share<T: Send + Sync + 'static>(
     entry: ResourceEntry<'static, T>,
     build: impl FnOnce() -> T,
 ) -> Arc<T> {
-    let entry = match results(type_name::<T>()) {
-        Results::Itself => entry.ttl(Duration::ZERO),
-        Results::None | Results::Within => entry,
-    };
+    let entry = if is_result::<T>() { entry.ttl(Duration::ZERO) } else { entry };
     entry.or_insert_with(build)
+}
+
+/// Whether a resource may be an error, which is not kept.
+pub(super) fn is_result<T>() -> bool {
+    results(type_name::<T>()) == Results::Itself
 }

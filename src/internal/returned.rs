@@ -203,6 +203,11 @@ impl<R> RefusedReturn<R> {
         self
     }
 
+    /// Like [`OpenedMemo::task`].
+    pub const fn task<K: ?Sized>(self, _: &K) -> RefusedTask<R> {
+        RefusedTask(self)
+    }
+
     /// Like [`OpenedMemo::load`].
     pub const fn load<K: ?Sized>(self, _: &K) -> Self {
         self
@@ -226,6 +231,23 @@ impl<R> RefusedReturn<R> {
     /// Like [`Call::fallible`](super::Call::fallible).
     pub fn fallible(self, body: impl FnOnce() -> R) -> R {
         body()
+    }
+}
+
+/// The same for an [`AsyncCall`](super::AsyncCall).
+#[derive(Debug)]
+#[must_use = "it replaces a call"]
+pub struct RefusedTask<R>(RefusedReturn<R>);
+
+impl<R> RefusedTask<R> {
+    /// Like [`AsyncCall::plain`](super::AsyncCall::plain).
+    pub async fn plain<F: Future<Output = R>>(self, body: impl FnOnce() -> F) -> R {
+        body().await
+    }
+
+    /// Like [`AsyncCall::fallible`](super::AsyncCall::fallible).
+    pub async fn fallible<F: Future<Output = R>>(self, body: impl FnOnce() -> F) -> R {
+        body().await
     }
 }
 

@@ -19,6 +19,7 @@ mod stress;
 #[path = "../it/ticks.rs"]
 mod ticks;
 
+mod attributes;
 
 use std::{
     cell::Cell,

@@ -6,7 +6,7 @@ mod loading;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Path, Result, Signature, parse_quote, spanned::Spanned};
+use syn::{Expr, Path, Result, Signature, parse_quote, spanned::Spanned};
 
 use self::identity::{code_of, code_of_resource, identity, plan, pool_plan};
 use crate::{
@@ -42,7 +42,11 @@ pub(crate) fn memo(options: &AttributeOptions, function: &AnnotatedFunction) -> 
     }
     let key = KeySpec::new(function, &chosen(options))?;
     let identity = identity(options, function, &code_of(options, function), handle.is_some());
-    let asking = if options.is_loading {
+    let is_async = function.is_async();
+    if is_async {
+        options.check_async()?;
+    }
+    let asking = if options.is_loading && !is_async {
         loading::asking(options, function, &key, &identity)?
     } else {
         asking(options, function, &key, &identity)
@@ -87,19 +91,22 @@ fn sharing(
     let kind = returned::value(krate, function);
     let (key, plan) = (&key.value, pool_plan(options));
     let ttl = options.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
-    let validate = options.validate.as_ref().map(|validate| quote!(.validate(#validate)));
-    let compute = compute(function);
+    let validate = options.validate.as_ref().map(|validate| validation(krate, function, validate));
+    let (place, compute) = (written_at(function.returned().span()), compute(function));
+    let names =
+        if function.is_async() { ["resource_in_task", "share_in_task"] } else { ["resource", "share"] };
+    let [resource, share] = names.map(|name| Ident::new(name, place));
+    let wait = wait(function);
     let name = local("entry");
     let used = attributes::of_underscores(function);
-    let place = written_at(function.returned().span());
     let (check, finish) = if function.result().is_some() {
         (None, quote!(#name.or_try_insert_with(#compute)))
     } else {
         let check = quote_spanned!(place=> #krate::internal::Returned::<#kind>::new().is_no_result(););
-        (Some(check), quote!(#krate::internal::share(#name, #compute)))
+        (Some(check), quote!(#krate::internal::#share(#name, #compute)))
     };
     let signature = shared(krate, function, signature);
-    let find = quote_spanned!(place=> #krate::internal::resource::<#kind, _, _>);
+    let find = quote_spanned!(place=> #krate::internal::#resource::<#kind, _, _>);
     quote! {
         #used #(#attributes)* #visibility #signature {
             let #name = {
@@ -107,9 +114,24 @@ fn sharing(
                 static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
                 #find(&__MEMOLITH_CELLS, #identity, #plan, #key)#ttl #validate
             };
-            #finish
+            #finish #wait
         }
     }
+}
+
+/// The call that sets the validation of a resource. For an async function a closure tells by its `async` whether it is async.
+/// A path may be either.
+fn validation(krate: &Path, function: &AnnotatedFunction, validate: &Expr) -> TokenStream {
+    if !function.is_async() {
+        return quote!(.validate(#validate));
+    }
+    let check = match validate {
+        Expr::Closure(closure) if closure.asyncness.is_some() => "check_in_task",
+        Expr::Closure(_) => "check",
+        _ => "check_either",
+    };
+    let (check, resource) = (Ident::new(check, written_at(validate.span())), local("resource"));
+    quote!(.validate(async |#resource| #krate::internal::#check(#resource, #validate).await))
 }
 
 fn chosen(options: &AttributeOptions) -> Chosen<'_> {
@@ -130,10 +152,11 @@ fn asking(
     let plan = plan(options);
     let key = &key.value;
     let place = written_at(function.returned().span());
-    let call = quote_spanned!(place=> .call);
+    let call = Ident::new(if function.is_async() { "task" } else { "call" }, place);
+    let call = quote_spanned!(place=> .#call);
     let finish = if function.result().is_some() { "fallible" } else { "plain" };
     let finish = Ident::new(finish, place);
-    let compute = compute(function);
+    let (compute, wait) = (compute(function), wait(function));
     let name = local("call");
     let used = attributes::of_underscores(function);
     quote! {
@@ -143,7 +166,7 @@ fn asking(
                 static __MEMOLITH_CELLS: #krate::internal::Cells = #krate::internal::Cells::new();
                 #memo(&__MEMOLITH_CELLS, #identity, #plan)#call(#key)
             };
-            #name.#finish(#compute)
+            #name.#finish(#compute) #wait
         }
     }
 }
@@ -165,10 +188,17 @@ fn shared(krate: &Path, function: &AnnotatedFunction, signature: &Signature) -> 
     signature
 }
 
-/// The body as a closure: `return` and `?` leave the closure as they left the function.
+/// The body as a closure: `return` and `?` leave the closure as they left the function. An async one owns the arguments, so
+/// that its future is `Send` where that of the function was.
 fn compute(function: &AnnotatedFunction) -> TokenStream {
     let (returned, body) = (function.returned(), &function.body);
-    quote!(|| -> #returned #body)
+    let keywords = function.is_async().then(|| quote!(async move));
+    quote!(#keywords || -> #returned #body)
+}
+
+/// Awaits the call of an async function.
+fn wait(function: &AnnotatedFunction) -> Option<TokenStream> {
+    function.is_async().then(|| quote!(.await))
 }
 
 /// A variable that is hidden from the body.

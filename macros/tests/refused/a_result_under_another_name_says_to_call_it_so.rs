@@ -20,4 +20,14 @@ fn shared(number: u32) -> Answer {
     number.checked_sub(1).ok_or(Refused)
 }
 
+#[memo]
+async fn awaited(number: u32) -> Answer {
+    number.checked_sub(1).ok_or(Refused)
+}
+
+#[resource]
+async fn awaited_object(number: u32) -> Answer {
+    number.checked_sub(1).ok_or(Refused)
+}
+
 fn main() {}

@@ -1,6 +1,6 @@
 //! Functions of every form under an attribute. The crates that contain this module deny and forbid every lint there is.
 
-use core::fmt::Error;
+use core::{fmt::Error, future::ready};
 
 use memolith::{code, memo, resource};
 use serde::{Serialize, de::DeserializeOwned};
@@ -30,9 +30,22 @@ impl Table {
         return self.rows & mask;
     }
 
+    /// An async method.
+    #[memo(skip(self))]
+    #[inline]
+    pub async fn awaited(&self, mask: &u8) -> u8 {
+        ready(()).await;
+        return self.rows & *mask;
+    }
+
     #[memo]
     fn private(first: u8) -> u8 {
         return first;
+    }
+
+    async fn is_good(&self) -> bool {
+        ready(()).await;
+        return self.rows > 0;
     }
 
     #[resource]
@@ -93,6 +106,70 @@ pub fn shared(rows: u8) -> Table {
 #[inline]
 pub fn tried(rows: u8) -> Result<Table, Error> {
     return Ok(Table { rows });
+}
+
+/// Async and fallible, with options.
+///
+/// # Errors
+///
+/// None.
+#[memo(ttl = "1h", stale_for = "1h", skip(verbose), cache_if = |rows: &Vec<u8>| return !rows.is_empty())]
+#[inline]
+pub async fn fetched(table: &str, verbose: bool, mut count: usize) -> Result<Vec<u8>, Error> {
+    count = count.max(1);
+    ready(()).await;
+    return Ok(vec![u8::from(verbose); table.len().max(count)]);
+}
+
+/// Async, and generic.
+#[memo]
+#[inline]
+#[must_use]
+pub async fn awaited<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static>(value: T) -> Vec<T> {
+    ready(()).await;
+    return vec![value];
+}
+
+/// An async resource.
+#[resource(ttl = "1h", validate = Table::is_good)]
+#[inline]
+pub async fn connected(rows: u8) -> Table {
+    ready(()).await;
+    return Table { rows };
+}
+
+/// An async resource that may fail.
+///
+/// # Errors
+///
+/// None.
+#[resource(validate = async |_shared: &Table| return true)]
+#[inline]
+pub async fn reconnected(rows: u8) -> Result<Table, Error> {
+    ready(()).await;
+    return Ok(Table { rows });
+}
+
+/// An async resource with a closure.
+#[resource(validate = |_shared: &Table| return true)]
+#[inline]
+pub async fn connected_once(rows: u8) -> Table {
+    ready(()).await;
+    return Table { rows };
+}
+
+/// An async helper.
+#[code]
+#[inline]
+#[must_use]
+pub async fn async_helper(first: u8) -> u8 {
+    ready(()).await;
+    return first;
+}
+
+#[memo]
+async fn async_underscored(first: u8, _seen: u8) -> u8 {
+    return async_helper(first.wrapping_add(_seen)).await;
 }
 
 /// Generic, with bounds in front.
@@ -161,6 +238,20 @@ macro_rules! function {
 }
 
 function!(given(first), "1h", { return first.max(7) });
+
+/// Calls the async functions.
+pub(super) async fn run_async() -> [u8; 7] {
+    let table = Table { rows: 3 };
+    return [
+        table.awaited(&2).await,
+        fetched("rows", true, 1).await.unwrap().first().copied().unwrap(),
+        awaited(table.rows).await.first().copied().unwrap(),
+        connected(1).await.rows,
+        reconnected(1).await.unwrap().rows,
+        connected_once(1).await.rows,
+        async_underscored(1, 1).await,
+    ];
+}
 
 /// Calls the private functions.
 #[expect(deprecated, reason = "it is deprecated")]

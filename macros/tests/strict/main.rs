@@ -42,12 +42,32 @@
     reason = "these are about the text of this test, or contradict another one"
 )]
 
+use core::{
+    // Under its own name it is in the prelude of some editions.
+    future::Future as Awaitable,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+use std::thread;
+
 pub mod functions;
 pub mod without_prelude;
+
+fn block_on<F: Awaitable>(future: F) -> F::Output {
+    let mut pinned = pin!(future);
+    loop {
+        if let Poll::Ready(value) = pinned.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return value;
+        }
+        thread::yield_now();
+    }
+}
 
 #[test]
 fn all_of_them_compile_and_run() {
     memolith::set_default_store(memolith::Store::temporary().unwrap()).unwrap();
     assert_eq!(functions::run(), [1, 2, 1, 1, 1, 1, 7, 0]);
+    assert_eq!(block_on(functions::run_async()), [2, 1, 3, 1, 1, 1, 2]);
+    assert_eq!(block_on(without_prelude::run_async()), 7);
     assert_eq!(without_prelude::run(), (true, 2, 5));
 }

@@ -61,6 +61,31 @@ pub fn tried(number: u8) -> ::core::result::Result<u8, ::core::fmt::Error> {
     return ::core::result::Result::Ok(number);
 }
 
+/// An async function.
+///
+/// # Errors
+///
+/// None.
+#[::memolith::memo(ttl = "1h")]
+#[inline]
+pub async fn awaited(number: u8) -> ::core::result::Result<u8, ::core::fmt::Error> {
+    ::core::future::ready(()).await;
+    return ::core::result::Result::Ok(number);
+}
+
+/// An async resource.
+#[::memolith::resource(validate = |_number| return true)]
+#[inline]
+pub async fn made(number: u8) -> u8 {
+    ::core::future::ready(()).await;
+    return number;
+}
+
+/// Calls the async functions.
+pub(super) async fn run_async() -> u8 {
+    return *made(awaited(7).await.unwrap_or(0)).await;
+}
+
 /// Calls them.
 pub(super) fn run() -> (bool, u8, u8) {
     let here = ::std::path::Path::new(::core::env!("CARGO_MANIFEST_DIR"));
