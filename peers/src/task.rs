@@ -101,7 +101,7 @@ const fn python(name: &'static str, package: &'static str, note: &'static str) -
 /// All ratios are taken to this row.
 pub(crate) const OURS: &str = "memolith";
 
-pub(crate) const PEERS: [Peer; 16] = [
+pub(crate) const PEERS: [Peer; 19] = [
     rust(
         "files by hand",
         "",
@@ -119,6 +119,13 @@ pub(crate) const PEERS: [Peer; 16] = [
         "memolith",
         "Hits share one value. The memory budget is 4 GiB, so that a frame fits.",
     ),
+    rust(
+        "memolith, in a task",
+        "memolith",
+        "`future::Memo` in a task of a tokio runtime with one thread. foyer is called in such a task too.",
+    ),
+    rust("cached, disk, in a task", "cached", "Its async interface, on a tokio runtime with two threads."),
+    rust("moka, in a task", "moka", "`moka::future` in a task of a tokio runtime with one thread."),
     rust(
         "cached, disk",
         "cached",

@@ -4,6 +4,7 @@ mod disk;
 mod hybrid;
 mod memory;
 mod ours;
+mod tasks;
 
 use crate::{
     Result, cell,
@@ -41,6 +42,9 @@ pub(crate) fn measure<V: Value>(task: &Task) -> Result<Found> {
         "memolith, packed" if task.bytes <= FRAME => Err("frames only".into()),
         "memolith, packed" => cell::measure::<PackedFrame, ours::Own<PackedFrame>>(task),
         "memolith, `Arc<V>`" => cell::measure::<V, ours::Shared<V>>(task),
+        "memolith, in a task" => cell::measure::<V, tasks::Memolith<V>>(task),
+        "cached, disk, in a task" => cell::measure::<V, tasks::Cached<V>>(task),
+        "moka, in a task" => cell::measure::<V, tasks::Moka<V>>(task),
         "cached, disk" => cell::measure::<V, disk::Cached<V, true>>(task),
         "cached, disk, not durable" => cell::measure::<V, disk::Cached<V, false>>(task),
         "foyer" => cell::measure::<V, hybrid::Foyer<V>>(task),
