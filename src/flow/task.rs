@@ -43,7 +43,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// A good value that is found without waiting, and without more work than a poll may do. A value on disk is read without a
     /// lead: many tasks may do that at the same time. An error is not counted, because the leader reads again.
     pub(crate) fn hit_quickly(&self, digest: &Digest, terms: &TaskTerms<V>) -> Option<V> {
-        if self.partition.is_closed() || self.pace_by_place(digest) != Pace::Quick {
+        if self.partition.is_closed() || self.waits(digest) {
             return None;
         }
         let hit = match self.is_quick_in_memory(digest) {
@@ -79,16 +79,14 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         Some(is_quick)
     }
 
-    /// The pace of a look that decodes nothing.
-    pub(crate) fn pace_by_place(&self, digest: &Digest) -> Pace {
-        let waits =
-            self.partition.is_guest() || self.partition.may_leave(digest) || self.partition.is_to_reopen();
-        if waits { Pace::Waiting } else { Pace::Quick }
+    /// Whether a look waits for another process, or for the worker.
+    fn waits(&self, digest: &Digest) -> bool {
+        self.partition.is_guest() || self.partition.may_leave(digest)
     }
 
     /// The pace of a look.
     fn pace(&self, digest: &Digest) -> Pace {
-        if self.pace_by_place(digest) == Pace::Waiting {
+        if self.waits(digest) || self.partition.is_to_reopen() {
             return Pace::Waiting;
         }
         let is_small = || self.partition.is_small(digest, QUICK);

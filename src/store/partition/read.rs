@@ -58,23 +58,20 @@ impl Partition {
     /// store. A longer payload is not touched.
     pub(crate) fn read_small(&self, digest: &Digest, expiry: Expiry, most: u64) -> Result<Option<Item>> {
         let Some(directory) = self.directory.as_ref().filter(|_| !self.is_guest()) else { return Ok(None) };
-        // The worker may hold a payload file that is on its way.
-        let pending = directory.pending.get(&self.memo.flight_key(digest));
-        if pending.is_some_and(|value| matches!(value.payload, Finished::Blob(_))) {
-            return Ok(None);
-        }
-        let mut found = self.pending(directory, digest, expiry)?;
-        if found.is_none() {
-            let engine = directory.running()?;
-            let Some(bytes) = record(directory, &engine, self.memo.number(), digest)? else {
-                return Ok(None);
-            };
-            let record = Record::decode(&bytes, digest);
-            if record.is_some_and(|record| record.payload_size() > most) {
-                return Ok(None);
+        let found = match directory.pending.get(&self.memo.flight_key(digest)) {
+            // The worker may hold a payload file that is on its way.
+            Some(value) if matches!(value.payload, Finished::Blob(_)) => return Ok(None),
+            Some(_) => self.pending(directory, digest, expiry)?,
+            None => {
+                let engine = directory.running()?;
+                let bytes = record(directory, &engine, self.memo.number(), digest)?;
+                let is_small = |bytes: &Bytes| {
+                    Record::decode(bytes, digest).is_none_or(|record| record.payload_size() <= most)
+                };
+                let Some(bytes) = bytes.filter(is_small) else { return Ok(None) };
+                self.follow(directory, digest, expiry, bytes)?
             }
-            found = self.follow(directory, digest, expiry, bytes)?;
-        }
+        };
         Ok(match found {
             Some(Found::Item(item)) if item.payload.size() as u64 <= most => Some(item),
             _ => None,
