@@ -12,6 +12,7 @@ mod cycles;
 mod dropped;
 mod entries;
 mod fates;
+mod observed;
 mod pool;
 mod stalled;
 mod stress;
