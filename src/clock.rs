@@ -230,6 +230,11 @@ pub(crate) fn is_before_1970() -> bool {
     SystemTime::now() < UNIX_EPOCH
 }
 
+/// The system's clock, by which file systems date files.
+pub(crate) fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Time since the modification date of a file. Zero for a date in the future.
 pub(crate) fn age(file: &File) -> Option<Duration> {
     let dated = file.metadata().and_then(|found| found.modified()).ok()?;

@@ -100,8 +100,15 @@ pub enum ErrorKind {
     Oversize,
     /// The store was closed, could start no thread, or belongs to the process that this one was forked from.
     Closed,
-    /// Code of the user other than the memoized closure panicked: a `Serialize`, a `Clone`, a codec, an observer.
+    /// Code of the user other than the memoized closure panicked: a `Serialize`, a `Clone`, a codec, an observer, the handler of an
+    /// effect.
     Panic,
+    /// An effect could not be recorded or handled again, or no memo around it declares a handler: see
+    /// [`effects`](crate::effects). The value is returned.
+    Effect,
+    /// The result of a computation could not be stored because of a tracked [input](crate::inputs): it changed during the
+    /// computation, or a later call could not compare it. The value is returned.
+    Input,
 }
 
 /// The memo and the types that an error is about. `None` until the memo is known.

@@ -4,10 +4,12 @@
 use serde::Serialize;
 
 use crate::{
+    effect_log::EffectLog,
     error::Result,
     key::{self, Digest},
     record::Record,
     store::{CatalogRow, Head, Manifest, Number, OrderRow, Snapshot, TableId},
+    variants::Variants,
 };
 
 /// The checksum that belongs after the bytes.
@@ -21,6 +23,18 @@ pub fn checksum(bytes: &[u8]) -> u64 {
 pub fn record(bytes: &[u8]) -> Option<Vec<u8>> {
     let digest = Digest::from_bytes([0; 32]);
     Record::decode(bytes, &digest).map(|record| record.encode(&digest))
+}
+
+/// The variant list of a key.
+#[must_use]
+pub fn variants(bytes: &[u8]) -> Option<Vec<u8>> {
+    Variants::decode(bytes).map(|list| list.encode())
+}
+
+/// The effects behind a value.
+#[must_use]
+pub fn effects(bytes: &[u8]) -> Option<Vec<u8>> {
+    EffectLog::of_trailer(bytes).map(|log| log.trailer())
 }
 
 /// The head of a payload file, without the payload.

@@ -76,15 +76,16 @@
 //! values anew while nobody waits. A [`ResourcePool`] shares objects that cannot be serialized, such as connections. [`#[memo]`](macro@memo)
 //! and [`#[resource]`](macro@resource) do the same in one line above a function. [`FileStamp`] makes a key of a file,
 //! [`path`] a value of a path that is not UTF-8, [`unordered`] a key of any set. [`Stats`] counts events, [`Usage`]
-//! the space that entries take, [`observe`] reports events while they happen, and [`codec`] turns values into bytes.
+//! the space that entries take, [`observe`] reports events while they happen, and [`codec`] turns values into bytes. [`effects`] are what a
+//! function shows and each hit shows again, [`inputs`] what it reads beside its key, and [`Memo::why`] explains a miss.
 //!
 //! # What you can rely on
 //!
 //! 1. **Transparent.** A memoized call fails only as its own closure fails. Full disk, damaged file, lost lock, a panic
 //!    inside the engine, an engine that does not answer: the value is computed and returned all the same. The failure is
 //!    counted by kind in [`Memo::stats`], kept in [`Memo::last_failure`], and reported to the observers.
-//! 2. **Never wrong.** A returned value was computed for exactly this key, by this version of the function, with this
-//!    shape of `V`, and was read back whole. Anything else is a miss. A value is stored only after a check that it can be
+//! 2. **Never wrong.** A returned value was computed for exactly this key and these [tracked inputs](inputs), by this version
+//!    of the function, with this shape of `V`, and was read back whole. Anything else is a miss. A value is stored only after a check that it can be
 //!    read back unchanged: see [`codec`].
 //! 3. **Once.** Concurrent callers of one key cause one computation. After a computation that fails or panics, one of the
 //!    waiters computes. Nothing is poisoned, and memos that call each other never deadlock.
@@ -111,6 +112,8 @@
 //! | a picture, a chart | its parameters | `Vec<u8>` | over 4 KiB a file of its own |
 //! | values of `serde_json::Value`, untagged enums | any | any | [`codec`] `Auto` or `Json`, feature `json` |
 //! | the output of an `async` function | as above | as above | [`future::Memo`](future) |
+//! | a report that shows things while it computes | its parameters | any | each hit shows them again: [`effects`] |
+//! | a function that reads configuration, or files that include others | its name | any | an edit is a miss: [`inputs`] |
 //! | a connection, a file handle, a thread, a loaded model | its name | one object for all callers | in memory only: [`ResourcePool`] |
 //!
 //! # What survives what
@@ -168,7 +171,7 @@
 //!   newest major version, another one after a minor release.
 //! * `json`: the codec `Json`, for values that postcard cannot read back; [`Auto`](codec::Auto) chooses between the two.
 //! * `spinner`: a line on the terminal during a slow computation, `spinner` in [`observe`].
-//! * `tracing`: the events of observers as `tracing` events, and a span around each computation.
+//! * `tracing`: the events of observers as `tracing` events, a span around each computation, and `effects::tracing`.
 
 mod background;
 mod builder;
@@ -178,6 +181,8 @@ pub mod codec;
 mod context;
 mod default_store;
 mod disabled;
+mod effect_log;
+pub mod effects;
 mod entry;
 mod error;
 mod flight;
@@ -187,6 +192,8 @@ pub mod future;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hash;
+pub mod inputs;
 #[doc(hidden)]
 pub mod internal;
 mod key;
@@ -197,6 +204,7 @@ pub mod observe;
 pub mod packed;
 pub mod path;
 mod pool;
+mod readings;
 mod record;
 mod shape;
 mod signals;
@@ -213,6 +221,7 @@ pub mod testing;
 mod testing;
 mod timer;
 pub mod unordered;
+mod variants;
 
 pub use crate::{
     builder::MemoBuilder,

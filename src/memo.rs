@@ -19,7 +19,7 @@ use crate::{
         Work,
     },
     key::{self, Digest},
-    stats::{Failure, LastFailure, Reason, Stats, Usage},
+    stats::{Failure, LastFailure, Reason, Stats, Usage, Why},
     store::Entries,
 };
 
@@ -184,7 +184,40 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn get(&self, key: &K) -> Result<Option<V>> {
-        self.inner.get(&self.digest(key)?)
+        let hit = self.inner.get(&self.digest(key)?)?;
+        Ok(hit.map(|hit| self.inner.show(hit)))
+    }
+
+    /// Why a call of `key` would find a value or not, at this moment: which input changed, a bound, its age, another version or
+    /// damage. For a look into a cache that misses more often than it should.
+    ///
+    /// It reads the value, and hands nothing out: nothing is computed, counted or told, no effect is handled, and the order in
+    /// which entries leave does not change. That a value left for a bound is known for the last 1,024 such values, in the process
+    /// that hosts the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// ```
+    /// use memolith::{Memo, Store, inputs, stats::Why};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("prices.csv");
+    /// # std::fs::write(&path, "7")?;
+    /// let store = Store::temporary()?;
+    /// let totals: Memo<str, String> = Memo::builder("totals").open(&store)?;
+    /// totals.get_or_try_insert_with("all", || inputs::read_to_string(&path))?;
+    /// assert!(totals.why("all")?.is_hit());
+    /// std::fs::write(&path, "8")?;
+    /// match totals.why("all")? {
+    ///     Why::Changed { input, .. } => assert!(input.starts_with("file `")),
+    ///     other => panic!("{other}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn why(&self, key: &K) -> Result<Why> {
+        self.inner.why(&self.digest(key)?)
     }
 
     /// Stores `value` for `key`, and replaces an earlier value. When this returns, the value survives the end of the
@@ -388,7 +421,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         self.inner.flush()
     }
 
-    /// The counters of this memo since this process first opened it. It takes no lock and waits for nothing. In a
+    /// The counters of this memo since this process first opened it. It waits for nothing. In a
     /// process that was forked from the one that opened the store all are 0.
     ///
     /// ```
@@ -456,7 +489,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     #[inline(never)]
     pub(crate) fn begin<Q: Serialize + ?Sized>(&self, key: &Q) -> PendingCall<'_, V> {
         if self.is_plain() {
-            return PendingCall::Plain;
+            return PendingCall::Plain(self.inner.plain_context());
         }
         let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
             Ok(digest) => digest,
@@ -481,7 +514,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         ttl: EntryTtl<'a, V>,
     ) -> PendingCall<'a, V> {
         match self.find_or_lead(key, &terms) {
-            None => PendingCall::Plain,
+            None => PendingCall::Plain(self.inner.plain_context()),
             Some(found) => self.pending(key, found, terms, ttl),
         }
     }
@@ -494,7 +527,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         ttl: EntryTtl<'a, V>,
     ) -> PendingCall<'a, V> {
         match found {
-            Lookup::Hit(hit) | Lookup::Behind(hit, _) => PendingCall::Hit(hit.value),
+            Lookup::Hit(hit) | Lookup::Behind(hit, _) => PendingCall::Hit(self.inner.show(hit)),
             Lookup::Compute(lead) => self.call(key, lead, terms, ttl),
         }
     }
@@ -562,8 +595,8 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     pub(crate) fn begin_loading<Q: Serialize + ?Sized>(&self, key: &Q) -> LoadingCall<'_, V> {
         let terms = ThreadTerms { is_loading: true, ..Terms::default() };
         match self.find_or_lead(key, &terms) {
-            None => LoadingCall::Call(PendingCall::Plain),
-            Some(Lookup::Hit(hit)) => LoadingCall::Call(PendingCall::Hit(hit.value)),
+            None => LoadingCall::Call(PendingCall::Plain(self.inner.plain_context())),
+            Some(Lookup::Hit(hit)) => LoadingCall::Call(PendingCall::Hit(self.inner.show(hit))),
             Some(Lookup::Compute(lead)) => LoadingCall::Call(self.call(key, lead, terms, EntryTtl::OfMemo)),
             Some(Lookup::Behind(hit, lead)) => {
                 let (memo, key_head) = (&self.inner, self.head(key));
@@ -584,7 +617,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// A call that reports `error` and computes without the cache.
     pub(crate) fn refuse(&self, error: &Error) -> PendingCall<'_, V> {
         if self.is_plain() {
-            return PendingCall::Plain;
+            return PendingCall::Plain(self.inner.plain_context());
         }
         self.inner.record_failure(error);
         self.inner.record_miss(Reason::Absent);

@@ -4,7 +4,8 @@
 //! offset  size
 //!      0     2  magic "MR"
 //!      2     1  format, 3
-//!      3     1  flags: bit 0 = the payload lies in a blob; the rest is spare and zero
+//!      3     1  flags: bit 0 = the payload lies in a blob, bit 1 = it is the variant list of the key (`variants`); the rest is
+//!               spare and zero
 //!      4     8  sequence, one counter a store
 //!     12     8  created_at, milliseconds since the epoch, UTC
 //!     20     8  expires_at, likewise; all ones = never
@@ -33,6 +34,7 @@ use crate::{
 const MAGIC: [u8; 2] = *b"MR";
 const FORMAT: u8 = 3;
 const IN_BLOB: u8 = 1;
+const VARIANTS: u8 = 2;
 const FIXED: usize = 46;
 /// The bytes of the checksum at the end.
 const CHECKSUM: usize = 8;
@@ -60,14 +62,19 @@ pub(crate) struct Record<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Body<'a> {
     Inline(&'a [u8]),
-    Blob { id: BlobId, length: u64 },
+    Blob {
+        id: BlobId,
+        length: u64,
+    },
+    /// No value: the list of the variants of the key, each of which has a record of its own.
+    Variants(&'a [u8]),
 }
 
 impl<'a> Record<'a> {
     /// In bytes.
     pub(crate) fn payload_size(&self) -> u64 {
         match &self.body {
-            Body::Inline(payload) => payload.len() as u64,
+            Body::Inline(payload) | Body::Variants(payload) => payload.len() as u64,
             Body::Blob { length, .. } => *length,
         }
     }
@@ -76,6 +83,7 @@ impl<'a> Record<'a> {
         let (flags, length, tail): (u8, u64, &[u8]) = match &self.body {
             Body::Inline(payload) => (0, payload.len() as u64, payload),
             Body::Blob { id, length } => (IN_BLOB, *length, &id.0),
+            Body::Variants(list) => (VARIANTS, list.len() as u64, list),
         };
         let mut bytes = Vec::with_capacity(FIXED + self.key_head.len() + tail.len() + CHECKSUM);
         bytes.extend_from_slice(&MAGIC);
@@ -109,6 +117,7 @@ impl<'a> Record<'a> {
         let key_head = fields.slice(usize::from(head_length))?;
         let body = match (flags, fields.0) {
             (0, payload) if payload.len() as u64 == length => Body::Inline(payload),
+            (VARIANTS, list) if list.len() as u64 == length => Body::Variants(list),
             (IN_BLOB, id) => Body::Blob { id: BlobId(id.try_into().ok()?), length },
             _ => return None,
         };
@@ -235,9 +244,12 @@ mod tests {
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        for body in
-            [Body::Inline(b""), Body::Inline(b"hello"), Body::Blob { id: BlobId([9; 16]), length: 1 << 40 }]
-        {
+        for body in [
+            Body::Inline(b""),
+            Body::Inline(b"hello"),
+            Body::Blob { id: BlobId([9; 16]), length: 1 << 40 },
+            Body::Variants(b"list"),
+        ] {
             let bytes = record(body).encode(&DIGEST);
             let decoded = Record::decode(&bytes, &DIGEST).unwrap();
             assert!(decoded == record(body));

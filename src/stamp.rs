@@ -3,12 +3,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    readings::{Change, since_epoch},
+};
 
 /// A key for results that are computed from a file. It contains the canonical path, the length and the modification time,
 /// and, if the system has them, the inode and the time of the last change. An edited file has another stamp, so it is a
@@ -72,30 +75,6 @@ pub struct FileStamp {
     modified: SystemTime,
     /// Cannot be set back by an edit.
     change: Change,
-}
-
-/// Distinguishes files with equal path, length and modification time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Change {
-    /// `None` if the standard library does not have it.
-    inode: Option<u64>,
-    /// In nanoseconds since 1970: the last change of the inode, or, on other systems than Unix, the creation of the file.
-    /// `None` if the file system does not have it.
-    time: Option<i128>,
-}
-
-impl Change {
-    #[cfg(unix)]
-    fn of(metadata: &fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        let time = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
-        Self { inode: Some(metadata.ino()), time: Some(time) }
-    }
-
-    #[cfg(not(unix))]
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self { inode: None, time: metadata.created().ok().map(since_epoch) }
-    }
 }
 
 impl FileStamp {
@@ -204,15 +183,6 @@ impl Serialize for FileStamp {
     }
 }
 
-/// Nanoseconds since 1970, negative before. The whole range of a `SystemTime` fits.
-fn since_epoch(time: SystemTime) -> i128 {
-    let signed = |nanoseconds: u128| i128::try_from(nanoseconds).unwrap_or(i128::MAX);
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => signed(after.as_nanos()),
-        Err(before) => -signed(before.duration().as_nanos()),
-    }
-}
-
 /// On Unix the bytes of the path. On other systems an encoding that may change with the standard library: after such a
 /// change a lookup is a miss, never a wrong hit.
 struct PathBytes<'a>(&'a Path);
@@ -225,7 +195,10 @@ impl Serialize for PathBytes<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, time::Duration};
+    use std::{
+        fs::File,
+        time::{Duration, UNIX_EPOCH},
+    };
 
     use super::*;
 

@@ -14,14 +14,21 @@
     clippy::unused_self,
     reason = "stand-ins have the signatures of the originals"
 )]
+#![allow(clippy::large_enum_variant, reason = "the locks of shuttle are larger")]
 #![allow(clippy::unwrap_used)] // Tests only.
 
-#[path = "../src/context.rs"]
+#[path = "../src/context/mod.rs"]
 mod context;
+#[path = "../src/effect_log.rs"]
+mod effect_log;
 #[path = "../src/error.rs"]
 mod error;
 #[path = "../src/fork.rs"]
 mod fork;
+#[path = "../src/hash.rs"]
+mod hash;
+#[path = "shuttle/readings.rs"]
+mod readings;
 #[path = "../src/flight/mod.rs"]
 mod single_flight;
 #[path = "shuttle/stale.rs"]

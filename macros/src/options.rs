@@ -8,6 +8,7 @@ use syn::{
     parse_quote,
     punctuated::Punctuated,
     spanned::Spanned,
+    token::Paren,
 };
 
 use crate::duration;
@@ -32,6 +33,7 @@ const OF_MEMO: &[&str] = &[
     "files",
     "depends",
     "cache_if",
+    "effects",
     "observer",
     "spinner",
     "handle",
@@ -75,6 +77,8 @@ pub(crate) struct AttributeOptions {
     pub(crate) is_loading: bool,
     pub(crate) codec: Option<CodecOption>,
     pub(crate) cache_if: Option<Expr>,
+    /// The handlers of effects, in their order.
+    pub(crate) effects: Vec<Expr>,
     pub(crate) observer: Option<Expr>,
     pub(crate) spinner: Option<Expr>,
     pub(crate) validate: Option<Expr>,
@@ -152,6 +156,7 @@ impl AttributeOptions {
             "files" => self.files = listed(input)?,
             "depends" => self.depends = listed(input)?,
             "key" => self.key = Some(input.parse()?),
+            "effects" => self.effects = handlers(&name, input)?,
             "spare_used" => self.builder.push(quote!(.spare_used())),
             _ => {
                 input.parse::<Token![=]>()?;
@@ -201,6 +206,7 @@ impl Default for AttributeOptions {
             is_loading: false,
             codec: None,
             cache_if: None,
+            effects: Vec::new(),
             observer: None,
             spinner: None,
             validate: None,
@@ -247,6 +253,28 @@ impl Listed for Path {
     fn read(input: ParseStream<'_>) -> Result<Self> {
         input.parse()
     }
+}
+
+impl Listed for Expr {
+    fn read(input: ParseStream<'_>) -> Result<Self> {
+        input.parse()
+    }
+}
+
+/// `effects = draw` or `effects(draw, log)`.
+fn handlers(name: &Ident, input: ParseStream<'_>) -> Result<Vec<Expr>> {
+    let handlers = if input.peek(Paren) {
+        listed(input)?
+    } else {
+        input.parse::<Token![=]>()?;
+        vec![input.parse()?]
+    };
+    if handlers.is_empty() {
+        let message =
+            "`effects()` names no handler: write the function that handles an effect, as `effects = draw`";
+        return Err(Error::new(name.span(), message));
+    }
+    Ok(handlers)
 }
 
 fn codec(input: ParseStream<'_>) -> Result<CodecOption> {

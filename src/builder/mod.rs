@@ -1,5 +1,7 @@
 //! `MemoBuilder`: the options of a memo and their defaults.
 
+mod declared;
+mod effects;
 mod open;
 
 use std::{
@@ -13,6 +15,10 @@ use std::{
 
 use serde::Serialize;
 
+pub(crate) use self::{
+    declared::{DeclaredEffect, handled_only},
+    open::MemoIdentity,
+};
 use crate::{
     codec::{Codec, Postcard},
     error::{Error, Result},
@@ -74,6 +80,7 @@ struct Options<V> {
     cache_if: Option<(CacheIf<V>, TypeId)>,
     /// In order of registration, each with the type of its closure.
     observers: Vec<(Arc<Observe>, TypeId)>,
+    effects: Vec<DeclaredEffect>,
 }
 
 impl<K: ?Sized, V> Memo<K, V> {
@@ -116,6 +123,7 @@ impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
             private_keys: false,
             cache_if: None,
             observers: Vec::new(),
+            effects: Vec::new(),
         };
         Self { name, options, codec: Postcard, key: PhantomData }
     }
@@ -317,7 +325,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     }
 
     /// Leaves the keys out of the store and of the events. Default: up to 1 KiB of each key is stored beside its value, for
-    /// [`Memo::entries`] and for events. A digest of the key is stored in any case, and the values are.
+    /// [`Memo::entries`] and for events. A digest of the key is stored in any case, and the values are. So are the names of
+    /// tracked [inputs](crate::inputs), such as paths, and digests of their answers; they are left out of [`Memo::stats`].
     ///
     /// ```
     /// # use memolith::{Memo, Store};
@@ -441,7 +450,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// # Errors
     ///
     /// - [`Config`](crate::ErrorKind::Config) for a name that is empty, longer than 512 bytes or contains a NUL, for a
-    ///   bound or a ttl of zero, and if a memo of that name is open with another value type, version or codec, or with
+    ///   bound or a ttl of zero, for two handlers of one type of [effect](Self::effects), and if a memo of that name is open with another value type, version or codec, or with
     ///   another value of an option that is set here.
     /// - [`UnsupportedType`](crate::ErrorKind::UnsupportedType) for a value type that can be written but not read back.
     /// - [`UntraceableType`](crate::ErrorKind::UntraceableType) for a value type whose shape cannot be traced, unless a

@@ -11,9 +11,10 @@ use super::MemoBuilder;
 use crate::{
     codec::{Codec, RoundTrip, Shape},
     disabled::is_disabled,
+    effect_log::{EffectFormat, EffectTypes},
     error::{Error, ErrorKind, Result},
     flight::fresh_owner,
-    flow::{Aging, MemoInner, Retries, memory_writer},
+    flow::{Aging, HasVariants, MemoInner, Retries, memory_writer},
     memo::Memo,
     store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store, scoped_name},
     sync::lock,
@@ -27,7 +28,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         format!("memo `{}` ({} -> {})", self.name.escape_debug(), type_name::<K>(), type_name::<V>()).into()
     }
 
-    pub(super) fn open_at(self, store: &Store, place: &Arc<str>) -> Result<Memo<K, V>>
+    pub(super) fn open_at(mut self, store: &Store, place: &Arc<str>) -> Result<Memo<K, V>>
     where
         V: Clone + Send + Sync + 'static,
         C: Codec<V>,
@@ -35,7 +36,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self.check()?;
         store.session().check_origin()?;
         // User code runs before the lock is taken.
-        let format = StoredFormat { id: self.codec.id().to_owned(), shape: self.shape()? };
+        let (effect_types, effects) = self.declare_effects()?;
+        let mut format = StoredFormat { id: self.codec.id().to_owned(), shape: self.shape()?, effects };
         let scoped = self.scoped_name()?;
         // Declared before the lock, so dropped after it: it may be the last handle.
         let known;
@@ -44,6 +46,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         if let Some(open) = live.get(&scoped) {
             known = open.memo.upgrade();
             if let Some(memo) = &known {
+                format.take_effects_of(&open.effects)?;
                 self.agree(open, &scoped, &format)?;
                 let inner = Arc::clone(memo).downcast::<MemoInner<V>>();
                 let inner = inner.map_err(|_| conflict("value type", open.value_type))?;
@@ -53,7 +56,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         }
         let generation = format.generation(&scoped, self.identity().unwrap_or(0))?;
         let round_trip = RoundTrip::new::<C>(&format.shape);
-        let memo = self.open_on(&scoped, generation, round_trip, store, place, &mut live);
+        let effects = format.effects;
+        let identity = MemoIdentity { scoped: &scoped, generation, round_trip, effect_types, effects };
+        let memo = self.open_on(identity, store, place, &mut live);
         drop(live);
         store.make_room(Some(&scoped));
         Ok(memo)
@@ -97,9 +102,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// Makes the memo of a generation with all options, and registers it as open.
     pub(crate) fn open_on(
         self,
-        scoped: &str,
-        generation: GenerationId,
-        round_trip: RoundTrip,
+        identity: MemoIdentity<'_>,
         store: &Store,
         place: &Arc<str>,
         live: &mut HashMap<String, LiveMemo>,
@@ -108,6 +111,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         V: Clone + Send + Sync + 'static,
         C: Codec<V>,
     {
+        let MemoIdentity { scoped, generation, round_trip, effect_types, effects } = identity;
         let (bounds, version) = (self.bounds(), self.identity().unwrap_or(0));
         let durability = self.options.durability.unwrap_or_default();
         let aging = self.aging();
@@ -122,7 +126,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         let registration = store
             .register(generation, || Registration::new(named, placed, generation, fresh_owner(), counted));
         let owner = registration.owner;
-        let keep_in_memory = memory_writer(session, &codec, self.options.memory, owner);
+        let keep_in_memory =
+            memory_writer(session, &codec, self.options.memory, owner, effect_types.is_some());
         let inner = Arc::new(MemoInner {
             partition: store.partition(registration, keep_in_memory, row, bounds),
             codec,
@@ -132,9 +137,11 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             durability,
             keeps_keys: !self.options.private_keys,
             cache_if,
+            effects: effect_types,
             aging,
             expiry: bounds.expiry(),
             retries: Retries::default(),
+            has_variants: HasVariants::default(),
             counters,
             observers: session.observers.register(&scoped, observers.into_iter().collect()),
             name,
@@ -155,6 +162,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             private_keys: self.options.private_keys,
             cache_if: cache_if_type,
             observers: observer_types,
+            effects,
             value_type,
             codec: TypeId::of::<C>(),
             version,
@@ -194,7 +202,11 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     where
         C: Codec<V>,
     {
-        self.codec.shape().or_else(|error| match (error.kind(), self.options.version) {
+        self.traced(self.codec.shape())
+    }
+
+    pub(super) fn traced(&self, shape: Result<Shape>) -> Result<Shape> {
+        shape.or_else(|error| match (error.kind(), self.options.version) {
             (ErrorKind::UntraceableType, Some(_)) => Ok(Shape::untraced()),
             _ => Err(error),
         })
@@ -294,16 +306,37 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     }
 }
 
+/// What makes a memo the one that it is.
+pub(crate) struct MemoIdentity<'a> {
+    /// The name, and behind it the digest of the scope.
+    pub(crate) scoped: &'a str,
+    pub(crate) generation: GenerationId,
+    pub(crate) round_trip: RoundTrip,
+    pub(crate) effect_types: Option<Arc<EffectTypes>>,
+    pub(crate) effects: EffectFormat,
+}
+
 /// The stored form of a memo's values.
 struct StoredFormat {
     /// The id of the codec.
     id: String,
     shape: Shape,
+    effects: EffectFormat,
 }
 
 impl StoredFormat {
     fn generation(&self, name: &str, version: u64) -> Result<GenerationId> {
-        GenerationId::of(name, version, &self.id, &self.shape)
+        let id = format!("{}{}", self.id, self.effects.suffix);
+        GenerationId::of(name, version, &id, &self.shape)
+    }
+
+    /// The effects of a memo that is open are those of one that is opened again: with the same handlers, or with none.
+    fn take_effects_of(&mut self, open: &EffectFormat) -> Result<()> {
+        if !self.effects.handlers.is_empty() && self.effects.handlers != open.handlers {
+            return Err(conflict("effects", "another handler"));
+        }
+        self.effects = open.clone();
+        Ok(())
     }
 }
 

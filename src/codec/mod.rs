@@ -47,8 +47,8 @@ use crate::error::Result;
 pub use self::arrow::{Arrow, LazyArrow};
 #[cfg(feature = "json")]
 pub use self::json::Json;
-pub(crate) use self::round_trip::RoundTrip;
 pub use self::{auto::Auto, payload::Payload, postcard::Postcard};
+pub(crate) use self::{postcard::write_postcard, round_trip::RoundTrip};
 pub use crate::shape::Shape;
 
 /// Turns values of type `V` into bytes and back.

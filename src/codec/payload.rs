@@ -33,6 +33,8 @@ pub struct Payload {
     owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
     /// Place of the payload in the owner's bytes, never outside of them.
     range: Range<usize>,
+    /// Bytes at the end of the range that do not belong to the value. The checksums cover them too.
+    trailer: usize,
     /// `None` if the bytes are verified already.
     checksums: Option<Arc<BlockChecksums>>,
 }
@@ -41,7 +43,7 @@ impl Payload {
     /// A payload of verified bytes. A range beyond the owner's bytes is cut to them.
     pub(crate) fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static, range: Range<usize>) -> Self {
         let end = range.end.min(owner.as_ref().len());
-        Self { range: range.start.min(end)..end, owner: Arc::new(owner), checksums: None }
+        Self { range: range.start.min(end)..end, trailer: 0, owner: Arc::new(owner), checksums: None }
     }
 
     /// A payload of bytes that are verified at the first access.
@@ -55,12 +57,33 @@ impl Payload {
 
     /// Number of bytes. It verifies nothing.
     pub(crate) fn size(&self) -> usize {
-        self.range.len()
+        self.range.len().saturating_sub(self.trailer)
+    }
+
+    /// The same payload without its last bytes, and these. `length` computes from the last 8 bytes how many they are. `None` if
+    /// they are damaged, or fewer.
+    pub(crate) fn split_trailer(
+        &self,
+        length: impl FnOnce(usize, [u8; 8]) -> Option<usize>,
+    ) -> Option<(Self, &[u8])> {
+        let size = self.size();
+        let last = |count: usize| {
+            let from = size.checked_sub(count)?;
+            if self.verify(from..size) { self.unverified().get(from..) } else { None }
+        };
+        let trailer = length(size, *last(8)?.first_chunk()?)?;
+        let bytes = last(trailer)?;
+        Some((Self { trailer: self.trailer + trailer, ..self.clone() }, bytes))
+    }
+
+    /// With the trailer.
+    fn whole(&self) -> &[u8] {
+        (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
     }
 
     /// The bytes, unverified. The caller verifies the bytes that it uses first.
     pub(crate) fn unverified(&self) -> &[u8] {
-        (*self.owner).as_ref().get(self.range.clone()).unwrap_or_default()
+        self.whole().get(..self.size()).unwrap_or_default()
     }
 
     /// The checksums, if the bytes were not verified when they were read.
@@ -85,7 +108,7 @@ impl Payload {
 
     /// Verifies a part. `false` if it is damaged.
     pub(crate) fn verify(&self, part: Range<usize>) -> bool {
-        self.checksums.as_ref().is_none_or(|checksums| checksums.verify(self.unverified(), part))
+        self.checksums.as_ref().is_none_or(|checksums| checksums.verify(self.whole(), part))
     }
 
     /// The end of the verified part around `position`.
@@ -100,14 +123,14 @@ impl Payload {
         work: impl for<'scope> FnOnce(ReadAhead<'scope, 'env>) -> T,
     ) -> T {
         match &self.checksums {
-            Some(checksums) => checksums.scope(self.unverified(), work),
+            Some(checksums) => checksums.scope(self.whole(), work),
             None => work(ReadAhead::none()),
         }
     }
 
     /// Verifies all bytes.
     pub(crate) fn verify_all(&self) -> bool {
-        self.checksums.as_ref().is_none_or(|checksums| checksums.verify_all(self.unverified()))
+        self.checksums.as_ref().is_none_or(|checksums| checksums.verify_all(self.whole()))
     }
 }
 

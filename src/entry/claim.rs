@@ -5,6 +5,7 @@ use std::{fmt, mem, sync::Arc, time::Duration};
 use serde::Serialize;
 
 use crate::{
+    context::Context,
     flight::WithPulse,
     flow::{self, EntryTtl, MemoInner, TaskComputation, Terms, Work},
     memo::Memo,
@@ -37,15 +38,11 @@ pub struct Hit<V> {
     pub compute_time: Duration,
 }
 
-impl<V> From<flow::Hit<V>> for Hit<V> {
-    fn from(hit: flow::Hit<V>) -> Self {
-        Self {
-            is_stale: hit.is_stale(),
-            tier: hit.tier,
-            age: hit.age(),
-            compute_time: hit.compute_time,
-            value: hit.value,
-        }
+impl<V: Clone + Send + Sync + 'static> Hit<V> {
+    /// Hands a hit out, with its effects.
+    pub(crate) fn shown(memo: &MemoInner<V>, hit: flow::Hit<V>) -> Self {
+        let (tier, is_stale, age, compute_time) = (hit.tier, hit.is_stale(), hit.age(), hit.compute_time);
+        Self { value: memo.show(hit), tier, is_stale, age, compute_time }
     }
 }
 
@@ -77,6 +74,8 @@ type Begun<V> = (Arc<MemoInner<V>>, Work<V>);
 pub struct Claim<V: 'static> {
     /// `None` for a call that touches nothing: see [`MEMOLITH_DISABLE`](crate#turning-it-off).
     work: Option<Box<Begun<V>>>,
+    /// Without work: in which effects are handled.
+    plain: Option<Context>,
     /// Locked for one look, so that a claim can be shared by the threads that compute.
     ttl: Mutex<EntryTtl<'static, V>>,
 }
@@ -153,6 +152,9 @@ impl<V: Clone + Send + Sync + 'static> Claim<V> {
 impl<V: 'static> Claim<V> {
     /// The stale value that the new one is to replace, if there is one: for a fallback, or to renew it.
     ///
+    /// From here on the new value depends on the [inputs](crate::inputs) of the stale one. It has none of its
+    /// [effects](crate::effects).
+    ///
     /// ```
     /// # use memolith::{Lookup, Memo, Store};
     /// # let store = Store::temporary()?;
@@ -184,8 +186,11 @@ impl<V: 'static> Claim<V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn run<R>(&self, compute: impl FnOnce() -> R) -> R {
-        let Some((_, work)) = self.work.as_deref() else { return compute() };
-        work.run(compute)
+        match (self.work.as_deref(), &self.plain) {
+            (Some((_, work)), _) => work.run(compute),
+            (None, Some(plain)) => plain.run(compute),
+            (None, None) => compute(),
+        }
     }
 
     /// As [`run`](Self::run), for a part of the computation that is a future: it is polled and dropped as a part of the claim.
@@ -204,19 +209,24 @@ impl<V: 'static> Claim<V> {
     /// # Ok::<(), memolith::Error>(()) }).unwrap();
     /// ```
     pub async fn wrap<F: Future>(&self, future: F) -> F::Output {
-        let Some((memo, work)) = self.work.as_deref() else { return future.await };
+        let Some((memo, work)) = self.work.as_deref() else {
+            return match &self.plain {
+                Some(plain) => plain.wrap(future).await,
+                None => future.await,
+            };
+        };
         WithPulse::new(memo.session().max_stall, async |pulse| work.run_in_task(pulse, future).await).await
     }
 
     /// The claim of a call that touches nothing.
-    pub(crate) fn of_nothing(ttl: EntryTtl<'static, V>) -> Self {
-        Self { work: None, ttl: Mutex::new(ttl) }
+    pub(crate) fn of_nothing(plain: Option<Context>, ttl: EntryTtl<'static, V>) -> Self {
+        Self { work: None, plain, ttl: Mutex::new(ttl) }
     }
 
     /// The claim lies in a variable of the caller from here on.
     pub(crate) fn of(memo: Arc<MemoInner<V>>, work: Work<V>, ttl: EntryTtl<'static, V>) -> Self {
         work.rest();
-        Self { work: Some(Box::new((memo, work))), ttl: Mutex::new(ttl) }
+        Self { work: Some(Box::new((memo, work))), plain: None, ttl: Mutex::new(ttl) }
     }
 }
 
@@ -241,9 +251,11 @@ pub(super) fn look_up<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static>(
     terms: &Terms<impl Fn(&V) -> bool>,
     ttl: EntryTtl<'static, V>,
 ) -> Lookup<V> {
-    let Some(found) = memo.find_or_lead(key, terms) else { return Lookup::Miss(Claim::of_nothing(ttl)) };
+    let Some(found) = memo.find_or_lead(key, terms) else {
+        return Lookup::Miss(Claim::of_nothing(memo.inner().plain_context(), ttl));
+    };
     match found {
-        flow::Lookup::Hit(hit) | flow::Lookup::Behind(hit, _) => Lookup::Hit(hit.into()),
+        flow::Lookup::Hit(hit) | flow::Lookup::Behind(hit, _) => Lookup::Hit(Hit::shown(memo.inner(), hit)),
         flow::Lookup::Compute(lead) => {
             let (memo, work) = memo.begin_work(key, lead);
             Lookup::Miss(Claim::of(memo, work, ttl))

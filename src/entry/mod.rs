@@ -176,6 +176,9 @@ impl<'a, K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Entry<'a, K, V
     /// As [`or_try_insert_with`](Self::or_try_insert_with), and `update` gets the old value, at any age: a stale, an expired
     /// or a refused one. `None` if none is there, or it cannot be read.
     ///
+    /// What `update` returns depends on the [inputs](crate::inputs) of the old value. It shows none of its
+    /// [effects](crate::effects): emit those that belong to the new one.
+    ///
     /// # Errors
     ///
     /// As [`or_try_insert_with`](Self::or_try_insert_with).

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Flight, FlightKey, Pulse,
+    graph::Wakers,
     verdict::{ClaimState, Outcome},
 };
 use crate::{
@@ -167,9 +168,15 @@ impl<'a> Claim<'a> {
     /// Wakes the waiters, which find the value now. The claim stays registered: a change of the key before the value is
     /// on disk still revokes it.
     pub(crate) fn detach(self) -> Self {
-        let wakers = lock(&self.flight.table).detach(self.key, &self.state);
+        let (claim, wakers) = self.detach_unwoken();
         wakers.wake();
-        self
+        claim
+    }
+
+    /// As [`detach`](Self::detach), under a lock: the caller wakes the waiters after it.
+    pub(crate) fn detach_unwoken(self) -> (Self, Wakers) {
+        let wakers = lock(&self.flight.table).detach(self.key, &self.state);
+        (self, wakers)
     }
 
     /// The computation failed: the claim is at its end when it is dropped.

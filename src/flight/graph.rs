@@ -32,7 +32,7 @@ impl Wakers {
         Self(waker.into_iter().collect())
     }
 
-    pub(super) fn and(mut self, more: Self) -> Self {
+    pub(crate) fn and(mut self, more: Self) -> Self {
         self.0.extend(more.0);
         self
     }

@@ -55,8 +55,9 @@ impl<V: Clone + Send + Sync + 'static> Computation<'_, V> {
 
     /// The closure failed: the stale value, if there is one.
     pub(super) fn fall_back(&mut self) -> Option<V> {
-        let (digest, stale) = self.memo.fail(&mut self.work)?;
-        self.memo.fall_back(&digest, &self.terms, stale)
+        let (place, stale) = self.memo.fail(&mut self.work)?;
+        let hit = self.memo.fall_back(&place, &self.terms, stale)?;
+        Some(self.memo.show(hit))
     }
 }
 

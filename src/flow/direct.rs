@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
-use super::{MemoInner, terms::ThreadTerms};
+use super::{
+    Hit, MemoInner,
+    content::Content,
+    find::{HitOrMiss, Miss},
+    place::Place,
+    terms::ThreadTerms,
+    variant_list::list_of,
+};
 use crate::{
     clock::Expiry,
+    effect_log::EffectLog,
     error::{Error, ErrorKind, Result},
-    flight::flight,
     key::Digest,
+    memory::CachedValue,
     stats::{Stats, Usage},
-    store::{Durability, Entries, Entry},
+    store::{Contained, Durability, Entries, Entry},
 };
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
@@ -19,40 +27,53 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     /// The value of the key, if there is one. It waits for no computation.
-    pub(crate) fn get(&self, digest: &Digest) -> Result<Option<V>> {
+    pub(crate) fn get(&self, digest: &Digest) -> Result<Option<Hit<V>>> {
         self.check_open()?;
         if self.is_disabled {
             return Ok(None);
         }
-        let (expiry, terms) = (self.fresh_only(digest), ThreadTerms::default());
-        let look = if let Some(hit) = self.in_memory_under(digest, expiry, &terms) {
-            Ok(hit)
-        } else {
-            let mut claim = flight().register_reader(self.flight_key(digest));
-            claim.note(self.partition.words(digest));
-            self.read(digest, expiry, &claim, &terms).map_err(|error| error.with_context(&self.place))?
-        };
-        match look {
-            Ok(hit) => {
-                self.record_hit(&hit);
-                Ok(Some(hit.value))
-            }
-            Err(reason) => {
-                self.record_miss(reason);
-                Ok(None)
+        let mut place = self.place(digest);
+        loop {
+            match self.get_at(&place)? {
+                Ok(hit) => {
+                    let hit = hit.at(&place);
+                    self.record_hit(&hit);
+                    return Ok(Some(hit));
+                }
+                Err(Miss::Variants(list)) => place = Place::by(digest, &list),
+                // The list in memory may lack a variant.
+                Err(Miss::Of(reason)) => match self.guard(&place) {
+                    Ok(_) => {
+                        self.record_miss_at(&place, reason);
+                        return Ok(None);
+                    }
+                    Err(next) => place = next,
+                },
             }
         }
+    }
+
+    fn get_at(&self, place: &Place) -> Result<HitOrMiss<V>> {
+        let (digest, terms) = (&place.digest, ThreadTerms::default());
+        let expiry = self.fresh_only(digest);
+        if let Some(hit) = self.in_memory_under(digest, expiry, &terms) {
+            return Ok(Ok(hit));
+        }
+        let claim = self.guard_of(digest);
+        self.read(digest, expiry, &claim, &terms).map_err(|error| error.with_context(&self.place))
     }
 
     pub(crate) fn insert(&self, digest: &Digest, key_head: Vec<u8>, value: &V) -> Result<()> {
         let ttl = None;
         self.check_open()?;
         let limit = self.partition.limit(&self.bounds);
+        let trailer = self.trailer(&EffectLog::default());
+        let content = Content { value, trailer: &trailer };
         let payload = self
-            .encode(value, limit, &key_head, Duration::ZERO)
+            .encode(content, limit, &key_head, Duration::ZERO)
             .map_err(|error| error.with_context(&self.place))?;
         let compute_time = Duration::ZERO;
-        let entry = Entry { digest: *digest, key_head, ttl, replaces: true, compute_time };
+        let entry = Entry { digest: *digest, key_head, ttl, replaces: true, compute_time, variant: None };
         let inserted = match self.durability {
             Durability::Soon => self.partition.insert_soon(entry, payload, limit),
             Durability::Immediate => self.partition.insert(entry, payload, limit),
@@ -64,7 +85,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
         self.check_open()?;
-        let is_in_memory = self.is_in_memory(digest);
+        let is_in_memory = self.is_in_memory(digest, |_| true);
         let was_on_disk = self.partition.remove(digest, self.fresh_only(digest));
         was_on_disk
             .map(|was_on_disk| was_on_disk || is_in_memory)
@@ -76,17 +97,31 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if self.is_disabled {
             return Ok(false);
         }
-        if self.is_in_memory(digest) {
-            return Ok(true);
+        let mut place = self.place(digest);
+        loop {
+            let is_value = |cached: &CachedValue| list_of(cached).is_none();
+            if !place.is_seat() && self.is_in_memory(&place.digest, is_value) {
+                return Ok(true);
+            }
+            let contained = self.partition.contains(&place.digest, self.fresh_only(&place.digest));
+            match contained.map_err(|error| error.with_context(&self.place))? {
+                Contained::Yes => return Ok(true),
+                Contained::No => match self.guard(&place) {
+                    Ok(_) => return Ok(false),
+                    Err(next) => place = next,
+                },
+                Contained::Variants => match self.list_on_disk(digest) {
+                    Some(list) => place = Place::by(digest, &list),
+                    None => return Ok(false),
+                },
+            }
         }
-        self.partition
-            .contains(digest, self.fresh_only(digest))
-            .map_err(|error| error.with_context(&self.place))
     }
 
-    fn is_in_memory(&self, digest: &Digest) -> bool {
+    /// Whether something fresh is in memory that `counts`.
+    fn is_in_memory(&self, digest: &Digest, counts: impl FnOnce(&CachedValue) -> bool) -> bool {
         let cached = self.cached(digest);
-        let lifetime = cached.as_ref().map(|cached| cached.lifetime);
+        let lifetime = cached.as_ref().filter(|cached| counts(cached)).map(|cached| cached.lifetime);
         self.session().release(cached);
         lifetime
             .is_some_and(|lifetime| !lifetime.is_over(self.session().clock.now(), self.fresh_only(digest)))
@@ -101,7 +136,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.partition.flush().map_err(|error| error.with_context(&self.place))
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         self.session().check_origin().map_err(|error| error.with_context(&self.place))?;
         if self.partition.is_closed() {
             return Err(

@@ -4,12 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     MemoInner,
+    content::{self, Decoded},
+    place::{HitInputs, Place},
     terms::{Standing, Terms},
 };
 use crate::{
     clock::{Expiry, Freshness, Lifetime, Timestamp},
     codec::Payload,
     context::note_stale,
+    effect_log::EffectLog,
     error::{ErrorKind, Result},
     flight::Claim,
     key::Digest,
@@ -17,6 +20,7 @@ use crate::{
     observe::Event,
     stats::{Reason, Tier},
     store::{Found, Item},
+    variants::Variants,
 };
 
 /// A value that was found.
@@ -27,6 +31,10 @@ pub(crate) struct Hit<V> {
     /// When it was found.
     pub(super) now: Timestamp,
     pub(crate) compute_time: Duration,
+    /// Those of its computation, in a memo that declares some.
+    pub(super) effects: Option<Arc<EffectLog>>,
+    /// `None` for a value that was computed without any.
+    pub(super) inputs: Option<HitInputs>,
     pub(super) standing: Standing,
     /// That of its record; 0 where it is not known.
     pub(super) sequence: u64,
@@ -54,13 +62,25 @@ impl<V> Hit<V> {
         }
     }
 
+    /// It was found at that place: its inputs go with it.
+    pub(super) fn at(self, place: &Place) -> Self {
+        Self { inputs: place.inputs(), ..self }
+    }
+
     /// Whether the caller may have it without a computation.
     pub(super) fn is_good(&self) -> bool {
         self.standing == Standing::Good
     }
 }
 
-pub(super) type HitOrMiss<V> = Result<Hit<V>, Reason>;
+/// Why no value was found.
+pub(super) enum Miss {
+    Of(Reason),
+    /// The key has variants: the call goes on by their list.
+    Variants(Arc<Variants>),
+}
+
+pub(super) type HitOrMiss<V> = Result<Hit<V>, Miss>;
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// A fresh value in memory, which is a hit of a call without terms of its own. Most calls end here: the general path moves
@@ -108,14 +128,24 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let cached = self.cached(digest)?;
         let now = self.session().clock.now();
         let standing = self.standing(terms, &cached.lifetime, now, expiry);
-        let value = if standing.is_none() { None } else { self.copy_of(cached.value::<V>()) };
+        let copy = if standing.is_none() { None } else { self.copy_of_cached(&cached) };
         self.partition.mark_used(digest);
         let (lifetime, compute_time) = (cached.lifetime, cached.compute_time);
         // It may have been evicted in the meantime, so this may be the last `Arc`.
         self.session().release([cached]);
-        let (value, standing) = (value?, standing?);
+        let (Decoded { value, effects }, standing) = (copy?, standing?);
         let standing = self.judge(terms, &lifetime, now, standing, &value);
-        Some(Hit { value, tier: Tier::Memory, lifetime, now, compute_time, standing, sequence: 0 })
+        Some(Hit {
+            value,
+            tier: Tier::Memory,
+            lifetime,
+            now,
+            compute_time,
+            effects,
+            inputs: None,
+            standing,
+            sequence: 0,
+        })
     }
 
     /// The value in the memory tier, once the queued values of this thread are written.
@@ -144,8 +174,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// `None` if the `Clone` of the value panics.
     pub(super) fn copy_of_hit(&self, hit: &Hit<V>) -> Option<Hit<V>> {
         let Hit { tier, lifetime, now, compute_time, standing, sequence, .. } = *hit;
-        let value = self.copy_of(Some(&hit.value))?;
-        Some(Hit { value, tier, lifetime, now, compute_time, standing, sequence })
+        let (value, effects) = (self.copy_of(Some(&hit.value))?, hit.effects.clone());
+        let inputs = hit.inputs.clone();
+        Some(Hit { value, tier, lifetime, now, compute_time, effects, inputs, standing, sequence })
     }
 
     pub(super) fn copy_of(&self, value: Option<&V>) -> Option<V> {
@@ -168,7 +199,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         };
         let read = self.read(digest, self.expiry(digest), claim, terms).unwrap_or_else(|error| {
             self.record_failure(&error);
-            Err(Reason::Absent)
+            Err(Miss::Of(Reason::Absent))
         });
         match (read, cached) {
             (Ok(hit), cached) => Ok(self.newer_of(hit, cached.as_ref())),
@@ -193,13 +224,13 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         terms: &Terms<impl Fn(&V) -> bool>,
         claim: Option<&Claim<'_>>,
     ) -> Option<Hit<V>> {
-        let value = self.decode(item).ok()?;
+        let decoded = self.decode(item).ok()?;
         self.partition.mark_used(digest);
         match claim {
-            Some(claim) if item.payload.is_verified() => self.promote(digest, item, &value, claim),
+            Some(claim) if item.payload.is_verified() => self.promote(digest, item, &decoded, claim),
             _ => self.verify_later(item),
         }
-        self.hit(item, value, expiry, terms)
+        self.hit(item, decoded, expiry, terms)
     }
 
     /// Reads from disk and keeps a copy in memory.
@@ -225,36 +256,39 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     ) -> HitOrMiss<V> {
         let item = match found {
             Found::Item(item) => item,
-            Found::Missing(reason) => return Err(reason),
+            Found::Variants(found) => return Err(Miss::Variants(self.keep_list(digest, &found, claim))),
+            Found::Missing(reason) => return Err(Miss::Of(reason)),
             Found::Damaged(error) => {
                 self.record_failure(&error);
-                return Err(Reason::Damaged);
+                return Err(Miss::Of(Reason::Damaged));
             }
         };
-        let value = self.decode(&item).map_err(|error| {
+        let decoded = self.decode(&item).map_err(|error| {
             self.record_failure(&error);
-            Reason::Damaged
+            Miss::Of(Reason::Damaged)
         })?;
         self.partition.mark_used(digest);
         if item.payload.is_verified() {
-            self.promote(digest, &item, &value, claim);
+            self.promote(digest, &item, &decoded, claim);
         } else {
             self.verify_later(&item);
         }
-        self.hit(&item, value, expiry, terms).ok_or(Reason::Expired)
+        self.hit(&item, decoded, expiry, terms).ok_or(Miss::Of(Reason::Expired))
     }
 
     fn hit(
         &self,
         item: &Item,
-        value: V,
+        decoded: Decoded<V>,
         expiry: Expiry,
         terms: &Terms<impl Fn(&V) -> bool>,
     ) -> Option<Hit<V>> {
         let Item { lifetime, compute_time, sequence, now, .. } = *item;
         let standing = self.standing(terms, &lifetime, now, expiry)?;
+        let Decoded { value, effects } = decoded;
         let standing = self.judge(terms, &lifetime, now, standing, &value);
-        Some(Hit { value, tier: Tier::Disk, lifetime, now, compute_time, standing, sequence })
+        let (tier, inputs) = (Tier::Disk, None);
+        Some(Hit { value, tier, lifetime, now, compute_time, effects, inputs, standing, sequence })
     }
 
     /// Counts and tells a hit.
@@ -287,7 +321,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     /// Puts a copy of a decoded value into memory, unless its claim was revoked.
-    fn promote(&self, digest: &Digest, item: &Item, value: &V, claim: &Claim<'_>) {
+    fn promote(&self, digest: &Digest, item: &Item, decoded: &Decoded<V>, claim: &Claim<'_>) {
         let size = item.payload.size() as u64;
         if !self.has_memory() {
             return;
@@ -298,16 +332,17 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if self.has_newer(digest, item.lifetime) {
             return;
         }
-        if let Some(copy) = self.copy_of(Some(value)) {
+        if let Some(value) = self.copy_of(Some(&decoded.value)) {
             let noted = claim.noted();
-            let cached = CachedValue::new(copy, item.lifetime, item.compute_time, size, noted);
+            let copy = Decoded { value, effects: decoded.effects.clone() };
+            let cached = copy.cached(item.lifetime, item.compute_time, size, noted);
             let is_current = || claim.is_current() && self.partition.is_current(digest, noted);
             self.session().admit(self.partition.owner(), digest, cached, self.memory, is_current);
         }
     }
 
     /// Whether memory has a value that was stored later: it could not be written, or it is not in the index yet.
-    fn has_newer(&self, digest: &Digest, lifetime: Lifetime) -> bool {
+    pub(super) fn has_newer(&self, digest: &Digest, lifetime: Lifetime) -> bool {
         let cached = self.session().memory.get(self.partition.owner(), digest);
         let (now, expiry) = (self.session().clock.now(), self.expiry(digest));
         let is_newer = cached.as_ref().is_some_and(|cached| {
@@ -328,7 +363,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     /// Decodes the value of an item. It is an error if the payload is damaged.
-    fn decode(&self, item: &Item) -> Result<V> {
+    pub(super) fn decode(&self, item: &Item) -> Result<Decoded<V>> {
         let decoded = self.decode_payload(&item.payload);
         // A codec may keep bytes that it did not read. Unless it deferred this, they are verified now.
         if decoded.is_ok() && !item.payload.is_deferred() {
@@ -337,8 +372,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         item.damage().map_or(decoded, |damage| Err(damage.with_context(&self.place)))
     }
 
-    fn decode_payload(&self, payload: &Payload) -> Result<V> {
-        self.guarded("Deserialize", || self.codec.decode(payload)).map_err(|error| match error.kind() {
+    fn decode_payload(&self, payload: &Payload) -> Result<Decoded<V>> {
+        let decode = || content::decode(&*self.codec, payload, self.effects.is_some());
+        self.guarded("Deserialize", decode).map_err(|error| match error.kind() {
             ErrorKind::Panic => error,
             _ => error.with_kind(ErrorKind::Decode),
         })

@@ -1,6 +1,7 @@
 //! The state that all handles of one memo share, and the path of a computed value to the disk.
 
 use std::{
+    io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -9,20 +10,27 @@ use std::{
     time::Duration,
 };
 
-use super::{aging::Aging, retries::Retries};
+use super::{
+    aging::Aging,
+    content::{self, Content},
+    retries::Retries,
+    variant_list::{HasVariants, list_of, unwritten_list},
+};
 use crate::{
     clock::{Expiry, Lifetime},
     codec::{Codec, RoundTrip},
+    effect_log::{EffectLog, EffectTypes},
     error::{Error, ErrorKind, Result},
-    flight::{Claim, Outcome, flight},
+    flight::{Claim, Outcome, flight, fresh_owner},
     key::Digest,
     memory::CachedValue,
     observe::{Event, Observers},
     stats::{Counters, Reason},
     store::{
-        Bounds, Durability, Entry, Finished, INLINE, KeepInMemory, Partition, PayloadWriter, PendingValue,
-        Refused, Session, Store,
+        Bounds, Durability, Entry, Finished, FoundVariants, INLINE, KeepInMemory, OfVariant, Partition,
+        PayloadWriter, PendingValue, Refused, Session, Store, Unsent,
     },
+    variants::Variants,
 };
 
 /// Decides whether a computed value is stored.
@@ -56,10 +64,13 @@ pub(crate) struct MemoInner<V: 'static> {
     /// Whether the heads of keys are stored and told.
     pub(crate) keeps_keys: bool,
     pub(crate) cache_if: Option<CacheIf<V>>,
+    /// The effects that the memo declares.
+    pub(crate) effects: Option<Arc<EffectTypes>>,
     pub(crate) aging: Aging,
     /// Those of `bounds`.
     pub(crate) expiry: Expiry,
     pub(crate) retries: Retries,
+    pub(crate) has_variants: HasVariants,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observers: Arc<Observers>,
     pub(crate) name: Arc<str>,
@@ -97,12 +108,19 @@ impl<V: 'static> MemoInner<V> {
     }
 }
 
+impl<V: 'static> MemoInner<V> {
+    /// The content of a payload with these effects.
+    pub(super) fn trailer(&self, effects: &EffectLog) -> Vec<u8> {
+        if self.effects.is_some() { effects.trailer() } else { Vec::new() }
+    }
+}
+
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Stores a computed value, and completes its claim. If the disk fails, the value is kept in memory.
-    pub(super) fn keep(&self, entry: Entry, value: &V, claim: Claim<'static>) {
+    pub(super) fn keep(&self, entry: Entry, content: Content<'_, V>, claim: Claim<'static>) {
         let about = About::of(&entry);
-        let stored = self.store_computed(entry, value, claim);
-        self.finish_keeping(&about, stored, value);
+        let stored = self.store_computed(entry, content, claim);
+        self.finish_keeping(&about, stored, content);
     }
 
     /// Counts a value that was sent to the worker.
@@ -115,18 +133,23 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     /// Counts a value that was stored, and keeps another one in memory.
-    pub(super) fn finish_keeping(&self, about: &About, stored: Result<Outcome, Refused>, value: &V) {
+    pub(super) fn finish_keeping(
+        &self,
+        about: &About,
+        stored: Result<Outcome, Refused>,
+        content: Content<'_, V>,
+    ) {
         let About { digest, replaces, ttl, compute_time } = *about;
         match stored {
             Ok(outcome) => self.finish_sending(Ok(outcome)),
             Err(Refused::Unwritten(error)) => self.finish_sending(Err(error)),
-            Err(Refused::Full(claim)) => {
+            Err(Refused::Full(unsent)) => {
                 self.counters.overflowed();
-                self.revoke_readers(&digest, replaces, &claim);
-                let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
-                claim.complete(outcome);
+                self.revoke_readers(&digest, replaces, &unsent.claim);
+                let outcome = self.keep_in_memory(&digest, ttl, compute_time, content, &unsent);
+                unsent.claim.complete(outcome);
             }
-            Err(Refused::Failed(error, claim)) => {
+            Err(Refused::Failed(error, unsent)) => {
                 self.record_failure(&error);
                 let is_hopeless = matches!(
                     error.kind(),
@@ -135,10 +158,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 let outcome = if is_hopeless {
                     Outcome::Unstored
                 } else {
-                    self.revoke_readers(&digest, replaces, &claim);
-                    self.keep_in_memory(&digest, ttl, compute_time, value, &claim)
+                    self.revoke_readers(&digest, replaces, &unsent.claim);
+                    self.keep_in_memory(&digest, ttl, compute_time, content, &unsent)
                 };
-                claim.complete(outcome);
+                unsent.claim.complete(outcome);
             }
         }
     }
@@ -151,17 +174,22 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     }
 
     /// Encodes a value that lies beside its record, without touching the disk. `None` if it is larger, or cannot be stored.
-    pub(super) fn encode_small(&self, value: &V, compute_time: Duration) -> Option<Finished> {
+    pub(super) fn encode_small(&self, content: Content<'_, V>, compute_time: Duration) -> Option<Finished> {
         self.partition.room().ok()?;
         let draft = self.partition.draft(None, INLINE as u64, &[]);
-        self.encode_into(draft, value, compute_time).ok()
+        self.encode_into(draft, content, compute_time).ok()
     }
 
-    fn store_computed(&self, entry: Entry, value: &V, claim: Claim<'static>) -> Result<Outcome, Refused> {
+    fn store_computed(
+        &self,
+        mut entry: Entry,
+        content: Content<'_, V>,
+        claim: Claim<'static>,
+    ) -> Result<Outcome, Refused> {
         let limit = self.partition.limit(&self.bounds);
-        match self.encode(value, limit, &entry.key_head, entry.compute_time) {
+        match self.encode(content, limit, &entry.key_head, entry.compute_time) {
             Ok(payload) => self.partition.hand_over(entry, payload, limit, claim),
-            Err(error) => Err(Refused::Failed(error, claim)),
+            Err(error) => Err(Refused::Failed(error, Unsent { claim, variant: entry.variant.take() })),
         }
     }
 
@@ -169,28 +197,31 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// unchanged.
     pub(super) fn encode(
         &self,
-        value: &V,
+        content: Content<'_, V>,
         limit: u64,
         key_head: &[u8],
         compute_time: Duration,
     ) -> Result<Finished> {
         let room = self.partition.room()?;
         let draft = self.partition.draft(room.as_deref(), limit, key_head);
-        self.encode_into(draft, value, compute_time)
+        self.encode_into(draft, content, compute_time)
     }
 
     fn encode_into(
         &self,
         mut draft: PayloadWriter<'_>,
-        value: &V,
+        content: Content<'_, V>,
         compute_time: Duration,
     ) -> Result<Finished> {
+        let Content { value, trailer } = content;
         let mut tee = self.round_trip.tee(&mut draft);
         let encoded = self.guarded("Serialize", || self.codec.encode(value, &mut tee));
         let prefix = tee.into_prefix();
         encoded.map_err(|error| draft.failure().unwrap_or(error))?;
         let check = || self.round_trip.check(&*self.codec, value, prefix, compute_time);
         self.guarded("Serialize` or `Deserialize", check)?;
+        // `finish` has the failure.
+        let _ = draft.write_all(trailer);
         draft.finish()
     }
 
@@ -199,11 +230,11 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         digest: &Digest,
         ttl: Option<Duration>,
         compute_time: Duration,
-        value: &V,
-        claim: &Claim<'_>,
+        content: Content<'_, V>,
+        unsent: &Unsent,
     ) -> Outcome {
         let draft = self.partition.draft(None, self.session().memory.largest(self.memory), &[]);
-        let payload = match self.encode_into(draft, value, compute_time) {
+        let payload = match self.encode_into(draft, content, compute_time) {
             Ok(payload) => payload,
             // A value that is too large for memory is no failure.
             Err(error) if error.kind() == ErrorKind::Oversize => return Outcome::Unstored,
@@ -215,7 +246,11 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let now = self.session().clock.now();
         let lifetime = ttl.map_or_else(|| Lifetime::starting(now), |ttl| Lifetime::lasting(now, ttl));
         let value = PendingValue { payload, lifetime, compute_time };
-        let is_kept = (self.partition.keep_in_memory)(digest, &value, claim);
+        let variant = unsent.variant.as_deref();
+        if variant.is_some() {
+            self.has_variants.note();
+        }
+        let is_kept = (self.partition.keep_in_memory)(digest, &value, variant, &unsent.claim);
         if is_kept { Outcome::Stored } else { Outcome::Unstored }
     }
 }
@@ -227,18 +262,43 @@ pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
     codec: &Arc<dyn Codec<V>>,
     memory: Option<u64>,
     owner: u64,
+    has_effects: bool,
 ) -> KeepInMemory {
     let (session, codec) = (Arc::clone(session), Arc::clone(codec));
-    Arc::new(move |digest, value, claim| {
+    Arc::new(move |digest, value, variant, claim| {
+        let admit = |digest: &Digest, cached: Arc<CachedValue>, claim: &Claim<'_>| {
+            session.admit(owner, digest, cached, memory, || claim.is_current())
+        };
+        if let Finished::Variants(bytes) = &value.payload {
+            let list = FoundVariants::of(bytes, value.lifetime);
+            return list.is_some_and(|list| admit(digest, list.cached(false, claim.noted()), claim));
+        }
         let Ok(payload) = value.payload.payload() else { return false };
         let size = payload.size() as u64;
         if !session.memory.fits(size, memory) {
             return false;
         }
-        let decoded = catch_unwind(AssertUnwindSafe(|| codec.decode(&payload)));
+        let decoded = catch_unwind(AssertUnwindSafe(|| content::decode(&*codec, &payload, has_effects)));
         let Ok(Ok(decoded)) = decoded else { return false };
-        let cached = CachedValue::new(decoded, value.lifetime, value.compute_time, size, claim.noted());
-        session.admit(owner, digest, cached, memory, || claim.is_current())
+        let Some(OfVariant { key, readings, guard }) = variant else {
+            let cached = decoded.cached(value.lifetime, value.compute_time, size, claim.noted());
+            return admit(digest, cached, claim);
+        };
+        let claim = guard.as_ref().unwrap_or(claim);
+        let noted = claim.noted();
+        let known = session.memory.get(owner, key);
+        // Another process does not tell of changes of this list's values, so in a guest it has no others than these.
+        let is_own = known.as_ref().is_some_and(|known| {
+            known.noted == noted && (noted.is_none() || unwritten_list(known).is_some())
+        });
+        let list = known.as_ref().filter(|_| is_own).and_then(|known| list_of(known));
+        session.release(known);
+        let mut list = list.map_or_else(|| Variants::new(fresh_owner()), |list| (*list).clone());
+        let digest = list.add(key, readings).digest;
+        let size_of_list = list.encode().len() as u64;
+        let list = FoundVariants { list: Arc::new(list), lifetime: value.lifetime, size: size_of_list };
+        let cached = decoded.cached(value.lifetime, value.compute_time, size, None);
+        admit(&digest, cached, claim) && admit(key, list.cached(false, noted), claim)
     })
 }
 

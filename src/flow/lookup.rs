@@ -1,8 +1,11 @@
 //! The lookup of one call: a value, or the right to compute it.
 
+use std::sync::Arc;
+
 use super::{
     MemoInner,
-    find::{Hit, HitOrMiss},
+    find::{Hit, HitOrMiss, Miss},
+    place::Place,
     terms::{Standing, Terms},
 };
 use crate::{
@@ -11,6 +14,7 @@ use crate::{
     key::Digest,
     stats::Reason,
     store::RefreshTurn,
+    variants::Variants,
 };
 
 /// The result of a lookup.
@@ -24,9 +28,11 @@ pub(crate) enum Lookup<V> {
 
 /// The right to compute and store the value of a key.
 pub(crate) struct Lead<V> {
-    pub(crate) digest: Digest,
+    pub(crate) place: Place,
     pub(crate) claim: Claim<'static>,
     pub(crate) old: Old<V>,
+    /// On the key, if the claim is on one of its variants.
+    pub(crate) guard: Option<Claim<'static>>,
 }
 
 /// What a computed value takes the place of.
@@ -75,18 +81,22 @@ enum Sought<V> {
     Compute(Reason, Old<V>),
     /// This process hosts the store by now: the call begins anew.
     Anew,
+    /// The key has variants: the call goes on by their list.
+    Variants(Arc<Variants>),
 }
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Finds the value, or has the caller compute it.
-    pub(crate) fn look_up(&self, digest: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Lookup<V> {
-        self.look_first(digest, terms, Asker::thread).unwrap_or_else(|| self.lead_or_wait(digest, terms))
+    pub(crate) fn look_up(&self, key: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Lookup<V> {
+        let place = self.place(key);
+        let first = self.look_first(&place, terms, Asker::thread);
+        first.unwrap_or_else(|| self.lead_or_wait(place, terms))
     }
 
-    /// The first look, which waits for no other caller. `None`: the key is to be claimed.
+    /// The first look, which waits for no other caller. `None`: the place is to be claimed.
     pub(super) fn look_first(
         &self,
-        digest: &Digest,
+        place: &Place,
         terms: &Terms<impl Fn(&V) -> bool>,
         asker: impl FnOnce() -> Asker,
     ) -> Option<Lookup<V>> {
@@ -95,13 +105,15 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             self.record_miss(Reason::Absent);
             return Some(Lookup::Compute(None));
         }
+        let digest = &place.digest;
         let cached = self.in_memory(digest, terms).filter(Hit::is_of_use);
         let hit = match cached {
             // Without a memory tier, a read helps no other caller: it needs no claim.
             None if !self.has_memory() => self.peek_disk(digest, terms).filter(Hit::is_of_use),
             cached => cached,
         }?;
-        if hit.is_good() { Some(self.have(hit)) } else { self.refresh_or_have(digest, terms, hit, &asker()) }
+        let hit = hit.at(place);
+        if hit.is_good() { Some(self.have(hit)) } else { self.refresh_or_have(place, terms, hit, &asker()) }
     }
 
     #[inline]
@@ -114,11 +126,12 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// claimed.
     pub(super) fn refresh_or_have(
         &self,
-        digest: &Digest,
+        place: &Place,
         terms: &Terms<impl Fn(&V) -> bool>,
         hit: Hit<V>,
         asker: &Asker,
     ) -> Option<Lookup<V>> {
+        let digest = &place.digest;
         if self.waits_for_retry(digest) || !self.partition.may_lead() {
             return Some(self.have(hit));
         }
@@ -126,57 +139,68 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             return Some(self.have(hit));
         };
         claim.note(self.partition.words(digest));
-        self.as_leader(digest, terms, claim, false)
+        self.as_leader(place, terms, claim, false).ok()
     }
 
     /// Claims the key. The leader looks the value up once more and computes it; the waiters then look it up again.
-    fn lead_or_wait(&self, digest: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Lookup<V> {
+    fn lead_or_wait(&self, mut place: Place, terms: &Terms<impl Fn(&V) -> bool>) -> Lookup<V> {
         let mut waits = Waits::default();
         loop {
             self.partition.await_guests();
-            let turn = self.claim(digest, waits.accept_stale());
-            if let Some(lookup) = self.take_turn(digest, terms, turn, &mut waits) {
-                return lookup;
+            let turn = self.claim(&place.digest, waits.accept_stale());
+            match self.take_turn(&place, terms, turn, &mut waits) {
+                Ok(lookup) => return lookup,
+                Err(next) => place = next,
             }
         }
     }
 
-    /// A caller that waits for no other one any more looks the value up. `None`: it claims the key again.
+    /// A caller that waits for no other one any more looks the value up. `Err`: it claims that place.
     pub(super) fn take_turn(
         &self,
-        digest: &Digest,
+        place: &Place,
         terms: &Terms<impl Fn(&V) -> bool>,
         turn: Turn<'static>,
         waits: &mut Waits,
-    ) -> Option<Lookup<V>> {
+    ) -> Result<Lookup<V>, Place> {
         match turn {
-            Turn::Lead(claim) => self.as_leader(digest, terms, claim, waits.ended > 0),
-            Turn::Recheck(outcome) => {
-                let hit = self.recheck(digest, terms, outcome, waits)?;
-                Some(Lookup::Hit(self.count_lookup(hit, waits.ended > 0)))
-            }
+            Turn::Lead(claim) => self.as_leader(place, terms, claim, waits.ended > 0),
+            Turn::Recheck(outcome) => match self.recheck(place, terms, outcome, waits) {
+                Ok(hit) => Ok(Lookup::Hit(self.count_lookup(hit.at(place), waits.ended > 0))),
+                Err(None) => Err(self.place(place.key())),
+                Err(Some(list)) => Err(Place::by(place.key(), &list)),
+            },
             Turn::Alone(claim, _) => {
                 self.record_miss(Reason::Absent);
                 let old = if terms.may_refuse() { Old::Refused } else { Old::Nothing };
-                Some(Lookup::Compute(Some(Box::new(Lead { digest: *digest, claim, old }))))
+                let guard = place.is_variant().then(|| self.guard_of(place.key()));
+                Ok(Lookup::Compute(Some(Box::new(Lead { place: place.clone(), claim, old, guard }))))
             }
         }
     }
 
-    /// The value, or the lead. `None`: the call begins anew.
+    /// The value, or the lead. `Err`: the call goes on at that place.
     fn as_leader(
         &self,
-        digest: &Digest,
+        place: &Place,
         terms: &Terms<impl Fn(&V) -> bool>,
         mut claim: Claim<'static>,
         waited: bool,
-    ) -> Option<Lookup<V>> {
-        match self.seek(digest, terms, &mut claim) {
+    ) -> Result<Lookup<V>, Place> {
+        match self.seek(&place.digest, terms, &mut claim) {
             Sought::Hit(hit) => {
                 claim.complete(Outcome::Found);
-                Some(Lookup::Hit(self.count_lookup(hit, waited)))
+                Ok(Lookup::Hit(self.count_lookup(hit.at(place), waited)))
             }
             Sought::Compute(reason, old) => {
+                let guard = match self.guard(place) {
+                    Ok(guard) => guard,
+                    Err(next) => {
+                        claim.complete(Outcome::Revoked);
+                        return Err(next);
+                    }
+                };
+                let old = if let Old::Stale(hit) = old { Old::Stale(hit.at(place)) } else { old };
                 // Other callers have the value that is there, unless they refuse it too.
                 if old.is_there() {
                     claim.announce_refresh();
@@ -185,18 +209,22 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                     Old::Stale(hit) if terms.is_loading => self.copy_of_hit(hit),
                     _ => None,
                 };
-                let lead = Box::new(Lead { digest: *digest, claim, old });
+                let lead = Box::new(Lead { place: place.clone(), claim, old, guard });
                 if let Some(hit) = behind {
                     self.record_hit(&hit);
-                    return Some(Lookup::Behind(hit, lead));
+                    return Ok(Lookup::Behind(hit, lead));
                 }
-                self.record_miss(reason);
-                Some(Lookup::Compute(Some(lead)))
+                self.record_miss_at(place, reason);
+                Ok(Lookup::Compute(Some(lead)))
             }
             // A guest may have led the key all the time.
             Sought::Anew => {
                 claim.complete(Outcome::Revoked);
-                None
+                Err(self.place(place.key()))
+            }
+            Sought::Variants(list) => {
+                claim.complete(Outcome::Found);
+                Err(Place::by(place.key(), &list))
             }
         }
     }
@@ -231,7 +259,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             let hit = match self.read_or_lead(digest, terms, claim, refused.map(|(sequence, _)| sequence)) {
                 None => return Sought::Anew,
                 Some(Ok(hit)) => self.newer_of(hit, cached.as_ref()),
-                Some(Err(reason)) => {
+                Some(Err(Miss::Variants(list))) => return Sought::Variants(list),
+                Some(Err(Miss::Of(reason))) => {
                     // A value that could not be written is in memory only.
                     let stale = cached.as_ref().and_then(|hit| self.copy_of_hit(hit));
                     return match (stale, refused) {
@@ -267,7 +296,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             Ok(found) => found.map(|found| self.take(digest, found, expiry, claim, terms)),
             Err(error) => {
                 self.record_failure(&error);
-                Some(Err(Reason::Absent))
+                Some(Err(Miss::Of(Reason::Absent)))
             }
         }
     }
@@ -306,23 +335,29 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     /// Looks the value up after another caller finished, or found a stale value. A computed value is on disk and not in memory:
     /// with a memory tier, one of the waiters claims the key again and reads the value for all.
+    ///
+    /// `Err`: it claims the key again, by the list of its variants if it has some.
     fn recheck(
         &self,
-        digest: &Digest,
+        place: &Place,
         terms: &Terms<impl Fn(&V) -> bool>,
         outcome: Outcome,
         waits: &mut Waits,
-    ) -> Option<Hit<V>> {
+    ) -> Result<Hit<V>, Option<Arc<Variants>>> {
+        let digest = &place.digest;
         if !matches!(outcome, Outcome::Found | Outcome::Stale) {
             waits.ended += 1;
         }
         let is_read_for_all = self.bounds.stale_for.is_zero() && !terms.may_refuse();
         let hit = if outcome == Outcome::Stored && self.has_memory() && is_read_for_all {
-            self.in_memory(digest, terms)
+            self.in_memory(digest, terms).ok_or(None)
         } else {
             let mut claim = flight().register_reader(self.flight_key(digest));
             claim.note(self.partition.words(digest));
-            self.find(digest, &claim, terms).ok()
+            self.find(digest, &claim, terms).map_err(|miss| match miss {
+                Miss::Variants(list) => Some(list),
+                Miss::Of(_) => None,
+            })
         };
         let is_of_use = |hit: &Hit<V>| match hit.standing {
             Standing::Good | Standing::Due => true,
@@ -332,9 +367,20 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             }
             Standing::Refused(_) => false,
         };
-        let found = hit.filter(is_of_use);
-        waits.found_no_stale |= outcome == Outcome::Stale && found.is_none();
+        let found = hit.and_then(|hit| if is_of_use(&hit) { Ok(hit) } else { Err(None) });
+        waits.found_no_stale |= outcome == Outcome::Stale && found.is_err();
         found
+    }
+
+    /// Counts a miss, and names the input that made it.
+    pub(super) fn record_miss_at(&self, place: &Place, reason: Reason) {
+        let reason = place.reason(reason);
+        if let (Reason::Changed, Some(input)) = (reason, place.changed())
+            && self.keeps_keys
+        {
+            self.counters.changed(input.to_string());
+        }
+        self.record_miss(reason);
     }
 
     /// A caller that waited for a computation counts as a miss, although it finds the value.

@@ -5,15 +5,22 @@
 
 mod aging;
 mod computation;
+mod content;
 mod direct;
 mod find;
+mod hand_out;
 mod inner;
 mod lookup;
+mod old_value;
 mod pending_call;
+mod place;
 mod refresh;
+mod resolve;
 mod retries;
 mod task;
 mod terms;
+mod variant_list;
+mod why;
 mod work;
 
 pub(crate) use self::{
@@ -27,6 +34,7 @@ pub(crate) use self::{
     retries::Retries,
     task::{TaskCall, TaskComputation, TaskKey, TaskStep, look},
     terms::{EntryTtl, TaskTerms, Terms, ThreadTerms},
+    variant_list::HasVariants,
     work::Work,
 };
 use crate::{flight::FlightKey, key::Digest};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Computation;
+use crate::context::Context;
 
 /// A call after its lookup. If it is dropped before its end, one of the waiters leads.
 pub(crate) enum PendingCall<'a, V: 'static> {
@@ -12,7 +13,8 @@ pub(crate) enum PendingCall<'a, V: 'static> {
     Compute(Box<Computation<'a, V>>),
     /// The call computes, and touches nothing else: this process was forked from the process that opened the store, or
     /// memos are disabled.
-    Plain,
+    /// Within the context, if the memo declares effects.
+    Plain(Option<Context>),
 }
 
 impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
@@ -20,7 +22,7 @@ impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
     pub(crate) fn old_value(&self) -> Option<V> {
         match self {
             Self::Compute(computation) => computation.old_value(),
-            Self::Hit(_) | Self::Plain => None,
+            Self::Hit(_) | Self::Plain(_) => None,
         }
     }
 
@@ -35,7 +37,8 @@ impl<V: Clone + Send + Sync + 'static> PendingCall<'_, V> {
                 }
                 Err(error) => fall_back(computation).ok_or(error),
             },
-            Self::Plain => compute(),
+            Self::Plain(None) => compute(),
+            Self::Plain(Some(context)) => context.run(compute),
         }
     }
 }
@@ -61,7 +64,7 @@ impl<V> fmt::Debug for PendingCall<'_, V> {
         f.write_str(match self {
             Self::Hit(_) => "Hit",
             Self::Compute(..) => "Compute",
-            Self::Plain => "Plain",
+            Self::Plain(_) => "Plain",
         })
     }
 }

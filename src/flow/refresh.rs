@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{EntryTtl, Hit, Lead, MemoInner, PendingCall};
-use crate::{background, context::Caller, observe::Event};
+use crate::{
+    background,
+    context::{Caller, Context},
+    observe::Event,
+};
 
 /// A call of a memo that can compute behind it, after its lookup.
 pub(crate) enum LoadingCall<'a, V: 'static> {
@@ -36,11 +40,12 @@ impl<'a, V: Clone + Send + Sync + 'static> LoadingCall<'a, V> {
         let caller = Caller::fresh();
         lead.claim.queue(caller);
         let (weak, compute) = (Arc::downgrade(memo), own());
-        if !background::refresh(move || refresh(&weak, lead, key_head, caller, compute)) {
+        let scopes = Context::current().scopes_only();
+        if !background::refresh(move || scopes.run(|| refresh(&weak, lead, key_head, caller, compute))) {
             memo.counters.skipped_refresh();
             memo.notify(&Event::RefreshSkipped { memo: &memo.name });
         }
-        PendingCall::Hit(hit.value)
+        PendingCall::Hit(memo.show(hit))
     }
 }
 
@@ -62,7 +67,7 @@ fn refresh<V: Clone + Send + Sync + 'static, E>(
     compute: impl FnOnce() -> Result<V, E>,
 ) {
     let Some(strong) = memo.upgrade().filter(|_| lead.claim.leads()) else { return };
-    let mut work = strong.begin_work(Some(lead), key_head, caller);
+    let mut work = strong.begin_behind(lead, key_head, caller);
     drop(strong);
     let outcome = work.run(|| catch_unwind(AssertUnwindSafe(compute)));
     let Some(memo) = memo.upgrade().filter(|memo| !memo.partition.is_closed()) else { return };

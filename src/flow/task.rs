@@ -4,6 +4,7 @@ use std::{any::type_name, future::Future, sync::Arc};
 
 use super::{
     Hit, Lookup, MemoInner, Work,
+    content::Content,
     inner::About,
     lookup::Waits,
     terms::{EntryTtl, TaskTerms},
@@ -43,7 +44,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// A good value that is found without waiting, and without more work than a poll may do. A value on disk is read without a
     /// lead: many tasks may do that at the same time. An error is not counted, because the leader reads again.
     pub(crate) fn hit_quickly(&self, digest: &Digest, terms: &TaskTerms<V>) -> Option<V> {
-        if self.partition.is_closed() || self.waits(digest) {
+        if self.partition.is_closed() || self.waits(digest) || self.has_variants.is_set() {
             return None;
         }
         let hit = match self.is_quick_in_memory(digest) {
@@ -53,7 +54,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         };
         let hit = hit.filter(Hit::is_good)?;
         self.record_hit(&hit);
-        Some(hit.value)
+        Some(self.show(hit))
     }
 
     fn quick_on_disk(&self, digest: &Digest, terms: &TaskTerms<V>) -> Option<Hit<V>> {
@@ -88,6 +89,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     fn pace(&self, digest: &Digest) -> Pace {
         if self.waits(digest) || self.partition.is_to_reopen() {
             return Pace::Waiting;
+        }
+        // A file that a variant depends on may have to be read.
+        if self.has_variants.is_set() {
+            return Pace::Long;
         }
         let is_small = || self.partition.is_small(digest, QUICK);
         if self.is_quick_in_memory(digest).unwrap_or_else(is_small) { Pace::Quick } else { Pace::Long }
@@ -167,31 +172,36 @@ impl<V: Clone + Send + Sync + 'static> TaskCall<V> {
         // Code of the user that runs in a step belongs to this call: it may ask for the same key.
         let context = asker.context.clone().within(asker.caller);
         let (own, own_terms) = (asker.clone(), Arc::clone(terms));
-        let first =
-            look(memo, digest, context.clone(), move |memo| memo.look_first(&digest, &own_terms, || own));
-        if let Some(found) = first.await {
-            return found;
-        }
+        let first = look(memo, digest, context.clone(), move |memo| {
+            let place = memo.place(&digest);
+            memo.look_first(&place, &own_terms, || own).ok_or(place)
+        });
+        let mut place = match first.await {
+            Ok(found) => return found,
+            Err(place) => place,
+        };
         let mut waits = Waits::default();
         loop {
             if !memo.partition.may_lead() {
                 let memo = Arc::clone(memo);
                 step(Pace::Waiting, context.clone(), move || memo.partition.await_guests()).await;
             }
+            let digest = place.digest;
             let (key, max_wait) = (memo.flight_key(&digest), memo.session().max_wait);
             let mut turn = flight().claim_in_task(key, asker, max_wait, waits.accept_stale()).await;
             turn.note(|| memo.partition.words(&digest));
             // In a guest it may wait for the computation of another process.
-            let pace = if memo.partition.is_guest() { Pace::Elsewhere } else { memo.pace(&digest) };
+            let turn_pace = if memo.partition.is_guest() { Pace::Elsewhere } else { memo.pace(&digest) };
             let (own, own_terms) = (Arc::clone(memo), Arc::clone(terms));
-            let taken = step(pace, context.clone(), move || {
-                let found = own.take_turn(&digest, &own_terms, turn, &mut waits);
+            let taken = step(turn_pace, context.clone(), move || {
+                let found = own.take_turn(&place, &own_terms, turn, &mut waits);
                 (found, waits)
             });
             let found;
             (found, waits) = taken.await;
-            if let Some(found) = found {
-                return found;
+            match found {
+                Ok(found) => return found,
+                Err(next) => place = next,
             }
         }
     }
@@ -215,39 +225,50 @@ impl<V: Clone + Send + Sync + 'static> TaskComputation<V> {
         self.work.run_through(begin).await
     }
 
-    /// The value that is there, at any age.
+    /// The value that is there, at any age. The computation knows its inputs from here on.
     pub(crate) async fn old_value(&self) -> Option<V> {
-        let digest = self.work.digest()?;
+        let place = self.work.place()?.clone();
+        let digest = place.digest;
         if let Some(stale) = self.work.stale()
             && self.memo.pace(&digest) == Pace::Quick
         {
             return self.memo.copy_of(Some(stale));
         }
-        look(&self.memo, digest, self.work.context().clone(), move |memo| memo.old_value_of(&digest)).await
+        let context = self.work.context().clone();
+        let hit = look(&self.memo, digest, context, move |memo| memo.old_value_at(&place)).await?;
+        Some(self.work.know(hit))
     }
 
     /// Stores the value, and wakes the waiters. A task that is dropped meanwhile has stored it all the same.
     pub(crate) async fn keep(mut self: Box<Self>, value: V, ttl: EntryTtl<'static, V>) -> V {
         let Some(kept) = self.memo.begin_keeping(&mut self.work, &value, ttl) else { return value };
-        let Kept { entry, claim, refresh } = kept;
+        let Kept { entry, trailer, claim, refresh } = kept;
         let Some(entry) = entry else {
             claim.complete(Outcome::Unstored);
             self.memo.tell_refresh(refresh);
             return value;
         };
-        self.store(entry, value, claim, refresh).await
+        self.store(entry, value, trailer, claim, refresh).await
     }
 
-    async fn store(&self, entry: Entry, value: V, claim: Claim<'static>, refresh: Refresh) -> V {
+    async fn store(
+        &self,
+        entry: Entry,
+        value: V,
+        trailer: Vec<u8>,
+        claim: Claim<'static>,
+        refresh: Refresh,
+    ) -> V {
         let (memo, context) = (&self.memo, self.work.context().clone());
         let has_room = memo.partition.has_room();
-        let payload = if has_room { memo.encode_small(&value, entry.compute_time) } else { None };
+        let whole = Content { value: &value, trailer: &trailer };
+        let payload = if has_room { memo.encode_small(whole, entry.compute_time) } else { None };
         let Some(payload) = payload else {
             let waits = !has_room || entry.replaces || entry.compute_time > WORTH_A_FLUSH;
             let pace = if waits { Pace::Waiting } else { Pace::Long };
             let memo = Arc::clone(memo);
             return step(pace, context, move || {
-                memo.keep(entry, &value, claim);
+                memo.keep(entry, Content { value: &value, trailer: &trailer }, claim);
                 memo.tell_refresh(refresh);
                 value
             })
@@ -265,7 +286,7 @@ impl<V: Clone + Send + Sync + 'static> TaskComputation<V> {
                 .await;
             }
             Err(refused) => {
-                memo.finish_keeping(&about, Err(refused), &value);
+                memo.finish_keeping(&about, Err(refused), whole);
                 memo.tell_refresh(refresh);
             }
         }
@@ -274,9 +295,12 @@ impl<V: Clone + Send + Sync + 'static> TaskComputation<V> {
 
     /// The code of the user failed: the stale value, if there is one.
     pub(crate) async fn fall_back(mut self: Box<Self>) -> Option<V> {
-        let (digest, stale) = self.memo.fail(&mut self.work)?;
+        let (place, stale) = self.memo.fail(&mut self.work)?;
+        let digest = place.digest;
         let (context, terms) = (self.work.context().clone(), Arc::clone(&self.terms));
-        look(&self.memo, digest, context, move |memo| memo.fall_back(&digest, &terms, stale)).await
+        let hit =
+            look(&self.memo, digest, context, move |memo| memo.fall_back(&place, &terms, stale)).await?;
+        Some(self.memo.show(hit))
     }
 }
 

@@ -13,16 +13,21 @@ use std::{
 
 use super::{
     Hit, MemoInner,
+    content::Content,
     lookup::{Lead, Old},
-    terms::{EntryTtl, Terms, ThreadTerms},
+    place::{HitInputs, Place},
+    terms::EntryTtl,
 };
 use crate::{
-    clock::{Expiry, Stopwatch},
-    context::{Caller, Context, Within},
-    flight::{Claim, Outcome, Pulse, flight},
+    clock::Stopwatch,
+    context::{Caller, Context, Within, note_readings},
+    effect_log::{EffectLog, EffectRecorder, Recorded},
+    error::{Error, ErrorKind},
+    flight::{Claim, Outcome, Pulse},
     key::{Digest, KeyText},
     observe::{Event, Span},
-    store::Entry,
+    readings::Readings,
+    store::{Entry, OfVariant, Unsent},
 };
 
 /// A computation that began. Its owner ends it, by [`keep`](MemoInner::keep_value) or by [`fail`](MemoInner::fail).
@@ -42,16 +47,32 @@ pub(crate) struct Work<V> {
 }
 
 impl<V> Work<V> {
-    /// The stale value that the new one takes the place of.
+    /// The stale value that the new one takes the place of. The computation knows its inputs from here on.
     pub(crate) fn stale(&self) -> Option<&V> {
         match &self.lead.as_ref()?.old {
-            Old::Stale(hit) => Some(&hit.value),
+            Old::Stale(hit) => {
+                self.note_inputs(hit);
+                Some(&hit.value)
+            }
             Old::Nothing | Old::Refused => None,
         }
     }
 
-    pub(crate) fn digest(&self) -> Option<Digest> {
-        self.lead.as_ref().map(|lead| lead.digest)
+    /// A value that was found for the computation.
+    pub(super) fn know(&self, hit: Hit<V>) -> V {
+        self.note_inputs(&hit);
+        hit.value
+    }
+
+    /// Its result may depend on a value, and so on the inputs of that.
+    fn note_inputs(&self, hit: &Hit<V>) {
+        if let Some(readings) = hit.inputs.as_ref().and_then(HitInputs::readings) {
+            self.context.run(|| note_readings(readings));
+        }
+    }
+
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.lead.as_ref().map(|lead| &lead.place)
     }
 
     /// To which calls within it belong.
@@ -112,37 +133,70 @@ impl<V: 'static> MemoInner<V> {
         key_head: Vec<u8>,
         caller: Caller,
     ) -> Work<V> {
+        self.begin(lead, key_head, caller, false)
+    }
+
+    /// The same behind a call: effects are only recorded.
+    pub(super) fn begin_behind(&self, lead: Box<Lead<V>>, key_head: Vec<u8>, caller: Caller) -> Work<V> {
+        self.begin(Some(lead), key_head, caller, true)
+    }
+
+    /// For a call that computes and touches nothing else: its effects are handled, if the memo declares some.
+    pub(crate) fn plain_context(&self) -> Option<Context> {
+        let types = self.effects.clone()?;
+        let effects = EffectRecorder::unrecorded(Some(types));
+        Some(Context::current().within_computation(Caller::of_thread(), effects))
+    }
+
+    fn begin(
+        &self,
+        lead: Option<Box<Lead<V>>>,
+        key_head: Vec<u8>,
+        caller: Caller,
+        is_behind: bool,
+    ) -> Work<V> {
         self.notify(&Event::ComputeStarted { memo: &self.name, key: KeyText::of(&key_head) });
         let (span, stopwatch) = (Span::of_computing(&self.name), self.session().clock.stopwatch());
-        let (context, is_running) = (Context::current().within(caller), AtomicBool::new(false));
+        let effects = if lead.is_some() {
+            EffectRecorder::new(self.effects.clone(), is_behind)
+        } else {
+            EffectRecorder::unrecorded(self.effects.clone())
+        };
+        let context = Context::current().within_computation(caller, effects);
+        let is_running = AtomicBool::new(false);
         Work { lead, key_head, span, caller, context, stopwatch, is_running, is_done: false }
     }
 
-    fn end(&self, work: &mut Work<V>, succeeded: bool) -> Duration {
+    fn end(&self, work: &mut Work<V>, succeeded: bool) -> Ended {
         let took = work.stopwatch.elapsed();
+        let Recorded { log, missing, failures } = work.context.end_effects();
         if !mem::replace(&mut work.is_done, true) && !self.session().is_inherited() {
             work.span.ended(took, succeeded);
             let key = KeyText::of(&work.key_head);
             self.notify(&Event::ComputeFinished { memo: &self.name, key, took, succeeded });
+            failures
+                .iter()
+                .chain(missing.iter().filter(|_| succeeded))
+                .for_each(|error| self.record_failure(error));
         }
-        took
+        Ended { compute_time: took, effects: if missing.is_none() { Some(log) } else { None } }
     }
 
     /// It returned no value: an error, or a panic. A refresh that failed is noted before its claim ends, so that the next
     /// caller does not try at once. If there was a stale value, returns the key, and that value unless a change came since.
-    pub(crate) fn fail(&self, work: &mut Work<V>) -> Option<(Digest, Option<Hit<V>>)> {
+    pub(crate) fn fail(&self, work: &mut Work<V>) -> Option<(Place, Option<Hit<V>>)> {
         if self.session().is_inherited() || work.is_done {
             return None;
         }
         self.end(work, false);
-        let Lead { digest, mut claim, old } = *work.lead.take()?;
+        let Lead { place, mut claim, old, guard: _ } = *work.lead.take()?;
         claim.fail();
         let Old::Stale(hit) = old else { return None };
-        self.note_failed_refresh(&digest);
+        self.note_failed_refresh(&place.digest);
         let hit = claim.is_current().then_some(hit);
         drop(claim);
         self.notify(&Event::RefreshFailed { memo: &self.name, retry_after: self.aging.retry_after });
-        Some((digest, hit))
+        Some((place, hit))
     }
 
     /// Its task was dropped: one of the waiters leads. Nothing is known of a refresh, so the next caller tries at once.
@@ -166,9 +220,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// Stores the value of a computation, and wakes the waiters. One that was computed from a stale value is stale itself.
     pub(crate) fn keep_value(&self, work: &mut Work<V>, value: &V, ttl: EntryTtl<'_, V>) {
         let Some(kept) = self.begin_keeping(work, value, ttl) else { return };
-        let Kept { entry, claim, refresh } = kept;
+        let Kept { entry, trailer, claim, refresh } = kept;
         match entry {
-            Some(entry) => self.keep(entry, value, claim),
+            Some(entry) => self.keep(entry, Content { value, trailer: &trailer }, claim),
             None => claim.complete(Outcome::Unstored),
         }
         self.tell_refresh(refresh);
@@ -181,9 +235,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             // The closure forked, and this is the child process.
             return None;
         }
-        let (compute_time, is_stale) = (self.end(work, true), work.has_read_stale());
-        let Lead { digest, claim, old } = *work.lead.take()?;
-        let ttl = match self.is_wanted(value) {
+        let (Ended { compute_time, effects }, is_stale) = (self.end(work, true), work.has_read_stale());
+        let Lead { place, claim, old, guard } = *work.lead.take()?;
+        let (digest, readings) = (place.digest, self.storable(work.context.readings()));
+        let ttl = match effects.is_some() && readings.is_some() && self.is_wanted(value) {
             // A fresh value is better than one that is stale from the beginning.
             true if is_stale && old.is_fresh() => Err(NotStored),
             true => self.entry_ttl(ttl, value, is_stale),
@@ -198,16 +253,18 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
         let replaces = old.is_there();
         let is_fresh = ttl.is_ok() && !is_stale;
+        let variant = self.variant(&place, readings.unwrap_or_default(), guard);
         let entry = ttl.ok().map(|ttl| {
             let key_head = mem::take(&mut work.key_head);
-            Entry { digest, key_head, ttl, replaces, compute_time }
+            Entry { digest, key_head, ttl, replaces, compute_time, variant }
         });
         let refresh = match (is_refresh, is_fresh) {
             (false, _) => Refresh::None,
             (true, true) => Refresh::Succeeded(compute_time),
             (true, false) => Refresh::Failed,
         };
-        Some(Kept { entry, claim, refresh })
+        let trailer = self.trailer(&effects.unwrap_or_default());
+        Some(Kept { entry, trailer, claim, refresh })
     }
 
     /// Counts and tells the end of a refresh.
@@ -229,14 +286,44 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if self.session().is_inherited() {
             return;
         }
-        let (compute_time, is_stale) = (self.end(work, true), work.has_read_stale());
+        let (Ended { compute_time, effects }, is_stale) = (self.end(work, true), work.has_read_stale());
         let Some(lead) = work.lead.take() else { return };
-        let Lead { digest, claim, old } = *lead;
+        let Lead { place, claim, old, guard } = *lead;
+        let digest = place.digest;
         self.retries.forget(&digest);
-        let Ok(ttl) = self.entry_ttl(ttl, value, is_stale) else { return claim.complete(Outcome::Unstored) };
+        let readings = self.storable(work.context.readings());
+        let (Ok(ttl), Some(effects), Some(readings)) =
+            (self.entry_ttl(ttl, value, is_stale), effects, readings)
+        else {
+            return claim.complete(Outcome::Unstored);
+        };
+        let trailer = self.trailer(&effects);
         self.revoke_readers(&digest, old.is_there(), &claim);
-        let outcome = self.keep_in_memory(&digest, ttl, compute_time, value, &claim);
-        claim.complete(outcome);
+        let unsent = Unsent { claim, variant: self.variant(&place, readings, guard) };
+        let content = Content { value, trailer: &trailer };
+        let outcome = self.keep_in_memory(&digest, ttl, compute_time, content, &unsent);
+        unsent.claim.complete(outcome);
+    }
+
+    /// `None`, told as a failure, if a later call could not compare the inputs of a computation.
+    fn storable(&self, readings: Readings) -> Option<Readings> {
+        let Some(reason) = readings.unstorable() else { return Some(readings) };
+        self.record_failure(&Error::new(ErrorKind::Input, format!("a value is not stored: {reason}")));
+        None
+    }
+
+    /// A value that was computed from inputs, or in place of one that was.
+    fn variant(
+        &self,
+        place: &Place,
+        readings: Readings,
+        guard: Option<Claim<'static>>,
+    ) -> Option<Box<OfVariant>> {
+        if readings.is_empty() && guard.is_none() {
+            return None;
+        }
+        self.has_variants.note();
+        Some(Box::new(OfVariant { key: *place.key(), readings, guard }))
     }
 
     fn is_wanted(&self, value: &V) -> bool {
@@ -271,50 +358,21 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let is_never_fresh = ttl.is_some_and(|ttl| ttl.as_millis() == 0);
         if is_never_fresh && self.bounds.stale_for.is_zero() { Err(NotStored) } else { Ok(ttl) }
     }
+}
 
-    /// The value that is there, at any age.
-    pub(super) fn old_value(&self, work: &Work<V>) -> Option<V> {
-        match work.stale() {
-            Some(stale) => self.copy_of(Some(stale)),
-            None => self.old_value_of(&work.digest()?),
-        }
-    }
-
-    pub(super) fn old_value_of(&self, digest: &Digest) -> Option<V> {
-        let terms = ThreadTerms::default();
-        if let Some(hit) = self.in_memory_under(digest, Expiry::ANY_AGE, &terms) {
-            return Some(hit.value);
-        }
-        let mut reader = flight().register_reader(self.flight_key(digest));
-        reader.note(self.partition.words(digest));
-        match self.read(digest, Expiry::ANY_AGE, &reader, &terms) {
-            Ok(found) => found.ok().map(|hit| hit.value),
-            Err(error) => {
-                self.record_failure(&error);
-                None
-            }
-        }
-    }
-
-    /// The stale value in place of that of a computation that failed, if it is still there and the call accepts it.
-    pub(super) fn fall_back(
-        &self,
-        digest: &Digest,
-        terms: &Terms<impl Fn(&V) -> bool>,
-        stale: Option<Hit<V>>,
-    ) -> Option<V> {
-        let mut reader = flight().register_reader(self.flight_key(digest));
-        reader.note(self.partition.words(digest));
-        let hit = self.find(digest, &reader, terms).ok().filter(Hit::is_of_use).or(stale)?;
-        hit.hand_out();
-        Some(hit.value)
-    }
+/// A computation that returned.
+struct Ended {
+    compute_time: Duration,
+    /// `None` if some are missing: the value is not stored.
+    effects: Option<EffectLog>,
 }
 
 /// A computed value, its claim, and what was there before.
 pub(super) struct Kept {
     /// `None` if it is not to be stored.
     pub(super) entry: Option<Entry>,
+    /// The bytes behind the value.
+    pub(super) trailer: Vec<u8>,
     pub(super) claim: Claim<'static>,
     pub(super) refresh: Refresh,
 }

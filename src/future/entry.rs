@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Memo, memo};
 use crate::{
-    entry::{Claim, Lookup},
+    entry::{Claim, Hit, Lookup},
     flight::{Asker, WithPulse},
     flow::{self, EntryTtl, TaskCall, TaskKey, TaskStep, TaskTerms},
 };
@@ -151,7 +151,7 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Entry<'_, K, V> {
         Fut: Future<Output = result::Result<V, E>>,
     {
         let Self { memo, key, terms, ttl } = self;
-        let Some(key) = key else { return compute().await };
+        let Some(key) = key else { return memo::plainly(memo.blocking().inner(), compute).await };
         memo::run(call(memo, terms), key, ttl, compute).await
     }
 
@@ -181,11 +181,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Entry<'_, K, V> {
         Fut: Future<Output = result::Result<V, E>>,
     {
         let Self { memo, key, terms, ttl } = self;
-        let Some(key) = key else { return update(None).await };
+        let Some(key) = key else { return memo::plainly(memo.blocking().inner(), || update(None)).await };
         let call = call(memo, terms);
-        let max_stall = call.memo.session().max_stall;
+        let (inner, max_stall) = (Arc::clone(&call.memo), call.memo.session().max_stall);
         let run = async |pulse| match call.begin(key, Asker::task(pulse)).await {
-            TaskStep::Hit(hit) => Ok(hit.value),
+            TaskStep::Hit(hit) => Ok(inner.show(hit)),
             TaskStep::Compute(computation) => {
                 let old = computation.old_value().await;
                 memo::finish(computation, ttl, || update(old)).await
@@ -216,13 +216,18 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Entry<'_, K, V> {
     #[must_use = "a claim that is dropped hands over to another caller"]
     pub async fn lookup(self) -> Lookup<V> {
         let Self { memo, key, terms, ttl } = self;
-        let Some(key) = key else { return Lookup::Miss(Claim::of_nothing(ttl)) };
+        let Some(key) = key else {
+            let plain = memo.blocking().inner().plain_context();
+            return Lookup::Miss(Claim::of_nothing(plain, ttl));
+        };
         let call = call(memo, terms);
         let max_stall = call.memo.session().max_stall;
         let run = async |pulse| {
             let asker = Asker::task(pulse);
             match call.find_or_lead(&key.digest, &asker).await {
-                flow::Lookup::Hit(hit) | flow::Lookup::Behind(hit, _) => Lookup::Hit(hit.into()),
+                flow::Lookup::Hit(hit) | flow::Lookup::Behind(hit, _) => {
+                    Lookup::Hit(Hit::shown(&call.memo, hit))
+                }
                 flow::Lookup::Compute(lead) => {
                     let work = call.memo.begin_work(lead, key.head, asker.caller);
                     Lookup::Miss(Claim::of(call.memo, work, ttl))

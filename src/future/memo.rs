@@ -115,7 +115,8 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
             if let Some(value) = inner.fresh_in_memory_quickly(&digest) {
                 return Ok(Some(value));
             }
-            look(inner, digest, Context::current(), move |memo| memo.get(&digest)).await
+            let hit = look(inner, digest, Context::current(), move |memo| memo.get(&digest)).await?;
+            Ok(hit.map(|hit| inner.show(hit)))
         }
     }
 
@@ -248,7 +249,7 @@ where
     V: Clone + Send + Sync + 'static,
     F: Future<Output = V>,
 {
-    let Some(key) = key else { return compute().await };
+    let Some(key) = key else { return plainly(memo, compute).await };
     if let Some(value) = quick_hit(memo, &key) {
         return value;
     }
@@ -267,7 +268,7 @@ where
     V: Clone + Send + Sync + 'static,
     F: Future<Output = result::Result<V, E>>,
 {
-    let Some(key) = key else { return compute().await };
+    let Some(key) = key else { return plainly(memo, compute).await };
     if let Some(value) = quick_hit(memo, &key) {
         return Ok(value);
     }
@@ -275,6 +276,20 @@ where
 }
 
 /// A fresh value in memory.
+/// Computes, and touches nothing else.
+pub(super) async fn plainly<V: 'static, F: Future>(
+    memo: &MemoInner<V>,
+    compute: impl FnOnce() -> F,
+) -> F::Output {
+    match memo.plain_context() {
+        None => compute().await,
+        Some(context) => {
+            let future = context.run(compute);
+            context.wrap(future).await
+        }
+    }
+}
+
 #[inline]
 fn quick_hit<V: Clone + Send + Sync + 'static>(memo: &MemoInner<V>, key: &TaskKey) -> Option<V> {
     memo.fresh_in_memory_quickly(key.digest.as_ref().ok()?)
@@ -311,9 +326,9 @@ where
     V: Clone + Send + Sync + 'static,
     F: Future<Output = result::Result<V, E>>,
 {
-    let max_stall = call.memo.session().max_stall;
+    let (memo, max_stall) = (Arc::clone(&call.memo), call.memo.session().max_stall);
     let run = async |pulse| match call.begin(key, Asker::task(pulse)).await {
-        TaskStep::Hit(hit) => Ok(hit.value),
+        TaskStep::Hit(hit) => Ok(memo.show(hit)),
         TaskStep::Compute(computation) => finish(computation, ttl, compute).await,
     };
     WithPulse::new(max_stall, run).await

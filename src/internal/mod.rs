@@ -46,7 +46,7 @@ use std::{
 
 pub use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
 
 pub use self::{
     cells::Cells,
@@ -67,6 +67,7 @@ use self::{
 use crate::{
     builder::MemoBuilder,
     codec::Codec,
+    effects::Handler,
     error::{Error, ErrorKind, Result},
     flow::PendingCall,
     observe::Event,
@@ -144,6 +145,7 @@ where
     };
     let (store, builder) = plan(Memo::builder(name.as_str()).code(code));
     let asked: &Store = store.borrow();
+    let effects = builder.declared_effects();
     let claimed = if is_shared(closure) {
         Err(claims::unnameable(&name))
     } else if instance == Instance::Unknown && !builder.has_version() {
@@ -159,7 +161,7 @@ where
             let error = above_a_function(error);
             // Reports it to the observers of the store, and keeps it as its last failure.
             asked.session().failed(&error);
-            OpenedMemo { memo: refused::memo(&name, &error), refused: Some(error) }
+            OpenedMemo { memo: refused::memo(&name, &error, effects), refused: Some(error) }
         }
     }
 }
@@ -197,6 +199,15 @@ where
     F: Fn(&V) -> bool + Send + Sync + 'static,
 {
     builder.cache_if_of(wanted, TypeId::of::<Unnamed>())
+}
+
+/// Declares a type of effect, with its handler. The two entry points have a handler each, as with [`cache_if`].
+pub fn effects<V, C, E, H>(builder: MemoBuilder<Unnamed, V, C>, handler: H) -> MemoBuilder<Unnamed, V, C>
+where
+    E: Serialize + DeserializeOwned + 'static,
+    H: Handler<E>,
+{
+    builder.effects_of(handler, TypeId::of::<Unnamed>())
 }
 
 /// Adds an observer.

@@ -6,8 +6,9 @@
 use std::{collections::HashMap, io::Write};
 
 use crate::{
-    builder::MemoBuilder,
+    builder::{self, DeclaredEffect, MemoBuilder, MemoIdentity},
     codec::{Codec, Payload, RoundTrip, Shape},
+    effect_log::EffectFormat,
     error::{Error, Result},
     memo::Memo,
     store::{GenerationId, Store},
@@ -35,12 +36,24 @@ impl<V> Codec<V> for RefusingCodec {
 }
 
 /// A memo called `name` that stores nothing, in a store of its own without a worker.
-pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(name: &str, why: &Error) -> Memo<K, V> {
+/// The effects of its function are handled while that computes.
+pub(super) fn memo<K: ?Sized, V: Clone + Send + Sync + 'static>(
+    name: &str,
+    why: &Error,
+    effects: Vec<DeclaredEffect>,
+) -> Memo<K, V> {
     let store = Store::builder().without_worker();
     let builder: MemoBuilder<K, V, _> = Memo::builder(name).codec(RefusingCodec(why.clone()));
     let place = builder.place();
     let unknown = RoundTrip::new::<RefusingCodec>(&Shape::untraced());
-    let memo = builder.open_on(name, GenerationId([0; 16]), unknown, &store, &place, &mut HashMap::new());
+    let identity = MemoIdentity {
+        scoped: name,
+        generation: GenerationId([0; 16]),
+        round_trip: unknown,
+        effect_types: builder::handled_only(effects),
+        effects: EffectFormat::default(),
+    };
+    let memo = builder.open_on(identity, &store, &place, &mut HashMap::new());
     drop(memo.refuse(why));
     memo
 }

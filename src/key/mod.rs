@@ -95,7 +95,7 @@ pub(crate) use self::{
     serializer::UNORDERED,
     sink::Digest,
 };
-use crate::error::Result;
+use crate::{error::Result, hash::Hasher};
 
 /// The digest of `key`. It allocates only for maps, sets and parts that are displayed into a string.
 ///
@@ -121,6 +121,17 @@ pub(crate) fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
     // The error is either a full head, or one that `digest` reports.
     let _ = encode(key, &mut head);
     head.into_bytes()
+}
+
+/// A digest that is made from that of a key and from `content`. Each `domain` is a kind of content.
+///
+/// No key has the digest: an encoding begins with its format number, and this begins with a letter.
+pub(crate) fn derived(key: &Digest, domain: &str, content: &[u8]) -> Digest {
+    let mut hasher = Hasher::new();
+    for part in [domain.as_bytes(), b"\0", key.as_bytes(), content] {
+        hasher.update(part);
+    }
+    Digest::from_bytes(hasher.finish())
 }
 
 /// The whole canonical encoding.

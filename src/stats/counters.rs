@@ -22,7 +22,7 @@ pub(crate) struct Counters {
     memory_hits: AtomicU64,
     disk_hits: AtomicU64,
     /// In the order of [`Reason`].
-    misses: [AtomicU64; 5],
+    misses: [AtomicU64; 6],
     inserts: AtomicU64,
     evictions: AtomicU64,
     too_large: AtomicU64,
@@ -36,7 +36,9 @@ pub(crate) struct Counters {
     failed_refreshes: AtomicU64,
     skipped_refreshes: AtomicU64,
     /// In the order of [`Failures`].
-    failures: [AtomicU64; 9],
+    failures: [AtomicU64; 11],
+    /// For [`Stats::changed_input`].
+    changed_input: Mutex<Option<String>>,
     pub(crate) last_failure: LastFailure,
 }
 
@@ -74,15 +76,21 @@ impl Counters {
     }
 
     pub(crate) fn miss(&self, reason: Reason) {
-        let [absent, expired, outdated, damaged, invalid] = &self.misses;
+        let [absent, expired, outdated, damaged, invalid, changed] = &self.misses;
         let misses = match reason {
             Reason::Absent => absent,
             Reason::Expired => expired,
             Reason::Outdated => outdated,
             Reason::Damaged => damaged,
             Reason::Invalid => invalid,
+            Reason::Changed => changed,
         };
         misses.fetch_add(1, Relaxed);
+    }
+
+    /// Names the input that made a miss.
+    pub(crate) fn changed(&self, input: String) {
+        *lock(&self.changed_input) = Some(input);
     }
 
     /// Counts a value that had no room in the queue to the disk.
@@ -105,7 +113,8 @@ impl Counters {
 
     /// Counts the failure by its kind and keeps it.
     pub(crate) fn failed(&self, error: &Error) {
-        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] = &self.failures;
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input] =
+            &self.failures;
         let count = match error.kind() {
             ErrorKind::Key => key,
             ErrorKind::Encode
@@ -119,6 +128,8 @@ impl Counters {
             ErrorKind::Oversize => oversize,
             ErrorKind::Closed => closed,
             ErrorKind::Panic => panic,
+            ErrorKind::Effect => effect,
+            ErrorKind::Input => input,
         };
         count.fetch_add(1, Relaxed);
         self.last_failure.keep(error.clone());
@@ -126,22 +137,34 @@ impl Counters {
 
     /// Calls that found a resource that a validation refused.
     pub(super) fn invalid(&self) -> u64 {
-        let [.., invalid] = &self.misses;
+        let [.., invalid, _] = &self.misses;
         invalid.load(Relaxed)
     }
 
     /// All counters. Each is read by itself: together they may show half of a call.
     pub(crate) fn snapshot(&self) -> Stats {
-        let [absent, expired, outdated, damaged, invalid] =
+        let [absent, expired, outdated, damaged, invalid, changed] =
             self.misses.each_ref().map(|count| count.load(Relaxed));
-        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] =
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input] =
             self.failures.each_ref().map(|count| count.load(Relaxed));
         Stats {
             hits: Hits { memory: self.memory_hits.load(Relaxed), disk: self.disk_hits.load(Relaxed) },
-            misses: Misses { absent, expired, outdated, damaged, invalid },
+            misses: Misses { absent, expired, outdated, damaged, invalid, changed },
             inserts: self.inserts.load(Relaxed),
             evictions: self.evictions.load(Relaxed),
-            failures: Failures { key, encode, decode, corrupt, io, engine, oversize, closed, panic },
+            failures: Failures {
+                key,
+                encode,
+                decode,
+                corrupt,
+                io,
+                engine,
+                oversize,
+                closed,
+                panic,
+                effect,
+                input,
+            },
             too_large_for_memory: self.too_large.load(Relaxed),
             overflowed: self.overflowed.load(Relaxed),
             time_saved: Duration::from_nanos(self.saved.load(Relaxed)),
@@ -152,6 +175,8 @@ impl Counters {
                 failed: self.failed_refreshes.load(Relaxed),
                 skipped: self.skipped_refreshes.load(Relaxed),
             },
+            // It waits for no other thread.
+            changed_input: self.changed_input.try_lock().ok().and_then(|changed| changed.clone()),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod counters;
 mod failure;
 mod pool;
+mod why;
 
 use std::{fmt, time::Duration};
 
@@ -14,12 +15,13 @@ pub(crate) use self::{
 pub use self::{
     failure::Failure,
     pool::{PoolMisses, PoolStats},
+    why::Why,
 };
 
 /// Counters of a memo, or of all memos of a store, since they were opened.
 ///
 /// Every call counts once. A call that waited for the computation of another caller counts as a miss. Removals by
-/// `clear` and `remove` are no evictions. To read the counters takes no lock and asks no thread. Evictions and failures
+/// `clear` and `remove` are no evictions. To read the counters waits for nothing and asks no thread. Evictions and failures
 /// of a value are counted when a thread of the store writes it, shortly after the call:
 /// [`Store::flush`](crate::Store::flush) waits for that. Entries and bytes are in [`Usage`].
 ///
@@ -61,6 +63,8 @@ pub struct Stats {
     pub time_saved: Duration,
     /// Stale values, and the computations that replace them.
     pub refreshes: Refreshes,
+    /// The [input](crate::inputs) whose change made the last such miss, as `` file `prices.csv` ``.
+    pub changed_input: Option<String>,
 }
 
 /// The space that the entries of a memo, or of a store, take on disk, at the moment when it was counted.
@@ -118,6 +122,8 @@ pub struct Misses {
     pub damaged: u64,
     /// Stored, and refused by [`validate`](crate::Entry::validate).
     pub invalid: u64,
+    /// Stored for other answers of [inputs](crate::inputs), such as the contents of a file that changed since.
+    pub changed: u64,
 }
 
 /// Stale values, and the computations that replace them: see [`stale_for`](crate::MemoBuilder::stale_for).
@@ -159,6 +165,10 @@ pub struct Failures {
     pub closed: u64,
     /// User code other than the closure panicked: a `Serialize`, a `Clone`, an observer.
     pub panic: u64,
+    /// An effect was not recorded, not handled again, or not declared: see [`effects`](crate::effects).
+    pub effect: u64,
+    /// A value was not stored because of an [input](crate::inputs) that changed meanwhile, or that could not be compared later.
+    pub input: u64,
 }
 
 impl Hits {
@@ -173,7 +183,7 @@ impl Misses {
     /// All misses.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.absent + self.expired + self.outdated + self.damaged + self.invalid
+        self.absent + self.expired + self.outdated + self.damaged + self.invalid + self.changed
     }
 }
 
@@ -184,8 +194,8 @@ impl Failures {
         self.by_kind().iter().map(|(_, count)| count).sum()
     }
 
-    fn by_kind(&self) -> [(&'static str, u64); 9] {
-        let Self { key, encode, decode, corrupt, io, engine, oversize, closed, panic } = *self;
+    fn by_kind(&self) -> [(&'static str, u64); 11] {
+        let Self { key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input } = *self;
         [
             ("key", key),
             ("encode", encode),
@@ -196,6 +206,8 @@ impl Failures {
             ("oversize", oversize),
             ("closed", closed),
             ("panic", panic),
+            ("effect", effect),
+            ("input", input),
         ]
     }
 }
@@ -226,6 +238,9 @@ impl fmt::Display for Stats {
         write!(f, ", outdated {}, damaged {}", misses.outdated, misses.damaged)?;
         if misses.invalid > 0 {
             write!(f, ", invalid {}", misses.invalid)?;
+        }
+        if misses.changed > 0 {
+            write!(f, ", changed {}", misses.changed)?;
         }
         writeln!(f)?;
         write!(f, "inserts     {:>12}   evictions {}", self.inserts, self.evictions)?;
@@ -267,10 +282,12 @@ pub enum Reason {
     Damaged,
     /// Refused by the `validate` of the call.
     Invalid,
+    /// Stored for other answers of [inputs](crate::inputs): see [`Stats::changed_input`].
+    Changed,
 }
 
 /// The counters in the order in which they are stored.
-const NUMBERS: usize = 26;
+const NUMBERS: usize = 29;
 
 impl Stats {
     /// All counters as numbers, the time in nanoseconds.
@@ -279,7 +296,7 @@ impl Stats {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (time_saved, oldest_served) = (nanos(self.time_saved), nanos(refreshes.oldest_served));
         let Refreshes { stale_hits, succeeded, failed, skipped, .. } = *refreshes;
-        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic] =
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input] =
             failures.by_kind().map(|(_, count)| count);
         [
             hits.memory,
@@ -308,6 +325,9 @@ impl Stats {
             succeeded,
             failed,
             skipped,
+            misses.changed,
+            effect,
+            input,
         ]
     }
 
@@ -316,18 +336,31 @@ impl Stats {
             numbers;
         let [too_large_for_memory, overflowed, time_saved, rest @ ..] = rest;
         let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, rest @ ..] = rest;
-        let [stale_hits, oldest_served, succeeded, failed, skipped] = rest;
+        let [stale_hits, oldest_served, succeeded, failed, skipped, changed, effect, input] = rest;
         let oldest_served = Duration::from_nanos(oldest_served);
         Self {
             hits: Hits { memory, disk },
-            misses: Misses { absent, expired, outdated, damaged, invalid },
+            misses: Misses { absent, expired, outdated, damaged, invalid, changed },
             inserts,
             evictions,
-            failures: Failures { key, encode, decode, corrupt, io, engine, oversize, closed, panic },
+            failures: Failures {
+                key,
+                encode,
+                decode,
+                corrupt,
+                io,
+                engine,
+                oversize,
+                closed,
+                panic,
+                effect,
+                input,
+            },
             too_large_for_memory,
             overflowed,
             time_saved: Duration::from_nanos(time_saved),
             refreshes: Refreshes { stale_hits, oldest_served, succeeded, failed, skipped },
+            changed_input: None,
         }
     }
 
@@ -340,6 +373,7 @@ impl Stats {
         self.misses.outdated += other.misses.outdated;
         self.misses.damaged += other.misses.damaged;
         self.misses.invalid += other.misses.invalid;
+        self.misses.changed += other.misses.changed;
         self.inserts += other.inserts;
         self.evictions += other.evictions;
         self.failures.add(&other.failures);
@@ -347,6 +381,9 @@ impl Stats {
         self.overflowed += other.overflowed;
         self.time_saved += other.time_saved;
         self.refreshes.add(&other.refreshes);
+        if other.changed_input.is_some() {
+            self.changed_input.clone_from(&other.changed_input);
+        }
     }
 }
 
@@ -371,5 +408,7 @@ impl Failures {
         self.oversize += other.oversize;
         self.closed += other.closed;
         self.panic += other.panic;
+        self.effect += other.effect;
+        self.input += other.input;
     }
 }

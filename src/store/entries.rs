@@ -128,7 +128,7 @@ fn read_stretch(directory: &Directory, memo: &Registration, after: Option<u64>) 
             Record::decode(bytes, &row.digest).is_some_and(|record| record.sequence == row.sequence)
         };
         // Else it was replaced: its own row comes later.
-        if let Some(record) = record.filter(is_of_row) {
+        if let Some(record) = record.filter(|record| !row.is_list && is_of_row(record)) {
             size += record.len();
             stretch.rows.push((row.size, row.digest, record));
         }

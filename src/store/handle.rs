@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use crate::store::{
-    generation::{Bounds, GenerationId},
-    partition::Durability,
-    session::Session,
-    worker::Directory,
+use crate::{
+    effect_log::EffectFormat,
+    store::{
+        generation::{Bounds, GenerationId},
+        partition::Durability,
+        session::Session,
+        worker::Directory,
+    },
 };
 
 /// What was set, as opposed to left at its default.
@@ -49,6 +52,7 @@ pub(crate) struct LiveMemo {
     pub(crate) cache_if: Option<TypeId>,
     /// The types of the observers, in their order.
     pub(crate) observers: Vec<TypeId>,
+    pub(crate) effects: EffectFormat,
     pub(crate) value_type: &'static str,
     /// Two codecs may share an id, and give different guarantees.
     pub(crate) codec: TypeId,

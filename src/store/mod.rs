@@ -57,11 +57,14 @@ pub(crate) use self::{
     blob::{Finished, INLINE, PayloadWriter},
     generation::{Bounds, CatalogRow, GenerationId},
     handle::LiveMemo,
-    partition::{Entry, Found, Item, Partition, RefreshTurn, Refused, WORTH_A_FLUSH},
+    partition::{
+        CachedList, Contained, Entry, Found, FoundVariants, Item, Partition, RefreshTurn, Refused, Unsent,
+        WORTH_A_FLUSH,
+    },
     pending::PendingValue,
     scope::scoped_name,
     session::Session,
-    worker::{KeepInMemory, Registration},
+    worker::{KeepInMemory, OfVariant, Registration},
 };
 pub use self::{
     builder::StoreBuilder,

@@ -25,7 +25,7 @@ use std::{
 
 use crate::{
     clock::Lifetime,
-    flight::{Claim, FlightKey, Token, flight},
+    flight::{Claim, FlightKey, Token, Wakers, flight},
     store::blob::Finished,
     sync::{Mutex, lock},
 };
@@ -75,15 +75,23 @@ impl Pending {
         value: &Arc<PendingValue>,
         claim: &Claim<'_>,
     ) -> bool {
+        let wakers = self.publish_instead_unwoken(flight_key, value, claim);
+        wakers.map(Wakers::wake).is_some()
+    }
+
+    /// The same under a lock: the caller wakes the waiters after it. `None` if the claim was revoked.
+    pub(crate) fn publish_instead_unwoken(
+        &self,
+        flight_key: FlightKey,
+        value: &Arc<PendingValue>,
+        claim: &Claim<'_>,
+    ) -> Option<Wakers> {
         let mut shard = lock(self.shard(&flight_key));
         if !claim.is_current() {
-            return false;
+            return None;
         }
         self.put(&mut shard, flight_key, value, claim.token());
-        let wakers = flight().revoke_unwoken(&flight_key, Some(claim));
-        drop(shard);
-        wakers.wake();
-        true
+        Some(flight().revoke_unwoken(&flight_key, Some(claim)))
     }
 
     fn put(

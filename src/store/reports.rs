@@ -64,7 +64,7 @@ impl Store {
         Ok(Usage { entries, bytes, disk_bytes: self.size_on_disk()? })
     }
 
-    /// The sum of the counters of all memos of this store, since it was opened. It takes no lock and waits for nothing.
+    /// The sum of the counters of all memos of this store, since it was opened. It waits for nothing.
     /// In a process that was forked from the one that opened the store all are 0.
     ///
     /// ```

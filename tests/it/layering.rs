@@ -41,12 +41,14 @@ const FLOORS: [Floors; 5] = [
             &["memo", "pool"],
             &["flow"],
             &["store"],
-            &["packed", "path", "temporary", "unordered"],
-            &["codec", "memory", "observe", "record", "stamp"],
+            &["effects", "inputs", "packed", "path", "temporary", "unordered"],
+            &["codec", "memory", "observe", "record", "stamp", "variants"],
             &["flight"],
             &["checksum", "leftovers", "shape", "stats"],
             &["background", "key", "timer"],
-            &["clock", "context"],
+            &["context"],
+            &["effect_log", "readings"],
+            &["clock", "hash"],
             &["testing"],
             &["error"],
             &["disabled", "fork", "signals", "sync"],
@@ -82,10 +84,13 @@ const FLOORS: [Floors; 5] = [
             &["fronts", "order", "queue", "sharing", "state"],
             &["elsewhere"],
             &["request"],
-            &["hand_overs", "used"],
+            &["evicted", "hand_overs", "used"],
         ],
     },
-    Floors { folder: "store/partition/", rows: &[&["hand_over", "read"], &["mod"]] },
+    Floors {
+        folder: "store/partition/",
+        rows: &[&["hand_over"], &["bring_home"], &["variant"], &["read", "send"], &["mod"]],
+    },
     Floors {
         folder: "store/process/",
         rows: &[
@@ -102,7 +107,7 @@ const FLOORS: [Floors; 5] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 32] = [
+const FOREIGN: [(&str, &str); 35] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -122,17 +127,20 @@ const FOREIGN: [(&str, &str); 32] = [
     ("rustix", "codec/runs/copy.rs"),
     ("rustix", "store/overlay.rs"),
     ("rustix", "store/process/socket/"),
+    ("libc", "readings/files.rs"),
     ("libc", "signals.rs"),
     ("libc", "store/process/socket/peer.rs"),
     ("typeid", "codec/runs/mod.rs"),
     ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),
-    ("sha2", "key/"),
+    ("sha2", "hash.rs"),
     ("twox_hash", "checksum/"),
     ("foldhash", "pool/name.rs"),
     ("chrono", "clock.rs"),
     ("memolith_macros", "lib.rs"),
+    ("tracing", "effects/traced.rs"),
     ("tracing", "observe/trace.rs"),
+    ("tracing_core", "effects/traced.rs"),
     ("indicatif", "observe/spinner/line.rs"),
     ("thiserror", "error.rs"),
 ];

@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use self::{
     queue::Queue,
-    request::{Computed, Put, Registration, Reply, Request},
+    request::{Computed, Put, Registration, Replaced, Reply, Request},
 };
 use super::{blob::Finished, forgetting, forgetting::Forgetting, pending::Pending, session::Session};
 use crate::{
@@ -52,7 +52,21 @@ pub(crate) mod request {
         pub(crate) hand_overs: HandOvers,
     }
 
-    pub(crate) type KeepInMemory = Arc<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
+    pub(crate) struct OfVariant;
+
+    pub(crate) struct ListPut {
+        pub(crate) key: Digest,
+        pub(crate) value: Arc<PendingValue>,
+    }
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Replaced {
+        pub(crate) value: bool,
+        pub(crate) list: bool,
+    }
+
+    pub(crate) type KeepInMemory =
+        Arc<dyn Fn(&Digest, &PendingValue, Option<&OfVariant>, &Claim<'_>) -> bool + Send + Sync>;
 
     impl Registration {
         pub(crate) fn flight_key(&self, digest: &Digest) -> FlightKey {
@@ -69,6 +83,7 @@ pub(crate) mod request {
         pub(crate) digest: Digest,
         pub(crate) value: Arc<PendingValue>,
         pub(crate) computed: Option<Computed>,
+        pub(crate) list: Option<Box<ListPut>>,
         pub(crate) reply: Option<Reply<()>>,
     }
 
@@ -260,7 +275,7 @@ impl Transaction<'_> {
         Forgetting { pending: Some(&self.directory.pending), session: self.session }
     }
 
-    fn put(&mut self, put: &Put) -> Result<bool> {
+    fn put(&mut self, put: &Put) -> Result<Replaced> {
         if let Finished::Inline(payload) = &put.value.payload {
             let value = u64::from_le_bytes(payload.as_slice().try_into().unwrap());
             lock(&self.directory.disk.0).insert(put.digest, (self.sequence, value));
@@ -268,7 +283,7 @@ impl Transaction<'_> {
         while self.directory.disk.len() > self.bound {
             self.expel(put.memo.owner);
         }
-        Ok(false)
+        Ok(Replaced { value: false, list: false })
     }
 
     fn expel(&self, owner: u64) {

@@ -60,7 +60,7 @@ impl Memo {
         let (directory, session) = (Arc::new(Directory::default()), Arc::new(Session::default()));
         let owner = fresh_owner();
         let memory = Arc::clone(&session);
-        let keep = move |digest: &Digest, value: &PendingValue, claim: &Claim<'_>| {
+        let keep = move |digest: &Digest, value: &PendingValue, _: Option<&_>, claim: &Claim<'_>| {
             memory.memory.admit(owner, digest, moment_of(value), || claim.is_current())
         };
         let registration =
@@ -127,7 +127,7 @@ impl Memo {
         self.computations.fetch_add(1, Ordering::SeqCst);
         thread::yield_now();
         if let Err((value, claim)) = self.hand_over(key, began, claim) {
-            let is_kept = (self.keep_in_memory)(&digest(key), &value, &claim);
+            let is_kept = (self.keep_in_memory)(&digest(key), &value, None, &claim);
             claim.complete(if is_kept { Outcome::Stored } else { Outcome::Unstored });
         }
         began
@@ -173,7 +173,7 @@ impl Memo {
         let memo = Arc::clone(&self.registration);
         let computed =
             claim.map(|claim| Computed { claim, keep_in_memory: Arc::clone(&self.keep_in_memory) });
-        Request::Put(Put { memo, digest: digest(key), value, computed, reply })
+        Request::Put(Put { memo, digest: digest(key), value, computed, list: None, reply })
     }
 
     /// Waits for the reply; `None` from a worker that ended.

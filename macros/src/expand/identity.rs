@@ -136,13 +136,12 @@ pub(super) fn pool_plan(options: &AttributeOptions) -> TokenStream {
 /// own for each of these.
 fn through(options: &AttributeOptions, builder: TokenStream) -> TokenStream {
     let krate = &options.krate;
+    let effects = options.effects.iter().map(|handler| ("effects", handler));
     let through =
         [("cache_if", &options.cache_if), ("observer", &options.observer), ("spinner", &options.spinner)];
-    through.into_iter().fold(builder, |builder, (option, value)| match value {
-        Some(value) => {
-            let option = Ident::new(option, value.span());
-            quote_spanned!(value.span()=> #krate::internal::#option(#builder, #value))
-        }
-        None => builder,
+    let through = through.into_iter().filter_map(|(option, value)| Some((option, value.as_ref()?)));
+    through.chain(effects).fold(builder, |builder, (option, value)| {
+        let option = Ident::new(option, value.span());
+        quote_spanned!(value.span()=> #krate::internal::#option(#builder, #value))
     })
 }

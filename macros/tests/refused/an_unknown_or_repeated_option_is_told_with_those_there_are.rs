@@ -15,4 +15,9 @@ fn connection(host: String) -> String {
     host
 }
 
+#[memolith::resource(effects = println)]
+fn shown(host: String) -> String {
+    host
+}
+
 fn main() {}

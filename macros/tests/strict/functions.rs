@@ -2,7 +2,7 @@
 
 use core::{fmt::Error, future::ready};
 
-use memolith::{code, memo, resource};
+use memolith::{code, effects::emit, memo, resource};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Something to share, and to have methods.
@@ -61,6 +61,17 @@ impl Table {
 pub fn page(url: &str, count: u8, _hint: bool) -> String {
     return url.repeat(usize::from(count));
 }
+
+/// With a handler of its effects.
+#[memo(ttl = "1h", effects = draw)]
+#[inline]
+#[must_use]
+pub fn drawn(day: u8) -> u8 {
+    _ = emit([u64::from(day); 4]);
+    return day;
+}
+
+const fn draw(_days: &[u64; 4]) {}
 
 /// Fallible.
 ///

@@ -33,6 +33,7 @@ impl Table {
     ttl = "1h",
     name = "doubled",
     cache_if = |_number| return true,
+    effects(|_number: &u8| {}, |_text: &::std::string::String| {}),
     observer = |_event| {},
     depends(helper)
 )]

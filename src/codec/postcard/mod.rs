@@ -101,9 +101,7 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
 
     /// Streams the value: at most a few kilobytes of the payload are in memory here.
     fn encode(&self, value: &V, out: &mut dyn Write) -> Result<()> {
-        let mut serializer = Serializer { output: WriteBuffer::new(out) };
-        let outcome = strict::serialize::<Positional, _, _>(value, &mut serializer);
-        serializer.output.finish(outcome, type_name::<V>(), unwritable::<V>)
+        write_postcard(value, out)
     }
 
     fn encode_abridged(&self, value: &V, out: &mut dyn Write) -> Result<bool> {
@@ -128,6 +126,13 @@ impl<V: Serialize + DeserializeOwned> Codec<V> for Postcard {
             }
         })
     }
+}
+
+/// Writes a value that need not be readable, with the checks of [`Postcard`].
+pub(crate) fn write_postcard<V: Serialize>(value: &V, out: &mut dyn Write) -> Result<()> {
+    let mut serializer = Serializer { output: WriteBuffer::new(out) };
+    let outcome = strict::serialize::<Positional, _, _>(value, &mut serializer);
+    serializer.output.finish(outcome, type_name::<V>(), unwritable::<V>)
 }
 
 /// The shape of a type that can be stored, and the results of its samples.

@@ -12,6 +12,8 @@ use crate::{
 
 const MAGIC: [u8; 2] = *b"MB";
 const FORMAT: u8 = 2;
+/// The flag of a variant's value.
+const VARIANT: u8 = 1;
 const FIXED: usize = 108;
 const ALIGNMENT: usize = 64;
 
@@ -28,6 +30,8 @@ pub(crate) struct Head {
     pub(crate) table_checksum: u64,
     pub(crate) memo: String,
     pub(crate) key_head: Vec<u8>,
+    /// Whether it is the value of a variant: of no use without the variant list of its key.
+    pub(crate) is_variant: bool,
 }
 
 /// What the file of such a payload takes on disk.
@@ -53,7 +57,7 @@ impl Head {
         let size = Self::size(&self.memo, &self.key_head);
         let mut bytes = Vec::with_capacity(size);
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&[FORMAT, 0]);
+        bytes.extend_from_slice(&[FORMAT, if self.is_variant { VARIANT } else { 0 }]);
         bytes.extend_from_slice(&(size as u32).to_le_bytes());
         bytes.extend_from_slice(&self.generation);
         bytes.extend_from_slice(self.digest.as_bytes());
@@ -74,7 +78,11 @@ impl Head {
     /// The head at the front of `bytes`, and where the payload begins; `None` for anything `encode` did not write.
     pub(crate) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut fields = Fields(bytes);
-        if fields.array()? != MAGIC || fields.array()? != [FORMAT, 0] {
+        if fields.array()? != MAGIC || fields.byte()? != FORMAT {
+            return None;
+        }
+        let flags = fields.byte()?;
+        if flags & !VARIANT != 0 {
             return None;
         }
         let size = u32::from_le_bytes(fields.array()?) as usize;
@@ -106,6 +114,7 @@ impl Head {
             table_checksum,
             memo,
             key_head,
+            is_variant: flags == VARIANT,
         };
         Some((head, size))
     }

@@ -111,21 +111,31 @@ pub(crate) fn oversize(limit: u64) -> Error {
 pub(crate) enum Finished {
     Inline(Vec<u8>),
     Blob(Blob),
+    /// No value: the variant list of a key, which lies in the record at any length.
+    Variants(Vec<u8>),
 }
 
 impl Finished {
     /// The payload, as a reader gets it.
     pub(crate) fn payload(&self) -> Result<Payload> {
         match self {
-            Self::Inline(payload) => Ok(Payload::from(payload.clone())),
+            Self::Inline(payload) | Self::Variants(payload) => Ok(Payload::from(payload.clone())),
             Self::Blob(blob) => blob.payload(),
+        }
+    }
+
+    /// The length of what is in memory; 0 with a payload file.
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Self::Inline(payload) | Self::Variants(payload) => payload.len(),
+            Self::Blob(_) => 0,
         }
     }
 
     /// The length in a payload file; 0 without one.
     pub(crate) fn file_bytes(&self) -> u64 {
         match self {
-            Self::Inline(_) => 0,
+            Self::Inline(_) | Self::Variants(_) => 0,
             Self::Blob(blob) => blob.length,
         }
     }
@@ -133,7 +143,7 @@ impl Finished {
     /// What the entry will weigh with it.
     pub(crate) fn weight(&self, memo: &str, key_head: &[u8]) -> u64 {
         match self {
-            Self::Inline(payload) => Record::weight(key_head, payload.len()),
+            Self::Inline(payload) | Self::Variants(payload) => Record::weight(key_head, payload.len()),
             Self::Blob(blob) => {
                 Record::weight(key_head, size_of::<BlobId>()) + size(memo, key_head, blob.length)
             }

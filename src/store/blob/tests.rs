@@ -26,6 +26,7 @@ fn head() -> Head {
         table_checksum: 0x0102_0304_0506_0708,
         memo: "frames".into(),
         key_head: b"key".to_vec(),
+        is_variant: false,
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Entry, Partition, Refused, closed};
+use super::{Entry, Partition, Refused, Unsent, bring_home::bring_home, closed, send::send, variant};
 use crate::{
     clock::Lifetime,
-    error::Result,
+    error::{Error, Result},
     flight::{Claim, Outcome, flight},
     key::Digest,
     memory::CachedValue,
     store::{
         blob::{self, Finished},
         forgetting::Forgetting,
-        pending::{Pending, PendingValue},
+        pending::PendingValue,
         worker::{Computed, Directory, Put, Rejected, Request},
     },
+    variants::Variants,
 };
 
 /// A caller whose computation took longer than this waits until the entry survives the process: about a hundred flushes
@@ -91,7 +92,7 @@ impl Partition {
     /// the caller has just seen that there is some.
     pub(crate) fn send(
         &self,
-        entry: Entry,
+        mut entry: Entry,
         payload: Finished,
         limit: u64,
         claim: Claim<'static>,
@@ -102,13 +103,15 @@ impl Partition {
             .and_then(|directory| self.fits(&entry, &payload, limit).map(|()| directory))
         {
             Ok(directory) => directory,
-            Err(error) => return Err(Refused::Failed(error, claim)),
+            Err(error) => {
+                return Err(Refused::Failed(error, Unsent { claim, variant: entry.variant.take() }));
+            }
         };
         if self.is_guest() {
             return self.send_to_host(directory, entry, payload, claim).map(Sent::at_once);
         }
         // From here on this process hosts the store. Before, changes did not revoke the claim.
-        if !self.is_current(&entry.digest, claim.noted()) {
+        if entry.variant.is_none() && !self.is_current(&entry.digest, claim.noted()) {
             claim.complete(Outcome::Revoked);
             return Ok(Sent::at_once(Outcome::Revoked));
         }
@@ -116,8 +119,12 @@ impl Partition {
             room_timeout.map_or(Ok(()), |timeout| directory.reserve(payload.file_bytes(), timeout));
         match reserved {
             Ok(()) => {}
-            Err(Rejected::Full) => return Err(Refused::Full(claim)),
-            Err(Rejected::Ended) => return Err(Refused::Failed(closed(), claim)),
+            Err(Rejected::Full) => {
+                return Err(Refused::Full(Unsent { claim, variant: entry.variant.take() }));
+            }
+            Err(Rejected::Ended) => {
+                return Err(Refused::Failed(closed(), Unsent { claim, variant: entry.variant.take() }));
+            }
         }
         // Other processes have what was there in memory until the worker has replaced it.
         let is_awaited =
@@ -141,6 +148,9 @@ impl Partition {
         reply: Option<oneshot::Sender<Result<()>>>,
         is_here: bool,
     ) -> Result<Outcome, Refused> {
+        if entry.variant.is_some() {
+            return self.publish_variant(directory, entry, payload, claim, reply, is_here);
+        }
         let flight_key = self.memo.flight_key(&entry.digest);
         let value = self.value(&entry, payload);
         let is_published = if entry.replaces {
@@ -161,7 +171,45 @@ impl Partition {
         let is_slow = reply.is_some();
         let computed = self.computed(claim.detach(), entry.replaces);
         let put = self.put(entry, value, Some(computed), reply);
-        if send(directory, put, is_slow) { Ok(Outcome::Stored) } else { Err(Refused::Unwritten(closed())) }
+        send(directory, put, is_slow).map(|()| Outcome::Stored).map_err(|_| Refused::Unwritten(closed()))
+    }
+
+    /// The same for a value that was computed from tracked inputs.
+    fn publish_variant(
+        &self,
+        directory: &Directory,
+        entry: Entry,
+        payload: Finished,
+        claim: Claim<'static>,
+        reply: Option<oneshot::Sender<Result<()>>>,
+        is_here: bool,
+    ) -> Result<Outcome, Refused> {
+        let (sought, owner) = (entry.digest, self.owner());
+        let value = self.value(&entry, payload);
+        let computed = self.computed(claim, entry.replaces);
+        let put = self.put(entry, value, Some(computed), reply);
+        let key = put.digest;
+        let publication = match variant::publish(directory, put, self.bounds.expiry()) {
+            Ok(publication) => publication,
+            Err((error, put)) => return Err(refused(*put, error)),
+        };
+        // No reader of an older value or list can put that back. The inputs may have changed during the computation.
+        let stale = publication.digest.into_iter().chain([sought, key]);
+        let over: Vec<_> = stale.filter_map(|digest| self.session.memory.remove(owner, &digest)).collect();
+        let outcome = publication.finish()?;
+        if is_here {
+            self.session.release(over);
+        } else {
+            self.session.leave(over);
+        }
+        Ok(outcome)
+    }
+
+    /// What memory has of a key whose variant goes to the process that hosts the store.
+    fn forget_variant(&self, entry: &Entry) -> Vec<Arc<CachedValue>> {
+        let list =
+            entry.variant.as_ref().and_then(|variant| self.session.memory.remove(self.owner(), &variant.key));
+        list.into_iter().chain(self.forget_replaced(entry)).collect()
     }
 
     /// Takes over a value from a guest, under a claim of this process if the guest computed it. There must be room. The worker
@@ -200,7 +248,7 @@ impl Partition {
             // The host does the same with its own.
             flight().revoke(&self.memo.flight_key(&entry.digest), Some(&claim));
         }
-        let over = self.forget_replaced(&entry);
+        let over = self.forget_variant(&entry);
         self.session.release(over);
         // Other processes find what it replaces until it has arrived.
         let is_awaited = entry.compute_time > WORTH_A_FLUSH || entry.replaces;
@@ -242,7 +290,7 @@ impl Partition {
         // After that no reader of an older value can put it back.
         self.session.release(self.session.memory.remove(self.owner(), &digest));
         let put = self.put(entry, value, Some(self.computed(claim.detach(), true)), None);
-        if !send(directory, put, false) {
+        if send(directory, put, false).is_err() {
             return Err(closed());
         }
         if is_large {
@@ -289,7 +337,9 @@ impl Partition {
     }
 
     fn fits(&self, entry: &Entry, payload: &Finished, limit: u64) -> Result<()> {
-        if payload.weight(&self.memo.memo, &entry.key_head) > limit {
+        // A list of one variant has to fit beside the value.
+        let list = entry.variant.as_ref().map_or(0, |variant| Variants::of(&variant.readings).weight());
+        if payload.weight(&self.memo.memo, &entry.key_head).saturating_add(list) > limit {
             return Err(blob::oversize(limit));
         }
         Ok(())
@@ -308,8 +358,9 @@ impl Partition {
         computed: Option<Computed>,
         reply: Option<oneshot::Sender<Result<()>>>,
     ) -> Put {
-        let Entry { digest, key_head, .. } = entry;
-        Put { memo: Arc::clone(&self.memo), digest, key_head, value, computed, reply }
+        let Entry { digest, key_head, variant, .. } = entry;
+        let digest = variant.as_ref().map_or(digest, |variant| variant.key);
+        Put { memo: Arc::clone(&self.memo), digest, key_head, value, computed, list: None, reply, variant }
     }
 
     fn computed(&self, claim: Claim<'static>, replaces: bool) -> Computed {
@@ -317,60 +368,12 @@ impl Partition {
     }
 }
 
-/// Sends a value that was published. A worker that ended has emptied the pending values, maybe before this one came: nothing
-/// else takes it out. Whether it was sent.
-fn send(directory: &Directory, put: Put, is_urgent: bool) -> bool {
-    let (memo, flight_key) = (Arc::clone(&put.memo), put.memo.flight_key(&put.digest));
-    let value = Arc::clone(&put.value);
-    let counts = [&memo.hand_overs, &directory.hand_overs];
-    for hand_overs in counts {
-        hand_overs.begin(&flight_key);
-    }
-    let put = Request::Put(put);
-    let queued = if is_urgent { directory.send(put) } else { directory.hand_over(put) };
-    if queued.is_err() {
-        directory.pending.take(flight_key, &value);
-        for hand_overs in counts {
-            hand_overs.end();
-        }
-    }
-    queued.is_ok()
-}
-
-/// Stores a value that was on its way to another host: this process hosts the store by now. One that was computed is dropped
-/// if a change came since.
-pub(crate) fn bring_home(directory: &Directory, mut put: Put) {
-    if let Finished::Blob(blob) = &put.value.payload
-        && let Err(error) = blob.draft_name()
-    {
-        let Put { memo, digest, value, computed, reply, .. } = put;
-        if let Some(computed) = &computed {
-            (computed.keep_in_memory)(&digest, &value, &computed.claim);
-        }
-        match reply {
-            Some(reply) => drop(reply.send(Err(error))),
-            None => drop(memo.failed(&error)),
-        }
-        return;
-    }
-    let Some(computed) = &put.computed else {
-        let _ = directory.send(Request::Put(put));
-        return;
-    };
-    let (claim, key) = (&computed.claim, put.memo.flight_key(&put.digest));
-    let is_current = directory.sharing.is_current(&put.memo, &put.digest, claim.noted());
-    let publish = |pending: &Pending| {
-        if computed.replaces {
-            pending.publish_instead(key, &put.value, claim)
-        } else {
-            pending.publish(key, &put.value, claim.token())
-        }
-    };
-    if is_current && publish(&directory.pending) {
-        let is_urgent = put.reply.is_some();
-        send(directory, put, is_urgent);
-    } else {
-        drop(put.reply.take().map(|reply| reply.send(Ok(()))));
+/// A value that was not handed over.
+fn refused(put: Put, error: Error) -> Refused {
+    let Put { computed, variant, .. } = put;
+    match computed {
+        Some(Computed { claim, .. }) => Refused::Failed(error, Unsent { claim, variant }),
+        None => Refused::Unwritten(error),
     }
 }
 

@@ -1,11 +1,14 @@
 //! A partition: the entries of one memo's generation. Callers read them on their own threads (`read`), and send changes to
 //! the worker; computed values are handed over (`hand_over`).
 
+mod bring_home;
 mod hand_over;
 mod read;
+mod send;
+mod variant;
 
-pub(crate) use self::hand_over::WORTH_A_FLUSH;
-pub(super) use self::{hand_over::bring_home, read::FoundRecord};
+pub(super) use self::{bring_home::bring_home, read::FoundRecord};
+pub(crate) use self::{hand_over::WORTH_A_FLUSH, variant::CachedList};
 
 use std::{
     path::{Path, PathBuf},
@@ -25,8 +28,9 @@ use crate::{
         forgetting::Forgetting,
         generation::{Bounds, Tally},
         session::Session,
-        worker::{Adopter, Directory, KeepInMemory, Place, Registration, Request},
+        worker::{Adopter, Directory, KeepInMemory, OfVariant, Place, Registration, Request},
     },
+    variants::Variants,
 };
 
 pub(crate) struct Partition {
@@ -44,9 +48,28 @@ pub(crate) struct Partition {
 /// The outcome of a look at the disk.
 pub(crate) enum Found {
     Item(Item),
+    /// The key has variants: their list, and when it was found.
+    Variants(Box<FoundVariants>),
     Missing(Reason),
     /// There was something, but not the bytes that had been written.
     Damaged(Error),
+}
+
+/// Whether the index has something for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contained {
+    Yes,
+    No,
+    /// A list of variants.
+    Variants,
+}
+
+/// The variant list of a key, as it was read.
+pub(crate) struct FoundVariants {
+    pub(crate) list: Arc<Variants>,
+    pub(crate) lifetime: Lifetime,
+    /// In bytes.
+    pub(crate) size: u64,
 }
 
 /// One entry that was read back whole.
@@ -103,15 +126,23 @@ pub(crate) struct Entry {
     /// Whether it takes the place of a value that was found, stale or refused.
     pub(crate) replaces: bool,
     pub(crate) compute_time: Duration,
+    /// If it is computed from tracked inputs. The digest is that of its claim then.
+    pub(crate) variant: Option<Box<OfVariant>>,
 }
 
 /// Why a computed value was not handed over.
 pub(crate) enum Refused {
     /// The queue had no room in time.
-    Full(Claim<'static>),
-    Failed(Error, Claim<'static>),
+    Full(Unsent),
+    Failed(Error, Unsent),
     /// It was handed over, and its entry could not be written, or not in time. It is kept in memory.
     Unwritten(Error),
+}
+
+/// What is left of a value that was not handed over.
+pub(crate) struct Unsent {
+    pub(crate) claim: Claim<'static>,
+    pub(crate) variant: Option<Box<OfVariant>>,
 }
 
 impl Partition {
@@ -127,7 +158,7 @@ impl Partition {
             directory: Some(Arc::clone(directory)),
             memo: Arc::clone(memo),
             // The values of a guest are decoded by nobody here.
-            keep_in_memory: Arc::new(|_, _, _| false),
+            keep_in_memory: Arc::new(|_, _, _, _| false),
             bounds,
             adopter: Adopter::fresh(),
         }
@@ -219,6 +250,13 @@ impl Partition {
 
     fn in_memory(&self) -> Forgetting<'_> {
         Forgetting { pending: None, session: &self.session }
+    }
+
+    /// Whether the entry of the key left for room a short while ago. Only the process that hosts the store knows.
+    pub(crate) fn was_evicted(&self, digest: &Digest) -> bool {
+        self.directory
+            .as_ref()
+            .is_some_and(|directory| directory.evicted.contains(self.memo.number(), digest))
     }
 
     /// Fresh entries and their bytes, within the bounds also when an unclean end left them uncounted.

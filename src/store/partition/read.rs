@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Found, Item, Partition, RefreshTurn};
+use super::{Contained, Found, FoundVariants, Item, Partition, RefreshTurn};
 use crate::{
     clock::{Expiry, Lifetime},
     codec::Payload,
@@ -82,7 +82,11 @@ impl Partition {
     pub(crate) fn is_small(&self, digest: &Digest, most: u64) -> bool {
         let Some(directory) = &self.directory else { return true };
         if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
-            return matches!(&value.payload, Finished::Inline(payload) if payload.len() as u64 <= most);
+            return match &value.payload {
+                Finished::Inline(payload) => payload.len() as u64 <= most,
+                Finished::Variants(_) => true,
+                Finished::Blob(_) => false,
+            };
         }
         let found =
             directory.running().and_then(|engine| record(directory, &engine, self.memo.number(), digest));
@@ -185,7 +189,7 @@ impl Partition {
             };
             let sequence = Record::decode(&bytes, digest).map(|record| record.sequence);
             let found = match self.follow(directory, digest, expiry, bytes)? {
-                Some(found @ Found::Item(_)) => return Ok(Some((found, None))),
+                Some(found @ (Found::Item(_) | Found::Variants(_))) => return Ok(Some((found, None))),
                 // Damaged, or over for this process alone: it knows of its jitter.
                 Some(useless) => useless,
                 // The entry was replaced or left between the answer and the look at its payload file.
@@ -215,9 +219,10 @@ impl Partition {
         if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
             return Ok(match &value.payload {
                 _ if is_over(value.lifetime) => FoundRecord::Missing(Reason::Expired),
-                Finished::Inline(payload) => {
+                Finished::Inline(payload) | Finished::Variants(payload) => {
                     let (lifetime, compute_time) = (value.lifetime, value.compute_time);
-                    let body = Body::Inline(payload);
+                    let is_list = matches!(value.payload, Finished::Variants(_));
+                    let body = if is_list { Body::Variants(payload) } else { Body::Inline(payload) };
                     let record = Record { sequence: 0, lifetime, compute_time, key_head: &[], body };
                     FoundRecord::Record(record.encode(digest).into())
                 }
@@ -269,6 +274,9 @@ impl Partition {
         if lifetime.is_over(now, expiry) {
             return Ok(Some(Found::Missing(Reason::Expired)));
         }
+        if let Finished::Variants(list) = &value.payload {
+            return Ok(Some(found_variants(list, lifetime)));
+        }
         let payload = value.payload.payload()?;
         Ok(Some(Found::Item(Item { payload, file: None, lifetime, compute_time, sequence: 0, now })))
     }
@@ -319,6 +327,7 @@ impl Partition {
                 let range = record.inline_range(bytes.len());
                 item(Payload::new(bytes, range), None)
             }
+            Body::Variants(list) => Ok(Some(found_variants(list, lifetime))),
             Body::Blob { id, length } => match self.blob(directory, digest, record.sequence, id, length) {
                 Ok(Some((payload, file))) => item(payload, Some(file)),
                 Ok(None) => Ok(None),
@@ -359,19 +368,26 @@ impl Partition {
     }
 
     /// Whether there is a fresh entry. Its payload is not looked at.
-    pub(crate) fn contains(&self, digest: &Digest, expiry: Expiry) -> Result<bool> {
-        let Some(directory) = &self.directory else { return Ok(false) };
+    pub(crate) fn contains(&self, digest: &Digest, expiry: Expiry) -> Result<Contained> {
+        let Some(directory) = &self.directory else { return Ok(Contained::No) };
         let may_leave = self.may_leave(digest);
         let is_there = self.has_fresh(directory, digest, expiry)?;
-        if may_leave && is_there {
+        if may_leave && is_there != Contained::No {
             directory.catch_up();
             return self.has_fresh(directory, digest, expiry);
         }
         Ok(is_there)
     }
 
-    fn has_fresh(&self, directory: &Directory, digest: &Digest, expiry: Expiry) -> Result<bool> {
-        let is_fresh = |lifetime: Lifetime| !lifetime.is_over(self.session.clock.now(), expiry);
+    fn has_fresh(&self, directory: &Directory, digest: &Digest, expiry: Expiry) -> Result<Contained> {
+        let judge =
+            |lifetime: Lifetime, is_list: bool| match lifetime.is_over(self.session.clock.now(), expiry) {
+                true => Contained::No,
+                false if is_list => Contained::Variants,
+                false => Contained::Yes,
+            };
+        let judge_record =
+            |record: Record<'_>| judge(record.lifetime, matches!(record.body, Body::Variants(_)));
         if let Some(host) = directory.sharing.host() {
             let max_wait = self.session.max_wait;
             let (caller, wants) = (Caller::of_thread(), Wants::Record);
@@ -379,18 +395,18 @@ impl Partition {
             match host.look_up(&query)? {
                 LookedUp::Record(bytes) => {
                     let record = Record::decode(&bytes, digest);
-                    return Ok(record.is_none_or(|record| is_fresh(record.lifetime)));
+                    return Ok(record.map_or(Contained::Yes, judge_record));
                 }
-                LookedUp::Missing(_) | LookedUp::Lead(..) | LookedUp::Led => return Ok(false),
+                LookedUp::Missing(_) | LookedUp::Lead(..) | LookedUp::Led => return Ok(Contained::No),
                 LookedUp::Here => {}
             }
         }
         if let Some(value) = directory.pending.get(&self.memo.flight_key(digest)) {
-            return Ok(is_fresh(value.lifetime));
+            return Ok(judge(value.lifetime, matches!(value.payload, Finished::Variants(_))));
         }
         let bytes = record(directory, &directory.reader()?, self.memo.number(), digest)?;
         let record = bytes.as_deref().and_then(|bytes| Record::decode(bytes, digest));
-        Ok(record.is_some_and(|record| is_fresh(record.lifetime)))
+        Ok(record.map_or(Contained::No, judge_record))
     }
 
     /// Has the rest of a payload verified by the janitor.
@@ -401,7 +417,14 @@ impl Partition {
     }
 }
 
-fn record(
+/// The list of a key's variants.
+fn found_variants(list: &[u8], lifetime: Lifetime) -> Found {
+    let damaged = || Error::new(ErrorKind::Corrupt, "the variant list of a key is damaged");
+    let found = FoundVariants::of(list, lifetime);
+    found.map_or_else(|| Found::Damaged(damaged()), |found| Found::Variants(Box::new(found)))
+}
+
+pub(super) fn record(
     directory: &Directory,
     engine: &Arc<Engine>,
     number: Number,

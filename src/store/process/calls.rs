@@ -21,6 +21,7 @@ use crate::{
         generation::{Bounds, Tally},
         worker::{Computed, OpenMemo, Put, Query, Registration, Reply, Request, Stretch, Swept, Wants},
     },
+    variants::Variants,
 };
 
 pub(super) fn millis(time: Option<Duration>) -> Option<u64> {
@@ -163,7 +164,7 @@ fn unexpected() -> Error {
 pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Result<(), Box<Put>> {
     let value = Arc::clone(&put.value);
     let draft = match &value.payload {
-        Finished::Inline(_) => Ok(String::new()),
+        Finished::Inline(_) | Finished::Variants(_) => Ok(String::new()),
         Finished::Blob(blob) => blob.draft_name(),
     };
     let name = match draft {
@@ -177,7 +178,8 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
         None => PutOrigin::Inserted,
         Some(computed) => {
             let number = computed.claim.number_elsewhere().filter(|number| number.connection == link.id);
-            let noted = computed.claim.noted().unwrap_or_default();
+            let guard = put.variant.as_ref().and_then(|variant| variant.guard.as_ref());
+            let noted = guard.unwrap_or(&computed.claim).noted().unwrap_or_default();
             let replaces = computed.replaces;
             PutOrigin::Computed { claim: number.map(|number| number.claim), noted, replaces }
         }
@@ -185,8 +187,9 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
     // The waiters of this process find it with the host: their calls are sent after it.
     put.computed = put.computed.map(Computed::detach);
     let key_head = put.key_head.clone();
+    let variant = put.variant.as_ref().map(|variant| Variants::of(&variant.readings).encode());
     let payload = match &value.payload {
-        Finished::Inline(payload) => PutPayload::Inline(payload),
+        Finished::Inline(payload) | Finished::Variants(payload) => PutPayload::Inline(payload),
         Finished::Blob(blob) => {
             PutPayload::Draft { name: &name, length: blob.length, table_checksum: blob.table_checksum }
         }
@@ -198,6 +201,7 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
         compute_nanos: u64::try_from(value.compute_time.as_nanos()).unwrap_or(u64::MAX),
         ttl_millis: millis(value.lifetime.own_ttl()),
         payload,
+        variant: variant.as_deref(),
         origin,
         is_awaited: put.reply.is_some(),
     });
@@ -221,12 +225,12 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
 
 /// Ends a value: it is there, or it is not. One that could not be written is kept in memory.
 fn finish(put: Put, outcome: Result<()>) {
-    let Put { memo, digest, value, computed, reply, .. } = put;
+    let Put { memo, digest, value, computed, reply, variant, .. } = put;
     if let (Err(error), Some(computed)) = (&outcome, &computed) {
         if reply.is_none() {
             drop(memo.failed(error));
         }
-        (computed.keep_in_memory)(&digest, &value, &computed.claim);
+        (computed.keep_in_memory)(&digest, &value, variant.as_deref(), &computed.claim);
     }
     if let Some(reply) = reply {
         drop(reply.send(outcome));
@@ -346,7 +350,7 @@ impl From<Reason> for MissReason {
             Reason::Expired => Self::Expired,
             Reason::Outdated => Self::Outdated,
             Reason::Damaged => Self::Damaged,
-            Reason::Absent | Reason::Invalid => Self::Absent,
+            Reason::Absent | Reason::Invalid | Reason::Changed => Self::Absent,
         }
     }
 }

@@ -5,17 +5,35 @@ use std::sync::Arc;
 
 use super::{
     Worker,
-    request::{Adopter, Put, Registration, Reply},
+    request::{Adopter, Computed, Put, Registration, Replaced, Reply},
 };
 use crate::{
     error::Result,
+    flight::FlightKey,
     key::Digest,
     store::{
         forgetting::Forgetting,
         generation::{Bounds, CatalogRow},
+        pending::{Pending, PendingValue},
         session::Untold,
     },
 };
+
+/// A value on its way to the index, and the list that names it.
+struct OnTheWay(Vec<(FlightKey, Arc<PendingValue>)>);
+
+impl OnTheWay {
+    fn of(put: &Put) -> Self {
+        let list = put.list.as_ref().map(|list| (&list.key, &list.value));
+        let both = [(&put.digest, &put.value)].into_iter().chain(list);
+        Self(both.map(|(key, value)| (put.memo.flight_key(key), Arc::clone(value))).collect())
+    }
+
+    /// The records are in, or the value is kept elsewhere.
+    fn take_out(self, pending: &Pending) {
+        self.0.iter().for_each(|(key, value)| pending.take(*key, value));
+    }
+}
 
 impl Worker {
     pub(super) fn put(&mut self, put: Put) {
@@ -30,8 +48,12 @@ impl Worker {
         if put.computed.is_none() {
             // A computed value revokes nothing: a value that is handed over meanwhile is newer.
             self.forget_key(&put.memo, &put.digest);
-        } else if !matches!(replaced, Ok(false)) {
-            self.directory.sharing.raise_key(&self.session, &put.digest);
+        } else {
+            let Replaced { value, list } =
+                *replaced.as_ref().unwrap_or(&Replaced { value: true, list: true });
+            let keys =
+                [value.then_some(&put.digest), put.list.as_ref().filter(|_| list).map(|list| &list.key)];
+            keys.into_iter().flatten().for_each(|key| self.directory.sharing.raise_key(&self.session, key));
         }
         self.finish_put(put, replaced.map(drop));
     }
@@ -43,7 +65,7 @@ impl Worker {
             self.directory.hand_overs.end();
         }
         match &outcome {
-            Ok(()) => self.directory.pending.take(put.memo.flight_key(&put.digest), &put.value),
+            Ok(()) => OnTheWay::of(&put).take_out(&self.directory.pending),
             Err(error) => {
                 if reply.is_none() {
                     let error = put.memo.failed(error);
@@ -59,15 +81,19 @@ impl Worker {
 
     /// A computed value that could not be stored goes into the memory tier, which runs code of the user.
     fn keep_in_memory(&self, put: Put) {
-        let Put { memo, digest, value, computed: Some(computed), .. } = put else { return };
-        let (directory, flight_key, kept) =
-            (Arc::clone(&self.directory), memo.flight_key(&digest), Arc::clone(&value));
+        let [kept, unkept] = [OnTheWay::of(&put), OnTheWay::of(&put)];
+        let directory = Arc::clone(&self.directory);
         let keep = move || {
-            (computed.keep_in_memory)(&digest, &value, &computed.claim);
-            directory.pending.take(flight_key, &value);
+            if let Some(Computed { claim, keep_in_memory, .. }) = &put.computed {
+                keep_in_memory(&put.digest, &put.value, None, claim);
+                if let Some(list) = &put.list {
+                    keep_in_memory(&list.key, &list.value, None, claim);
+                }
+            }
+            kept.take_out(&directory.pending);
         };
         if !self.directory.janitor.run(keep) {
-            self.directory.pending.take(flight_key, &kept);
+            unkept.take_out(&self.directory.pending);
         }
     }
 

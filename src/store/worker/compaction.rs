@@ -149,7 +149,7 @@ impl Compaction {
             } else {
                 // It leads nowhere, and would be counted for ever.
                 index.remove(TableId::Order, key)?;
-                ledger.removed_of(number, row.sequence, row.size);
+                ledger.removed_of(number, row.sequence, row.tally());
             }
         }
         Ok(rows.last().map(|(key, _)| key.to_vec()))

@@ -15,6 +15,7 @@ use oneshot::RecvTimeoutError;
 
 use super::{
     elsewhere::OpenMemo,
+    evicted::Evicted,
     hand_overs::HandOvers,
     queue::{Door, Queue, Rejected},
     request::{Registration, Reply, Request},
@@ -118,10 +119,14 @@ pub(crate) struct Directory {
     pub(super) slot: EngineSlot,
     pub(super) queue: Queue,
     pub(crate) pending: Pending,
+    /// Held while a variant is added to the list of its key, until both are in the queue. Code of the user does not run under
+    /// it.
+    pub(crate) adding_variant: Mutex<()>,
     /// Of all memos.
     pub(crate) hand_overs: HandOvers,
     /// The open generations. One that was closed leaves when another is opened.
     registrations: Mutex<HashMap<GenerationId, Weak<Registration>>>,
+    pub(crate) evicted: Evicted,
     pub(crate) janitor: Arc<Janitor>,
     pub(crate) unverified: Unverified,
     /// Other processes that use the directory.
@@ -150,8 +155,10 @@ impl Directory {
             slot: EngineSlot::default(),
             queue: Queue::default(),
             pending: Pending::default(),
+            adding_variant: Mutex::default(),
             hand_overs: HandOvers::default(),
             registrations: Mutex::default(),
+            evicted: Evicted::default(),
             janitor: Arc::default(),
             unverified: Unverified::default(),
             sharing: Sharing::default(),
@@ -396,12 +403,12 @@ impl Directory {
     }
 
     /// Hands an entry to the worker, and waits for nothing.
-    pub(crate) fn hand_over(&self, request: Request) -> Result<(), Rejected> {
+    pub(crate) fn hand_over(&self, request: Request) -> Result<(), Box<Request>> {
         self.queue.hand_over(request)
     }
 
     /// Sends a request that is never refused for want of room, and waits for nothing.
-    pub(crate) fn send(&self, request: Request) -> Result<(), Rejected> {
+    pub(crate) fn send(&self, request: Request) -> Result<(), Box<Request>> {
         let request = match self.sharing.host() {
             None => request,
             Some(host) => match host.carry_out(request) {

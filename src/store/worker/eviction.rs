@@ -188,18 +188,24 @@ impl Transaction<'_> {
         let freshness = row.lifetime.freshness(self.session.clock.now(), self.ledger.expiry_of(id));
         let expelled = self.take(&scope, &row.digest, Some(row))?;
         if !expelled {
-            self.drop_row(&scope, row.sequence, row.size)?;
+            self.drop_row(&scope, row.sequence, row.tally())?;
             return Ok(false);
         }
         let memory = Forgetting { pending: Some(&self.directory.pending), session: self.session };
-        if freshness == Freshness::Fresh {
+        // A list only leads to values, and the values of a computation are not those of a list.
+        if freshness == Freshness::Fresh && !row.is_list {
             // A reader that found it may not put it into memory any more.
             forgetting::revoke(scope.owner, &row.digest);
             memory.forget_pending(scope.owner, &row.digest);
         }
         // The claims on a stale or expired entry stay: a computation of its successor may be under way, and that one is wanted.
         memory.forget(scope.owner, &row.digest);
-        self.count_left(&scope.name, Left::one(freshness != Freshness::Over, for_room));
+        if for_room && freshness != Freshness::Over {
+            self.directory.evicted.note(scope.number, &row.digest);
+        }
+        if !row.is_list {
+            self.count_left(&scope.name, Left::one(freshness != Freshness::Over, for_room));
+        }
         Ok(true)
     }
 
@@ -214,7 +220,7 @@ impl Transaction<'_> {
         let (now, expiry) = (self.session.clock.now(), self.ledger.expiry_of(id));
         for row in rows.iter().filter(|row| row.lifetime.is_over(now, expiry)) {
             if self.expel(id, row, false)? {
-                swept.add(Tally::one(row.size));
+                swept.add(row.tally());
             }
         }
         Ok(last)
@@ -278,7 +284,7 @@ impl Transaction<'_> {
             seen = Some(last);
             for row in &rows {
                 if row.lifetime.is_over(now, expiry) {
-                    tally.subtract(Tally::one(row.size));
+                    tally.subtract(row.tally());
                 } else if !is_mixed {
                     return Ok(tally);
                 }

@@ -170,16 +170,16 @@ impl Ledger {
             self.fronts.mark(id);
         }
         if generation.account.tally().is_some() {
-            self.total.add(Tally::one(row.size));
+            self.total.add(row.tally());
         }
     }
 
     /// The row of that sequence is gone.
-    pub(super) fn removed(&mut self, id: GenerationId, sequence: u64, size: u64) {
+    pub(super) fn removed(&mut self, id: GenerationId, sequence: u64, tally: Tally) {
         let Some(generation) = self.generations.get_mut(&id) else { return };
-        generation.account.removed(sequence, size);
+        generation.account.removed(sequence, tally);
         if generation.account.tally().is_some() {
-            self.total.subtract(Tally::one(size));
+            self.total.subtract(tally);
         }
         if self.fronts.sequence_of(id).is_none_or(|front| front >= sequence) {
             self.fronts.mark(id);
@@ -187,10 +187,10 @@ impl Ledger {
     }
 
     /// The same where only the number of the generation is known.
-    pub(super) fn removed_of(&mut self, number: Number, sequence: u64, size: u64) {
+    pub(super) fn removed_of(&mut self, number: Number, sequence: u64, tally: Tally) {
         let found = self.generations.iter().find(|(_, generation)| generation.row.number == number);
         if let Some(id) = found.map(|(id, _)| *id) {
-            self.removed(id, sequence, size);
+            self.removed(id, sequence, tally);
         }
     }
 

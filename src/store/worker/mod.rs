@@ -10,6 +10,7 @@ mod changes;
 mod compaction;
 mod directory;
 mod elsewhere;
+mod evicted;
 mod eviction;
 mod fronts;
 mod hand_overs;
@@ -46,7 +47,7 @@ pub(crate) use self::{
     elsewhere::{Elsewhere, LookedUp, OpenMemo, Query, Stretch, Wants},
     open::{foreign_file, is_ours, prepare},
     queue::{Door, Rejected},
-    request::{Adopter, Computed, KeepInMemory, Put, Registration, Reply, Request},
+    request::{Adopter, Computed, KeepInMemory, ListPut, OfVariant, Put, Registration, Reply, Request},
     state::pause,
 };
 pub use self::{request::Swept, sharing::Role};

@@ -16,6 +16,9 @@ use crate::{
     store::generation::Tally,
 };
 
+/// Behind the row of a variant list.
+const LIST: u8 = 1;
+
 /// One insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OrderRow {
@@ -24,15 +27,18 @@ pub(crate) struct OrderRow {
     /// What the entry weighs: record and blob.
     pub(crate) size: u64,
     pub(crate) lifetime: Lifetime,
+    /// Whether it is a variant list, which counts by its bytes only.
+    pub(crate) is_list: bool,
 }
 
 impl OrderRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(56);
+        let mut bytes = Vec::with_capacity(57);
         bytes.extend_from_slice(self.digest.as_bytes());
         bytes.extend_from_slice(&self.size.to_le_bytes());
         bytes.extend_from_slice(&self.lifetime.created.0.to_le_bytes());
         bytes.extend_from_slice(&self.lifetime.expires.0.to_le_bytes());
+        bytes.extend_from_slice(if self.is_list { &[LIST] } else { &[] });
         bytes
     }
 
@@ -44,7 +50,17 @@ impl OrderRow {
         let size = fields.number()?;
         let lifetime =
             Lifetime { created: Timestamp(fields.number()?), expires: Timestamp(fields.number()?) };
-        fields.0.is_empty().then_some(Self { sequence, digest, size, lifetime })
+        let is_list = match fields.0 {
+            [] => false,
+            [LIST] => true,
+            _ => return None,
+        };
+        Some(Self { sequence, digest, size, lifetime, is_list })
+    }
+
+    /// What it counts.
+    pub(super) fn tally(&self) -> Tally {
+        Tally::of(self.size, self.is_list)
     }
 }
 
@@ -90,10 +106,13 @@ struct Queue {
     by_expiry: BinaryHeap<Reverse<(Timestamp, u64)>>,
     /// Every row, the one on top that was made last, or furthest in the future.
     by_creation: BinaryHeap<(Timestamp, u64)>,
+    /// The rows that are there.
+    count: usize,
 }
 
 impl Queue {
     fn push(&mut self, sequence: u64, lifetime: Lifetime) {
+        self.count += 1;
         self.by_creation.push((lifetime.created, sequence));
         if lifetime.expires != Timestamp::NEVER {
             self.by_expiry.push(Reverse((lifetime.expires, sequence)));
@@ -135,7 +154,8 @@ impl Account {
 
     /// Whether there is no entry, as far as is known.
     pub(crate) fn is_empty(&self) -> bool {
-        self.tally().is_some_and(|tally| tally.entries == 0)
+        // A variant list is no entry, and takes space.
+        self.tally().is_some_and(|tally| tally.entries == 0 && tally.bytes == 0)
     }
 
     /// `None` while the recount goes on.
@@ -152,7 +172,7 @@ impl Account {
     pub(crate) fn count(&mut self, rows: &[OrderRow], seen: Option<u64>) {
         self.counted_to = seen;
         for row in rows {
-            self.tally.add(Tally::one(row.size));
+            self.tally.add(row.tally());
             self.unordered |= is_out_of_order(row.lifetime, self.counted);
             self.counted = self.counted.max(row.lifetime.created);
         }
@@ -161,7 +181,7 @@ impl Account {
     /// A row was put, under the rules of today.
     pub(crate) fn added(&mut self, row: &OrderRow, expiry: Expiry) {
         if self.counted_to.is_none() {
-            self.tally.add(Tally::one(row.size));
+            self.tally.add(row.tally());
         }
         if self.front.back().is_some_and(|last| row.sequence < last.sequence) {
             self.front.clear();
@@ -171,15 +191,18 @@ impl Account {
         if let Some(queue) = &mut self.queue {
             queue.push(row.sequence, Lifetime { expires: row.lifetime.expires_at(expiry), ..row.lifetime });
             // Mostly rows that are gone: walking over the remaining ones is cheaper than keeping them.
-            if queue.by_creation.len() as u64 > 2 * self.tally.entries + 1_024 {
+            if queue.by_creation.len() > 2 * queue.count + 1_024 {
                 self.queue = None;
             }
         }
     }
 
-    pub(crate) fn removed(&mut self, sequence: u64, size: u64) {
+    pub(crate) fn removed(&mut self, sequence: u64, tally: Tally) {
         if self.counted_to.is_none_or(|counted| sequence <= counted) {
-            self.tally.subtract(Tally::one(size));
+            self.tally.subtract(tally);
+        }
+        if let Some(queue) = &mut self.queue {
+            queue.count = queue.count.saturating_sub(1);
         }
         if let Ok(place) = self.front.binary_search_by_key(&sequence, |row| row.sequence) {
             self.front.remove(place);
@@ -247,7 +270,7 @@ mod tests {
 
     fn row(sequence: u64, expires: u64) -> OrderRow {
         let lifetime = Lifetime { created: Timestamp(0), expires: Timestamp(expires) };
-        OrderRow { sequence, digest: Digest::from_bytes([7; 32]), size: 10, lifetime }
+        OrderRow { sequence, digest: Digest::from_bytes([7; 32]), size: 10, lifetime, is_list: false }
     }
 
     #[test]
@@ -255,6 +278,10 @@ mod tests {
         let (row, key) = (row(5, 99), Number(3).order_key(5));
         let bytes = row.encode();
         assert_eq!(OrderRow::decode(&key, &bytes), Some(row));
+        let list = OrderRow { is_list: true, ..row };
+        assert_eq!(OrderRow::decode(&key, &list.encode()), Some(list));
+        assert_eq!(OrderRow::decode(&key, &[&bytes[..], &[2]].concat()), None);
+        assert_eq!(list.tally(), Tally { entries: 0, ..row.tally() });
         assert_eq!(OrderRow::decode(&key, &bytes[1..]), None);
         assert_eq!(OrderRow::decode(b"short", &bytes), None);
     }
@@ -263,8 +290,8 @@ mod tests {
     fn a_recount_counts_each_row_once_whatever_happens_meanwhile() {
         let mut account = Account::unknown();
         account.count(&[row(1, 0), row(2, 0)], Some(2));
-        account.removed(1, 10); // behind the recount: subtracted
-        account.removed(3, 10); // ahead of it: it will not be seen
+        account.removed(1, Tally::one(10)); // behind the recount: subtracted
+        account.removed(3, Tally::one(10)); // ahead of it: it will not be seen
         account.added(&row(9, 0), Expiry::default()); // ahead of it: it will be seen
         assert_eq!(account.tally(), None);
         account.count(&[row(4, 0), row(9, 0)], Some(9));
@@ -309,10 +336,10 @@ mod tests {
         let mut account = Account::known(Tally { entries: 5, ..Tally::one(50) }, false, Timestamp(0));
         let oldest = |account: &Account| account.oldest().map(|row| row.sequence);
         account.set_front(vec![row(3, 0), row(5, 0), row(8, 0)]);
-        account.removed(5, 10);
-        account.removed(4, 10);
+        account.removed(5, Tally::one(10));
+        account.removed(4, Tally::one(10));
         assert_eq!(oldest(&account), Some(3));
-        account.removed(3, 10);
+        account.removed(3, Tally::one(10));
         account.added(&row(9, 0), Expiry::default());
         assert_eq!(oldest(&account), Some(8));
         account.added(&row(7, 0), Expiry::default());

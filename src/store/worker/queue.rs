@@ -131,10 +131,11 @@ pub(crate) enum Rejected {
 
 impl Queue {
     /// Adds a request of which a caller waits for the reply, or which must not get lost.
-    pub(crate) fn send(&self, request: Request) -> Result<(), Rejected> {
+    /// Given back if the worker has ended.
+    pub(crate) fn send(&self, request: Request) -> Result<(), Box<Request>> {
         let mut state = lock(&self.state);
         if state.intake == Intake::Ended {
-            return Err(Rejected::Ended);
+            return Err(Box::new(request));
         }
         state.push(request);
         state.urgent = true;
@@ -212,10 +213,11 @@ impl Queue {
     }
 
     /// Adds a hand-over that no caller waits for. There was room for it a moment ago.
-    pub(crate) fn hand_over(&self, request: Request) -> Result<(), Rejected> {
+    /// Given back if the worker has ended.
+    pub(crate) fn hand_over(&self, request: Request) -> Result<(), Box<Request>> {
         let mut state = lock(&self.state);
         if state.intake == Intake::Ended {
-            return Err(Rejected::Ended);
+            return Err(Box::new(request));
         }
         state.push(request);
         if state.sleeps {

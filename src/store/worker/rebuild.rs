@@ -8,7 +8,7 @@
 //! all that are found.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     error::Error as _,
     fs, io,
     path::{Path, PathBuf},
@@ -32,6 +32,7 @@ use crate::{
         session::Session,
         snapshot::Snapshot,
     },
+    variants::Variants,
 };
 
 /// The number of rows of the snapshot that are read in one stretch.
@@ -70,12 +71,15 @@ pub(super) fn rebuild(
     let mut newest: Vec<Candidate> = newest.into_values().collect();
     // In the order of insertion, so that the accounts see them as they came.
     newest.sort_by_key(|candidate| candidate.sequence);
+    let listed = listed(snapshot, &newest, now);
     for Candidate { sequence, source } in newest {
         directory.made_progress();
         ledger.go_on_behind(sequence);
         match source {
             Source::File { path, id } => {
                 let head = head(&path)?.filter(|head| !head.lifetime.is_over(now, Expiry::ANY_AGE));
+                // Nothing leads to the value of a variant without the list of its key.
+                let head = head.filter(|head| !head.is_variant || listed.contains(&head.digest));
                 head.map_or(Ok(()), |head| enter(index, ledger, &head, id))?;
             }
             Source::Row { row, .. } if row.lifetime.is_over(now, Expiry::ANY_AGE) => {}
@@ -154,13 +158,28 @@ fn add(newest: &mut Newest, generation: GenerationId, digest: Digest, candidate:
     }
 }
 
+/// The values of variants that the lists of the snapshot name.
+fn listed(snapshot: Option<&Snapshot>, candidates: &[Candidate], now: Timestamp) -> HashSet<Digest> {
+    let lists = candidates.iter().filter_map(|candidate| match &candidate.source {
+        Source::Row { number, row, .. } if row.is_list && !row.lifetime.is_over(now, Expiry::ANY_AGE) => {
+            let record = inline_record(snapshot, *number, row).ok()??;
+            let Body::Variants(list) = Record::decode(&record, &row.digest)?.body else { return None };
+            Some((row.digest, Variants::decode(list)?))
+        }
+        Source::Row { .. } | Source::File { .. } => None,
+    });
+    lists.flat_map(|(key, list)| list.digests(&key).collect::<Vec<_>>()).collect()
+}
+
 /// The record of a row of the snapshot, if it holds its payload.
 fn inline_record(snapshot: Option<&Snapshot>, number: Number, row: &OrderRow) -> Result<Option<Bytes>> {
     let Some(snapshot) = snapshot else { return Ok(None) };
     let bytes = snapshot.get(TableId::Records, &number.record_key(&row.digest))?;
     Ok(bytes.filter(|bytes| {
         let record = Record::decode(bytes, &row.digest);
-        record.is_some_and(|record| record.sequence == row.sequence && matches!(record.body, Body::Inline(_)))
+        record.is_some_and(|record| {
+            record.sequence == row.sequence && matches!(record.body, Body::Inline(_) | Body::Variants(_))
+        })
     }))
 }
 
@@ -220,7 +239,8 @@ fn enter(index: &Index, ledger: &mut Ledger, head: &Head, id: BlobId) -> Result<
     };
     let bytes = record.encode(&head.digest);
     let size = bytes.len() as u64 + blob::size(&head.memo, &head.key_head, head.length);
-    let row = OrderRow { sequence: head.sequence, digest: head.digest, size, lifetime: head.lifetime };
+    let (sequence, digest, lifetime) = (head.sequence, head.digest, head.lifetime);
+    let row = OrderRow { sequence, digest, size, lifetime, is_list: false };
     index.insert_row(number, &row)?;
     index.insert_record(number, &head.digest, &bytes)?;
     ledger.added(generation, &row);

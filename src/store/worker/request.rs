@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     flight::{Claim, FlightKey, fresh_owner},
     key::Digest,
+    readings::Readings,
     record::{Body, Record},
     stats::{Counters, Stats},
     store::{
@@ -144,7 +145,8 @@ pub(crate) struct Registration {
 
 /// Takes a value into the memory tier that could not be stored, unless its claim was revoked meanwhile. Whether it was kept.
 /// It runs code of the user.
-pub(crate) type KeepInMemory = Arc<dyn Fn(&Digest, &PendingValue, &Claim<'_>) -> bool + Send + Sync>;
+pub(crate) type KeepInMemory =
+    Arc<dyn Fn(&Digest, &PendingValue, Option<&OfVariant>, &Claim<'_>) -> bool + Send + Sync>;
 
 impl Registration {
     pub(crate) fn new(
@@ -204,8 +206,35 @@ pub(crate) struct Put {
     pub(crate) value: Arc<PendingValue>,
     /// `None` for a value that was inserted.
     pub(crate) computed: Option<Computed>,
+    /// With the value of a variant: the list that names it.
+    pub(crate) list: Option<Box<ListPut>>,
     /// For a caller that waits until the entry survives the process.
     pub(crate) reply: Option<Reply<()>>,
+    /// On its way to the process that hosts the store, the digest is that of the key, and the value becomes a variant there.
+    pub(crate) variant: Option<Box<OfVariant>>,
+}
+
+/// Whether a value, and a list, took the place of something else.
+#[derive(Clone, Copy)]
+pub(super) struct Replaced {
+    pub(super) value: bool,
+    pub(super) list: bool,
+}
+
+/// The list of a key's variants, the newest of which is the value that it comes with.
+pub(crate) struct ListPut {
+    pub(crate) key: Digest,
+    pub(crate) value: Arc<PendingValue>,
+}
+
+/// What the value of a variant has beside another one.
+pub(crate) struct OfVariant {
+    /// Of the key, under which its variant list stands.
+    pub(crate) key: Digest,
+    /// The inputs that it was computed from. They are storable.
+    pub(crate) readings: Readings,
+    /// On the key, if the claim of the computation is on a variant.
+    pub(crate) guard: Option<Claim<'static>>,
 }
 
 /// What a computed value has beside one that was inserted.
@@ -228,11 +257,9 @@ impl Computed {
 impl Put {
     /// The bytes of memory that it takes while it waits.
     pub(super) fn queued_bytes(&self) -> u64 {
-        let payload = match &self.value.payload {
-            Finished::Inline(payload) => payload.len(),
-            Finished::Blob(_) => 0,
-        };
-        (payload + self.key_head.len() + size_of::<Request>()) as u64
+        let payload = self.value.payload.length();
+        let list = self.list.as_ref().map_or(0, |list| list.value.payload.length());
+        (payload + list + self.key_head.len() + size_of::<Request>()) as u64
     }
 
     /// Another process has the value: its draft is no longer this one's, and the claim there is at its end.
@@ -257,7 +284,7 @@ impl Put {
 /// What an entry counts: its record, and its payload file.
 pub(super) fn record_size(record: &Record<'_>, length: usize, memo: &str) -> u64 {
     let blob = match record.body {
-        Body::Inline(_) => 0,
+        Body::Inline(_) | Body::Variants(_) => 0,
         Body::Blob { length, .. } => blob::size(memo, record.key_head, length),
     };
     length as u64 + blob

@@ -17,8 +17,9 @@ use crate::{
     store::{
         blob::{Blob, Finished, Head, INLINE},
         partition::{Entry, Partition},
-        worker::{Directory, Place},
+        worker::{Directory, OfVariant, Place},
     },
+    variants::Variants,
 };
 
 /// The head of a key in a record.
@@ -38,21 +39,28 @@ impl Guest {
         if !is_sensible(put) {
             return Err(Broken);
         }
+        let readings = match put.variant {
+            None => None,
+            Some(bytes) => Some(Variants::decode(bytes).and_then(|list| list.newest()).ok_or(Broken)?),
+        };
         let file_bytes = if let PutPayload::Draft { length, .. } = put.payload { length } else { 0 };
         if host.directory.reserve(file_bytes, Duration::ZERO).is_err() && !host.directory.is_closed() {
             return Ok(false);
         }
         let digest = Digest::from_bytes(put.digest);
+        let mut guard = None;
         let claim = match put.origin {
             PutOrigin::Inserted => None,
             PutOrigin::Computed { claim, noted, .. } => {
                 let key = partition.flight_key(&digest);
                 let known = claim.and_then(|claim| self.claims.remove(&claim));
-                if known.as_ref().is_some_and(|known| known.key != key) {
+                let is_of_key = known.as_ref().is_some_and(|known| known.key == key);
+                if known.is_some() && !is_of_key && put.variant.is_none() {
                     return Err(Broken);
                 }
-                // Changes revoke the claims that this host granted. Of any other one EPOCHS says whether a change came.
-                let is_exact = known.as_ref().is_some_and(|known| !known.is_declared);
+                // Changes revoke the claims that this host granted on the key. Of any other one EPOCHS says whether a change came.
+                let is_exact = is_of_key && known.as_ref().is_some_and(|known| !known.is_declared);
+                guard = (known.is_some() && !is_of_key).then(|| flight().register_reader(key));
                 let claim = known.map_or_else(|| flight().register_reader(key), |known| known.claim);
                 if !is_exact && !partition.is_unchanged(&digest, noted) {
                     self.answer(number, &Answer::Flag(false));
@@ -70,6 +78,7 @@ impl Guest {
                 ttl: put.ttl_millis.map(Duration::from_millis),
                 replaces: matches!(put.origin, PutOrigin::Computed { replaces: true, .. }),
                 compute_time,
+                variant: readings.map(|readings| Box::new(OfVariant { key: digest, readings, guard })),
             };
             partition.accept(entry, payload, claim, put.is_awaited.then_some(reply))
         });

@@ -120,7 +120,16 @@ impl Bench {
         };
         self.expected[memo].insert(key, value_of(&value));
         let (memo, value) = (Arc::clone(&self.memos[memo]), Arc::new(value));
-        let put = Put { memo, digest: digest(key), key_head: vec![], value, computed: None, reply: None };
+        let put = Put {
+            memo,
+            digest: digest(key),
+            key_head: vec![],
+            value,
+            computed: None,
+            list: None,
+            reply: None,
+            variant: None,
+        };
         self.change(|transaction| transaction.put(&put));
     }
 
