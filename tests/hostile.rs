@@ -96,6 +96,13 @@ proptest! {
     }
 
     #[test]
+    fn a_variant_list_of_any_bytes_is_read_or_refused_in_little_more_memory_than_it_takes(data in inputs("variants")) {
+        let _alone = alone();
+        let bytes = allocated(|| properties::variants(&data));
+        prop_assert!(bytes <= (64 << 10) + 512 * data.len(), "{bytes} bytes for {}", data.len());
+    }
+
+    #[test]
     fn a_manifest_is_read_as_something_that_is_read_as_itself_or_not_at_all(data in inputs("manifest")) {
         let _alone = alone();
         properties::manifest(&data);
@@ -182,6 +189,17 @@ fn a_store_in_memory_takes_memory_by_its_bound_and_gives_it_back_when_it_is_clea
     // Each flush is a request between two stretches of the deletion.
     let is_given_back = || full.saturating_sub(taken()) > 300 * entries;
     assert!((0..entries).any(|_| store.flush().is_ok() && is_given_back()), "{} of {full} are left", taken());
+}
+
+#[test]
+fn the_seeds_of_rows_and_lists_are_read() {
+    let _alone = alone();
+    let is_read = |seed: &[u8]| {
+        let (key, value) = seed.split_at(seed.len().min(12));
+        memolith::fuzzing::order_row(key, value).is_some() || memolith::fuzzing::catalog_row(seed).is_some()
+    };
+    assert!(seeds("rows").iter().all(|seed| is_read(seed)));
+    assert!(seeds("variants").iter().all(|seed| memolith::fuzzing::variants(seed).is_some()));
 }
 
 /// A seed that no reader takes would leave the fuzzers at the first byte.

@@ -29,6 +29,20 @@ pub fn record(data: &[u8]) {
     }
 }
 
+/// The variant list of a key, and the effects behind a value.
+pub fn variants(data: &[u8]) {
+    for bytes in [data.to_vec(), [&b"MV\x01"[..], data].concat()] {
+        if let Some(again) = fuzzing::variants(&bytes) {
+            assert_eq!(again, bytes);
+        }
+    }
+    for bytes in [data.to_vec(), [data, &(data.len() as u64).to_le_bytes()].concat()] {
+        if let Some(again) = fuzzing::effects(&bytes) {
+            assert_eq!(again, bytes);
+        }
+    }
+}
+
 /// A forged head has its own length.
 pub fn blob_head(data: &[u8]) {
     let length = (8 + data.len() + 8) as u32;
@@ -42,7 +56,7 @@ pub fn blob_head(data: &[u8]) {
 
 /// The rows of the order, and of the catalog.
 pub fn rows(data: &[u8]) {
-    let (key, value) = data.split_at(data.len().min(8));
+    let (key, value) = data.split_at(data.len().min(12));
     if let Some(again) = fuzzing::order_row(key, value) {
         assert_eq!(again, (key.to_vec(), value.to_vec()));
     }
@@ -55,7 +69,7 @@ pub fn rows(data: &[u8]) {
 pub fn manifest(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let with_sum = |text: &str| format!("{text}check {:016x}\n", fuzzing::checksum(text.as_bytes()));
-    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 6\n{text}"))] {
+    for text in [text.to_string(), with_sum(&text), with_sum(&format!("memolith 7\n{text}"))] {
         if let Some(again) = fuzzing::manifest(&text) {
             assert_eq!(fuzzing::manifest(&again), Some(again.clone()), "{text:?} was read as {again:?}");
         }

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test binary")]
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test binary")]
 
+mod answers;
 mod child;
 mod damage;
 mod ends;
@@ -14,6 +15,7 @@ mod forks;
 mod harness;
 mod history;
 mod images;
+mod inputs;
 mod kills;
 mod limits;
 mod locks;
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
                 forks::CLAIMS,
                 searched::CLAIMS,
                 twins::CLAIMS,
+                inputs::CLAIMS,
+                answers::CLAIMS,
                 processes::CLAIMS,
                 together::CLAIMS,
             ]
@@ -64,6 +68,8 @@ fn main() -> ExitCode {
         "flush" => kills::flush(),
         "compute slowly" => kills::compute_slowly(),
         "compute in tasks" => kills::compute_in_tasks(),
+        "answer" => answers::play(),
+        "look at answers" => answers::look(),
         "puppet" => puppet::play(),
         "hold" => locks::hold(),
         "nowhere" => locks::nowhere(),

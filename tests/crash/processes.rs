@@ -21,6 +21,7 @@ use crate::{
 
 pub const CLAIMS: &[Claim] = &[
     ("processes::a_second_process_is_a_guest_and_finds_what_the_first_stored", second_is_a_guest),
+    ("processes::effects_are_shown_by_each_process_that_hits_the_value", effects_are_shown),
     ("processes::eight_processes_that_ask_for_one_key_compute_once", once),
     ("processes::a_leader_that_fails_hands_over_to_one_waiter_of_another_process", failures_hand_over),
     ("processes::a_leader_that_is_killed_hands_over_to_one_waiter_of_another_process", death_hands_over),
@@ -82,6 +83,40 @@ fn second_is_a_guest() {
     host.asks("call 2 other", "= two");
     guest.asks("get 3", "none");
     guest.asks("len", "2");
+}
+
+/// Asks for a value with effects, and expects these lines.
+fn draws(child: &mut Child, command: &str, lines: &[&str]) {
+    child.tell(command);
+    for line in lines {
+        child.expect(line);
+    }
+}
+
+fn effects_are_shown() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 2);
+    // The second value has a file of its own.
+    for (length, value) in [(3, "= ddd"), (200_000, "= d*200000")] {
+        for is_by_host in [true, false] {
+            let command = format!("draw 12 {length}");
+            let computer = if is_by_host { &mut host } else { &mut guests[0] };
+            draws(computer, &command, &["computing 12", "shows 1", "shows 2", value]);
+            for child in [&mut host].into_iter().chain(&mut guests) {
+                for _ in 0..2 {
+                    draws(child, &command, &["shows 1", "shows 2", value]);
+                }
+            }
+            host.asks("clear-store", "done");
+        }
+    }
+    // A guest that takes the place of the host reads them from disk.
+    draws(&mut guests[0], "draw 34 3", &["computing 34", "shows 3", "shows 4", "= ddd"]);
+    guests[0].asks("flush", "done");
+    host.kill();
+    for guest in &mut guests {
+        draws(guest, "draw 34 3", &["shows 3", "shows 4", "= ddd"]);
+    }
 }
 
 fn once() {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use memolith::{Memo, MemoBuilder, Store, future};
+use memolith::{Lookup, Memo, MemoBuilder, Store, effects, future, inputs};
 
 use crate::child::{Child, directory, say, seed};
 
@@ -42,6 +42,7 @@ pub fn play() {
     };
     say("open");
     let mut memo: Values = Memo::builder("values").open(&store).unwrap();
+    let mut drawn: Option<Values> = None;
     let leads = Leads::default();
     let mut stalled: Vec<Stalled> = Vec::new();
     for line in io::stdin().lock().lines() {
@@ -89,19 +90,20 @@ pub fn play() {
                 say(&format!("= {}", short(&entry.or_insert_with(|| value))));
             }
             // The same with a value of so many bytes.
-            "large" => {
-                let (key, length) = (key(), value().parse().unwrap());
-                let computed = memo.get_or_insert_with(&key, || {
-                    say(&format!("computing {key}"));
-                    "x".repeat(length)
-                });
-                say(&format!("= {}", short(&computed)));
+            "large" => large(&memo, key(), value().parse().unwrap()),
+            // Of a memo with effects: a value of so many bytes, and a line for each digit of the key.
+            "draw" => {
+                let drawn = drawn.get_or_insert_with(|| with_effects(&store));
+                draw(drawn, key(), value().parse().unwrap());
             }
             // On a thread of its own. The computation waits for `go` or `fail`.
             "lead" => {
                 lead(&memo, key(), value(), &leads);
             }
             // On a thread of its own: two keys, the second inside of the first.
+            "read" | "scoped" | "renew-scoped" | "memory-scoped" | "lead-scoped" => {
+                with_inputs(command, &line, &memo, &leads);
+            }
             "nest" => {
                 nest(&memo, key(), value().parse().unwrap(), &leads);
             }
@@ -142,6 +144,71 @@ pub fn play() {
     }
 }
 
+/// The commands of values that are computed from inputs.
+fn with_inputs(command: &str, line: &str, memo: &Values, leads: &Leads) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let (key, value): (u32, &str) = (words[1].parse().unwrap(), words[2]);
+    match command {
+        // Computes the contents of a file.
+        "read" => {
+            let computed = memo.get_or_insert_with(&key, || {
+                say(&format!("computing {key}"));
+                inputs::read_to_string(value).unwrap()
+            });
+            say(&format!("= {}", short(&computed)));
+        }
+        // Computes a provided value.
+        "scoped" => {
+            let tell = || {
+                say(&format!("computing {key}"));
+                Ok(())
+            };
+            say(&format!("= {}", scoped(memo, key, value, tell).unwrap()));
+        }
+        // The same, whatever is stored: the value, a slash, and the third word.
+        "renew-scoped" => {
+            let computed = inputs::scope(|scope| {
+                scope.provide("value", value);
+                let entry = memo.entry(&key).max_age(Duration::ZERO);
+                entry.or_insert_with(|| format!("{}/{}", inputs::get::<String>("value").unwrap(), words[3]))
+            });
+            say(&format!("= {computed}"));
+        }
+        // The same, kept in memory only.
+        "memory-scoped" => inputs::scope(|scope| {
+            scope.provide("value", value);
+            let Lookup::Miss(claim) = memo.entry(&key).lookup() else { return say("a hit") };
+            let value = claim.run(|| inputs::get::<String>("value").unwrap());
+            claim.insert_in_memory(&value);
+            say("done");
+        }),
+        // On a thread of its own. The computation waits for `go`.
+        _ => {
+            let (memo, value) = (memo.clone(), value.to_owned());
+            let (tell, told) = mpsc::channel();
+            leads.lock().unwrap().insert(key, tell);
+            thread::spawn(move || {
+                let computed = scoped(&memo, key, &value, || {
+                    say(&format!("computing {key}"));
+                    if matches!(told.recv(), Ok(Word::Go)) { Ok(()) } else { Err(()) }
+                });
+                say(&computed.map_or_else(|()| "failed".into(), |value| format!("= {value}")));
+            });
+        }
+    }
+}
+
+/// Provides a value, and computes what is provided.
+fn scoped(memo: &Values, key: u32, value: &str, wait: impl FnOnce() -> Result<(), ()>) -> Result<String, ()> {
+    inputs::scope(|scope| {
+        scope.provide("value", value);
+        memo.get_or_try_insert_with(&key, || {
+            let value = inputs::get::<String>("value").unwrap();
+            wait().map(|()| value)
+        })
+    })
+}
+
 /// The memo with options like `ttl=1000`.
 fn with_options<'a>(options: impl Iterator<Item = &'a str>) -> MemoBuilder<u32, String> {
     options.fold(Memo::builder("values"), |builder, option| {
@@ -156,6 +223,32 @@ fn with_options<'a>(options: impl Iterator<Item = &'a str>) -> MemoBuilder<u32, 
             _ => panic!("{option}"),
         }
     })
+}
+
+fn large(memo: &Values, key: u32, length: usize) {
+    let computed = memo.get_or_insert_with(&key, || {
+        say(&format!("computing {key}"));
+        "x".repeat(length)
+    });
+    say(&format!("= {}", short(&computed)));
+}
+
+fn with_effects(store: &Store) -> Values {
+    Memo::builder("drawn").effects(|line: &String| say(line)).open(store).unwrap()
+}
+
+fn draw(memo: &Values, key: u32, length: usize) {
+    let computed = memo.get_or_insert_with(&key, || {
+        say(&format!("computing {key}"));
+        for digit in key.to_string().chars() {
+            assert!(effects::emit(format!("shows {digit}")));
+        }
+        "d".repeat(length)
+    });
+    if let Some(failure) = memo.last_failure() {
+        say(&format!("failure {failure}"));
+    }
+    say(&format!("= {}", short(&computed)));
 }
 
 fn lead(memo: &Values, key: u32, value: String, leads: &Leads) {

@@ -202,7 +202,7 @@ fn an_observer_may_open_and_close_the_store_whose_damage_it_is_told_of() {
         let memo = plain(&store, "numbers");
         memo.insert("one", &1).unwrap();
         drop((memo, store));
-        std::fs::write(bench.path().join("MANIFEST"), "memolith 6\nnot as it was\n").unwrap();
+        std::fs::write(bench.path().join("MANIFEST"), "memolith 7\nnot as it was\n").unwrap();
         let (path, told) = (bench.path().clone(), Arc::new(AtomicU64::new(0)));
         let telling = Arc::clone(&told);
         let store = observed(&bench, move |event| {

@@ -10,14 +10,14 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     sync::{
-        LazyLock,
+        LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     task::Poll,
 };
 
 use futures::future::{join, join_all};
-use memolith::{ErrorKind, Store, code, future, memo};
+use memolith::{ErrorKind, Store, code, effects, future, memo};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -520,4 +520,54 @@ fn a_call_that_is_dropped_hands_over_and_a_panic_stays_with_its_caller() {
     drop(dropped);
     is_open.store(true, Relaxed);
     assert_eq!(smol::block_on(waiter), 2);
+}
+
+/// Shown by the functions below, as their handlers wrote it.
+static SCREEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+#[track_caller]
+fn shows(expected: &[&str]) {
+    assert_eq!(std::mem::take(&mut *SCREEN.lock().unwrap()), expected);
+}
+
+fn draw(line: &String) {
+    SCREEN.lock().unwrap().push(format!("- {line}"));
+}
+
+#[memo(store = store(), effects(draw, |bar: &u8| SCREEN.lock().unwrap().push("|".repeat((*bar).into()))))]
+async fn drawn(day: &str, _runs: &Runs) -> Result<usize, String> {
+    _runs.count();
+    effects::emit(day.to_owned());
+    pause().await;
+    effects::emit(3_u8);
+    if day.is_empty() { Err("no day".into()) } else { Ok(day.len()) }
+}
+
+/// Another store: the other test looks at the failures of its own.
+static OF_DRAWN: LazyLock<Store> = LazyLock::new(|| Store::temporary().unwrap());
+
+#[memo(store = &*OF_DRAWN, effects = draw)]
+async fn drawn_at_each_call(day: &str) -> serde_json::Value {
+    pause().await;
+    effects::emit(day.to_owned());
+    serde_json::json!({ "day": day })
+}
+
+#[test]
+fn a_call_shows_the_same_whether_its_body_runs_or_not() {
+    under_each_executor(async || {
+        drawn_memo().clear().unwrap();
+        let runs = Runs::default();
+        for _ in 0..2 {
+            assert_eq!(drawn("Monday", &runs).await, Ok(6));
+            shows(&["- Monday", "|||"]);
+            assert!(drawn("", &runs).await.is_err());
+            shows(&["- ", "|||"]);
+            assert_eq!(drawn_at_each_call("Friday").await["day"], "Friday");
+            shows(&["- Friday"]);
+        }
+        assert_eq!(runs.take(), 3);
+        assert!(drawn_memo().last_failure().is_none());
+        assert!(drawn_at_each_call_memo().last_failure().is_some());
+    });
 }

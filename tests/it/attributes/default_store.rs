@@ -5,9 +5,10 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
 };
 
-use memolith::{Stats, Store, default_store, memo, set_default_store};
+use memolith::{Lookup, Memo, Stats, Store, default_store, effects, future, memo, set_default_store};
 use tempfile::TempDir;
 
 /// Names the scenario of the child.
@@ -15,16 +16,16 @@ const SCENARIO: &str = "MEMOLITH_TEST_SCENARIO";
 
 /// A home, a folder for temporary files, and programs. Each program is this file under a name that cargo gives no
 /// test.
-struct Machine(TempDir);
+pub(super) struct Machine(TempDir);
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let machine = Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
         fs::create_dir(machine.temporary()).unwrap();
         machine
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.0.path().canonicalize().unwrap()
     }
 
@@ -88,7 +89,7 @@ fn has_computed(told: &str) -> bool {
 
 /// Runs one scenario as a test, with a home and a store there.
 #[track_caller]
-fn play(scenario: &str, store: Option<&Path>, machine: &Machine) -> String {
+pub(super) fn play(scenario: &str, store: Option<&Path>, machine: &Machine) -> String {
     let mut command = machine.command(&env::current_exe().unwrap(), scenario);
     told(command.envs(store.map(|path| ("MEMOLITH_DIR", path))))
 }
@@ -119,6 +120,7 @@ fn child() {
             tracing::subscriber::set_global_default(crate::traced::Log::default()).unwrap();
         }
         Ok("disabled") => return disabled(),
+        Ok("inputs") => return super::inputs::run(),
         // Started by name, without a parent.
         _ => return,
     }
@@ -140,6 +142,47 @@ fn disabled() {
     assert!(memo.last_failure().is_none());
     memo.insert(&12, &145).unwrap();
     println!("computed at last {}", squared(12));
+    effects_while_disabled();
+}
+
+/// Each call computes, and shows its effects once, in a task too.
+fn effects_while_disabled() {
+    let shown = Arc::new(Mutex::new(String::new()));
+    let drawing = Arc::clone(&shown);
+    let memo: Memo<str, usize> = Memo::builder("drawn")
+        .effects(move |text: &String| drawing.lock().unwrap().push_str(text))
+        .effects(memolith::effects::tracing(tracing::Level::INFO))
+        .open(default_store())
+        .unwrap();
+    let draw = |text: &str| assert!(effects::emit(text.to_owned()));
+    let in_tasks: future::Memo<str, usize> = memo.clone().into();
+    for number in 0..2 {
+        memo.get_or_insert_with("blocking", || {
+            draw("a");
+            number
+        });
+        smol::block_on(in_tasks.get_or_insert_with("task", || {
+            draw("b");
+            async {
+                smol::future::yield_now().await;
+                draw("c");
+                number
+            }
+        }));
+        memo.entry("entry").or_insert_with(|| {
+            draw("d");
+            number
+        });
+        let Lookup::Miss(claim) = memo.entry("claim").lookup() else { panic!("a hit") };
+        claim.run(|| draw("e"));
+        smol::block_on(claim.wrap(async { draw("f") }));
+        claim.insert(&number);
+        let Lookup::Miss(claim) = smol::block_on(in_tasks.entry("claim").lookup()) else { panic!("a hit") };
+        smol::block_on(claim.wrap(async { draw("g") }));
+        smol::block_on(claim.insert_in_task(number));
+        assert_eq!(std::mem::take(&mut *shown.lock().unwrap()), "abcdefg");
+    }
+    assert!(memo.last_failure().is_none());
 }
 
 /// A variable that is no absolute path is as good as none.

@@ -6,10 +6,12 @@ use memolith::Store;
 
 mod built_in;
 mod default_store;
+mod effects;
 mod errors;
 mod handles;
 mod hygiene;
 mod identity;
+mod inputs;
 mod key;
 mod loading;
 mod options;
