@@ -67,7 +67,7 @@ fn walk(step: impl Fn([u8; 5]) -> memolith::Result<()>) -> memolith::Result<()> 
     let (mut positions, mut random) = ([3_u8; 5], 0x9e37_79b9_u32);
     for _ in 0..STEPS {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        if let Some(slider) = positions.iter_mut().nth((random >> 8) as usize % SLIDERS.len()) {
+        if let Some(slider) = positions.get_mut((random >> 8) as usize % SLIDERS.len()) {
             *slider = if random >> 31 == 0 { (*slider + 1).min(9) } else { slider.saturating_sub(1) };
         }
         step(positions)?;
