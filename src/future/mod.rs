@@ -54,7 +54,8 @@
 //! returns is `Send` if that of the caller is. The key is digested in the call, before the first poll; under an attribute, in the
 //! first poll.
 //!
-//! In the process that hosts the store, a hit of up to 64 KiB is answered in the first poll, from memory and from the index alike.
+//! In the process that hosts the store, a hit of up to 64 KiB is answered in the first poll, from memory and from the index alike,
+//! unless the memo has values with tracked [inputs](crate::inputs).
 //! A poll decodes and clones values up to this size, encodes values up to 4 KiB, reads records and files of this length, and runs
 //! the closures of the options (`cache_if`, `validate`, `ttl_with`). That takes some tens of microseconds at most while the files
 //! are in the page cache of the system. A value behind an `Arc` is cloned in the poll at any size.
