@@ -1,6 +1,7 @@
 //! The events of an observer, of a memo or of its store.
 
 use std::{
+    cell::Cell,
     fmt::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
@@ -219,19 +220,24 @@ fn an_observer_goes_with_the_last_handle_of_its_memo() -> Result<(), Error> {
     Ok(())
 }
 
-/// It asks for the length and inserts an entry, at each event that it does not cause itself.
+/// It asks for the length and inserts an entry, at each event that it does not cause itself. Evictions are told by another
+/// thread, at the same time as the events of the calls.
 #[test]
 fn the_observer_of_a_memo_may_use_the_memo() -> Result<(), Error> {
+    thread_local! {
+        static IS_OBSERVED: Cell<bool> = const { Cell::new(false) };
+    }
     let bench = Bench::new();
     let store = bench.store();
     let door: Arc<Mutex<Option<Memo<str, u64>>>> = Arc::default();
     let lengths = Arc::new(Mutex::new(Vec::new()));
     let (open, noted) = (Arc::clone(&door), Arc::clone(&lengths));
     let memo = numbers().max_entries(2).observer(move |_| {
-        let Some(memo) = open.lock().unwrap().take() else { return };
+        let memo = open.lock().unwrap().clone();
+        let Some(memo) = memo.filter(|_| !IS_OBSERVED.replace(true)) else { return };
         memo.insert("of the observer", &0).unwrap();
         noted.lock().unwrap().push(memo.len().unwrap());
-        *open.lock().unwrap() = Some(memo);
+        IS_OBSERVED.set(false);
     });
     let memo = memo.open(&store)?;
     *door.lock().unwrap() = Some(memo.clone());
