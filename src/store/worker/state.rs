@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -74,6 +74,8 @@ pub(crate) fn pause(failures: u32, is_corrupt: bool) -> Duration {
 #[derive(Default)]
 pub(crate) struct EngineSlot {
     state: RwLock<EngineState>,
+    /// Whether the state is `Closed`, which is its last one. Looked at by every call.
+    is_closed: AtomicBool,
     /// The number of failures since a flush last succeeded.
     consecutive_failures: AtomicU32,
 }
@@ -122,7 +124,7 @@ impl EngineSlot {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(&*self.read(), EngineState::Closed)
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// The worker opened an engine, or put a copy with the same entries in the place of the running one.
@@ -172,7 +174,9 @@ impl EngineSlot {
 
     /// The store is closed for good.
     pub(crate) fn closed(&self) {
-        *self.write() = EngineState::Closed;
+        let mut state = self.write();
+        *state = EngineState::Closed;
+        self.is_closed.store(true, Ordering::Release);
     }
 
     /// A flush succeeded.
