@@ -70,7 +70,7 @@ impl Snapshot {
         let sums = [bytes.get(32..40)?, bytes.last_chunk::<8>()?].map(|sum| sum.try_into().ok());
         sums.into_iter().flatten().map(u64::from_le_bytes).find_map(|checksum| {
             let named = manifest::Snapshot { number: 0, length: bytes.len() as u64, checksum };
-            Self::of(Contents::Memory(bytes.to_vec()), &named).ok()
+            Self::of(bytes.to_vec().into(), &named).ok()
         })
     }
 

@@ -9,7 +9,6 @@ use crate::{
     checksum::checksum,
     error::Result,
     store::{
-        blob::Contents,
         engine::{Row, TableId},
         manifest,
     },
@@ -160,7 +159,7 @@ fn a_flipped_bit_or_a_cut_never_gives_another_value() {
     apply(&mut model, changes());
     let whole = fs::read(directory.path().join("snapshot-1")).unwrap();
     let look = |bytes: Vec<u8>| {
-        let Ok(snapshot) = Snapshot::of(Contents::Memory(bytes), &named) else { return };
+        let Ok(snapshot) = Snapshot::of(bytes.into(), &named) else { return };
         if let Ok(found) = all(&snapshot, 3) {
             assert_eq!(found, model);
         }
@@ -186,7 +185,7 @@ fn damage_to_one_block_costs_that_block() {
     let named = write(directory.path(), &model);
     let mut bytes = fs::read(directory.path().join("snapshot-1")).unwrap();
     bytes[50_000] ^= 1;
-    let snapshot = Snapshot::of(Contents::Memory(bytes), &named).unwrap();
+    let snapshot = Snapshot::of(bytes.into(), &named).unwrap();
     let found: Vec<bool> =
         (0..100).map(|number| snapshot.get(TableId::Records, &key(number)).is_ok()).collect();
     assert_eq!(found.iter().filter(|is_found| !**is_found).count(), 9);
