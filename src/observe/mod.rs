@@ -26,7 +26,8 @@
 //! observer. Hits have the level `TRACE`; misses, computations, evictions and expirations `DEBUG`; values that are too
 //! large for memory `INFO`; failures `WARN`. Each computation has a span `compute` with the name of the memo, and events
 //! of the closure are inside it. At its end the span records `took` and `succeeded`. Keys may hold secrets, so they are
-//! not in the events of `tracing`: an observer that wants them there adds them.
+//! not in the events of `tracing`: an observer that wants them there adds them. Where no subscriber is set and `tracing` has its
+//! feature `log`, hits are not among the records of `log`.
 
 mod contained;
 mod event;

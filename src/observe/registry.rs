@@ -89,9 +89,10 @@ impl ObserverRegistry {
         !trace::IS_ON && self.of_store.is_empty()
     }
 
-    /// Whether any observer would be told of an event of a memo.
-    pub(crate) fn is_heard(&self, of_memo: &Observers) -> bool {
-        !self.is_silent() || !of_memo.0.is_empty()
+    /// Whether any observer, or a subscriber of `tracing`, would be told of a hit of a memo.
+    #[inline]
+    pub(crate) fn hears_hits(&self, of_memo: &Observers) -> bool {
+        !self.of_store.is_empty() || !of_memo.0.is_empty() || trace::may_hear_hits()
     }
 
     /// Whether an observer runs on this thread.

@@ -36,6 +36,11 @@ pub(crate) fn hears_failures() -> bool {
     false
 }
 
+#[cfg(not(feature = "tracing"))]
+pub(super) fn may_hear_hits() -> bool {
+    false
+}
+
 #[cfg(feature = "tracing")]
 mod on {
     use std::mem;
@@ -100,6 +105,12 @@ mod on {
         is_heard
     }
 
+    /// Whether some subscriber receives events of the level of hits, as far as that is known without asking one.
+    #[inline]
+    pub(in super::super) fn may_hear_hits() -> bool {
+        tracing::level_filters::LevelFilter::current() >= tracing::Level::TRACE
+    }
+
     pub(in super::super) fn event(event: &Event<'_>) {
         match event {
             Event::Hit { memo, tier, saved, is_stale: true, age } => {
@@ -133,3 +144,5 @@ mod on {
 pub(super) use self::on::event;
 #[cfg(feature = "tracing")]
 pub(crate) use self::on::hears_failures;
+#[cfg(feature = "tracing")]
+pub(super) use self::on::may_hear_hits;
