@@ -189,11 +189,21 @@ impl Lifetime {
         }
     }
 
+    /// Whether the entry is fresh at a [recent](Clock::recent) time and for a while after it.
+    #[inline]
+    fn is_fresh_for_long(&self, recent: Timestamp, expiry: Expiry) -> bool {
+        recent.after(LAG) < self.fresh_until(expiry) && !self.created.is_ahead_of(recent)
+    }
+
     /// Whether the entry is of no use: expired, and not kept stale any more, or dated in the future.
     pub(crate) fn is_over(&self, now: Timestamp, expiry: Expiry) -> bool {
         now >= self.over_at(expiry) || self.created.is_ahead_of(now)
     }
 }
+
+/// The maximum that a [recent](Clock::recent) time is early. It is that of the last tick of the kernel: 1 to 10 ms ago, and
+/// longer on a virtual machine that had to wait. A value that ends within this time is judged by the exact time.
+const LAG: Duration = Duration::from_secs(10);
 
 /// The clock of a store. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -214,6 +224,35 @@ impl Clock {
         }
         // A time before 1970 counts as 1970, so that the entry is old and not dated in the future.
         SystemTime::now().into()
+    }
+
+    /// Whether an entry is fresh now. The exact time is read only if its end is near.
+    #[inline]
+    pub(crate) fn is_fresh(&self, lifetime: Lifetime, expiry: Expiry) -> bool {
+        lifetime.is_fresh_for_long(self.recent(), expiry)
+            || lifetime.freshness(self.now(), expiry) == Freshness::Fresh
+    }
+
+    /// A time that may be [`LAG`] earlier than [`now`](Self::now). Reading it takes 6 ns, and 22 ns for the exact time.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn recent(&self) -> Timestamp {
+        use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
+
+        if let Some(manual) = &self.manual {
+            return Timestamp(manual.millis());
+        }
+        // A sandbox may refuse this clock.
+        let Ok(time) = clock_gettime_dynamic(DynamicClockId::Known(ClockId::RealtimeCoarse)) else {
+            return self.now();
+        };
+        Timestamp(Duration::try_from(time).map_or(0, millis))
+    }
+
+    /// A time that may be [`LAG`] earlier than [`now`](Self::now).
+    #[cfg(not(target_os = "linux"))]
+    fn recent(&self) -> Timestamp {
+        self.now()
     }
 
     /// Measures a time span: monotonic, or by the manual clock.

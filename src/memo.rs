@@ -18,7 +18,7 @@ use crate::{
         Behind, EntryTtl, Lead, LoadingCall, Lookup, MemoInner, PendingCall, TaskKey, Terms, ThreadTerms,
         Work,
     },
-    key::{self, Digest},
+    key::{self, Digest, MemoKey},
     stats::{Failure, LastFailure, Reason, Stats, Usage, Why},
     store::Entries,
 };
@@ -184,8 +184,16 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(())
     /// ```
     pub fn get(&self, key: &K) -> Result<Option<V>> {
-        let hit = self.inner.get(&self.digest(key)?)?;
-        Ok(hit.map(|hit| self.inner.show(hit)))
+        let mut encoded = MemoKey::default();
+        self.encode(key, &mut encoded)?;
+        if let Some(value) = self.inner.fresh_by_key(&encoded) {
+            return Ok(Some(value));
+        }
+        let digest = encoded.digest();
+        if let Some(value) = self.inner.fresh_in_memory(&digest, Some(&encoded), |_| true) {
+            return Ok(Some(value));
+        }
+        Ok(self.inner.get(&digest)?.map(|hit| self.inner.show(hit)))
     }
 
     /// Why a call of `key` would find a value or not, at this moment: which input changed, a bound, its age, another version or
@@ -491,11 +499,18 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         if self.is_plain() {
             return PendingCall::Plain(self.inner.plain_context());
         }
-        let digest = match self.inner.guarded("Serialize", || key::digest(key)) {
-            Ok(digest) => digest,
-            Err(error) => return self.refuse(&error),
-        };
-        if let Some(value) = self.inner.fresh_in_memory(&digest, |_| true) {
+        let mut encoded = MemoKey::default();
+        if let Err(error) = self.inner.guarded("Serialize", || key::compact(key, &mut encoded)) {
+            return self.refuse(&error);
+        }
+        if let Some(value) = self.inner.fresh_by_key(&encoded) {
+            return PendingCall::Hit(value);
+        }
+        let digest = encoded.digest();
+        if let Some(value) = self.inner.fresh_in_memory(&digest, Some(&encoded), |_| true) {
+            return PendingCall::Hit(value);
+        }
+        if let Some(value) = self.inner.fresh_on_disk(&digest) {
             return PendingCall::Hit(value);
         }
         self.pending(
@@ -646,9 +661,15 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
 
     /// A key that cannot be serialized is a failure of the cache: it is counted, kept and reported.
     pub(crate) fn digest<Q: Serialize + ?Sized>(&self, key: &Q) -> Result<Digest> {
+        let mut encoded = MemoKey::default();
+        self.encode(key, &mut encoded)?;
+        Ok(encoded.digest())
+    }
+
+    fn encode<Q: Serialize + ?Sized>(&self, key: &Q, encoded: &mut MemoKey) -> Result<()> {
         self.inner.session().check_origin().map_err(|error| error.with_context(&self.inner.place))?;
-        let digest = self.inner.guarded("Serialize", || key::digest(key));
-        digest.inspect_err(|error| self.inner.record_failure(error))
+        let written = self.inner.guarded("Serialize", || key::compact(key, encoded));
+        written.inspect_err(|error| self.inner.record_failure(error))
     }
 }
 

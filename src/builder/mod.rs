@@ -357,8 +357,8 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         self.options.cache_if.is_some()
     }
 
-    /// This memo's share of the store's [`memory`](crate::StoreBuilder::memory), in bytes of encoded values. Default: all
-    /// of it. Zero turns the memory tier off for this memo: every hit is read from disk.
+    /// This memo's share of the store's [`memory`](crate::StoreBuilder::memory), in bytes of encoded values and keys.
+    /// Default: all of it. Zero turns the memory tier off for this memo: every hit is read from disk.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.options.memory = Some(bytes);
         self

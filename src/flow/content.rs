@@ -8,6 +8,7 @@ use crate::{
     effect_log::EffectLog,
     error::{Error, ErrorKind, Result},
     flight::Words,
+    key::Digest,
     memory::CachedValue,
 };
 
@@ -61,6 +62,7 @@ impl<V: Send + Sync + 'static> Decoded<V> {
     /// As it stands in the memory tier.
     pub(super) fn cached(
         self,
+        digest: &Digest,
         lifetime: Lifetime,
         compute_time: Duration,
         size: u64,
@@ -68,9 +70,9 @@ impl<V: Send + Sync + 'static> Decoded<V> {
     ) -> Arc<CachedValue> {
         let Self { value, effects } = self;
         match effects {
-            None => CachedValue::new(value, lifetime, compute_time, size, noted),
+            None => CachedValue::new(digest, value, lifetime, compute_time, size, noted),
             Some(effects) => {
-                CachedValue::new(WithEffects { value, effects }, lifetime, compute_time, size, noted)
+                CachedValue::new(digest, WithEffects { value, effects }, lifetime, compute_time, size, noted)
             }
         }
     }

@@ -1,15 +1,21 @@
 //! Finds a value in memory and on disk, and keeps a copy of what came from disk in memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     MemoInner,
     content::{self, Decoded},
+    inner::panicked,
     place::{HitInputs, Place},
     terms::{Standing, Terms},
 };
 use crate::{
-    clock::{Expiry, Freshness, Lifetime, Timestamp},
+    clock::{Expiry, Lifetime, Timestamp},
     codec::Payload,
     context::note_stale,
     effect_log::EffectLog,
@@ -83,34 +89,6 @@ pub(super) enum Miss {
 pub(super) type HitOrMiss<V> = Result<Hit<V>, Miss>;
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    /// A fresh value in memory, which is a hit of a call without terms of its own. Most calls end here: the general path moves
-    /// more about, and takes a tenth longer for a value of 100 bytes.
-    #[inline]
-    pub(crate) fn fresh_in_memory(
-        &self,
-        digest: &Digest,
-        accepts: impl FnOnce(&CachedValue) -> bool,
-    ) -> Option<V> {
-        if !self.has_memory() || self.partition.is_closed() {
-            return None;
-        }
-        let cached = self.cached(digest)?;
-        let (lifetime, compute_time) = (cached.lifetime, cached.compute_time);
-        let now = self.session().clock.now();
-        let is_fresh = lifetime.freshness(now, self.expiry(digest)) == Freshness::Fresh;
-        let value = if is_fresh && accepts(&cached) { self.copy_of(cached.value::<V>()) } else { None };
-        // It may have been evicted in the meantime, so this may be the last `Arc`.
-        self.session().release([cached]);
-        let value = value?;
-        self.partition.mark_used(digest);
-        self.counters.hit(Tier::Memory, compute_time);
-        if self.session().observers.is_heard(&self.observers) {
-            let (tier, age) = (Tier::Memory, now.since(lifetime.created));
-            self.notify(&Event::Hit { memo: &self.name, tier, saved: compute_time, is_stale: false, age });
-        }
-        Some(value)
-    }
-
     /// The value in memory unless it is over.
     pub(super) fn in_memory(&self, digest: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Option<Hit<V>> {
         self.in_memory_under(digest, self.expiry(digest), terms)
@@ -179,11 +157,19 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         Some(Hit { value, tier, lifetime, now, compute_time, effects, inputs, standing, sequence })
     }
 
+    #[inline]
     pub(super) fn copy_of(&self, value: Option<&V>) -> Option<V> {
-        self.guarded("Clone", || Ok(value.cloned())).unwrap_or_else(|error| {
-            self.record_failure(&error);
-            None
-        })
+        let mut copy = None;
+        match catch_unwind(AssertUnwindSafe(|| copy = value.cloned())) {
+            Ok(()) => copy,
+            Err(panic) => self.report_panic("Clone", panic),
+        }
+    }
+
+    #[cold]
+    fn report_panic(&self, what: &str, panic: Box<dyn Any + Send>) -> Option<V> {
+        self.record_failure(&panicked(what, panic));
+        None
     }
 
     /// In memory, if it is good there, else from disk. An error is counted, and is a miss.
@@ -299,7 +285,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             self.counters.stale_hit(hit.age());
             note_stale();
         }
-        if self.session().observers.is_heard(&self.observers) {
+        if self.session().observers.hears_hits(&self.observers) {
             let (tier, saved, is_stale, age) = (hit.tier, hit.compute_time, hit.is_stale(), hit.age());
             self.notify(&Event::Hit { memo: &self.name, tier, saved, is_stale, age });
         }
@@ -335,9 +321,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         if let Some(value) = self.copy_of(Some(&decoded.value)) {
             let noted = claim.noted();
             let copy = Decoded { value, effects: decoded.effects.clone() };
-            let cached = copy.cached(item.lifetime, item.compute_time, size, noted);
+            let cached = copy.cached(digest, item.lifetime, item.compute_time, size, noted);
             let is_current = || claim.is_current() && self.partition.is_current(digest, noted);
-            self.session().admit(self.partition.owner(), digest, cached, self.memory, is_current);
+            self.session().admit(self.partition.owner(), cached, self.memory, is_current);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The state that all handles of one memo share, and the path of a computed value to the disk.
 
 use std::{
+    any::Any,
     io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -84,6 +85,11 @@ pub(crate) struct MemoInner<V: 'static> {
     pub(crate) store: Store,
 }
 
+/// The error of user code of this name that panicked.
+pub(super) fn panicked(what: &str, panic: Box<dyn Any + Send>) -> Error {
+    Error::panicked(&format!("the `{what}` of a key or value"), panic)
+}
+
 impl<V: 'static> MemoInner<V> {
     pub(crate) fn record_miss(&self, reason: Reason) {
         self.counters.miss(reason);
@@ -94,7 +100,7 @@ impl<V: 'static> MemoInner<V> {
     pub(crate) fn guarded<T>(&self, what: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let guarded = catch_unwind(AssertUnwindSafe(call));
         guarded
-            .unwrap_or_else(|panic| Err(Error::panicked(&format!("the `{what}` of a key or value"), panic)))
+            .unwrap_or_else(|panic| Err(panicked(what, panic)))
             .map_err(|error| error.with_context(&self.place))
     }
 
@@ -266,12 +272,12 @@ pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
 ) -> KeepInMemory {
     let (session, codec) = (Arc::clone(session), Arc::clone(codec));
     Arc::new(move |digest, value, variant, claim| {
-        let admit = |digest: &Digest, cached: Arc<CachedValue>, claim: &Claim<'_>| {
-            session.admit(owner, digest, cached, memory, || claim.is_current())
+        let admit = |cached: Arc<CachedValue>, claim: &Claim<'_>| {
+            session.admit(owner, cached, memory, || claim.is_current())
         };
         if let Finished::Variants(bytes) = &value.payload {
             let list = FoundVariants::of(bytes, value.lifetime);
-            return list.is_some_and(|list| admit(digest, list.cached(false, claim.noted()), claim));
+            return list.is_some_and(|list| admit(list.cached(digest, false, claim.noted()), claim));
         }
         let Ok(payload) = value.payload.payload() else { return false };
         let size = payload.size() as u64;
@@ -281,8 +287,8 @@ pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
         let decoded = catch_unwind(AssertUnwindSafe(|| content::decode(&*codec, &payload, has_effects)));
         let Ok(Ok(decoded)) = decoded else { return false };
         let Some(OfVariant { key, readings, guard }) = variant else {
-            let cached = decoded.cached(value.lifetime, value.compute_time, size, claim.noted());
-            return admit(digest, cached, claim);
+            let cached = decoded.cached(digest, value.lifetime, value.compute_time, size, claim.noted());
+            return admit(cached, claim);
         };
         let claim = guard.as_ref().unwrap_or(claim);
         let noted = claim.noted();
@@ -297,8 +303,8 @@ pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
         let digest = list.add(key, readings).digest;
         let size_of_list = list.encode().len() as u64;
         let list = FoundVariants { list: Arc::new(list), lifetime: value.lifetime, size: size_of_list };
-        let cached = decoded.cached(value.lifetime, value.compute_time, size, None);
-        admit(&digest, cached, claim) && admit(key, list.cached(false, noted), claim)
+        let cached = decoded.cached(&digest, value.lifetime, value.compute_time, size, None);
+        admit(cached, claim) && admit(list.cached(key, false, noted), claim)
     })
 }
 

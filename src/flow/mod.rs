@@ -8,6 +8,7 @@ mod computation;
 mod content;
 mod direct;
 mod find;
+mod fresh;
 mod hand_out;
 mod inner;
 mod lookup;

@@ -61,10 +61,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         {
             return newer;
         }
-        let cached = found.cached(true, claim.noted());
+        let cached = found.cached(key, true, claim.noted());
         if self.session().memory.fits(cached.size, self.memory) {
             let is_current = || claim.is_current() && self.partition.is_current(key, claim.noted());
-            self.session().admit(self.partition.owner(), key, cached, self.memory, is_current);
+            self.session().admit(self.partition.owner(), cached, self.memory, is_current);
         }
         Arc::clone(&found.list)
     }

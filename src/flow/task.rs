@@ -38,7 +38,11 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// As [`fresh_in_memory`](Self::fresh_in_memory), if that takes no longer than a poll may take.
     #[inline]
     pub(crate) fn fresh_in_memory_quickly(&self, digest: &Digest) -> Option<V> {
-        if self.partition.may_leave(digest) { None } else { self.fresh_in_memory(digest, is_quick::<V>) }
+        if self.partition.may_leave(digest) {
+            None
+        } else {
+            self.fresh_in_memory(digest, None, is_quick::<V>)
+        }
     }
 
     /// A good value that is found without waiting, and without more work than a poll may do. A value on disk is read without a

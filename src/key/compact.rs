@@ -11,18 +11,22 @@ use super::{
 };
 use crate::error::Result;
 
-/// Maximum length in bytes of an encoding that is kept. Enough for a text of 29 bytes.
-const SHORT: usize = 32;
+/// The form of the keys of a pool. Enough for a text of 29 bytes.
+pub(crate) type PoolKey = Compact<4>;
 
-/// The canonical encoding of a short key, or the digest of a long one. Two are equal if and only if their keys are.
+/// The form of the keys of a memo. Enough for a text of 125 bytes.
+pub(crate) type MemoKey = Compact<16>;
+
+/// The canonical encoding of a key of at most `WORDS` words, or the digest of a longer one. Two are equal if and only if
+/// their keys are.
 ///
-/// If every key were digested, a hit of a pool would take 60 ns more. It is written in place and not returned: words that
-/// were just written are slow to copy, and returning them through `catch_unwind` took 15 ns.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Compact {
+/// If every key were digested, a hit would take 60 ns more. It is written in place and not returned: words that were just
+/// written are slow to copy, and returning them through `catch_unwind` took 15 ns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Compact<const WORDS: usize> {
     /// Little-endian, with zeros after the encoding. Written as words because they are read as words: bytes that are stored
     /// one by one must leave the CPU's store buffer before they can be loaded as a word.
-    words: [u64; SHORT / 8],
+    words: [u64; WORDS],
     /// Length of the encoding in bytes, or `DIGESTED` if it was too long.
     length: u64,
 }
@@ -30,18 +34,45 @@ pub(crate) struct Compact {
 /// No length of a short encoding.
 const DIGESTED: u64 = u64::MAX;
 
-impl Hash for Compact {
+impl Hash for PoolKey {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let [first, second, third, fourth] = self.words.map(u128::from);
-        state.write_u128(first | second << 64);
-        state.write_u128(third | fourth << 64);
+        hash_words(&self.words, state);
     }
 }
 
-impl Compact {
+/// Two words at a time: a folded multiplication takes as many.
+#[inline]
+pub(crate) fn hash_words<H: Hasher>(words: &[u64], state: &mut H) {
+    let (pairs, rest) = words.as_chunks();
+    for [low, high] in pairs {
+        state.write_u128(u128::from(*low) | u128::from(*high) << 64);
+    }
+    if let [last] = rest {
+        state.write_u64(*last);
+    }
+}
+
+impl<const WORDS: usize> Default for Compact<WORDS> {
+    #[inline]
+    fn default() -> Self {
+        Self { words: [0; WORDS], length: 0 }
+    }
+}
+
+impl<const WORDS: usize> Compact<WORDS> {
+    /// Maximum length in bytes of an encoding that is kept.
+    const SHORT: usize = WORDS * 8;
+
+    /// The words of a short encoding, with zeros behind it. No two encodings have equal words, because none is the beginning
+    /// of another one.
+    #[inline]
+    pub(crate) fn words(&self) -> Option<&[u64]> {
+        self.words.get(..(self.length as usize).div_ceil(8))
+    }
+
     fn digested(digest: Digest) -> Self {
-        let mut words = [0; SHORT / 8];
+        let mut words = [0; WORDS];
         for (word, bytes) in words.iter_mut().zip(digest.as_bytes().as_chunks().0) {
             *word = u64::from_le_bytes(*bytes);
         }
@@ -70,7 +101,10 @@ impl Compact {
 ///
 /// It fails if the `Serialize` of the key fails. A panic of it unwinds, and the caller contains it.
 #[inline]
-pub(crate) fn compact<K: Serialize + ?Sized>(key: &K, compact: &mut Compact) -> Result<()> {
+pub(crate) fn compact<K: Serialize + ?Sized, const WORDS: usize>(
+    key: &K,
+    compact: &mut Compact<WORDS>,
+) -> Result<()> {
     let mut brief = Brief { compact, long: None };
     encode(key, &mut brief).map_err(unserializable)?;
     if let Some(hasher) = brief.long {
@@ -80,19 +114,19 @@ pub(crate) fn compact<K: Serialize + ?Sized>(key: &K, compact: &mut Compact) -> 
 }
 
 /// Keeps a short encoding, and digests a longer one.
-struct Brief<'a> {
+struct Brief<'a, const WORDS: usize> {
     /// Its length never exceeds the size of its words.
-    compact: &'a mut Compact,
+    compact: &'a mut Compact<WORDS>,
     /// `Some` once the encoding is too long.
     long: Option<DigestHasher>,
 }
 
-impl Sink for Brief<'_> {
+impl<const WORDS: usize> Sink for Brief<'_, WORDS> {
     type Rules = ForKeys;
 
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        if self.long.is_some() || self.compact.length as usize + bytes.len() > SHORT {
+        if self.long.is_some() || self.compact.length as usize + bytes.len() > Compact::<WORDS>::SHORT {
             return self.spill(bytes);
         }
         let (chunks, rest) = bytes.as_chunks();
@@ -104,7 +138,7 @@ impl Sink for Brief<'_> {
     }
 }
 
-impl Brief<'_> {
+impl<const WORDS: usize> Brief<'_, WORDS> {
     /// Appends the lower `length` bytes of a word, at most 8. The upper bytes are zero, and there is room.
     #[inline]
     fn push(&mut self, word: u64, length: usize) {
@@ -149,8 +183,10 @@ mod tests {
     use super::*;
     use crate::key::digest;
 
-    fn compact<K: Serialize + ?Sized>(key: &K) -> Compact {
-        let mut compact = Compact::default();
+    const SHORT: usize = PoolKey::SHORT;
+
+    fn compact<K: Serialize + ?Sized>(key: &K) -> PoolKey {
+        let mut compact = PoolKey::default();
         super::compact(key, &mut compact).unwrap();
         compact
     }

@@ -90,7 +90,7 @@ use self::{
     sink::{DigestHasher, HashedHead, KeyHead},
 };
 pub(crate) use self::{
-    compact::{Compact, compact},
+    compact::{MemoKey, PoolKey, compact, hash_words},
     print::{Form, print},
     serializer::UNORDERED,
     sink::Digest,

@@ -10,45 +10,45 @@
 //!
 //! # Locking
 //!
-//! A hit takes the lock of one of 64 shards and no other lock. Admissions and removals also take the lock of the order of
-//! eviction, [`sieve`], always inside the lock of the shard. No thread holds the locks of two shards. So shard and sieve
-//! agree whenever the lock of the shard is free. All shards share one order, because few large values are the important
-//! case: with an order for each shard, the digests would decide which of five values of 50 MiB is evicted. Only admissions
-//! and removals pay for the shared lock, and each of them comes with a read or write of the disk.
+//! Entries are found by their digest, and those that were hit also by their encoded key, in [`by_key`]. A hit takes the lock
+//! of one of 64 shards of either table, and no other lock. Admissions and removals also take the locks of the order of
+//! eviction, [`sieve`], and of the row in `by_key`, one after the other and always inside the lock of the shard of the digest.
+//! No thread holds the locks of two such shards. So the three agree whenever the lock of the shard is free. All shards share one order, because few large values are the important
+//! case: with an order for each shard, the digests would decide which of five values of 50 MiB is evicted. Only admissions,
+//! removals and the first hit after an admission pay for the shared lock.
 //!
 //! No value is dropped here. Removed values are returned, because their `Drop` is user code and may call the cache.
 //!
 //! # Performance
 //!
-//! Measured on two busy cores with 10,000 entries of 100 B: a hit with the clone of the value takes 30 ns, and 60 ns with
-//! two threads; an admission with an eviction 0.3 us, and 0.6 to 1.0 us with two threads. One value that replaces 100,000
+//! Measured on two busy cores with 10,000 entries of 100 B: a look-up by digest with the clone of the value takes 30 ns, and
+//! 60 ns with two threads; an admission with an eviction 0.3 us, and 0.6 to 1.0 us with two threads. One value that replaces 100,000
 //! entries takes 40 ms.
 
 use std::{
-    any::Any,
     collections::{HashMap, hash_map::Entry},
     fmt,
     hash::{BuildHasherDefault, Hash, Hasher},
     mem,
     sync::Arc,
-    time::Duration,
 };
 
-use self::sieve::{EvictionCandidate, Sieve, SieveRow};
+pub(crate) use self::{by_key::EncodedKey, cached_value::CachedValue};
+use self::{
+    by_key::KeyTable,
+    cached_value::OVERHEAD,
+    sieve::{EvictionCandidate, Sieve, SieveRow},
+};
 use crate::{
-    clock::Lifetime,
-    flight::Words,
-    key::Digest,
+    key::{Digest, MemoKey},
     sync::{Mutex, lock},
 };
 
+mod by_key;
+mod cached_value;
 mod sieve;
 #[cfg(test)]
 mod tests;
-
-/// Bytes of an entry beside its encoded value. Measured with an empty value: 290 to 380 B, depending on the load of the
-/// tables; about a third each for the table of the shard, the row of the sieve and the header of [`CachedValue`].
-const OVERHEAD: u64 = 336;
 
 /// Enough that two threads seldom use one shard. A power of two.
 const SHARDS: usize = 64;
@@ -57,19 +57,6 @@ const SHARDS: usize = 64;
 /// hit, an admission takes 35 us with this bound, and 392 ms without. With Zipf-distributed keys (0.9, room for a tenth)
 /// 64.4 % of the lookups hit with it, 64.7 % without, and 51.0 % in plain insertion order.
 const MAX_SECOND_CHANCES: usize = 64;
-
-/// A value in memory, with fields of its record on disk.
-pub(crate) struct CachedValue<V: ?Sized = dyn Any + Send + Sync> {
-    /// Not checked in this room: the reader checks whether the value has expired.
-    pub(crate) lifetime: Lifetime,
-    pub(crate) compute_time: Duration,
-    /// Size of the encoded value in bytes.
-    pub(crate) size: u64,
-    /// The words of EPOCHS before it was read, if another process hosted the store then. The reader compares them.
-    pub(crate) noted: Option<Words>,
-    /// Last, and possibly unsized, so that value and header are one allocation.
-    value: V,
-}
 
 /// The result of an admission.
 #[derive(Debug)]
@@ -89,6 +76,7 @@ pub(crate) struct Memory {
     budget: u64,
     /// Each entry is in the shard of its key, with the stamp of its row in `sieve`.
     shards: [Shard; SHARDS],
+    by_key: KeyTable,
     /// Has one row for each entry of the shards. Locked inside the lock of a shard, or alone.
     sieve: Mutex<Sieve<MemoryKey>>,
 }
@@ -105,8 +93,8 @@ struct ShardEntry {
     value: Arc<CachedValue>,
     /// Stamp of the entry's row in the sieve.
     stamp: u64,
-    /// Whether the entry was hit since the hand of the sieve last passed it.
-    hit: bool,
+    /// That of its row in `by_key`, if it has one.
+    key_hash: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,46 +104,13 @@ struct MemoryKey {
     digest: Digest,
 }
 
-impl CachedValue {
-    /// `size` is the size of the encoded value in bytes.
-    pub(crate) fn new<V>(
-        value: V,
-        lifetime: Lifetime,
-        compute_time: Duration,
-        size: u64,
-        noted: Option<Words>,
-    ) -> Arc<Self>
-    where
-        V: Send + Sync + 'static,
-    {
-        Arc::new(CachedValue { lifetime, compute_time, size, noted, value })
-    }
-
-    /// The value, if it is a `V`. The caller clones it while it holds no lock.
-    pub(crate) fn value<V: 'static>(&self) -> Option<&V> {
-        self.value.downcast_ref()
-    }
-
-    fn charge(&self) -> u64 {
-        self.size.saturating_add(OVERHEAD)
-    }
-}
-
-impl fmt::Debug for CachedValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CachedValue")
-            .field("lifetime", &self.lifetime)
-            .field("size", &self.size)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Memory {
     /// An empty tier. With a budget of 0 it stays empty.
     pub(crate) fn new(budget_bytes: u64) -> Self {
         Self {
             budget: budget_bytes,
             shards: std::array::from_fn(|_| Shard::default()),
+            by_key: KeyTable::new(),
             sieve: Mutex::new(Sieve::new(budget_bytes)),
         }
     }
@@ -173,10 +128,55 @@ impl Memory {
 
     pub(crate) fn get(&self, owner: u64, digest: &Digest) -> Option<Arc<CachedValue>> {
         let key = MemoryKey { owner, digest: *digest };
-        let mut entries = lock(self.shard(&key));
-        let entry = entries.get_mut(&key)?;
-        entry.hit = true;
-        Some(Arc::clone(&entry.value))
+        let entries = lock(self.shard(&key));
+        let value = &entries.get(&key)?.value;
+        value.note_hit();
+        Some(Arc::clone(value))
+    }
+
+    /// By which an entry is found without its digest. `None` for a long key.
+    #[inline]
+    pub(crate) fn key<'a>(&self, owner: u64, key: &'a MemoKey) -> Option<EncodedKey<'a>> {
+        self.by_key.key(owner, key)
+    }
+
+    /// The value of the key, if it was hit before by one who had the [key](Self::note_key).
+    #[inline]
+    pub(crate) fn get_by_key(&self, key: &EncodedKey<'_>) -> Option<Arc<CachedValue>> {
+        self.by_key.get(key)
+    }
+
+    /// From now on the entry of this value is found by its key too, if it is still there. The key is charged, so others may have
+    /// to leave for it.
+    #[must_use = "evicted values must be dropped outside every lock"]
+    pub(crate) fn note_key(
+        &self,
+        owner: u64,
+        key: &EncodedKey<'_>,
+        value: &Arc<CachedValue>,
+        cap: Option<u64>,
+    ) -> Vec<Arc<CachedValue>> {
+        let charge = value.charge().saturating_add(key.charge());
+        if charge > self.budget.min(cap.unwrap_or(u64::MAX)) {
+            return Vec::new();
+        }
+        let place = MemoryKey { owner, digest: value.digest };
+        let stamp = {
+            let mut entries = lock(self.shard(&place));
+            let entry = entries.get_mut(&place);
+            let Some(entry) = entry.filter(|entry| Arc::ptr_eq(&entry.value, value)) else {
+                return Vec::new();
+            };
+            if entry.key_hash.is_some() {
+                return Vec::new();
+            }
+            entry.key_hash = Some(self.by_key.insert(key, value));
+            lock(&self.sieve).charge(entry.stamp, charge);
+            entry.stamp
+        };
+        let mut victims = Vec::new();
+        self.make_room(owner, cap, stamp, &mut victims);
+        victims
     }
 
     /// Admits a value in place of an earlier value of its key, and evicts until the budget is met. With a `cap`, it first
@@ -188,7 +188,6 @@ impl Memory {
     pub(crate) fn admit(
         &self,
         owner: u64,
-        digest: &Digest,
         value: &Arc<CachedValue>,
         cap: Option<u64>,
         is_current: impl FnOnce() -> bool,
@@ -197,16 +196,13 @@ impl Memory {
             return Admission::Oversize;
         }
         let row = SieveRow {
-            key: MemoryKey { owner, digest: *digest },
+            key: MemoryKey { owner, digest: value.digest },
             charge: value.charge(),
             part: cap.map(|_| owner),
         };
         let Some((stamp, replaced)) = self.insert(row, value, is_current) else { return Admission::Stale };
         let mut victims = Vec::from_iter(replaced);
-        if let Some(cap) = cap {
-            self.evict_over_part(owner, cap, &mut victims);
-        }
-        self.evict_over_budget(stamp, &mut victims);
+        self.make_room(owner, cap, stamp, &mut victims);
         Admission::Kept(victims)
     }
 
@@ -256,28 +252,41 @@ impl Memory {
         if !is_current() {
             return None;
         }
+        if let Some(old) = entries.get(&row.key) {
+            self.remove_key(old);
+        }
+        // At no time do both count.
         let mut sieve = lock(&self.sieve);
         let stamp = sieve.admit(row);
-        let replaced = entries.insert(row.key, ShardEntry { value: Arc::clone(value), stamp, hit: false });
+        let entry = ShardEntry { value: Arc::clone(value), stamp, key_hash: None };
+        let replaced = entries.insert(row.key, entry);
         if let Some(entry) = &replaced {
             sieve.remove(entry.stamp);
         }
         Some((stamp, replaced.map(|entry| entry.value)))
     }
 
-    fn evict_over_part(&self, owner: u64, cap: u64, victims: &mut Vec<Arc<CachedValue>>) {
-        let oldest = || lock(&self.sieve).over_part(owner, cap);
+    /// Evicts until share and budget are met, but not the entry with this stamp.
+    fn make_room(&self, owner: u64, cap: Option<u64>, stamp: u64, victims: &mut Vec<Arc<CachedValue>>) {
+        if let Some(cap) = cap {
+            self.evict_over_part(owner, cap, stamp, victims);
+        }
+        self.evict_over_budget(stamp, victims);
+    }
+
+    fn evict_over_part(&self, owner: u64, cap: u64, spared: u64, victims: &mut Vec<Arc<CachedValue>>) {
+        let oldest = || lock(&self.sieve).over_part(owner, cap, spared);
         while let Some(candidate) = oldest() {
             victims.extend(self.evict(candidate, false));
         }
     }
 
-    fn evict_over_budget(&self, newest: u64, victims: &mut Vec<Arc<CachedValue>>) {
-        let next = || lock(&self.sieve).over_budget(newest);
-        let mut spared = 0;
+    fn evict_over_budget(&self, spared: u64, victims: &mut Vec<Arc<CachedValue>>) {
+        let next = || lock(&self.sieve).over_budget(spared);
+        let mut chances = 0;
         while let Some(candidate) = next() {
-            let victim = self.evict(candidate, spared < MAX_SECOND_CHANCES);
-            spared = if victim.is_some() { 0 } else { spared + 1 };
+            let victim = self.evict(candidate, chances < MAX_SECOND_CHANCES);
+            chances = if victim.is_some() { 0 } else { chances + 1 };
             victims.extend(victim);
         }
     }
@@ -290,8 +299,8 @@ impl Memory {
         second_chance: bool,
     ) -> Option<Arc<CachedValue>> {
         let mut entries = lock(self.shard(&candidate.key));
-        let Entry::Occupied(mut entry) = entries.entry(candidate.key) else { return None };
-        if entry.get().stamp != candidate.stamp || (second_chance && mem::take(&mut entry.get_mut().hit)) {
+        let Entry::Occupied(entry) = entries.entry(candidate.key) else { return None };
+        if entry.get().stamp != candidate.stamp || (second_chance && entry.get().value.take_hit()) {
             return None;
         }
         let entry = entry.remove();
@@ -311,10 +320,17 @@ impl Memory {
     }
 
     /// Removes the rows of entries that were removed from their shard. The lock of the shard is still held.
-    fn remove_rows<'a>(&self, entries: impl IntoIterator<Item = &'a ShardEntry>) {
+    fn remove_rows<'a>(&self, entries: impl IntoIterator<Item = &'a ShardEntry> + Clone) {
+        entries.clone().into_iter().for_each(|entry| self.remove_key(entry));
         let mut sieve = lock(&self.sieve);
         for entry in entries {
             sieve.remove(entry.stamp);
+        }
+    }
+
+    fn remove_key(&self, entry: &ShardEntry) {
+        if let Some(hash) = entry.key_hash {
+            self.by_key.remove(hash, &entry.value);
         }
     }
 

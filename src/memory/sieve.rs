@@ -1,4 +1,5 @@
-//! The order of eviction: the SIEVE algorithm. A policy without locks, which has no values and is not called at hits.
+//! The order of eviction: the SIEVE algorithm. A policy without locks, which has no values and is not called at hits, but for
+//! the first one of an entry, which adds the charge of its key.
 //!
 //! Every entry has a stamp from a counter, so rows sorted by stamp are in insertion order. The hand of SIEVE walks them
 //! from old to new, and then starts again. The caller keeps a candidate that was hit since the hand last passed it, and
@@ -7,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    mem,
     ops::Bound::{Excluded, Unbounded},
 };
 
@@ -87,6 +89,16 @@ impl<K: Copy> Sieve<K> {
         stamp
     }
 
+    /// Charges an entry anew. It keeps its place.
+    pub(super) fn charge(&mut self, stamp: u64, charge: u64) {
+        let Some(row) = self.rows.get_mut(&stamp) else { return };
+        let before = mem::replace(&mut row.charge, charge);
+        self.used = self.used - before + charge;
+        if let Some(part) = row.part.and_then(|owner| self.parts.get_mut(&owner)) {
+            part.used = part.used - before + charge;
+        }
+    }
+
     /// Removes an entry.
     pub(super) fn remove(&mut self, stamp: u64) {
         let Some(row) = self.rows.remove(&stamp) else { return };
@@ -105,21 +117,21 @@ impl<K: Copy> Sieve<K> {
         }
     }
 
-    /// If the budget is exceeded, moves the hand to the next entry other than `newest`.
-    pub(super) fn over_budget(&mut self, newest: u64) -> Option<EvictionCandidate<K>> {
+    /// If the budget is exceeded, moves the hand to the next entry other than `spared`.
+    pub(super) fn over_budget(&mut self, spared: u64) -> Option<EvictionCandidate<K>> {
         if self.used <= self.budget {
             return None;
         }
         let ahead = self.rows.range((Excluded(self.hand), Unbounded));
-        let (stamp, row) = ahead.chain(&self.rows).find(|(stamp, _)| **stamp != newest)?;
+        let (stamp, row) = ahead.chain(&self.rows).find(|(stamp, _)| **stamp != spared)?;
         self.hand = *stamp;
         Some(EvictionCandidate { key: row.key, stamp: *stamp })
     }
 
-    /// If the entries of `owner` exceed `cap`, returns its oldest entry.
-    pub(super) fn over_part(&self, owner: u64, cap: u64) -> Option<EvictionCandidate<K>> {
+    /// If the entries of `owner` exceed `cap`, returns its oldest entry other than `spared`.
+    pub(super) fn over_part(&self, owner: u64, cap: u64, spared: u64) -> Option<EvictionCandidate<K>> {
         let part = self.parts.get(&owner).filter(|part| part.used > cap)?;
-        let stamp = *part.stamps.first()?;
+        let stamp = *part.stamps.iter().find(|stamp| **stamp != spared)?;
         self.rows.get(&stamp).map(|row| EvictionCandidate { key: row.key, stamp })
     }
 }
@@ -187,11 +199,11 @@ mod tests {
         let mut sieve = Sieve::new(1000);
         let stamps = [('a', Some(7)), ('x', None), ('b', Some(7)), ('y', Some(8))]
             .map(|(key, part)| sieve.admit(row(key, part)));
-        assert_eq!(sieve.over_part(7, 20), None);
-        let oldest = sieve.over_part(7, 19).unwrap();
+        assert_eq!(sieve.over_part(7, 20, 0), None);
+        let oldest = sieve.over_part(7, 19, 0).unwrap();
         assert_eq!((oldest.key, oldest.stamp), ('a', stamps[0]));
         sieve.remove(oldest.stamp);
-        assert_eq!(sieve.over_part(7, 19), None);
+        assert_eq!(sieve.over_part(7, 19, 0), None);
         for stamp in stamps {
             sieve.remove(stamp);
             sieve.remove(stamp);

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     error::Result,
-    key::{self, Compact},
+    key::{self, PoolKey},
 };
 
 /// The type and the key of a resource.
@@ -20,14 +20,14 @@ pub(super) struct Name {
     /// Hash of `kind` and `key`, with a random seed for each process. Computed once, outside of every lock.
     hash: u64,
     pub(super) kind: TypeId,
-    pub(super) key: Compact,
+    pub(super) key: PoolKey,
 }
 
 impl Name {
     /// Identifies no resource until its key is [written](Self::write).
     #[inline]
     pub(super) fn of<T: 'static>() -> Self {
-        Self { hash: 0, kind: TypeId::of::<T>(), key: Compact::default() }
+        Self { hash: 0, kind: TypeId::of::<T>(), key: PoolKey::default() }
     }
 
     #[inline]

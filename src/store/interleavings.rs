@@ -78,7 +78,7 @@ struct Scenario {
     has_record: bool,
 }
 
-const SCENARIOS: [Scenario; 4] = [
+const SCENARIOS: [Scenario; 5] = [
     Scenario { is_for: |_| true, computers: 1, early_readers: 0, has_late_reader: true, has_record: false },
     Scenario { is_for: |_| true, computers: 0, early_readers: 1, has_late_reader: true, has_record: true },
     Scenario {
@@ -89,6 +89,8 @@ const SCENARIOS: [Scenario; 4] = [
         has_record: false,
     },
     Scenario { is_for: |_| true, computers: 2, early_readers: 0, has_late_reader: false, has_record: false },
+    // One keeps the value in memory, the other one finds it there.
+    Scenario { is_for: |_| true, computers: 0, early_readers: 2, has_late_reader: false, has_record: true },
 ];
 
 fn session() -> Session {
@@ -105,7 +107,7 @@ fn session() -> Session {
 
 fn actors(scenario: &Scenario) -> Vec<Actor> {
     let computer = |_| Actor::Computer { claim: None, value: None, at: 0 };
-    let reader = |is_late| Actor::Reader { is_late, claim: None, found: None, at: 0 };
+    let reader = |is_late| Actor::Reader { is_late, claim: None, found: None, to_note: None, at: 0 };
     let mut actors = vec![Actor::Changer { at: 0, soon: None }, Actor::Worker { at: 0 }];
     actors.extend(scenario.has_late_reader.then(|| reader(true)));
     actors.extend((0..scenario.computers).map(computer));

@@ -58,8 +58,8 @@ pub(crate) use self::{
     generation::{Bounds, CatalogRow, GenerationId},
     handle::LiveMemo,
     partition::{
-        CachedList, Contained, Entry, Found, FoundVariants, Item, Partition, RefreshTurn, Refused, Unsent,
-        WORTH_A_FLUSH,
+        CachedList, Contained, Entry, Found, FoundVariants, FreshRecord, Item, Partition, RefreshTurn,
+        Refused, Unsent, WORTH_A_FLUSH,
     },
     pending::PendingValue,
     scope::scoped_name,

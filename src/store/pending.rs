@@ -128,6 +128,11 @@ impl Pending {
         shard.get(flight_key).filter(|(_, claim)| claim.is_current()).map(|(value, _)| Arc::clone(value))
     }
 
+    /// Whether a value of the key is on its way.
+    pub(crate) fn has(&self, flight_key: &FlightKey) -> bool {
+        self.get(flight_key).is_some()
+    }
+
     /// Takes a value out whose record is in, unless another one was handed over for the key.
     pub(crate) fn take(&self, flight_key: FlightKey, value: &Arc<PendingValue>) {
         let mut shard = lock(self.shard(&flight_key));

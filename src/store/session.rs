@@ -2,6 +2,7 @@
 //! disk.
 
 use std::{
+    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -14,7 +15,6 @@ use crate::{
     clock::{Clock, Deadline},
     error::{Error, ErrorKind, Result},
     fork::Origin,
-    key::Digest,
     memory::{Admission, CachedValue, Memory},
     observe::{Event, ObserverRegistry, Observers, Warning},
     stats::{Counters, MemoCounters, Stats},
@@ -242,12 +242,11 @@ impl Session {
     pub(crate) fn admit(
         &self,
         owner: u64,
-        digest: &Digest,
         held: Arc<CachedValue>,
         cap: Option<u64>,
         still: impl FnOnce() -> bool,
     ) -> bool {
-        let admitted = self.memory.admit(owner, digest, &held, cap, still);
+        let admitted = self.memory.admit(owner, &held, cap, still);
         self.release([held]);
         let Admission::Kept(victims) = admitted else { return false };
         self.release(victims);
@@ -257,11 +256,20 @@ impl Session {
     /// Drops values out of the memory tier, one by one: a panic in the drop of one concerns neither this call nor the
     /// next value.
     pub(crate) fn release(&self, values: impl IntoIterator<Item = Arc<CachedValue>>) {
-        for value in values {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-                self.failed(&Error::panicked("the `Drop` of a value that left the memory", panic));
-            }
+        values.into_iter().for_each(|value| self.release_one(value));
+    }
+
+    /// The same for one value.
+    #[inline]
+    pub(crate) fn release_one(&self, value: Arc<CachedValue>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+            self.report_drop(panic);
         }
+    }
+
+    #[cold]
+    fn report_drop(&self, panic: Box<dyn Any + Send>) {
+        self.failed(&Error::panicked("the `Drop` of a value that left the memory", panic));
     }
 
     pub(crate) fn counters_of(&self, name: &str) -> Arc<Counters> {

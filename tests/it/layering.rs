@@ -89,7 +89,7 @@ const FLOORS: [Floors; 5] = [
     },
     Floors {
         folder: "store/partition/",
-        rows: &[&["hand_over"], &["bring_home"], &["variant"], &["read", "send"], &["mod"]],
+        rows: &[&["hand_over"], &["bring_home"], &["fresh", "variant"], &["read", "send"], &["mod"]],
     },
     Floors {
         folder: "store/process/",
@@ -107,7 +107,7 @@ const FLOORS: [Floors; 5] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 35] = [
+const FOREIGN: [(&str, &str); 40] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -125,6 +125,8 @@ const FOREIGN: [(&str, &str); 35] = [
     ("bytes", "codec/arrow.rs"),
     ("bytemuck", "codec/runs/"),
     ("rustix", "codec/runs/copy.rs"),
+    ("rustix", "clock.rs"),
+    ("rustix", "store/blob/read.rs"),
     ("rustix", "store/overlay.rs"),
     ("rustix", "store/process/socket/"),
     ("libc", "readings/files.rs"),
@@ -135,7 +137,11 @@ const FOREIGN: [(&str, &str); 35] = [
     ("serde_json", "codec/json.rs"),
     ("sha2", "hash.rs"),
     ("twox_hash", "checksum/"),
+    ("foldhash", "memory/by_key.rs"),
     ("foldhash", "pool/name.rs"),
+    // By the names of its types.
+    ("hashbrown", "key/kinds.rs"),
+    ("hashbrown", "memory/by_key.rs"),
     ("chrono", "clock.rs"),
     ("memolith_macros", "lib.rs"),
     ("tracing", "effects/traced.rs"),

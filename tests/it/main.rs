@@ -25,6 +25,7 @@ mod freshness;
 mod handles;
 mod hanging;
 mod history;
+mod hits;
 mod identity;
 mod in_memory;
 mod inputs;

@@ -6,7 +6,7 @@ use super::{Change, Rule, Scenario};
 use crate::{
     clock::Lifetime,
     flight::{Claim, FlightKey, Token, flight, fresh_owner},
-    key::Digest,
+    key::{Digest, MemoKey},
     memory::CachedValue,
     store::{
         blob::Finished,
@@ -37,12 +37,17 @@ pub(super) enum Actor {
         is_late: bool,
         claim: Option<Claim<'static>>,
         found: Option<u64>,
+        /// A value in memory that it found by its digest, and makes known by its key.
+        to_note: Option<Arc<CachedValue>>,
         at: u8,
     },
 }
 
 /// For an actor that does nothing any more.
 const DONE: u8 = u8::MAX;
+
+/// Before the last step of a look that found a value in memory.
+const FOUND: u8 = 100;
 
 pub(super) enum Request {
     Put { began: u64, value: Arc<PendingValue>, claim: Claim<'static> },
@@ -149,7 +154,16 @@ impl<'a> World<'a> {
                 self.queue.push_back(Request::Change);
             }
             Actor::Worker { at } => self.work(at),
-            Actor::Reader { is_late, claim, found, at } => self.look(claim, found, at, *is_late)?,
+            Actor::Reader { is_late, to_note, at: at @ FOUND, .. } => {
+                *at = DONE;
+                self.note_key(to_note.take());
+                if *is_late {
+                    self.judge(self.by_key(), "a look by key")?;
+                }
+            }
+            Actor::Reader { is_late, claim, found, to_note, at } => {
+                self.look(claim, found, to_note, at, *is_late)?;
+            }
         }
         self.judge_last()
     }
@@ -308,11 +322,12 @@ impl<'a> World<'a> {
         Forgetting { pending: Some(&self.pending), session: self.session }
     }
 
-    /// The order of a look under a claim: memory, pending, disk; then the copy.
+    /// The order of a look under a claim: memory, pending, disk; then the copy. A value in memory is known by its key after it.
     fn look(
         &mut self,
         claim: &mut Option<Claim<'static>>,
         found: &mut Option<u64>,
+        to_note: &mut Option<Arc<CachedValue>>,
         at: &mut u8,
         is_late: bool,
     ) -> Judged {
@@ -320,9 +335,12 @@ impl<'a> World<'a> {
         match *at {
             1 => {
                 *claim = Some(flight().register_reader(self.flight_key));
-                *found = self.in_memory();
+                *found = self.by_key();
                 if found.is_some() {
                     *at = DONE;
+                } else if let Some(cached) = self.cached() {
+                    *found = cached.value::<u64>().copied();
+                    (*to_note, *at) = (Some(cached), FOUND);
                 }
             }
             2 => *found = self.pending.get(&self.flight_key).and_then(|value| moment_of(&value)),
@@ -334,17 +352,35 @@ impl<'a> World<'a> {
                 *at = DONE;
             }
         }
-        if *at == DONE && is_late { self.judge(*found, "a look") } else { Ok(()) }
+        if matches!(*at, DONE | FOUND) && is_late { self.judge(*found, "a look") } else { Ok(()) }
     }
 
     fn in_memory(&self) -> Option<u64> {
-        self.session.memory.get(self.flight_key.owner, &self.digest())?.value::<u64>().copied()
+        self.cached()?.value::<u64>().copied()
+    }
+
+    fn cached(&self) -> Option<Arc<CachedValue>> {
+        self.session.memory.get(self.flight_key.owner, &self.digest())
+    }
+
+    fn by_key(&self) -> Option<u64> {
+        let encoded = MemoKey::default();
+        let key = self.session.memory.key(self.flight_key.owner, &encoded)?;
+        self.session.memory.get_by_key(&key)?.value::<u64>().copied()
+    }
+
+    fn note_key(&self, found: Option<Arc<CachedValue>>) {
+        let (owner, encoded) = (self.flight_key.owner, MemoKey::default());
+        if let (Some(found), Some(key)) = (found, self.session.memory.key(owner, &encoded)) {
+            self.session.release(self.session.memory.note_key(owner, &key, &found, None));
+            self.session.release([found]);
+        }
     }
 
     fn keep(&self, value: u64, claim: &Claim<'_>) {
-        let held = CachedValue::new(value, Lifetime::default(), Duration::ZERO, 8, None);
+        let held = CachedValue::new(&self.digest(), value, Lifetime::default(), Duration::ZERO, 8, None);
         let still = || claim.is_current() || self.lacks(Rule::KeepingAsks);
-        self.session.admit(self.flight_key.owner, &self.digest(), held, None, still);
+        self.session.admit(self.flight_key.owner, held, None, still);
     }
 
     fn judge(&self, found: Option<u64>, place: &str) -> Judged {
@@ -371,6 +407,9 @@ impl<'a> World<'a> {
     /// After everything was applied.
     pub(super) fn judge_end(&self) -> Judged {
         self.judge(self.in_memory(), "memory")?;
+        if self.by_key().is_some_and(|value| self.in_memory() != Some(value)) {
+            return Err("a value that left memory is found by its key".into());
+        }
         self.judge(self.disk, "the disk")?;
         if self.pending.len() != 0 {
             return Err("a pending value was left over".into());

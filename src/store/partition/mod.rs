@@ -2,13 +2,14 @@
 //! the worker; computed values are handed over (`hand_over`).
 
 mod bring_home;
+mod fresh;
 mod hand_over;
 mod read;
 mod send;
 mod variant;
 
 pub(super) use self::{bring_home::bring_home, read::FoundRecord};
-pub(crate) use self::{hand_over::WORTH_A_FLUSH, variant::CachedList};
+pub(crate) use self::{fresh::FreshRecord, hand_over::WORTH_A_FLUSH, variant::CachedList};
 
 use std::{
     path::{Path, PathBuf},

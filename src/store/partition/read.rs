@@ -41,6 +41,14 @@ impl Partition {
         self.memo.hand_overs.may_push_out(&key) || directory.hand_overs.may_push_out(&key)
     }
 
+    /// The same for a look whose key is not known yet: whether some entry may be pushed out.
+    pub(crate) fn may_push_out(&self) -> bool {
+        let of_directory = |directory: &Arc<Directory>| {
+            self.memo.hand_overs.may_push_out_any() || directory.hand_overs.may_push_out_any()
+        };
+        self.directory.as_ref().is_some_and(of_directory)
+    }
+
     /// The entry of `digest`, if it is of use under today's `expiry` and whole. A value that was handed over and is not in the
     /// index yet is found too.
     pub(crate) fn read(&self, digest: &Digest, expiry: Expiry) -> Result<Found> {
@@ -324,7 +332,7 @@ impl Partition {
         };
         match record.body {
             Body::Inline(_) => {
-                let range = record.inline_range(bytes.len());
+                let range = Record::inline_range(record.key_head, bytes.len());
                 item(Payload::new(bytes, range), None)
             }
             Body::Variants(list) => Ok(Some(found_variants(list, lifetime))),

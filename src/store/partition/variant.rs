@@ -106,9 +106,9 @@ impl FoundVariants {
     }
 
     /// As it stands in the memory tier.
-    pub(crate) fn cached(&self, is_written: bool, noted: Option<Words>) -> Arc<CachedValue> {
+    pub(crate) fn cached(&self, key: &Digest, is_written: bool, noted: Option<Words>) -> Arc<CachedValue> {
         let list = CachedList { list: Arc::clone(&self.list), is_written };
-        CachedValue::new(list, self.lifetime, Duration::ZERO, self.size, noted)
+        CachedValue::new(key, list, self.lifetime, Duration::ZERO, self.size, noted)
     }
 }
 

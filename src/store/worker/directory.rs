@@ -209,8 +209,16 @@ impl Directory {
 
     /// The engine to read from, opened again if its pause is over.
     pub(crate) fn reader(&self) -> Result<Arc<Engine>> {
+        if let Some(engine) = self.in_service() {
+            return Ok(engine);
+        }
         self.reopen_when_due();
         self.slot.reader()
+    }
+
+    /// The engine to read from, if one is open.
+    pub(crate) fn in_service(&self) -> Option<Arc<Engine>> {
+        self.slot.reader().ok()
     }
 
     /// Whether an entry can be handed over: an engine runs, if need be one that is opened now, and the worker answers; or another

@@ -39,10 +39,14 @@ impl HandOvers {
 
     /// Whether this thread handed over last, and that may push out the entry of this key.
     pub(crate) fn may_push_out(&self, key: &FlightKey) -> bool {
+        self.may_push_out_any() && self.last.load(Ordering::Relaxed) != hash(key)
+    }
+
+    /// Whether this thread handed over last, and that may push out an entry.
+    pub(crate) fn may_push_out_any(&self) -> bool {
         self.is_bounded.load(Ordering::Relaxed)
             && self.unapplied.load(Ordering::Acquire) > 0
             && self.last_by.load(Ordering::Relaxed) == this_thread()
-            && self.last.load(Ordering::Relaxed) != hash(key)
     }
 }
 
