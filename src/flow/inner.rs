@@ -15,7 +15,7 @@ use super::{
     aging::Aging,
     content::{self, Content},
     retries::Retries,
-    variant_list::{HasVariants, list_of, unwritten_list},
+    variant_list::{HasVariants, list_of, newer_unwritten_list, unwritten_list},
 };
 use crate::{
     clock::{Expiry, Lifetime},
@@ -276,8 +276,11 @@ pub(crate) fn memory_writer<V: Clone + Send + Sync + 'static>(
             session.admit(owner, cached, memory, || claim.is_current())
         };
         if let Finished::Variants(bytes) = &value.payload {
-            let list = FoundVariants::of(bytes, value.lifetime);
-            return list.is_some_and(|list| admit(list.cached(digest, false, claim.noted()), claim));
+            let Some(list) = FoundVariants::of(bytes, value.lifetime) else { return false };
+            let known = session.memory.get(owner, digest);
+            let has_newer = known.as_ref().is_some_and(|known| newer_unwritten_list(known, &list).is_some());
+            session.release(known);
+            return has_newer || admit(list.cached(digest, false, claim.noted()), claim);
         }
         let Ok(payload) = value.payload.payload() else { return false };
         let size = payload.size() as u64;

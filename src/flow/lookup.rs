@@ -267,7 +267,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                         (Some(hit), _) if self.waits_for_retry(digest) => Sought::Hit(hit),
                         (Some(hit), _) => Sought::Compute(Reason::Expired, Old::Stale(hit)),
                         (None, Some((_, refusal))) => Sought::Compute(refusal, Old::Refused),
-                        (None, None) => Sought::Compute(reason, Old::Nothing),
+                        (None, None) => self
+                            .seek_unwritten(digest, terms)
+                            .unwrap_or(Sought::Compute(reason, Old::Nothing)),
                     };
                 }
             };
@@ -281,6 +283,15 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 Standing::Refused(reason) => return Sought::Compute(reason, Old::Refused),
             }
         }
+    }
+
+    /// A value that was pending at the first look at memory, and could not be written: it is in memory by now.
+    fn seek_unwritten(&self, digest: &Digest, terms: &Terms<impl Fn(&V) -> bool>) -> Option<Sought<V>> {
+        if let Some(hit) = self.in_memory(digest, terms).filter(Hit::is_good) {
+            return Some(Sought::Hit(hit));
+        }
+        let list = if self.has_variants.is_set() { self.list_in_memory(digest) } else { None };
+        list.map(Sought::Variants)
     }
 
     /// `None`: the call begins anew.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     MemoInner,
     place::Place,
-    variant_list::{list_of, unwritten_list},
+    variant_list::{list_of, newer_unwritten_list, unwritten_list},
 };
 use crate::{
     clock::{Freshness, Lifetime},
@@ -26,7 +26,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         list.map_or_else(|| Place::of_key(key), |list| Place::by(key, &list))
     }
 
-    fn list_in_memory(&self, key: &Digest) -> Option<Arc<Variants>> {
+    pub(super) fn list_in_memory(&self, key: &Digest) -> Option<Arc<Variants>> {
         let list = self.cached_list(key, list_of)?;
         self.partition.mark_used(key);
         Some(list)
@@ -56,9 +56,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     pub(super) fn keep_list(&self, key: &Digest, found: &FoundVariants, claim: &Claim<'_>) -> Arc<Variants> {
         self.has_variants.note();
         self.partition.mark_used(key);
-        if self.has_newer(key, found.lifetime)
-            && let Some(newer) = self.cached_list(key, unwritten_list)
-        {
+        if let Some(newer) = self.cached_list(key, |cached| newer_unwritten_list(cached, found)) {
             return newer;
         }
         let cached = found.cached(key, true, claim.noted());

@@ -81,7 +81,6 @@ impl Variants {
         Self { salt, inputs: Vec::new(), lists: Vec::new() }
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.lists.len()
     }

@@ -45,7 +45,7 @@ pub(crate) fn bring_home(directory: &Directory, mut put: Put) {
 
 /// The same for the value of a variant.
 fn bring_variant_home(directory: &Directory, put: Put) {
-    match variant::publish(directory, put, Expiry::default()) {
+    match variant::publish(directory, put, Expiry::default(), |_| {}) {
         Ok(publication) => drop(publication.finish()),
         Err((error, put)) => keep_at_home(*put, error),
     }

@@ -189,13 +189,16 @@ impl Partition {
         let computed = self.computed(claim, entry.replaces);
         let put = self.put(entry, value, Some(computed), reply);
         let key = put.digest;
-        let publication = match variant::publish(directory, put, self.bounds.expiry()) {
+        // No reader of an older value or list can put that back. The inputs may have changed during the computation.
+        let mut over = Vec::new();
+        let forget = |digest| {
+            let stale = [digest, sought, key];
+            over.extend(stale.iter().filter_map(|digest| self.session.memory.remove(owner, digest)));
+        };
+        let publication = match variant::publish(directory, put, self.bounds.expiry(), forget) {
             Ok(publication) => publication,
             Err((error, put)) => return Err(refused(*put, error)),
         };
-        // No reader of an older value or list can put that back. The inputs may have changed during the computation.
-        let stale = publication.digest.into_iter().chain([sought, key]);
-        let over: Vec<_> = stale.filter_map(|digest| self.session.memory.remove(owner, &digest)).collect();
         let outcome = publication.finish()?;
         if is_here {
             self.session.release(over);

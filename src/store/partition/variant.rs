@@ -38,8 +38,8 @@ pub(crate) struct CachedList {
 
 /// The outcome of a publication. The lock is released by then: what is dropped here may run foreign code.
 pub(super) struct Publication {
-    /// Of the value. `None` if a change of the key came in between.
-    pub(super) digest: Option<Digest>,
+    /// Revoked, if a change of the key came in between.
+    outcome: Outcome,
     wakers: Wakers,
     /// A claim at its end, with its outcome.
     ended: Option<(Claim<'static>, Outcome)>,
@@ -56,7 +56,7 @@ impl Publication {
     ///
     /// The store is closed.
     pub(super) fn finish(self) -> Result<Outcome, Refused> {
-        let Self { digest, wakers, ended, unsent, reply } = self;
+        let Self { outcome, wakers, ended, unsent, reply } = self;
         wakers.wake();
         if let Some((claim, outcome)) = ended {
             claim.complete(outcome);
@@ -67,12 +67,12 @@ impl Publication {
         if unsent.is_some() {
             return Err(Refused::Unwritten(closed()));
         }
-        Ok(if digest.is_some() { Outcome::Stored } else { Outcome::Revoked })
+        Ok(outcome)
     }
 
     fn revoked(claim: Claim<'static>, reply: Option<Reply<()>>) -> Self {
         let ended = Some((claim, Outcome::Revoked));
-        Self { digest: None, wakers: Wakers::default(), ended, unsent: None, reply }
+        Self { outcome: Outcome::Revoked, wakers: Wakers::default(), ended, unsent: None, reply }
     }
 }
 
@@ -114,6 +114,9 @@ impl FoundVariants {
 
 /// Adds a value to the variants of its key, and sends both to the worker. There must be room. `expiry` is that of the memo.
 ///
+/// `forget` is called with the digest of the variant before both are sent: the memory tier forgets what they take the place of.
+/// After that a value that cannot be written is kept there.
+///
 /// # Errors
 ///
 /// The list cannot be read. The value is given back.
@@ -121,6 +124,7 @@ pub(super) fn publish(
     directory: &Directory,
     mut put: Put,
     expiry: Expiry,
+    forget: impl FnOnce(Digest),
 ) -> Result<Publication, (Error, Box<Put>)> {
     let key = put.digest;
     let memo = Arc::clone(&put.memo);
@@ -168,9 +172,10 @@ pub(super) fn publish(
     put.computed = Some(Computed { claim: judge, keep_in_memory, replaces });
     put.list = Some(Box::new(ListPut { key, value: list }));
     let is_urgent = put.reply.is_some();
+    forget(digest);
     let unsent = send(directory, put, is_urgent).err();
     drop(adding);
-    Ok(Publication { digest: Some(digest), wakers, ended: lead, unsent, reply: None })
+    Ok(Publication { outcome: Outcome::Stored, wakers, ended: lead, unsent, reply: None })
 }
 
 /// A value, or a list.
