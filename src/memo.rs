@@ -186,11 +186,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     pub fn get(&self, key: &K) -> Result<Option<V>> {
         let mut encoded = MemoKey::default();
         self.encode(key, &mut encoded)?;
-        if let Some(value) = self.inner.fresh_by_key(&encoded) {
+        if let Some(value) = self.inner.fresh_by_key(&encoded, |_| true) {
             return Ok(Some(value));
         }
         let digest = encoded.digest();
-        if let Some(value) = self.inner.fresh_in_memory(&digest, Some(&encoded), |_| true) {
+        if let Some(value) = self.inner.fresh_in_memory(&digest, &encoded, |_| true) {
             return Ok(Some(value));
         }
         Ok(self.inner.get(&digest)?.map(|hit| self.inner.show(hit)))
@@ -503,11 +503,11 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         if let Err(error) = self.inner.guarded("Serialize", || key::compact(key, &mut encoded)) {
             return self.refuse(&error);
         }
-        if let Some(value) = self.inner.fresh_by_key(&encoded) {
+        if let Some(value) = self.inner.fresh_by_key(&encoded, |_| true) {
             return PendingCall::Hit(value);
         }
         let digest = encoded.digest();
-        if let Some(value) = self.inner.fresh_in_memory(&digest, Some(&encoded), |_| true) {
+        if let Some(value) = self.inner.fresh_in_memory(&digest, &encoded, |_| true) {
             return PendingCall::Hit(value);
         }
         if let Some(value) = self.inner.fresh_on_disk(&digest) {
@@ -592,17 +592,15 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         if self.is_plain() {
             return None;
         }
-        let keyed = self.inner.guarded("Serialize", || {
+        let (mut encoded, mut long_head) = (MemoKey::default(), Vec::new());
+        let written = self.inner.guarded("Serialize", || {
             if self.inner.keeps_keys {
-                key::digest_and_head(key)
+                key::compact_and_head(key, &mut encoded, &mut long_head)
             } else {
-                Ok((key::digest(key)?, Vec::new()))
+                key::compact(key, &mut encoded)
             }
         });
-        Some(match keyed {
-            Ok((digest, head)) => TaskKey { digest: Ok(digest), head },
-            Err(error) => TaskKey { digest: Err(error), head: Vec::new() },
-        })
+        Some(TaskKey { encoded: written.map(|()| encoded), long_head })
     }
 
     /// As [`begin`](Self::begin), for a call that can compute behind it.
@@ -646,7 +644,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
 
     /// A key with which a task does as [`refuse`](Self::refuse).
     pub(crate) fn refused_task_key(&self, error: &Error) -> Option<TaskKey> {
-        (!self.is_plain()).then(|| TaskKey { digest: Err(error.clone()), head: Vec::new() })
+        (!self.is_plain()).then(|| TaskKey { encoded: Err(error.clone()), long_head: Vec::new() })
     }
 
     /// The head of the key, stored beside the value for inspection. Empty for private keys, and if the `Serialize` of the key
@@ -666,7 +664,7 @@ impl<K: ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
         Ok(encoded.digest())
     }
 
-    fn encode<Q: Serialize + ?Sized>(&self, key: &Q, encoded: &mut MemoKey) -> Result<()> {
+    pub(crate) fn encode<Q: Serialize + ?Sized>(&self, key: &Q, encoded: &mut MemoKey) -> Result<()> {
         self.inner.session().check_origin().map_err(|error| error.with_context(&self.inner.place))?;
         let written = self.inner.guarded("Serialize", || key::compact(key, encoded));
         written.inspect_err(|error| self.inner.record_failure(error))

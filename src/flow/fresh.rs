@@ -17,7 +17,11 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     /// A fresh value in memory that was hit before, which is a hit of a call without terms of its own. Most calls end here:
     /// it takes no digest of the key.
     #[inline]
-    pub(crate) fn fresh_by_key(&self, key: &MemoKey) -> Option<V> {
+    pub(crate) fn fresh_by_key(
+        &self,
+        key: &MemoKey,
+        accepts: impl FnOnce(&CachedValue) -> bool,
+    ) -> Option<V> {
         // Asked before the look: an entry that a hand-over of this thread pushes out meanwhile is not found.
         if !self.looks_in_memory() || self.partition.may_push_out() {
             return None;
@@ -25,7 +29,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let memory = &self.session().memory;
         let cached = memory.get_by_key(&memory.key(self.partition.owner(), key)?)?;
         let is_current = self.partition.is_current(&cached.digest, cached.noted);
-        let value = if is_current { self.take_fresh(&cached) } else { None };
+        let value = if is_current && accepts(&cached) { self.take_fresh(&cached) } else { None };
         // It may have been evicted in the meantime, so this may be the last `Arc`.
         self.session().release_one(cached);
         value
@@ -35,7 +39,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     pub(crate) fn fresh_in_memory(
         &self,
         digest: &Digest,
-        key: Option<&MemoKey>,
+        key: &MemoKey,
         accepts: impl FnOnce(&CachedValue) -> bool,
     ) -> Option<V> {
         if !self.looks_in_memory() {
@@ -45,7 +49,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let value = if accepts(&cached) { self.take_fresh(&cached) } else { None };
         let memory = &self.session().memory;
         if value.is_some()
-            && let Some(key) = key.and_then(|key| memory.key(self.partition.owner(), key))
+            && let Some(key) = memory.key(self.partition.owner(), key)
         {
             self.session().release(memory.note_key(self.partition.owner(), &key, &cached, self.memory));
         }

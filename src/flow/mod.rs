@@ -33,7 +33,7 @@ pub(crate) use self::{
     pending_call::PendingCall,
     refresh::{Behind, LoadingCall},
     retries::Retries,
-    task::{TaskCall, TaskComputation, TaskKey, TaskStep, look},
+    task::{DigestedKey, TaskCall, TaskComputation, TaskKey, TaskStep, look},
     terms::{EntryTtl, TaskTerms, Terms, ThreadTerms},
     variant_list::HasVariants,
     work::Work,

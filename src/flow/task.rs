@@ -15,7 +15,7 @@ use crate::{
     context::Context,
     error::Result,
     flight::{Asker, Claim, Outcome, flight},
-    key::Digest,
+    key::{Digest, MemoKey},
     memory::CachedValue,
     stats::Reason,
     store::{Entry, WORTH_A_FLUSH},
@@ -35,14 +35,26 @@ fn is_shared<V>() -> bool {
 }
 
 impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
-    /// As [`fresh_in_memory`](Self::fresh_in_memory), if that takes no longer than a poll may take.
+    /// A fresh value in memory, if it takes no longer than a poll may take. The digest of the key if there is none.
     #[inline]
-    pub(crate) fn fresh_in_memory_quickly(&self, digest: &Digest) -> Option<V> {
-        if self.partition.may_leave(digest) {
-            None
-        } else {
-            self.fresh_in_memory(digest, None, is_quick::<V>)
+    pub(crate) fn fresh_quickly(&self, key: &MemoKey) -> Result<V, Digest> {
+        if let Some(value) = self.fresh_by_key(key, is_quick::<V>) {
+            return Ok(value);
         }
+        let digest = key.digest();
+        let may_wait = self.partition.may_leave(&digest);
+        let value = if may_wait { None } else { self.fresh_in_memory(&digest, key, is_quick::<V>) };
+        value.ok_or(digest)
+    }
+
+    /// The key of a call that goes on with its digest.
+    pub(crate) fn digested(&self, digest: Result<Digest>, key: TaskKey) -> DigestedKey {
+        let TaskKey { encoded, long_head } = key;
+        let head = match &encoded {
+            Ok(encoded) if self.keeps_keys && long_head.is_empty() => encoded.bytes(),
+            _ => long_head,
+        };
+        DigestedKey { digest, head }
     }
 
     /// A good value that is found without waiting, and without more work than a poll may do. A value on disk is read without a
@@ -128,10 +140,18 @@ where
     .await
 }
 
-/// The key of one call in a task.
+/// The key of one call in a task, before its first poll.
 #[derive(Debug)]
 pub(crate) struct TaskKey {
     /// An error for a key that cannot be serialized.
+    pub(crate) encoded: Result<MemoKey>,
+    /// The head of a long key, if the memo keeps it.
+    pub(crate) long_head: Vec<u8>,
+}
+
+/// The key of one call in a task that did not find its value at once.
+#[derive(Debug)]
+pub(crate) struct DigestedKey {
     pub(crate) digest: Result<Digest>,
     pub(crate) head: Vec<u8>,
 }
@@ -150,7 +170,7 @@ pub(crate) struct TaskCall<V: 'static> {
 
 impl<V: Clone + Send + Sync + 'static> TaskCall<V> {
     /// Finds the value, or has the task compute it.
-    pub(crate) async fn begin(self, key: TaskKey, asker: Asker) -> TaskStep<V> {
+    pub(crate) async fn begin(self, key: DigestedKey, asker: Asker) -> TaskStep<V> {
         let lead = match self.find_or_lead(&key.digest, &asker).await {
             Lookup::Hit(hit) | Lookup::Behind(hit, _) => return TaskStep::Hit(hit),
             Lookup::Compute(lead) => lead,

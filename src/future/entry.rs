@@ -8,7 +8,8 @@ use super::{Memo, memo};
 use crate::{
     entry::{Claim, Hit, Lookup},
     flight::{Asker, WithPulse},
-    flow::{self, EntryTtl, TaskCall, TaskKey, TaskStep, TaskTerms},
+    flow::{self, DigestedKey, EntryTtl, TaskCall, TaskStep, TaskTerms},
+    key::MemoKey,
 };
 
 /// A call on a [`future::Memo`](Memo) with options of its own, from [`entry`](Memo::entry).
@@ -17,7 +18,7 @@ use crate::{
 #[must_use = "nothing is looked up until the future of `or_insert_with` or `lookup` is polled"]
 pub struct Entry<'a, K: ?Sized, V: 'static> {
     memo: &'a Memo<K, V>,
-    key: Option<TaskKey>,
+    key: Option<DigestedKey>,
     terms: TaskTerms<V>,
     ttl: EntryTtl<'static, V>,
 }
@@ -37,7 +38,11 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// ```
     pub fn entry<'a>(&'a self, key: &K) -> Entry<'a, K, V> {
         let terms = TaskTerms { began: self.blocking().now(), ..TaskTerms::default() };
-        Entry { memo: self, key: self.blocking().task_key(key), terms, ttl: EntryTtl::OfMemo }
+        let key = self.blocking().task_key(key).map(|key| {
+            let digest = key.encoded.as_ref().map(MemoKey::digest).map_err(Clone::clone);
+            self.blocking().inner().digested(digest, key)
+        });
+        Entry { memo: self, key, terms, ttl: EntryTtl::OfMemo }
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
     context::Context,
     error::Result,
     flight::{Asker, WithPulse},
-    flow::{EntryTtl, MemoInner, TaskCall, TaskComputation, TaskKey, TaskStep, TaskTerms, look},
+    flow::{DigestedKey, EntryTtl, MemoInner, TaskCall, TaskComputation, TaskKey, TaskStep, TaskTerms, look},
+    key::MemoKey,
 };
 
 /// A [`Memo`](crate::Memo) whose functions are async. See the [module](super).
@@ -109,12 +110,15 @@ impl<K: Serialize + ?Sized, V: Clone + Send + Sync + 'static> Memo<K, V> {
     /// # Ok::<(), memolith::Error>(()) }).unwrap();
     /// ```
     pub fn get<'a>(&'a self, key: &K) -> impl Future<Output = Result<Option<V>>> + use<'a, K, V> {
-        let digest = self.memo.digest(key);
+        let mut encoded = MemoKey::default();
+        let written = self.memo.encode(key, &mut encoded);
         async move {
-            let (inner, digest) = (self.memo.inner(), digest?);
-            if let Some(value) = inner.fresh_in_memory_quickly(&digest) {
-                return Ok(Some(value));
-            }
+            written?;
+            let inner = self.memo.inner();
+            let digest = match inner.fresh_quickly(&encoded) {
+                Ok(value) => return Ok(Some(value)),
+                Err(digest) => digest,
+            };
             let hit = look(inner, digest, Context::current(), move |memo| memo.get(&digest)).await?;
             Ok(hit.map(|hit| inner.show(hit)))
         }
@@ -250,9 +254,10 @@ where
     F: Future<Output = V>,
 {
     let Some(key) = key else { return plainly(memo, compute).await };
-    if let Some(value) = quick_hit(memo, &key) {
-        return value;
-    }
+    let key = match quick_hit(memo, key) {
+        Ok(value) => return value,
+        Err(key) => key,
+    };
     let compute = || async { Ok::<V, Infallible>(compute().await) };
     let Ok(value) = call(memo, key, compute).await;
     value
@@ -269,13 +274,13 @@ where
     F: Future<Output = result::Result<V, E>>,
 {
     let Some(key) = key else { return plainly(memo, compute).await };
-    if let Some(value) = quick_hit(memo, &key) {
-        return Ok(value);
-    }
+    let key = match quick_hit(memo, key) {
+        Ok(value) => return Ok(value),
+        Err(key) => key,
+    };
     call(memo, key, compute).await
 }
 
-/// A fresh value in memory.
 /// Computes, and touches nothing else.
 pub(super) async fn plainly<V: 'static, F: Future>(
     memo: &MemoInner<V>,
@@ -290,15 +295,23 @@ pub(super) async fn plainly<V: 'static, F: Future>(
     }
 }
 
+/// A fresh value in memory. If there is none, the call goes on by the digest of its key.
 #[inline]
-fn quick_hit<V: Clone + Send + Sync + 'static>(memo: &MemoInner<V>, key: &TaskKey) -> Option<V> {
-    memo.fresh_in_memory_quickly(key.digest.as_ref().ok()?)
+fn quick_hit<V: Clone + Send + Sync + 'static>(memo: &MemoInner<V>, key: TaskKey) -> Result<V, DigestedKey> {
+    let digest = match &key.encoded {
+        Ok(encoded) => match memo.fresh_quickly(encoded) {
+            Ok(value) => return Ok(value),
+            Err(digest) => Ok(digest),
+        },
+        Err(error) => Err(error.clone()),
+    };
+    Err(memo.digested(digest, key))
 }
 
 /// A call without options that found nothing in memory.
 async fn call<V, F, E>(
     memo: &Arc<MemoInner<V>>,
-    key: TaskKey,
+    key: DigestedKey,
     compute: impl FnOnce() -> F,
 ) -> result::Result<V, E>
 where
@@ -318,7 +331,7 @@ where
 /// A call that may wait or compute.
 pub(super) async fn run<V, F, E>(
     call: TaskCall<V>,
-    key: TaskKey,
+    key: DigestedKey,
     ttl: EntryTtl<'static, V>,
     compute: impl FnOnce() -> F,
 ) -> result::Result<V, E>

@@ -51,7 +51,7 @@
 //! # Where the work is done
 //!
 //! The future of the caller is polled where the caller is polled. It may borrow, and needs not be `Send`: the future that a call
-//! returns is `Send` if that of the caller is. The key is digested in the call, before the first poll; under an attribute, in the
+//! returns is `Send` if that of the caller is. The key is serialized in the call, before the first poll; under an attribute, in the
 //! first poll.
 //!
 //! In the process that hosts the store, a hit of up to 64 KiB is answered in the first poll, from memory and from the index alike,

@@ -12,7 +12,7 @@ use crate::{
     pool::ResourcePoolBuilder,
 };
 
-/// A call before its lookup. The key is digested, and no longer needed.
+/// A call before its lookup. The key is encoded, and no longer needed.
 #[derive(Debug)]
 #[must_use = "nothing is looked up until the future of `plain` or `fallible` is polled"]
 pub struct AsyncCall<V: 'static> {
@@ -22,7 +22,7 @@ pub struct AsyncCall<V: 'static> {
 }
 
 impl<V: Clone + Send + Sync + 'static> OpenedMemo<Unnamed, V> {
-    /// Digests the key.
+    /// Encodes the key.
     #[inline]
     pub fn task<K: Serialize + ?Sized>(&'static self, key: &K) -> AsyncCall<V> {
         let memo = &self.memo;

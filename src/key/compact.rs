@@ -1,12 +1,15 @@
 //! Keys that are used only in memory. Only long ones are digested.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use serde::Serialize;
 
 use super::{
     canonical::{encode, unserializable},
-    sink::{Digest, DigestHasher, EncodeError, ForKeys, Sink},
+    sink::{Digest, DigestHasher, EncodeError, ForKeys, KeyHead, Sink},
     text::KeyText,
 };
 use crate::error::Result;
@@ -53,6 +56,13 @@ pub(crate) fn hash_words<H: Hasher>(words: &[u64], state: &mut H) {
     }
 }
 
+/// Without the key, which may hold secrets.
+impl<const WORDS: usize> fmt::Debug for Compact<WORDS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compact").finish_non_exhaustive()
+    }
+}
+
 impl<const WORDS: usize> Default for Compact<WORDS> {
     #[inline]
     fn default() -> Self {
@@ -61,6 +71,8 @@ impl<const WORDS: usize> Default for Compact<WORDS> {
 }
 
 impl<const WORDS: usize> Compact<WORDS> {
+    const WORDS: usize = WORDS;
+
     /// Maximum length in bytes of an encoding that is kept.
     const SHORT: usize = WORDS * 8;
 
@@ -79,11 +91,20 @@ impl<const WORDS: usize> Compact<WORDS> {
         Self { words, length: DIGESTED }
     }
 
+    /// The encoding of a short key. Empty for a long one, because no encoding is as long as `DIGESTED`.
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        let words = self.words.map(u64::to_le_bytes);
+        read(words.as_flattened().get(..self.length as usize).unwrap_or_default())
+    }
+
     /// The key as text. `None` for a long key.
     pub(crate) fn with_text<R>(&self, read: impl FnOnce(Option<KeyText<'_>>) -> R) -> R {
-        let words = self.words.map(u64::to_le_bytes);
-        // No encoding is as long as `DIGESTED`.
-        read(words.as_flattened().get(..self.length as usize).and_then(KeyText::of))
+        self.with_bytes(|bytes| read(KeyText::of(bytes)))
+    }
+
+    /// The encoding of a short key. Empty for a long one.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.with_bytes(<[u8]>::to_vec)
     }
 
     /// The [`digest`](super::digest) of the key.
@@ -113,6 +134,48 @@ pub(crate) fn compact<K: Serialize + ?Sized, const WORDS: usize>(
     Ok(())
 }
 
+/// The same, and the [`head`](super::head) of a long key. That of a short one is its encoding.
+pub(crate) fn compact_and_head<K: Serialize + ?Sized>(
+    key: &K,
+    compact: &mut MemoKey,
+    head: &mut Vec<u8>,
+) -> Result<()> {
+    let mut sink = BriefHead { brief: Brief { compact, long: None }, head: None };
+    encode(key, &mut sink).map_err(unserializable)?;
+    if let Some(hasher) = sink.brief.long {
+        *sink.brief.compact = Compact::digested(hasher.finish());
+    }
+    *head = sink.head.map(KeyHead::into_bytes).unwrap_or_default();
+    Ok(())
+}
+
+/// Both in one run of the serializer.
+struct BriefHead<'a> {
+    brief: Brief<'a, { MemoKey::WORDS }>,
+    /// `Some` once the encoding is too long to be kept.
+    head: Option<KeyHead>,
+}
+
+impl Sink for BriefHead<'_> {
+    type Rules = ForKeys;
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        if !self.brief.has_room(bytes.len()) {
+            let (brief, head) = (&self.brief, &mut self.head);
+            let head = head.get_or_insert_with(|| {
+                let mut head = KeyHead::with_room();
+                // It is shorter than a head.
+                let _ = brief.compact.with_bytes(|written| head.write(written));
+                head
+            });
+            // A head that is full takes no more.
+            let _ = head.write(bytes);
+        }
+        self.brief.write(bytes)
+    }
+}
+
 /// Keeps a short encoding, and digests a longer one.
 struct Brief<'a, const WORDS: usize> {
     /// Its length never exceeds the size of its words.
@@ -126,7 +189,7 @@ impl<const WORDS: usize> Sink for Brief<'_, WORDS> {
 
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        if self.long.is_some() || self.compact.length as usize + bytes.len() > Compact::<WORDS>::SHORT {
+        if !self.has_room(bytes.len()) {
             return self.spill(bytes);
         }
         let (chunks, rest) = bytes.as_chunks();
@@ -139,6 +202,11 @@ impl<const WORDS: usize> Sink for Brief<'_, WORDS> {
 }
 
 impl<const WORDS: usize> Brief<'_, WORDS> {
+    #[inline]
+    fn has_room(&self, length: usize) -> bool {
+        self.long.is_none() && self.compact.length as usize + length <= Compact::<WORDS>::SHORT
+    }
+
     /// Appends the lower `length` bytes of a word, at most 8. The upper bytes are zero, and there is room.
     #[inline]
     fn push(&mut self, word: u64, length: usize) {
@@ -155,9 +223,8 @@ impl<const WORDS: usize> Brief<'_, WORDS> {
 
     #[cold]
     fn spill(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        let words = self.compact.words.map(u64::to_le_bytes);
-        let written = words.as_flattened().get(..self.compact.length as usize).unwrap_or_default();
-        self.long.get_or_insert_with(|| digest_of(written)).write(bytes)
+        let compact = &*self.compact;
+        self.long.get_or_insert_with(|| compact.with_bytes(digest_of)).write(bytes)
     }
 }
 
@@ -219,6 +286,20 @@ mod tests {
             for (other, same) in keys.iter().enumerate() {
                 let equal = compact(key) == compact(&same.to_string());
                 assert_eq!(equal, one == other, "{key:?} {same:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_compact_key_is_that_of_the_key() {
+        for length in [0, 1, 124, 125, 126, 127, 200, 1_020, 1_021, 1_022, 5_000] {
+            // In pieces, and as a whole.
+            for key in [vec!["x".repeat(length)], vec!["y".to_owned(); length / 4]] {
+                let (mut compact, mut head) = (MemoKey::default(), vec![7]);
+                compact_and_head(&key, &mut compact, &mut head).unwrap();
+                assert_eq!(compact.digest(), digest(&key).unwrap(), "{length}");
+                let head = if compact.words().is_some() { compact.bytes() } else { head };
+                assert_eq!(head, crate::key::head(&key), "{length}");
             }
         }
     }

@@ -87,10 +87,10 @@ use self::sink::{Buffer, ForKeys};
 pub use self::text::KeyText;
 use self::{
     canonical::{encode, unserializable},
-    sink::{DigestHasher, HashedHead, KeyHead},
+    sink::{DigestHasher, KeyHead},
 };
 pub(crate) use self::{
-    compact::{MemoKey, PoolKey, compact, hash_words},
+    compact::{MemoKey, PoolKey, compact, compact_and_head, hash_words},
     print::{Form, print},
     serializer::UNORDERED,
     sink::Digest,
@@ -104,13 +104,6 @@ pub(crate) fn digest<K: Serialize + ?Sized>(key: &K) -> Result<Digest> {
     let mut hasher = DigestHasher::new();
     encode(key, &mut hasher).map_err(unserializable)?;
     Ok(hasher.finish())
-}
-
-/// The digest of `key`, and its [`head`].
-pub(crate) fn digest_and_head<K: Serialize + ?Sized>(key: &K) -> Result<(Digest, Vec<u8>)> {
-    let mut sink = HashedHead { hasher: DigestHasher::new(), head: KeyHead::with_room() };
-    encode(key, &mut sink).map_err(unserializable)?;
-    Ok((sink.hasher.finish(), sink.head.into_bytes()))
 }
 
 /// The first [`KeyHead::LIMIT`] bytes of the canonical encoding, for inspection.

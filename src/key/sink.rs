@@ -156,23 +156,6 @@ impl Sink for KeyHead {
     }
 }
 
-/// Both in one run of the serializer.
-pub(super) struct HashedHead {
-    pub(super) hasher: DigestHasher,
-    pub(super) head: KeyHead,
-}
-
-impl Sink for HashedHead {
-    type Rules = ForKeys;
-
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        // A head that is full takes no more.
-        let _ = self.head.write(bytes);
-        self.hasher.write(bytes)
-    }
-}
-
 /// Collects the entries of a map or of a set, to be sorted.
 pub(super) struct Buffer<R> {
     pub(super) bytes: Vec<u8>,

@@ -9,7 +9,7 @@ mod oracle;
 use serde::Serialize;
 
 use super::{
-    Digest, digest, digest_and_head, encode, head,
+    Digest, MemoKey, compact_and_head, digest, encode, head,
     sink::{Buffer, ForKeys},
 };
 
@@ -17,7 +17,10 @@ use super::{
 #[track_caller]
 fn key<K: Serialize + ?Sized>(key: &K) -> Digest {
     let digest = digest(key).unwrap();
-    assert_eq!(digest_and_head(key).unwrap(), (digest, head(key)));
+    let (mut encoded, mut long_head) = (MemoKey::default(), Vec::new());
+    compact_and_head(key, &mut encoded, &mut long_head).unwrap();
+    let its_head = if encoded.words().is_some() { encoded.bytes() } else { long_head };
+    assert_eq!((encoded.digest(), its_head), (digest, head(key)));
     digest
 }
 

@@ -13,6 +13,7 @@ mod dropped;
 mod effects;
 mod entries;
 mod fates;
+mod hits;
 mod inputs;
 mod observed;
 mod pool;
