@@ -98,7 +98,7 @@ impl StoreBuilder {
     /// How much may be kept in memory, in bytes of encoded values and keys, by all memos together; 256 MiB unless set.
     /// An entry counts some 400 bytes more.
     ///
-    /// A hit from memory costs a tenth of one from disk. Zero turns the memory tier off. A value larger than this is read
+    /// A hit from memory costs a fifth of one from disk, or less. Zero turns the memory tier off. A value larger than this is read
     /// from disk at each hit, and counted in [`Stats::too_large_for_memory`](crate::Stats::too_large_for_memory).
     pub fn memory(mut self, bytes: u64) -> Self {
         self.asked.memory = Some(bytes);
