@@ -125,6 +125,14 @@ pub(crate) fn refresh(job: impl FnOnce() + Send + 'static) -> bool {
     THREADS.current().run(Box::new(job)).is_ok()
 }
 
+/// Runs something that waits for the answer of a server on another thread, if there is one to be had.
+pub(crate) fn wait(job: impl FnOnce() + Send + 'static) -> bool {
+    WAITING.current().run(Box::new(job)).is_ok()
+}
+
+static WAITING: Generations =
+    Generations::new(Limits { name: "memolith-wait", threads: 64, queue: usize::MAX });
+
 /// How long a step of a task may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
@@ -149,8 +157,6 @@ pub(crate) async fn step<R: Send + 'static>(
 ) -> R {
     static LONG: Generations =
         Generations::new(Limits { name: "memolith-task", threads: 4, queue: usize::MAX });
-    static WAITING: Generations =
-        Generations::new(Limits { name: "memolith-wait", threads: 64, queue: usize::MAX });
     static ELSEWHERE: Generations =
         Generations::new(Limits { name: "memolith-guest", threads: 1_024, queue: usize::MAX });
     let threads = match pace {

@@ -30,6 +30,10 @@ impl Timestamp {
         Self(self.0.saturating_add(millis(wait)))
     }
 
+    pub(crate) fn before(self, wait: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(wait)))
+    }
+
     /// Whether an entry with this timestamp was written before the clock was set back to `now`.
     pub(crate) fn is_ahead_of(self, now: Self) -> bool {
         self.0 > now.0.saturating_add(Self::SKEW)

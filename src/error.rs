@@ -109,6 +109,10 @@ pub enum ErrorKind {
     /// The result of a computation could not be stored because of a tracked [input](crate::inputs): it changed during the
     /// computation, or a later call could not compare it. The value is returned.
     Input,
+    /// The server that several machines share does not answer, or refuses: it is full, read-only, of another version, or does not
+    /// know the user. The local store goes on without it. A change that has this error is made on this machine, and the server gets
+    /// it later: see `remote`.
+    Server,
 }
 
 /// The memo and the types that an error is about. `None` until the memo is known.
@@ -243,6 +247,12 @@ impl Error {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.kind == ErrorKind::Closed
+    }
+
+    /// [`ErrorKind::Server`]: the server that several machines share does not answer, or refuses.
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        self.kind == ErrorKind::Server
     }
 }
 

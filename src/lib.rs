@@ -204,8 +204,13 @@ pub mod observe;
 pub mod packed;
 pub mod path;
 mod pool;
+mod random;
 mod readings;
 mod record;
+#[cfg(feature = "redis")]
+pub mod remote;
+#[cfg(not(feature = "redis"))]
+mod remote;
 mod shape;
 mod signals;
 mod stamp;

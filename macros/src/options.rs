@@ -22,6 +22,7 @@ const OF_MEMO: &[&str] = &[
     "jitter",
     "max_entries",
     "max_bytes",
+    "local_only",
     "spare_used",
     "memory",
     "codec",
@@ -157,6 +158,7 @@ impl AttributeOptions {
             "depends" => self.depends = listed(input)?,
             "key" => self.key = Some(input.parse()?),
             "effects" => self.effects = handlers(&name, input)?,
+            "local_only" => self.builder.push(quote!(.local_only())),
             "spare_used" => self.builder.push(quote!(.spare_used())),
             _ => {
                 input.parse::<Token![=]>()?;

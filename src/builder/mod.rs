@@ -76,6 +76,8 @@ struct Options<V> {
     durability: Option<Durability>,
     /// Whether the heads of the keys are left out of the store.
     private_keys: bool,
+    /// Whether nothing goes to a server.
+    local_only: bool,
     /// With the type of the closure. Two opens of one name must have equal types.
     cache_if: Option<(CacheIf<V>, TypeId)>,
     /// In order of registration, each with the type of its closure.
@@ -121,6 +123,7 @@ impl<K: ?Sized, V> MemoBuilder<K, V, Postcard> {
             memory: None,
             durability: None,
             private_keys: false,
+            local_only: false,
             cache_if: None,
             observers: Vec::new(),
             effects: Vec::new(),
@@ -216,6 +219,22 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
     /// ```
     pub fn spare_used(mut self) -> Self {
         self.options.spare_used = true;
+        self
+    }
+
+    /// Keeps the values of this memo on this machine, in a store that shares values with other machines: those that are computed
+    /// in less time than a server takes to answer, and those that are not for others. Default: they are shared, where the store
+    /// has a server (the feature `redis`).
+    ///
+    /// ```
+    /// # use memolith::{Memo, Store};
+    /// # let store = Store::temporary()?;
+    /// let squares: Memo<u64, u64> = Memo::builder("squares").local_only().open(&store)?;
+    /// assert_eq!(squares.get_or_insert_with(&12, || 144), 144);
+    /// # Ok::<(), memolith::Error>(())
+    /// ```
+    pub fn local_only(mut self) -> Self {
+        self.options.local_only = true;
         self
     }
 

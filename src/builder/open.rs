@@ -16,6 +16,7 @@ use crate::{
     flight::fresh_owner,
     flow::{Aging, HasVariants, MemoInner, Retries, memory_writer},
     memo::Memo,
+    remote::ServerMemo,
     store::{Bounds, CatalogRow, GenerationId, LiveMemo, Registration, Store, scoped_name},
     sync::lock,
 };
@@ -139,6 +140,10 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             cache_if,
             effects: effect_types,
             aging,
+            server: store
+                .server()
+                .filter(|_| !self.options.local_only)
+                .map(|server| ServerMemo::new(server, &name, generation.0)),
             expiry: bounds.expiry(),
             retries: Retries::default(),
             has_variants: HasVariants::default(),
@@ -160,6 +165,7 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
             memory: self.options.memory,
             durability,
             private_keys: self.options.private_keys,
+            local_only: self.options.local_only,
             cache_if: cache_if_type,
             observers: observer_types,
             effects,
@@ -254,6 +260,9 @@ impl<K: ?Sized, V, C> MemoBuilder<K, V, C> {
         }
         if self.options.private_keys && !open.private_keys {
             return Err(conflict("private_keys", "it stores its keys"));
+        }
+        if self.options.local_only && !open.local_only {
+            return Err(conflict("local_only", "it shares its values"));
         }
         if self.options.cache_if.as_ref().is_some_and(|(_, closure)| Some(*closure) != open.cache_if) {
             return Err(conflict("cache_if", "a closure"));

@@ -44,6 +44,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 // The list in memory may lack a variant.
                 Err(Miss::Of(reason)) => match self.guard(&place) {
                     Ok(_) => {
+                        if let Some(hit) = self.get_from_server(&place) {
+                            self.record_hit(&hit);
+                            return Ok(Some(hit));
+                        }
                         self.record_miss_at(&place, reason);
                         return Ok(None);
                     }
@@ -73,22 +77,27 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             .encode(content, limit, &key_head, Duration::ZERO)
             .map_err(|error| error.with_context(&self.place))?;
         let compute_time = Duration::ZERO;
-        let entry = Entry { digest: *digest, key_head, ttl, replaces: true, compute_time, variant: None };
+        let told = self.insert_on_server(digest, &payload);
+        let (digest, replaces, age, lease, variant) = (*digest, true, None, None, None);
+        let entry = Entry { digest, key_head, ttl, replaces, compute_time, age, lease, variant };
         let inserted = match self.durability {
             Durability::Soon => self.partition.insert_soon(entry, payload, limit),
             Durability::Immediate => self.partition.insert(entry, payload, limit),
         };
+        self.settle_with_server(&digest, &told);
         inserted.map_err(|error| error.with_context(&self.place))?;
         self.counters.inserted();
-        Ok(())
+        told.map(drop).map_err(|error| error.with_context(&self.place))
     }
 
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool> {
         self.check_open()?;
         let is_in_memory = self.is_in_memory(digest, |_| true);
+        let was_on_server = self.remove_on_server(digest);
         let was_on_disk = self.partition.remove(digest, self.fresh_only(digest));
-        was_on_disk
-            .map(|was_on_disk| was_on_disk || is_in_memory)
+        let was_here = was_on_disk.map_err(|error| error.with_context(&self.place))? || is_in_memory;
+        was_on_server
+            .map(|was_on_server| was_on_server || was_here)
             .map_err(|error| error.with_context(&self.place))
     }
 
@@ -107,7 +116,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             match contained.map_err(|error| error.with_context(&self.place))? {
                 Contained::Yes => return Ok(true),
                 Contained::No => match self.guard(&place) {
-                    Ok(_) => return Ok(false),
+                    Ok(_) => return Ok(self.get_from_server(&place).is_some()),
                     Err(next) => place = next,
                 },
                 Contained::Variants => match self.list_on_disk(digest) {
@@ -129,7 +138,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     pub(crate) fn clear(&self) -> Result<()> {
         self.check_open()?;
-        self.partition.clear().map_err(|error| error.with_context(&self.place))
+        let told = self.clear_on_server();
+        let cleared = self.partition.clear();
+        cleared.and(told).map_err(|error| error.with_context(&self.place))
     }
 
     pub(crate) fn flush(&self) -> Result<()> {

@@ -262,7 +262,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.hit(&item, decoded, expiry, terms).ok_or(Miss::Of(Reason::Expired))
     }
 
-    fn hit(
+    pub(super) fn hit(
         &self,
         item: &Item,
         decoded: Decoded<V>,

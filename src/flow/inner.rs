@@ -26,6 +26,7 @@ use crate::{
     key::Digest,
     memory::CachedValue,
     observe::{Event, Observers},
+    remote::ServerMemo,
     stats::{Counters, Reason},
     store::{
         Bounds, Durability, Entry, Finished, FoundVariants, INLINE, KeepInMemory, OfVariant, Partition,
@@ -43,12 +44,14 @@ pub(super) struct About {
     replaces: bool,
     ttl: Option<Duration>,
     compute_time: Duration,
+    /// Whether it comes from a server.
+    is_fetched: bool,
 }
 
 impl About {
     pub(super) fn of(entry: &Entry) -> Self {
-        let Entry { digest, replaces, ttl, compute_time, .. } = *entry;
-        Self { digest, replaces, ttl, compute_time }
+        let Entry { digest, replaces, ttl, compute_time, age, .. } = *entry;
+        Self { digest, replaces, ttl, compute_time, is_fetched: age.is_some() }
     }
 }
 
@@ -68,6 +71,8 @@ pub(crate) struct MemoInner<V: 'static> {
     /// The effects that the memo declares.
     pub(crate) effects: Option<Arc<EffectTypes>>,
     pub(crate) aging: Aging,
+    /// Its values on the server that several machines share.
+    pub(crate) server: Option<ServerMemo>,
     /// Those of `bounds`.
     pub(crate) expiry: Expiry,
     pub(crate) retries: Retries,
@@ -145,8 +150,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         stored: Result<Outcome, Refused>,
         content: Content<'_, V>,
     ) {
-        let About { digest, replaces, ttl, compute_time } = *about;
+        let About { digest, replaces, ttl, compute_time, is_fetched } = *about;
         match stored {
+            Ok(_) if is_fetched => {}
             Ok(outcome) => self.finish_sending(Ok(outcome)),
             Err(Refused::Unwritten(error)) => self.finish_sending(Err(error)),
             Err(Refused::Full(unsent)) => {
@@ -194,7 +200,10 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
     ) -> Result<Outcome, Refused> {
         let limit = self.partition.limit(&self.bounds);
         match self.encode(content, limit, &entry.key_head, entry.compute_time) {
-            Ok(payload) => self.partition.hand_over(entry, payload, limit, claim),
+            Ok(payload) => {
+                self.publish(&mut entry, &payload);
+                self.partition.hand_over(entry, payload, limit, claim)
+            }
             Err(error) => Err(Refused::Failed(error, Unsent { claim, variant: entry.variant.take() })),
         }
     }

@@ -6,12 +6,14 @@ use super::{
     MemoInner,
     find::{Hit, HitOrMiss, Miss},
     place::Place,
+    server::FromServer,
     terms::{Standing, Terms},
 };
 use crate::{
     error::{Error, ErrorKind},
     flight::{Asker, Claim, Outcome, Turn, flight},
     key::Digest,
+    remote::Lease,
     stats::Reason,
     store::RefreshTurn,
     variants::Variants,
@@ -33,6 +35,8 @@ pub(crate) struct Lead<V> {
     pub(crate) old: Old<V>,
     /// On the key, if the claim is on one of its variants.
     pub(crate) guard: Option<Claim<'static>>,
+    /// Of the key on the server that several machines share.
+    pub(crate) lease: Option<Box<Lease>>,
 }
 
 /// What a computed value takes the place of.
@@ -174,7 +178,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 self.record_miss(Reason::Absent);
                 let old = if terms.may_refuse() { Old::Refused } else { Old::Nothing };
                 let guard = place.is_variant().then(|| self.guard_of(place.key()));
-                Ok(Lookup::Compute(Some(Box::new(Lead { place: place.clone(), claim, old, guard }))))
+                let place = place.clone();
+                Ok(Lookup::Compute(Some(Box::new(Lead { place, claim, old, guard, lease: None }))))
             }
         }
     }
@@ -209,11 +214,15 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                     Old::Stale(hit) if terms.is_loading => self.copy_of_hit(hit),
                     _ => None,
                 };
-                let lead = Box::new(Lead { place: place.clone(), claim, old, guard });
+                let lead = Box::new(Lead { place: place.clone(), claim, old, guard, lease: None });
                 if let Some(hit) = behind {
                     self.record_hit(&hit);
                     return Ok(Lookup::Behind(hit, lead));
                 }
+                let (lead, reason) = match self.ask_server(lead, reason, terms) {
+                    FromServer::Hit(hit) => return Ok(Lookup::Hit(self.count_lookup(hit, waited))),
+                    FromServer::Compute(lead, reason) => (lead, reason),
+                };
                 self.record_miss_at(place, reason);
                 Ok(Lookup::Compute(Some(lead)))
             }

@@ -18,6 +18,7 @@ mod place;
 mod refresh;
 mod resolve;
 mod retries;
+mod server;
 mod task;
 mod terms;
 mod variant_list;

@@ -67,6 +67,8 @@ fn refresh<V: Clone + Send + Sync + 'static, E>(
     compute: impl FnOnce() -> Result<V, E>,
 ) {
     let Some(strong) = memo.upgrade().filter(|_| lead.claim.leads()) else { return };
+    // Another machine may have refreshed it.
+    let Some(lead) = strong.ask_server_behind(lead) else { return };
     let mut work = strong.begin_behind(lead, key_head, caller);
     drop(strong);
     let outcome = work.run(|| catch_unwind(AssertUnwindSafe(compute)));

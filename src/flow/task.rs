@@ -215,7 +215,8 @@ impl<V: Clone + Send + Sync + 'static> TaskCall<V> {
             let mut turn = flight().claim_in_task(key, asker, max_wait, waits.accept_stale()).await;
             turn.note(|| memo.partition.words(&digest));
             // In a guest it may wait for the computation of another process.
-            let turn_pace = if memo.partition.is_guest() { Pace::Elsewhere } else { memo.pace(&digest) };
+            let waits_elsewhere = memo.partition.is_guest() || memo.server.is_some();
+            let turn_pace = if waits_elsewhere { Pace::Elsewhere } else { memo.pace(&digest) };
             let (own, own_terms) = (Arc::clone(memo), Arc::clone(terms));
             let taken = step(turn_pace, context.clone(), move || {
                 let found = own.take_turn(&place, &own_terms, turn, &mut waits);
@@ -284,7 +285,8 @@ impl<V: Clone + Send + Sync + 'static> TaskComputation<V> {
         refresh: Refresh,
     ) -> V {
         let (memo, context) = (&self.memo, self.work.context().clone());
-        let has_room = memo.partition.has_room();
+        let goes_to_server = entry.lease.is_some();
+        let has_room = memo.partition.has_room() && !goes_to_server;
         let whole = Content { value: &value, trailer: &trailer };
         let payload = if has_room { memo.encode_small(whole, entry.compute_time) } else { None };
         let Some(payload) = payload else {

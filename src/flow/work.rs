@@ -189,7 +189,11 @@ impl<V: 'static> MemoInner<V> {
             return None;
         }
         self.end(work, false);
-        let Lead { place, mut claim, old, guard: _ } = *work.lead.take()?;
+        let Lead { place, mut claim, old, guard: _, lease } = *work.lead.take()?;
+        // Before a waiter of this process leads and asks for it.
+        if let Some(lease) = lease {
+            lease.release();
+        }
         claim.fail();
         let Old::Stale(hit) = old else { return None };
         self.note_failed_refresh(&place.digest);
@@ -236,7 +240,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
             return None;
         }
         let (Ended { compute_time, effects }, is_stale) = (self.end(work, true), work.has_read_stale());
-        let Lead { place, claim, old, guard } = *work.lead.take()?;
+        let Lead { place, claim, old, guard, mut lease } = *work.lead.take()?;
         let (digest, readings) = (place.digest, self.storable(work.context.readings()));
         let ttl = match effects.is_some() && readings.is_some() && self.is_wanted(value) {
             // A fresh value is better than one that is stale from the beginning.
@@ -254,10 +258,22 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let replaces = old.is_there();
         let is_fresh = ttl.is_ok() && !is_stale;
         let variant = self.variant(&place, readings.unwrap_or_default(), guard);
+        if let Some(lease) = &mut lease {
+            lease.is_unstored();
+            if old.is_fresh() {
+                lease.replaces_fresh();
+            }
+        }
         let entry = ttl.ok().map(|ttl| {
             let key_head = mem::take(&mut work.key_head);
-            Entry { digest, key_head, ttl, replaces, compute_time, variant }
+            // A value that depends on this machine stays here.
+            let lease = lease.take_if(|_| variant.is_none() && !is_stale);
+            Entry { digest, key_head, ttl, replaces, compute_time, age: None, lease, variant }
         });
+        // Before the claim ends: a waiter of this process would ask for it.
+        if let Some(lease) = lease {
+            lease.release();
+        }
         let refresh = match (is_refresh, is_fresh) {
             (false, _) => Refresh::None,
             (true, true) => Refresh::Succeeded(compute_time),
@@ -288,7 +304,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         }
         let (Ended { compute_time, effects }, is_stale) = (self.end(work, true), work.has_read_stale());
         let Some(lead) = work.lead.take() else { return };
-        let Lead { place, claim, old, guard } = *lead;
+        let Lead { place, claim, old, guard, lease } = *lead;
+        drop(lease);
         let digest = place.digest;
         self.retries.forget(&digest);
         let readings = self.storable(work.context.readings());

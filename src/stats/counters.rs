@@ -35,7 +35,7 @@ pub(crate) struct Counters {
     failed_refreshes: AtomicU64,
     skipped_refreshes: AtomicU64,
     /// In the order of [`Failures`].
-    failures: [AtomicU64; 11],
+    failures: [AtomicU64; 12],
     /// For [`Stats::changed_input`].
     changed_input: Mutex<Option<String>>,
     pub(crate) last_failure: LastFailure,
@@ -50,6 +50,7 @@ const STRIPES: usize = 8;
 struct HitCounters {
     memory: AtomicU64,
     disk: AtomicU64,
+    server: AtomicU64,
     /// Nanoseconds; wraps after 584 years.
     saved: AtomicU64,
 }
@@ -82,6 +83,7 @@ impl Counters {
         let hits = match tier {
             Tier::Memory => &counters.memory,
             Tier::Disk => &counters.disk,
+            Tier::Server => &counters.server,
         };
         hits.fetch_add(1, Relaxed);
         counters.saved.fetch_add(saved.as_nanos() as u64, Relaxed);
@@ -148,7 +150,7 @@ impl Counters {
 
     /// Counts the failure by its kind and keeps it.
     pub(crate) fn failed(&self, error: &Error) {
-        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input] =
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input, server] =
             &self.failures;
         let count = match error.kind() {
             ErrorKind::Key => key,
@@ -165,6 +167,7 @@ impl Counters {
             ErrorKind::Panic => panic,
             ErrorKind::Effect => effect,
             ErrorKind::Input => input,
+            ErrorKind::Server => server,
         };
         count.fetch_add(1, Relaxed);
         self.last_failure.keep(error.clone());
@@ -180,10 +183,14 @@ impl Counters {
     pub(crate) fn snapshot(&self) -> Stats {
         let [absent, expired, outdated, damaged, invalid, changed] =
             self.misses.each_ref().map(|count| count.load(Relaxed));
-        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input] =
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input, server] =
             self.failures.each_ref().map(|count| count.load(Relaxed));
         Stats {
-            hits: Hits { memory: self.sum(|hits| &hits.memory), disk: self.sum(|hits| &hits.disk) },
+            hits: Hits {
+                memory: self.sum(|hits| &hits.memory),
+                disk: self.sum(|hits| &hits.disk),
+                server: self.sum(|hits| &hits.server),
+            },
             misses: Misses { absent, expired, outdated, damaged, invalid, changed },
             inserts: self.inserts.load(Relaxed),
             evictions: self.evictions.load(Relaxed),
@@ -199,6 +206,7 @@ impl Counters {
                 panic,
                 effect,
                 input,
+                server,
             },
             too_large_for_memory: self.too_large.load(Relaxed),
             overflowed: self.overflowed.load(Relaxed),

@@ -105,6 +105,8 @@ pub struct Hits {
     pub memory: u64,
     /// On disk, or queued and not written yet.
     pub disk: u64,
+    /// On the server that several machines share.
+    pub server: u64,
 }
 
 /// Misses by reason.
@@ -169,13 +171,15 @@ pub struct Failures {
     pub effect: u64,
     /// A value was not stored because of an [input](crate::inputs) that changed meanwhile, or that could not be compared later.
     pub input: u64,
+    /// The server that several machines share did not answer, or refused.
+    pub server: u64,
 }
 
 impl Hits {
     /// All hits.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.memory + self.disk
+        self.memory + self.disk + self.server
     }
 }
 
@@ -194,8 +198,9 @@ impl Failures {
         self.by_kind().iter().map(|(_, count)| count).sum()
     }
 
-    fn by_kind(&self) -> [(&'static str, u64); 11] {
-        let Self { key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input } = *self;
+    fn by_kind(&self) -> [(&'static str, u64); 12] {
+        let Self { key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input, server } =
+            *self;
         [
             ("key", key),
             ("encode", encode),
@@ -208,6 +213,7 @@ impl Failures {
             ("panic", panic),
             ("effect", effect),
             ("input", input),
+            ("server", server),
         ]
     }
 }
@@ -227,7 +233,11 @@ impl fmt::Display for Failures {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hits, misses, failures, refreshes, .. } = self;
-        writeln!(f, "hits        {:>12}   memory {}, disk {}", hits.total(), hits.memory, hits.disk)?;
+        write!(f, "hits        {:>12}   memory {}, disk {}", hits.total(), hits.memory, hits.disk)?;
+        if hits.server > 0 {
+            write!(f, ", server {}", hits.server)?;
+        }
+        writeln!(f)?;
         write!(
             f,
             "misses      {:>12}   absent {}, expired {}",
@@ -266,6 +276,8 @@ pub enum Tier {
     Memory,
     /// On disk, or queued and not written yet.
     Disk,
+    /// On the server that several machines share.
+    Server,
 }
 
 /// Why a value was not found.
@@ -287,7 +299,7 @@ pub enum Reason {
 }
 
 /// The counters in the order in which they are stored.
-const NUMBERS: usize = 29;
+const NUMBERS: usize = 31;
 
 impl Stats {
     /// All counters as numbers, the time in nanoseconds.
@@ -296,7 +308,7 @@ impl Stats {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (time_saved, oldest_served) = (nanos(self.time_saved), nanos(refreshes.oldest_served));
         let Refreshes { stale_hits, succeeded, failed, skipped, .. } = *refreshes;
-        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input] =
+        let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, effect, input, of_server] =
             failures.by_kind().map(|(_, count)| count);
         [
             hits.memory,
@@ -328,6 +340,8 @@ impl Stats {
             misses.changed,
             effect,
             input,
+            hits.server,
+            of_server,
         ]
     }
 
@@ -336,10 +350,11 @@ impl Stats {
             numbers;
         let [too_large_for_memory, overflowed, time_saved, rest @ ..] = rest;
         let [key, encode, decode, corrupt, io, engine, oversize, closed, panic, rest @ ..] = rest;
-        let [stale_hits, oldest_served, succeeded, failed, skipped, changed, effect, input] = rest;
+        let [stale_hits, oldest_served, succeeded, failed, skipped, changed, effect, input, rest @ ..] = rest;
+        let [server, of_server] = rest;
         let oldest_served = Duration::from_nanos(oldest_served);
         Self {
-            hits: Hits { memory, disk },
+            hits: Hits { memory, disk, server },
             misses: Misses { absent, expired, outdated, damaged, invalid, changed },
             inserts,
             evictions,
@@ -355,6 +370,7 @@ impl Stats {
                 panic,
                 effect,
                 input,
+                server: of_server,
             },
             too_large_for_memory,
             overflowed,
@@ -368,6 +384,7 @@ impl Stats {
     pub(crate) fn add(&mut self, other: &Self) {
         self.hits.memory += other.hits.memory;
         self.hits.disk += other.hits.disk;
+        self.hits.server += other.hits.server;
         self.misses.absent += other.misses.absent;
         self.misses.expired += other.misses.expired;
         self.misses.outdated += other.misses.outdated;
@@ -410,5 +427,6 @@ impl Failures {
         self.panic += other.panic;
         self.effect += other.effect;
         self.input += other.input;
+        self.server += other.server;
     }
 }

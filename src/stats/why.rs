@@ -75,6 +75,7 @@ impl fmt::Display for Why {
                 let place = match tier {
                     Tier::Memory => "in memory",
                     Tier::Disk => "on disk",
+                    Tier::Server => "on the server",
                 };
                 let stale = if *is_stale { ", stale" } else { "" };
                 write!(f, "a hit: the value is {place}, stored {age:.1?} ago{stale}")

@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
     observe::{Event, Observers, Warning},
+    remote::Server,
     store::{
         Store,
         handle::{Asked, Handle},
@@ -21,6 +22,8 @@ use crate::{
     },
     temporary::Temporary,
 };
+#[cfg(feature = "redis")]
+use crate::{remote::Redis, store::remote};
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 const MEMORY: u64 = 256 << 20;
@@ -54,6 +57,8 @@ pub struct StoreBuilder {
     exclusive: bool,
     asked: Asked,
     observers: Observers,
+    #[cfg(feature = "redis")]
+    redis: Option<Redis>,
     clock: Clock,
     tuning: Tuning,
 }
@@ -148,6 +153,27 @@ impl StoreBuilder {
     /// owns a handle of the store keeps it open until the end of the program. See [`observe`](crate::observe).
     pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.observers.push(Arc::new(observe));
+        self
+    }
+
+    /// Shares the values of all memos with the stores of other machines through a server: see [`remote`](crate::remote).
+    ///
+    /// A memo that is [`local_only`](crate::MemoBuilder::local_only), and what is computed from tracked
+    /// [inputs](crate::inputs), stays on its machine. A server that does not answer is no error: it is told to the observers,
+    /// kept in [`Store::last_failure`], and the store works without it until it answers.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path();
+    /// use memolith::{Store, remote::Redis};
+    ///
+    /// let redis = Redis::open("redis://cache.internal:6379/0")?.namespace("shop");
+    /// let store = Store::builder().remote(redis).open(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "redis")]
+    pub fn remote(mut self, redis: Redis) -> Self {
+        self.redis = Some(redis);
         self
     }
 
@@ -274,6 +300,8 @@ impl StoreBuilder {
             let message = "`max_bytes` of a store is 0: nothing could be stored; leave it out for no bound";
             return Err(Error::new(ErrorKind::Config, message));
         }
+        #[cfg(feature = "redis")]
+        self.redis.as_ref().map_or(Ok(()), Redis::check)?;
         Ok(())
     }
 
@@ -286,6 +314,14 @@ impl StoreBuilder {
             .or(differs(self.asked.max_wait.is_some() && self.asked.max_wait != max_wait, "max_wait"))
             .or(differs(self.asked.max_stall.is_some() && self.asked.max_stall != max_stall, "max_stall"))
             .or(differs(!self.observers.is_empty(), "observer"));
+        #[cfg(feature = "redis")]
+        let differing = differing.or_else(|| {
+            let is_other = self
+                .redis
+                .as_ref()
+                .is_some_and(|asked| handle.redis.as_ref().is_none_or(|redis| !redis.is_same(asked)));
+            differs(is_other, "remote")
+        });
         match differing {
             None => Ok(Store { handle }),
             Some(what) => {
@@ -318,7 +354,11 @@ impl StoreBuilder {
             session.settle();
             return started.map(|_| self.handle(session, None));
         }
-        let store = self.handle(session, Some(Arc::clone(&directory)));
+        #[cfg(feature = "redis")]
+        let server = self.redis.as_ref().and_then(|redis| remote::start(redis, &directory, &session));
+        #[cfg(not(feature = "redis"))]
+        let server = None;
+        let store = self.handle_with(session, Some(Arc::clone(&directory)), server);
         registry::opened(&directory, &store.handle);
         // From here on code of the user may run: an observer may open the store itself.
         store.session().settle();
@@ -380,8 +420,25 @@ impl StoreBuilder {
     }
 
     fn handle(self, session: Arc<Session>, directory: Option<Arc<Directory>>) -> Store {
-        let live = super::Mutex::default();
-        Store { handle: Arc::new(Handle { session, directory, asked: self.asked, live }) }
+        self.handle_with(session, directory, None)
+    }
+
+    fn handle_with(
+        self,
+        session: Arc<Session>,
+        directory: Option<Arc<Directory>>,
+        server: Option<Arc<dyn Server>>,
+    ) -> Store {
+        let handle = Handle {
+            session,
+            directory,
+            asked: self.asked,
+            server,
+            #[cfg(feature = "redis")]
+            redis: self.redis,
+            live: super::Mutex::default(),
+        };
+        Store { handle: Arc::new(handle) }
     }
 
     fn settings(&self) -> Settings {

@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "redis")]
+use crate::remote::Redis;
 use crate::{
     effect_log::EffectFormat,
+    remote::Server,
     store::{
         generation::{Bounds, GenerationId},
         partition::Durability,
@@ -33,6 +36,10 @@ pub(crate) struct Handle {
     pub(super) directory: Option<Arc<Directory>>,
     /// The options that were set at the first open: another open may not want something else.
     pub(super) asked: Asked,
+    /// The server that the store shares with other machines.
+    pub(super) server: Option<Arc<dyn Server>>,
+    #[cfg(feature = "redis")]
+    pub(super) redis: Option<Redis>,
     /// The memos that are open, by name and scope.
     pub(super) live: Mutex<HashMap<String, LiveMemo>>,
 }
@@ -48,6 +55,7 @@ pub(crate) struct LiveMemo {
     pub(crate) memory: Option<u64>,
     pub(crate) durability: Durability,
     pub(crate) private_keys: bool,
+    pub(crate) local_only: bool,
     /// The type of the `cache_if` closure.
     pub(crate) cache_if: Option<TypeId>,
     /// The types of the observers, in their order.

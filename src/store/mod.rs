@@ -32,6 +32,8 @@ mod pending;
 #[cfg(unix)]
 mod process;
 mod registry;
+#[cfg(feature = "redis")]
+mod remote;
 mod reports;
 mod scope;
 mod session;
@@ -79,6 +81,7 @@ use self::{
 };
 use crate::{
     error::{ErrorKind, Result},
+    remote::{Change, Operation, Server},
     sync::lock,
 };
 
@@ -392,6 +395,10 @@ impl Store {
     /// Forgets every entry of one memo, or of all. Whether there was one.
     fn forget(&self, name: Option<&str>) -> Result<bool> {
         self.session().check_origin()?;
+        let told = self.handle.server.as_ref().map_or(Ok(()), |server| {
+            let forget = Operation::Change(Change::Forget { memo: name });
+            server.carry_out(&forget).map(drop)
+        });
         let forgotten = match &self.handle.directory {
             None => Ok(self.forget_in_memory(name)),
             Some(directory) => {
@@ -402,7 +409,7 @@ impl Store {
             }
         };
         self.session().settle();
-        forgotten
+        forgotten.and_then(|was_there| told.map(|()| was_there))
     }
 
     /// The same in a store without a worker.
@@ -434,6 +441,11 @@ impl Store {
 
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.handle.session
+    }
+
+    /// The server that the store shares with other machines.
+    pub(crate) fn server(&self) -> Option<&Arc<dyn Server>> {
+        self.handle.server.as_ref()
     }
 
     pub(crate) fn live(&self) -> &Mutex<HashMap<String, LiveMemo>> {

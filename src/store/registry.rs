@@ -51,6 +51,9 @@ impl Handle {
     pub(super) fn close(&self) -> Result<()> {
         self.session.check_origin()?;
         let again = self.session.mark_closed();
+        if let Some(server) = &self.server {
+            server.close();
+        }
         let closed = self.directory.as_ref().map_or(Ok(()), |directory| directory.ask_to_close(again));
         if let Some(directory) = &self.directory {
             // LOCK is free. Before any code of the user runs: a `Drop` or an observer may open the store again.

@@ -28,7 +28,7 @@ struct Floors {
     rows: &'static [&'static [&'static str]],
 }
 
-const FLOORS: [Floors; 5] = [
+const FLOORS: [Floors; 6] = [
     Floors {
         folder: "",
         rows: &[
@@ -41,7 +41,7 @@ const FLOORS: [Floors; 5] = [
             &["memo", "pool"],
             &["flow"],
             &["store"],
-            &["effects", "inputs", "packed", "path", "temporary", "unordered"],
+            &["effects", "inputs", "packed", "path", "remote", "temporary", "unordered"],
             &["codec", "memory", "observe", "record", "stamp", "variants"],
             &["flight"],
             &["checksum", "leftovers", "shape", "stats"],
@@ -51,7 +51,7 @@ const FLOORS: [Floors; 5] = [
             &["clock", "hash"],
             &["testing"],
             &["error"],
-            &["disabled", "fork", "signals", "sync"],
+            &["disabled", "fork", "random", "signals", "sync"],
         ],
     },
     Floors {
@@ -60,7 +60,7 @@ const FLOORS: [Floors; 5] = [
             &["builder", "reports"],
             &["mod"],
             &["registry"],
-            &["handle"],
+            &["handle", "remote"],
             &["process"],
             &["entries"],
             &["partition"],
@@ -72,10 +72,11 @@ const FLOORS: [Floors; 5] = [
             &["engine", "scope"],
         ],
     },
+    Floors { folder: "remote/", rows: &[&["redis"], &["memo"], &["mod"], &["value"], &["operation"]] },
     Floors {
         folder: "store/worker/",
         rows: &[
-            &["changes", "jobs", "supervise"],
+            &["changes", "jobs", "machines", "supervise"],
             &["mod"],
             &["open"],
             &["catalog", "eviction", "orphans", "sparing"],
@@ -107,16 +108,17 @@ const FLOORS: [Floors; 5] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 40] = [
+const FOREIGN: [(&str, &str); 44] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
     ("memmap2", "store/blob/"),
     ("memmap2", "store/epochs.rs"),
-    ("getrandom", "store/blob/files.rs"),
+    ("getrandom", "random.rs"),
     ("oneshot", "background.rs"),
     ("oneshot", "store/"),
     ("postcard", "codec/"),
+    ("postcard", "remote/redis/"),
     ("postcard", "store/process/message.rs"),
     ("arrow_ipc", "codec/arrow.rs"),
     ("arrow_array", "codec/arrow.rs"),
@@ -132,6 +134,9 @@ const FOREIGN: [(&str, &str); 40] = [
     ("libc", "readings/files.rs"),
     ("libc", "signals.rs"),
     ("libc", "store/process/socket/peer.rs"),
+    ("lz4_flex", "remote/value.rs"),
+    ("redis", "remote/redis/"),
+    ("rustls", "remote/redis/"),
     ("typeid", "codec/runs/mod.rs"),
     ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),

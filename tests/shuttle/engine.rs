@@ -229,7 +229,7 @@ impl Worker {
             match request {
                 Request::Put(put) => self.put(put),
                 Request::Remove { memo, digest, reply } => self.remove(&memo, &digest, reply),
-                Request::Clear { memo, reply } => self.clear(&memo, reply),
+                Request::Clear { memo, reply } => self.clear_of(memo.generation, Some(memo.owner), reply),
                 Request::Barrier { reply } => drop(reply.send(Ok(()))),
                 Request::Close { reply } => return Some(reply),
             }

@@ -18,6 +18,8 @@ pub(crate) mod blob {
 pub(crate) mod generation {
     #[derive(Clone, Copy)]
     pub(crate) struct Bounds;
+
+    pub(crate) type GenerationId = u64;
     pub(crate) struct CatalogRow;
 }
 

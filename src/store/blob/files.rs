@@ -3,28 +3,22 @@
 use std::{
     ffi::OsStr,
     fs::{self, DirBuilder},
-    hash::{BuildHasher, RandomState},
     io,
     path::{Path, PathBuf},
 };
 
 use crate::{
     error::{Error, Result},
+    random,
     record::BlobId,
 };
 
 /// How the names of drafts begin.
 pub(super) const DRAFT: &str = "draft-";
 
-/// A random name of 128 bits from the operating system: a forked child draws others than its parent. Where the system
-/// has none to give, the keys that std seeds its hash maps with are taken.
+/// The random name of a payload file.
 pub(crate) fn random_id() -> BlobId {
-    let mut id = [0; 16];
-    if getrandom::fill(&mut id).is_err() {
-        let halves = [0u8, 1].map(|half| RandomState::new().hash_one(half).to_le_bytes());
-        id.iter_mut().zip(halves.as_flattened()).for_each(|(to, from)| *to = *from);
-    }
-    BlobId(id)
+    BlobId(random::random_id())
 }
 
 /// A folder of ours: for the owner alone. Its parents are made likewise when they are missing.

@@ -30,6 +30,13 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(1);
 /// the janitor may fall behind.
 const LARGE: u64 = 128 << 10;
 
+impl Entry {
+    /// A value from a server is there still if this process ends.
+    pub(crate) fn is_worth_a_flush(&self) -> bool {
+        self.compute_time > WORTH_A_FLUSH && self.age.is_none()
+    }
+}
+
 /// A computed value that was sent to the worker.
 #[must_use = "its caller may have to wait for the disk"]
 pub(crate) struct Sent {
@@ -127,8 +134,7 @@ impl Partition {
             }
         }
         // Other processes have what was there in memory until the worker has replaced it.
-        let is_awaited =
-            entry.compute_time > WORTH_A_FLUSH || (entry.replaces && directory.sharing.has_guests());
+        let is_awaited = entry.is_worth_a_flush() || (entry.replaces && directory.sharing.has_guests());
         let is_large = is_large(&payload);
         let (reply, written) = is_awaited.then(oneshot::channel).unzip();
         match self.publish(directory, entry, payload, claim, reply, true)? {
@@ -254,7 +260,7 @@ impl Partition {
         let over = self.forget_variant(&entry);
         self.session.release(over);
         // Other processes find what it replaces until it has arrived.
-        let is_awaited = entry.compute_time > WORTH_A_FLUSH || entry.replaces;
+        let is_awaited = entry.is_worth_a_flush() || entry.replaces;
         let value = self.value(&entry, payload);
         let (reply, written) = is_awaited.then(oneshot::channel).unzip();
         let computed = self.computed(claim, entry.replaces);
@@ -349,7 +355,7 @@ impl Partition {
     }
 
     fn value(&self, entry: &Entry, payload: Finished) -> Arc<PendingValue> {
-        let now = self.session.clock.now();
+        let now = self.session.clock.now().before(entry.age.unwrap_or_default());
         let lifetime = entry.ttl.map_or_else(|| Lifetime::starting(now), |ttl| Lifetime::lasting(now, ttl));
         Arc::new(PendingValue { payload, lifetime, compute_time: entry.compute_time })
     }
@@ -361,9 +367,10 @@ impl Partition {
         computed: Option<Computed>,
         reply: Option<oneshot::Sender<Result<()>>>,
     ) -> Put {
-        let Entry { digest, key_head, variant, .. } = entry;
+        let Entry { digest, key_head, variant, age, .. } = entry;
         let digest = variant.as_ref().map_or(digest, |variant| variant.key);
-        Put { memo: Arc::clone(&self.memo), digest, key_head, value, computed, list: None, reply, variant }
+        let (memo, list) = (Arc::clone(&self.memo), None);
+        Put { memo, digest, key_head, value, age, computed, list, reply, variant }
     }
 
     fn computed(&self, claim: Claim<'static>, replaces: bool) -> Computed {

@@ -23,6 +23,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     flight::{Claim, FlightKey, Words},
     key::Digest,
+    remote::Lease,
     stats::{Reason, Usage},
     store::{
         blob::{self, PayloadWriter},
@@ -127,6 +128,10 @@ pub(crate) struct Entry {
     /// Whether it takes the place of a value that was found, stale or refused.
     pub(crate) replaces: bool,
     pub(crate) compute_time: Duration,
+    /// Of a value that comes from a server: how long ago it was created.
+    pub(crate) age: Option<Duration>,
+    /// Under which it goes to a server first.
+    pub(crate) lease: Option<Box<Lease>>,
     /// If it is computed from tracked inputs. The digest is that of its claim then.
     pub(crate) variant: Option<Box<OfVariant>>,
 }

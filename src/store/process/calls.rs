@@ -200,6 +200,7 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
         key_head: &key_head,
         compute_nanos: u64::try_from(value.compute_time.as_nanos()).unwrap_or(u64::MAX),
         ttl_millis: millis(value.lifetime.own_ttl()),
+        age_millis: millis(put.age),
         payload,
         variant: variant.as_deref(),
         origin,
@@ -249,6 +250,11 @@ pub(super) fn simple(
                 Call::Remove { memo: number(memo), digest: *digest.as_bytes() }
             }
             Request::Clear { memo, .. } => Call::Clear { memo: number(memo) },
+            Request::RemoveOf { generation, digest, unless_since, .. } => {
+                let (generation, digest) = (generation.0, *digest.as_bytes());
+                Call::RemoveOf { generation, digest, unless_since: unless_since.map(|since| since.0) }
+            }
+            Request::ClearOf { generation, .. } => Call::ClearOf { generation: generation.0 },
             Request::Forget { name, .. } => Call::Forget { name: name.as_deref() },
             Request::Disown { memo, .. } => Call::Disown { memo: number(memo) },
             Request::Count { memo, .. } => Call::Count { memo: memo.as_ref().map(number) },
@@ -286,6 +292,8 @@ fn reply(request: Request, answer: &[u8]) {
     match request {
         Request::Remove { reply, .. } | Request::Forget { reply, .. } => drop(reply.send(flag(answer))),
         Request::Clear { reply, .. }
+        | Request::RemoveOf { reply, .. }
+        | Request::ClearOf { reply, .. }
         | Request::Flush { reply }
         | Request::Barrier { reply }
         | Request::MakeRoom { reply, .. } => drop(reply.send(done(answer))),
@@ -330,6 +338,8 @@ pub(super) fn refuse(request: Request, error: &Error) {
         Request::Put(put) => finish(put, Err(error.clone())),
         Request::Remove { reply, .. } | Request::Forget { reply, .. } => no(reply, error),
         Request::Clear { reply, .. }
+        | Request::RemoveOf { reply, .. }
+        | Request::ClearOf { reply, .. }
         | Request::Adopt { reply, .. }
         | Request::Flush { reply }
         | Request::Barrier { reply }

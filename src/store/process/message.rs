@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind};
 
 /// The version of the protocol. Host and guest of different versions do not talk to each other.
-pub(super) const PROTOCOL: u16 = 2;
+pub(super) const PROTOCOL: u16 = 3;
 
 /// The first four bytes of a greeting, the same in every version.
 pub(super) const GREETING: [u8; 4] = *b"MLTH";
@@ -96,6 +96,15 @@ pub(super) enum Call<'a> {
     },
     /// Answered at once: the host is there.
     Ping,
+    /// The entry of a key goes, unless it was created at that time or later.
+    RemoveOf {
+        generation: [u8; 16],
+        digest: [u8; 32],
+        unless_since: Option<u64>,
+    },
+    ClearOf {
+        generation: [u8; 16],
+    },
 }
 
 /// What a look-up is for.
@@ -136,6 +145,8 @@ pub(super) struct PutCall<'a> {
     pub(super) compute_nanos: u64,
     /// The ttl of this entry alone, in milliseconds.
     pub(super) ttl_millis: Option<u64>,
+    /// For a value from a server: how long ago it was created, in milliseconds.
+    pub(super) age_millis: Option<u64>,
     pub(super) payload: PutPayload<'a>,
     /// For a value that was computed from tracked inputs: the variant list of it alone. The digest is that of the key then, and
     /// the claim may be on one of its variants.
@@ -272,7 +283,7 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(message: &'a [u8]) -> Option<T> {
 }
 
 /// The kinds that an answer can have, by their numbers.
-const KINDS: [ErrorKind; 8] = [
+const KINDS: [ErrorKind; 9] = [
     ErrorKind::Engine,
     ErrorKind::Io,
     ErrorKind::Corrupt,
@@ -281,6 +292,7 @@ const KINDS: [ErrorKind; 8] = [
     ErrorKind::Config,
     ErrorKind::InUse,
     ErrorKind::Effect,
+    ErrorKind::Server,
 ];
 
 pub(super) fn failed(call: u32, error: &Error) -> Vec<u8> {
@@ -300,7 +312,7 @@ mod tests {
     #[test]
     fn the_bytes_of_messages_are_golden() {
         let hello = encode(1, &Call::Hello { greeting: GREETING, protocol: PROTOCOL });
-        assert_eq!(hello, b"\x01\0\0\0\0MLTH\x02");
+        assert_eq!(hello, b"\x01\0\0\0\0MLTH\x03");
         let expires = Expires { ttl_millis: Some(1_000), stale_millis: 5 };
         let wants = Wants::Replacement { of: 300 };
         let look_up = Call::LookUp { memo: 3, digest: [7; 32], expires, caller: 9, wants };
@@ -312,6 +324,7 @@ mod tests {
             key_head: b"k",
             compute_nanos: 128,
             ttl_millis: Some(4),
+            age_millis: None,
             payload: PutPayload::Draft { name: "draft-a", length: 5, table_checksum: 6 },
             variant: None,
             origin: PutOrigin::Computed { claim: Some(5), noted: (2, 3), replaces: true },
@@ -320,7 +333,7 @@ mod tests {
         let golden = [
             &b"\x03\0\0\0\x08\x03"[..],
             &[7; 32],
-            b"\x01k\x80\x01\x01\x04\x01\x07draft-a\x05\x06\x00\x01\x01\x05\x02\x03\x01\x01",
+            b"\x01k\x80\x01\x01\x04\x00\x01\x07draft-a\x05\x06\x00\x01\x01\x05\x02\x03\x01\x01",
         ]
         .concat();
         assert_eq!(encode(3, &put), golden);

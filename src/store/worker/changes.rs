@@ -13,7 +13,7 @@ use crate::{
     key::Digest,
     store::{
         forgetting::Forgetting,
-        generation::{Bounds, CatalogRow},
+        generation::{Bounds, CatalogRow, GenerationId},
         pending::{Pending, PendingValue},
         session::Untold,
     },
@@ -47,7 +47,7 @@ impl Worker {
         let replaced = self.change(|transaction| transaction.put(&put));
         if put.computed.is_none() {
             // A computed value revokes nothing: a value that is handed over meanwhile is newer.
-            self.forget_key(&put.memo, &put.digest);
+            self.forget_key(Some(put.memo.owner), &put.digest);
         } else {
             let Replaced { value, list } =
                 *replaced.as_ref().unwrap_or(&Replaced { value: true, list: true });
@@ -99,15 +99,18 @@ impl Worker {
 
     pub(super) fn remove(&mut self, memo: &Registration, digest: &Digest, reply: Reply<bool>) {
         let removed = self.change(|transaction| transaction.remove(memo, digest));
-        self.forget_key(memo, digest);
+        self.forget_key(Some(memo.owner), digest);
         self.reply_after_flush(reply, removed);
     }
 
-    pub(super) fn clear(&mut self, memo: &Registration, reply: Reply<()>) {
-        let cleared = self.change(|transaction| transaction.clear(memo.generation));
-        self.directory.sharing.raise_memo(&self.session, memo.generation);
-        self.forgetting().forget_owner(memo.owner);
-        self.directory.sharing.raise_memo(&self.session, memo.generation);
+    /// The owner is that of the memo that has the generation open.
+    pub(super) fn clear_of(&mut self, generation: GenerationId, owner: Option<u64>, reply: Reply<()>) {
+        let cleared = self.change(|transaction| transaction.clear(generation));
+        self.directory.sharing.raise_memo(&self.session, generation);
+        if let Some(owner) = owner {
+            self.forgetting().forget_owner(owner);
+        }
+        self.directory.sharing.raise_memo(&self.session, generation);
         self.reply_after_flush(reply, cleared);
     }
 
@@ -167,9 +170,11 @@ impl Worker {
 
     /// Memory, pending values and claims forget a key, and other processes see it. The word is raised before that, for a value
     /// of a guest that is published meanwhile, and after it, for a guest that read a pending value meanwhile.
-    fn forget_key(&self, memo: &Registration, digest: &Digest) {
+    pub(super) fn forget_key(&self, owner: Option<u64>, digest: &Digest) {
         self.directory.sharing.raise_key(&self.session, digest);
-        self.forgetting().forget_key(memo.owner, digest);
+        if let Some(owner) = owner {
+            self.forgetting().forget_key(owner, digest);
+        }
         self.directory.sharing.raise_key(&self.session, digest);
     }
 

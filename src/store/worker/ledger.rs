@@ -85,6 +85,11 @@ impl Ledger {
         self.generations.get(&id)
     }
 
+    /// Of the memo that has a generation open.
+    pub(super) fn owner_of(&self, id: GenerationId) -> Option<u64> {
+        Some(self.get(id)?.memo.as_ref()?.owner)
+    }
+
     pub(super) fn insert(&mut self, id: GenerationId, generation: Generation) {
         self.remove(id);
         match generation.account.tally() {

@@ -17,6 +17,7 @@ mod hand_overs;
 mod index;
 mod jobs;
 mod ledger;
+mod machines;
 mod open;
 mod order;
 mod orphans;
@@ -216,7 +217,14 @@ impl Worker {
         match request {
             Request::Put(put) => self.put(put),
             Request::Remove { memo, digest, reply } => self.remove(&memo, &digest, reply),
-            Request::Clear { memo, reply } => self.clear(&memo, reply),
+            Request::Clear { memo, reply } => self.clear_of(memo.generation, Some(memo.owner), reply),
+            Request::RemoveOf { generation, digest, unless_since, reply } => {
+                self.remove_of(generation, &digest, unless_since, reply);
+            }
+            Request::ClearOf { generation, reply } => {
+                let owner = self.ledger.owner_of(generation);
+                self.clear_of(generation, owner, reply);
+            }
             Request::Forget { name, reply } => self.forget(name, reply),
             Request::Adopt { memo, row, bounds, adopter, reply } => {
                 self.adopt(&memo, &row, (adopter, bounds), reply);

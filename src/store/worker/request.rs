@@ -1,12 +1,16 @@
 //! Requests: every change of a store's directory, and the questions that only its worker can answer.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use super::{hand_overs::HandOvers, used::UsedMarks};
 use crate::{
+    clock::Timestamp,
     error::{Error, Result},
     flight::{Claim, FlightKey, fresh_owner},
     key::Digest,
@@ -49,6 +53,19 @@ pub(crate) enum Request {
         memo: Arc<Registration>,
         digest: Digest,
         reply: Reply<bool>,
+    },
+    /// Removes the entry of a key of a generation that this process may not have open. One that was created at `unless_since` or
+    /// later stays.
+    RemoveOf {
+        generation: GenerationId,
+        digest: Digest,
+        unless_since: Option<Timestamp>,
+        reply: Reply<()>,
+    },
+    /// Removes all entries of a generation that this process may not have open.
+    ClearOf {
+        generation: GenerationId,
+        reply: Reply<()>,
     },
     /// Removes all entries of a generation.
     Clear {
@@ -204,6 +221,8 @@ pub(crate) struct Put {
     pub(crate) digest: Digest,
     pub(crate) key_head: Vec<u8>,
     pub(crate) value: Arc<PendingValue>,
+    /// Of a value that comes from a server: how long ago it was created.
+    pub(crate) age: Option<Duration>,
     /// `None` for a value that was inserted.
     pub(crate) computed: Option<Computed>,
     /// With the value of a variant: the list that names it.

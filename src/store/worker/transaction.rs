@@ -17,7 +17,7 @@ use super::{
     request::{ListPut, Put, Registration, Replaced, record_size},
 };
 use crate::{
-    clock::Lifetime,
+    clock::{Lifetime, Timestamp},
     error::{Error, ErrorKind, Result},
     key::Digest,
     record::{BlobId, Body, Record},
@@ -222,6 +222,28 @@ impl Transaction<'_> {
         self.directory.evicted.forget(scope.number, digest);
         self.take(&scope, digest, None)?;
         Ok(is_fresh)
+    }
+
+    /// Whether the entry is gone: it stays if it was created at `unless_since` or later.
+    pub(super) fn remove_of(
+        &mut self,
+        generation: GenerationId,
+        digest: &Digest,
+        unless_since: Option<Timestamp>,
+    ) -> Result<bool> {
+        let Some(scope) = self.scope(generation).filter(|scope| scope.number != Number::default()) else {
+            return Ok(true);
+        };
+        if let Some(since) = unless_since {
+            let bytes = self.index.record(scope.number, digest)?;
+            let record = bytes.as_deref().and_then(|bytes| Record::decode(bytes, digest));
+            if record.is_some_and(|record| record.lifetime.created >= since) {
+                return Ok(false);
+            }
+        }
+        self.directory.evicted.forget(scope.number, digest);
+        self.take(&scope, digest, None)?;
+        Ok(true)
     }
 
     fn is_fresh(&self, scope: &Scope, digest: &Digest) -> Result<bool> {

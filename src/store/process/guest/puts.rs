@@ -78,6 +78,8 @@ impl Guest {
                 ttl: put.ttl_millis.map(Duration::from_millis),
                 replaces: matches!(put.origin, PutOrigin::Computed { replaces: true, .. }),
                 compute_time,
+                age: put.age_millis.map(Duration::from_millis),
+                lease: None,
                 variant: readings.map(|readings| Box::new(OfVariant { key: digest, readings, guard })),
             };
             partition.accept(entry, payload, claim, put.is_awaited.then_some(reply))

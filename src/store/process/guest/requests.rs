@@ -9,8 +9,9 @@ use super::{
     Broken, Guest,
 };
 use crate::{
+    clock::Timestamp,
     key::Digest,
-    store::{partition::Partition, worker::Request},
+    store::{generation::GenerationId, partition::Partition, worker::Request},
 };
 
 impl Guest {
@@ -29,6 +30,16 @@ impl Guest {
             Call::Clear { memo } => {
                 let memo = self.partition(memo)?.registration();
                 self.ask(host, number, |reply| Request::Clear { memo, reply }, done);
+            }
+            Call::RemoveOf { generation, digest, unless_since } => {
+                let (generation, digest) = (GenerationId(generation), Digest::from_bytes(digest));
+                let unless_since = unless_since.map(Timestamp);
+                let remove = |reply| Request::RemoveOf { generation, digest, unless_since, reply };
+                self.ask(host, number, remove, done);
+            }
+            Call::ClearOf { generation } => {
+                let generation = GenerationId(generation);
+                self.ask(host, number, |reply| Request::ClearOf { generation, reply }, done);
             }
             Call::Forget { name } => {
                 let name = name.map(str::to_owned);

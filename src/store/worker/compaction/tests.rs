@@ -121,6 +121,7 @@ impl Bench {
         self.expected[memo].insert(key, value_of(&value));
         let (memo, value) = (Arc::clone(&self.memos[memo]), Arc::new(value));
         let put = Put {
+            age: None,
             memo,
             digest: digest(key),
             key_head: vec![],

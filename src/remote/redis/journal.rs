@@ -1,0 +1,135 @@
+//! The file `REMOTE` of a store: how far it has read the stream of changes, what the server does not know yet, and what this
+//! store told last.
+//!
+//! ```text
+//! "MREMOTE1", the journal as postcard, 8 bytes XXH3 of both
+//! ```
+//!
+//! A store that lost it reads the stream from its end, as a new one. One whose bytes are damaged has missed an unknown number of
+//! changes: its entries that the server may know are forgotten.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    retries::Waiting,
+    stream::{LocalChange, Position},
+};
+use crate::{checksum::checksum, random::random_id};
+
+const MAGIC: &[u8; 8] = b"MREMOTE1";
+
+/// The changes of this store that it can tell once more, to a server that has lost them.
+pub(super) const MAX_TOLD: usize = 1_024;
+
+/// Longer files are none of ours.
+const MAX_BYTES: u64 = 16 << 20;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Journal {
+    pub(super) namespace: String,
+    /// The random name of the directory.
+    pub(super) directory: [u8; 16],
+    /// `None` before the first look at the stream.
+    pub(super) position: Option<Position>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) told: Vec<Told>,
+    /// The memos that the server may know.
+    pub(super) memos: BTreeSet<String>,
+}
+
+/// A change that the server has got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    pub(super) change: LocalChange,
+    pub(super) at: u64,
+    /// Of the stream, as far as it was known.
+    pub(super) life: String,
+}
+
+pub(super) enum Found {
+    Nothing,
+    Damaged,
+    Journal(Journal),
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("REMOTE")
+}
+
+pub(super) fn read(folder: &Path) -> Found {
+    let path = path(folder);
+    match fs::metadata(&path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+        Ok(found) if found.is_file() && found.len() <= MAX_BYTES => {}
+        _ => return Found::Damaged,
+    }
+    let bytes = fs::read(path).unwrap_or_default();
+    decode(&bytes).map_or(Found::Damaged, Found::Journal)
+}
+
+/// In one step: a reader finds the one before, or this one.
+pub(super) fn write(folder: &Path, journal: &Journal) -> io::Result<()> {
+    let name = format!("REMOTE.{:032x}", u128::from_be_bytes(random_id()));
+    let trash = folder.join("trash");
+    let draft = if trash.is_dir() { trash.join(name) } else { folder.join(name) };
+    fs::write(&draft, encode(journal))?;
+    fs::rename(&draft, path(folder)).inspect_err(|_| drop(fs::remove_file(&draft)))
+}
+
+fn encode(journal: &Journal) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(postcard::to_stdvec(journal).unwrap_or_default());
+    let sum = checksum(&bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Journal> {
+    let (content, sum) = bytes.split_last_chunk::<8>()?;
+    if checksum(content) != u64::from_le_bytes(*sum) {
+        return None;
+    }
+    postcard::from_bytes(content.strip_prefix(MAGIC)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> Journal {
+        let change = LocalChange::Remove { memo: "m".into(), generation: [1; 16], digest: [2; 32] };
+        Journal {
+            namespace: "shop".into(),
+            directory: [9; 16],
+            position: Some(Position { life: "l".into(), number: 7, id: "1-1".into() }),
+            waiting: vec![Waiting { change: change.clone(), at: 3 }],
+            told: vec![Told { change, at: 4, life: "l".into() }],
+            memos: BTreeSet::from(["m".to_owned()]),
+        }
+    }
+
+    #[test]
+    fn a_journal_survives_its_file_and_a_damaged_one_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(read(folder.path()), Found::Nothing));
+        write(folder.path(), &journal()).unwrap();
+        assert!(matches!(read(folder.path()), Found::Journal(found) if found == journal()));
+        let whole = encode(&journal());
+        for length in 0..whole.len() {
+            assert_eq!(decode(&whole[..length]), None, "cut to {length}");
+        }
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&bytes), None, "bit {bit}");
+        }
+        fs::write(folder.path().join("REMOTE"), b"").unwrap();
+        assert!(matches!(read(folder.path()), Found::Damaged));
+    }
+}

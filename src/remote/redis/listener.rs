@@ -1,0 +1,411 @@
+//! The thread of the tier: it connects, applies the changes of other machines, renews leases, and makes up for changes that the
+//! server did not get.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use redis::{Connection, Pipeline, RedisError, Value};
+
+pub(crate) use super::stream::{LocalChange, ToApply};
+use super::{
+    journal::{self, Found},
+    reply,
+    retries::Waiting,
+    server::{RedisServer, is_of_another_type},
+    stream::{Content, Message, Position, messages, rows_of},
+};
+use crate::{
+    clock::{Deadline, Stopwatch},
+    error::{Error, ErrorKind, Result},
+    remote::Target,
+    sync::{lock, thread},
+};
+
+/// How long a message is waited for before leases and retries are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How often the stream is read without a message, which may have been lost.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Messages that are read at once.
+const STRETCH: usize = 512;
+
+/// The store, as the tier changes it.
+pub(crate) trait Local: Send + Sync {
+    /// Makes changes of other machines here too. They survive the process when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When one could not be made: all are made once more later.
+    fn apply(&self, changes: Vec<ToApply>) -> Result<()>;
+
+    /// Tells a failure that no call returns.
+    fn failed(&self, error: &Error);
+
+    /// Whether another process of this directory listens for this one too.
+    fn is_served(&self) -> bool;
+}
+
+/// What `open` waits for: the first attempt to connect.
+#[derive(Default)]
+struct FirstLook {
+    is_over: Mutex<bool>,
+    over: Condvar,
+}
+
+impl FirstLook {
+    fn end(&self) {
+        *lock(&self.is_over) = true;
+        self.over.notify_all();
+    }
+
+    fn wait(&self, at_most: Duration) {
+        let deadline = Deadline::after(at_most);
+        let mut is_over = lock(&self.is_over);
+        while !*is_over && let Some(left) = deadline.remaining() {
+            is_over = self.over.wait_timeout(is_over, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl RedisServer {
+    /// Starts the thread, and waits until it has caught up with the other machines, or the server does not answer in time.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started: the store works without the server.
+    pub(crate) fn start(self: &Arc<Self>, local: Box<dyn Local>) -> Result<()> {
+        let _ = self.local.set(local);
+        self.take_over_journal();
+        let first = Arc::new(FirstLook::default());
+        let (this, told) = (Arc::downgrade(self), Arc::clone(&first));
+        let timeouts = self.redis().connect_timeout + self.redis().response_timeout;
+        let name = "memolith-remote";
+        thread::Builder::new()
+            .name(name.into())
+            .spawn(move || listen(&this, &told))
+            .map_err(|cause| Error::io("starting the thread of the server tier", cause))?;
+        first.wait(timeouts);
+        Ok(())
+    }
+
+    fn take_over_journal(&self) {
+        let Some(folder) = &self.folder else { return };
+        match journal::read(folder) {
+            Found::Nothing => {}
+            Found::Damaged => {
+                let message = "the file `REMOTE` of the store is damaged: its entries are forgotten, because other machines may \
+                               have changed any of them";
+                self.failed(&Error::new(ErrorKind::Corrupt, message));
+                if let Err(error) = self.apply(vec![LocalChange::Forget { memo: None }.into()]) {
+                    self.failed(&error);
+                }
+                self.is_dirty.store(true, Ordering::Release);
+            }
+            Found::Journal(found) => {
+                self.retries.take_over(found.waiting.clone());
+                let is_ours = found.namespace == self.namespace;
+                let mut own = lock(&self.journal);
+                own.memos.extend(found.memos.iter().cloned());
+                own.directory = found.directory;
+                if is_ours {
+                    own.position = found.position;
+                    own.told = found.told;
+                }
+            }
+        }
+    }
+
+    /// Catches up with the other machines, on a connection of its own. From here on callers use the server.
+    fn catch_up(&self) -> Result<()> {
+        self.link.attach(self.link.connect()?);
+        self.read_stream(true)?;
+        self.make_up()?;
+        self.link.up();
+        self.write_journal();
+        Ok(())
+    }
+
+    /// Reads the stream from the position on, and applies it.
+    fn read_stream(&self, looks_at_end: bool) -> Result<()> {
+        loop {
+            let position = lock(&self.journal).position.clone();
+            let Some(position) = position else {
+                let last = self.last_message()?;
+                self.go_on_at(last.map_or_else(Position::start, |last| last.position));
+                return Ok(());
+            };
+            let mut read = redis::pipe();
+            read.cmd("XREAD")
+                .arg("COUNT")
+                .arg(STRETCH)
+                .arg("STREAMS")
+                .arg(self.keys.stream())
+                .arg(&position.id);
+            let found = self.stream(&read, messages)?;
+            if found.is_empty() {
+                if looks_at_end && self.is_lost(&position)? {
+                    continue;
+                }
+                return Ok(());
+            }
+            self.take(position, found)?;
+        }
+    }
+
+    /// Whether the server has lost the stream, or a part of its end. The position is set to its begin then.
+    fn is_lost(&self, position: &Position) -> Result<bool> {
+        let last = self.last_message()?.map(|last| last.position);
+        match &last {
+            None if position.life.is_empty() => return Ok(false),
+            Some(last) if last.life == position.life && last.number >= position.number => return Ok(false),
+            _ => {}
+        }
+        self.tell_again(None);
+        let is_restored = last.as_ref().is_some_and(|last| last.life == position.life);
+        // An older state of the same stream goes on from there; a new stream is read from its begin.
+        self.go_on_at(last.filter(|_| is_restored).unwrap_or_else(Position::start));
+        Ok(true)
+    }
+
+    fn last_message(&self) -> Result<Option<Message>> {
+        let mut read = redis::pipe();
+        read.cmd("XREVRANGE").arg(self.keys.stream()).arg("+").arg("-").arg("COUNT").arg(1);
+        Ok(self.stream(&read, rows_of)?.pop())
+    }
+
+    /// The messages of a reply. Something else that lies in the place of the stream is removed.
+    fn stream(
+        &self,
+        read: &Pipeline,
+        messages: impl FnOnce(&Value) -> Option<Vec<Message>>,
+    ) -> Result<Vec<Message>> {
+        let mut replies = self.ask(read)?;
+        if replies.iter().any(is_of_another_type) {
+            self.repair(&[self.keys.stream()])?;
+            replies = self.ask(read)?;
+        }
+        let reply = replies.pop().ok_or_else(|| self.unexpected())?;
+        messages(self.checked(&reply)?).ok_or_else(|| self.unexpected())
+    }
+
+    fn go_on_at(&self, position: Position) {
+        lock(&self.journal).position = Some(position);
+        self.is_dirty.store(true, Ordering::Release);
+    }
+
+    /// Applies messages, and moves the position behind them.
+    fn take(&self, mut position: Position, found: Vec<Message>) -> Result<()> {
+        let mut changes = Vec::new();
+        for Message { position: next, content } in found {
+            if !position.is_followed_by(&next) || content.is_none() {
+                changes.extend(self.everything_known());
+            }
+            if position.life != next.life && !position.life.is_empty() {
+                self.tell_again(Some(&next.life));
+            }
+            changes.extend(content.and_then(|content| self.to_apply(content)));
+            position = next;
+        }
+        self.apply(changes)?;
+        self.go_on_at(position);
+        Ok(())
+    }
+
+    /// What a message changes here.
+    fn to_apply(&self, content: Content) -> Option<ToApply> {
+        let Content { sender, at, change } = content;
+        if sender.directory != lock(&self.journal).directory {
+            return Some(change.into());
+        }
+        // Made by this store, maybe by another process of it, or one that ended in between.
+        let is_removal = matches!(change, LocalChange::Remove { .. });
+        (sender.run != self.run && is_removal).then_some(ToApply { change, made_here_at: Some(at) })
+    }
+
+    /// Everything that the server may know. Messages are missing, so each of these entries may have been removed.
+    fn everything_known(&self) -> Vec<ToApply> {
+        let known = lock(&self.journal).memos.clone();
+        known.into_iter().map(|memo| LocalChange::Forget { memo: Some(memo) }.into()).collect()
+    }
+
+    fn apply(&self, changes: Vec<ToApply>) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut applied = lock(&self.applied);
+        for to_apply in &changes {
+            applied.note(&to_apply.change);
+        }
+        drop(applied);
+        self.local.get().map_or(Ok(()), |local| local.apply(changes))
+    }
+
+    /// The server has lost what this store told it under other lives of the stream: it gets it once more.
+    fn tell_again(&self, life: Option<&str>) {
+        let mut journal = lock(&self.journal);
+        let (kept, lost) = journal.told.drain(..).partition(|told| Some(&*told.life) == life);
+        journal.told = kept;
+        drop(journal);
+        let lost: Vec<super::journal::Told> = lost;
+        for told in lost {
+            self.retries.add(Waiting { change: told.change, at: told.at });
+        }
+        self.is_dirty.store(true, Ordering::Release);
+    }
+
+    /// Makes the changes that the server did not get.
+    fn make_up(&self) -> Result<()> {
+        for waiting in self.retries.all() {
+            let since = Duration::from_millis(self.now().saturating_sub(waiting.at));
+            let has_newer = match &waiting.change {
+                LocalChange::Remove { memo, generation, digest } => {
+                    let target = Target { memo, generation: *generation, digest: *digest };
+                    self.remove(&target, Some(since))? == 2
+                }
+                LocalChange::Clear { memo, .. } | LocalChange::Forget { memo: Some(memo) } => {
+                    self.clear(self.keys.epoch_of(memo), &waiting.change)?;
+                    false
+                }
+                LocalChange::Forget { memo: None } => {
+                    self.clear(self.keys.epoch(), &waiting.change)?;
+                    false
+                }
+            };
+            if has_newer {
+                // Another machine has changed the key since: its value is that of all.
+                self.apply(vec![waiting.change.clone().into()])?;
+            }
+            self.retries.done(&waiting);
+            self.is_dirty.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Renews the leases that are due.
+    fn renew(&self) -> Result<()> {
+        let due = self.leases.due(self.redis().lease / 3);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut commands = redis::pipe();
+        for (token, entry) in &due {
+            let mut command = self.link.scripts.renew.run(&[self.keys.lease(entry)]);
+            command.arg(token).arg(self.lease_millis());
+            commands.add_command(command);
+        }
+        for ((token, _), reply) in due.iter().zip(self.ask(&commands)?) {
+            if reply::number(&reply) == Some(0) {
+                self.leases.end(token);
+            }
+        }
+        Ok(())
+    }
+
+    /// One look at everything that is due.
+    fn tick(&self, reads: bool) -> Result<()> {
+        if reads {
+            self.read_stream(true)?;
+        }
+        self.renew()?;
+        if !self.retries.is_empty() {
+            self.make_up()?;
+        }
+        self.write_journal();
+        Ok(())
+    }
+}
+
+/// The thread. It lives as long as the store, and holds it only while it works.
+fn listen(server: &Weak<RedisServer>, first: &FirstLook) {
+    while let Some(this) = open(server) {
+        let is_served = this.local.get().is_some_and(|local| local.is_served());
+        let pause = if is_served { Some(TICK) } else { this.link.pause() };
+        let connected = if pause.is_some() { Ok(None) } else { this.link.connect().map(Some) };
+        let lost = match connected {
+            Ok(None) => None,
+            Ok(Some(connection)) => {
+                drop(this);
+                hear(server, connection, first)
+            }
+            Err(error) => Some(error),
+        };
+        first.end();
+        let Some(this) = server.upgrade() else { return };
+        match (lost, pause) {
+            (Some(error), _) => this.lost(&error),
+            (None, Some(pause)) => {
+                drop(this);
+                thread::sleep(pause.min(TICK));
+            }
+            (None, None) => {}
+        }
+    }
+    first.end();
+}
+
+/// The server, unless the store was closed.
+fn open(server: &Weak<RedisServer>) -> Option<Arc<RedisServer>> {
+    server.upgrade().filter(|server| !server.is_closed.load(Ordering::Acquire))
+}
+
+/// Hears messages on a connection, until that is lost. Returns why, if that is a failure.
+fn hear(server: &Weak<RedisServer>, mut connection: Connection, first: &FirstLook) -> Option<Error> {
+    let this = open(server)?;
+    let unreachable = |this: &RedisServer, cause: &RedisError| Some(this.redis().unreachable(cause));
+    let mut messages = connection.as_pubsub();
+    if let Err(cause) = messages.subscribe(this.keys.channel()) {
+        return unreachable(&this, &cause);
+    }
+    // What is told from here on is heard: nothing is missed between the two.
+    if let Err(error) = this.catch_up() {
+        return Some(error);
+    }
+    first.end();
+    if let Err(cause) = messages.set_read_timeout(Some(TICK)) {
+        return unreachable(&this, &cause);
+    }
+    drop(this);
+    let mut since_look = Stopwatch::monotonic();
+    loop {
+        let heard = messages.get_message();
+        let this = open(server)?;
+        if !this.link.is_up() || this.local.get().is_some_and(|local| local.is_served()) {
+            this.link.close();
+            return None;
+        }
+        let is_told = match &heard {
+            Ok(message) => match message.get_payload_bytes().split_first() {
+                Some((b'w', entry)) => {
+                    this.wakes.wake(&String::from_utf8_lossy(entry));
+                    false
+                }
+                _ => true,
+            },
+            Err(cause) if cause.is_timeout() => false,
+            Err(cause) => return unreachable(&this, cause),
+        };
+        let reads = is_told || since_look.elapsed() >= LOOK;
+        if reads {
+            since_look = Stopwatch::monotonic();
+        }
+        if let Err(error) = this.tick(reads) {
+            this.failed(&error);
+        }
+    }
+}
+
+impl RedisServer {
+    /// The server does not answer: it is tried again after a pause.
+    fn lost(&self, why: &Error) {
+        if self.link.is_up() {
+            self.link.give_up(why);
+        } else {
+            self.link.failed_again(why);
+        }
+        self.wakes.wake_all();
+        self.failed(why);
+    }
+}

@@ -1,0 +1,54 @@
+//! Reads the replies of the server. Whatever it sends, a reply of another form is only `None`.
+
+use redis::Value;
+
+use super::super::operation::{Body, Epochs};
+
+pub(super) fn array(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::Array(values) => Some(values),
+        _ => None,
+    }
+}
+
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}
+
+pub(super) fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(*number),
+        other => str::from_utf8(bytes(other)?).ok()?.parse().ok(),
+    }
+}
+
+/// The two epochs, if both are there.
+pub(super) fn epochs(one: &Value, other: &Value) -> Option<Epochs> {
+    epochs_of(&[bytes(one)?, bytes(other)?].concat())
+}
+
+pub(super) fn epochs_of(bytes: &[u8]) -> Option<Epochs> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words: [[u8; 8]; 4] = words.try_into().ok().filter(|_| rest.is_empty())?;
+    Some(words.map(u64::from_le_bytes))
+}
+
+pub(super) fn bytes_of_epochs(epochs: Epochs) -> Vec<u8> {
+    epochs.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// The value, if it counts under these epochs. Its age follows from the lifetime that is left to it: the clocks of the machines
+/// may differ.
+pub(super) fn body(value: &Value, left: &Value, epochs: Epochs) -> Option<Body> {
+    let (stored_under, body) = bytes(value)?.split_at_checked(32)?;
+    if epochs_of(stored_under)? != epochs {
+        return None;
+    }
+    let lasts = u64::from_le_bytes(*body.first_chunk()?);
+    let left = u64::try_from(number(left)?).ok()?;
+    Some(Body { age: lasts.saturating_sub(left), bytes: body.to_vec() })
+}

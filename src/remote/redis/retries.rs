@@ -1,0 +1,113 @@
+//! Changes that the server did not get. They are made there when it answers again: a removal takes away what was there before
+//! the change, and leaves a newer value of another machine.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{super::Target, stream::LocalChange};
+use crate::sync::lock;
+
+/// More removals than this become a clear of their memos.
+const MAX: usize = 1_024;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Waiting {
+    pub(super) change: LocalChange,
+    /// When it was made, in milliseconds since 1970.
+    pub(super) at: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Retries {
+    waiting: Mutex<Vec<Waiting>>,
+    is_some: AtomicBool,
+}
+
+impl Retries {
+    pub(super) fn take_over(&self, waiting: Vec<Waiting>) {
+        for waiting in waiting {
+            self.add(waiting);
+        }
+    }
+
+    pub(super) fn add(&self, added: Waiting) {
+        let mut waiting = lock(&self.waiting);
+        waiting.retain(|waiting| waiting.change != added.change);
+        waiting.push(added);
+        if waiting.len() > MAX {
+            let at = waiting.last().map_or(0, |last| last.at);
+            let memos: BTreeSet<Option<String>> =
+                waiting.iter().map(|waiting| waiting.change.memo().map(str::to_owned)).collect();
+            let all = memos.len() > MAX / 2 || memos.contains(&None);
+            let memos = if all { BTreeSet::from([None]) } else { memos };
+            let forget = |memo| Waiting { change: LocalChange::Forget { memo }, at };
+            *waiting = memos.into_iter().map(forget).collect();
+        }
+        self.is_some.store(true, Ordering::Release);
+    }
+
+    /// Whether one of them concerns an entry: the server still has what was there before.
+    pub(super) fn concern(&self, target: &Target<'_>) -> bool {
+        self.is_some.load(Ordering::Acquire)
+            && lock(&self.waiting).iter().any(|waiting| waiting.change.concerns(target))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_some.load(Ordering::Acquire)
+    }
+
+    pub(super) fn all(&self) -> Vec<Waiting> {
+        lock(&self.waiting).clone()
+    }
+
+    /// The server has it.
+    pub(super) fn done(&self, done: &Waiting) {
+        let mut waiting = lock(&self.waiting);
+        waiting.retain(|waiting| waiting != done);
+        self.is_some.store(!waiting.is_empty(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn removal(memo: &str, key: u32) -> Waiting {
+        let mut digest = [0; 32];
+        digest[..4].copy_from_slice(&key.to_le_bytes());
+        let memo = memo.to_owned();
+        Waiting { change: LocalChange::Remove { memo, generation: [1; 16], digest }, at: u64::from(key) }
+    }
+
+    fn concerned(retries: &Retries, memo: &str, key: u32) -> bool {
+        let LocalChange::Remove { generation, digest, .. } = removal(memo, key).change else { return false };
+        retries.concern(&Target { memo, generation, digest })
+    }
+
+    #[test]
+    fn a_key_waits_until_the_server_has_its_removal() {
+        let retries = Retries::default();
+        retries.add(removal("m", 1));
+        retries.add(removal("m", 1));
+        assert!(concerned(&retries, "m", 1) && !concerned(&retries, "m", 2));
+        retries.done(&removal("m", 1));
+        assert!(!concerned(&retries, "m", 1) && retries.is_empty());
+    }
+
+    #[test]
+    fn too_many_removals_become_a_clear_of_their_memos() {
+        let retries = Retries::default();
+        (0..=MAX as u32).for_each(|key| retries.add(removal(if key % 2 == 0 { "m" } else { "n" }, key)));
+        assert_eq!(retries.all().len(), 2);
+        assert!(concerned(&retries, "m", 99_999) && !concerned(&retries, "o", 1));
+        (0..2 * MAX as u32).for_each(|memo| retries.add(removal(&memo.to_string(), 0)));
+        assert!(retries.all().len() <= MAX && concerned(&retries, "m", 1));
+    }
+}

@@ -1,0 +1,459 @@
+//! What a store asks of the server.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{Pipeline, Value};
+
+use super::{
+    Redis,
+    journal::{self, Journal, MAX_TOLD, Told},
+    keys::Keys,
+    leases::Leases,
+    link::Link,
+    listener::Local,
+    reply::{self, body, bytes_of_epochs, epochs},
+    retries::{Retries, Waiting},
+    stream::{Content, LocalChange, Sender},
+    wakes::Wakes,
+};
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind, Result},
+    random::random_id,
+    remote::{
+        Change, Operation, Outcome, Server, Target,
+        operation::{Epochs, Token},
+    },
+    sync::lock,
+};
+
+/// How long epochs live at least after they were used. A value never outlives them.
+const EPOCHS_LAST: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// For how long other machines compute for themselves when a value is not for the server.
+const UNSHARED: u64 = 2_000;
+
+/// About so many messages the stream keeps. A store that was closed while more were sent forgets what the server may know.
+const STREAM_LENGTH: usize = 100_000;
+
+/// Changes of other machines that are known to have been applied.
+const MAX_APPLIED: usize = 4_096;
+
+/// One store at one server.
+pub(crate) struct RedisServer {
+    pub(super) link: Link,
+    pub(super) keys: Keys,
+    pub(super) namespace: String,
+    /// Of this process: its own messages are known by it.
+    pub(super) run: [u8; 16],
+    pub(super) leases: Leases,
+    pub(super) wakes: Wakes,
+    pub(super) retries: Retries,
+    pub(super) journal: Mutex<Journal>,
+    /// Whether the journal differs from its file.
+    pub(super) is_dirty: AtomicBool,
+    pub(super) applied: Mutex<Applied>,
+    pub(super) is_closed: AtomicBool,
+    pub(super) local: OnceLock<Box<dyn Local>>,
+    pub(super) clock: Clock,
+    /// Where the journal lies.
+    pub(super) folder: Option<PathBuf>,
+}
+
+/// Changes of other machines that were applied here.
+#[derive(Default)]
+pub(super) struct Applied {
+    count: u64,
+    recent: VecDeque<LocalChange>,
+}
+
+impl Applied {
+    pub(super) fn note(&mut self, change: &LocalChange) {
+        self.count += 1;
+        self.recent.push_back(change.clone());
+        if self.recent.len() > MAX_APPLIED {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Whether one behind the first `since` concerns an entry.
+    fn concerns(&self, target: &Target<'_>, since: u64) -> bool {
+        let Some(behind) = self.count.checked_sub(since) else { return true };
+        behind > self.recent.len() as u64
+            || self.recent.iter().rev().take(behind as usize).any(|change| change.concerns(target))
+    }
+}
+
+impl RedisServer {
+    /// The server for the store in a folder. Nothing is connected yet.
+    pub(crate) fn new(redis: Redis, clock: &Clock, folder: Option<PathBuf>) -> Arc<Self> {
+        let namespace = redis.namespace.clone().unwrap_or_default();
+        Arc::new(Self {
+            link: Link::new(redis),
+            keys: Keys::of(&namespace),
+            namespace,
+            run: random_id(),
+            leases: Leases::default(),
+            wakes: Wakes::default(),
+            retries: Retries::default(),
+            journal: Mutex::new(Journal { directory: random_id(), ..Journal::default() }),
+            is_dirty: AtomicBool::new(false),
+            applied: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            local: OnceLock::new(),
+            clock: clock.clone(),
+            folder,
+        })
+    }
+
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.link.redis
+    }
+
+    fn find(&self, target: &Target<'_>) -> Result<Outcome> {
+        let mut commands = redis::pipe();
+        self.read(&mut commands, target, &Keys::entry(target));
+        let replies = self.ask(&commands)?;
+        Ok(self
+            .found(&replies)?
+            .map_or(Outcome::Absent, |(_, found)| found.map_or(Outcome::Absent, Outcome::Found)))
+    }
+
+    /// Adds the commands that read a value, and what tells whether it counts.
+    fn read(&self, commands: &mut Pipeline, target: &Target<'_>, entry: &str) {
+        let value = self.keys.value(entry);
+        let keys = [self.keys.epoch(), self.keys.epoch_of(target.memo), value.clone()];
+        commands.cmd("MGET").arg(&keys).cmd("PTTL").arg(value);
+    }
+
+    /// The epochs, and the value that counts under them. `None` without epochs.
+    fn found(&self, replies: &[Value]) -> Result<Option<(Epochs, Option<super::super::operation::Body>)>> {
+        let [read, left] = replies else { return Err(self.unexpected()) };
+        let read = self.checked(read)?;
+        let Some([one, other, value]) = reply::array(read) else { return Err(self.unexpected()) };
+        Ok(epochs(one, other).map(|epochs| (epochs, body(value, left, epochs))))
+    }
+
+    fn lead(&self, target: &Target<'_>, token: Token) -> Result<Outcome> {
+        let entry = Keys::entry(target);
+        let lasts = self.lease_millis();
+        let mut commands = redis::pipe();
+        claim(&mut commands, &self.keys.lease(&entry), &token, lasts);
+        claim(&mut commands, &self.keys.epoch(), &random_id(), EPOCHS_LAST);
+        claim(&mut commands, &self.keys.epoch_of(target.memo), &random_id(), EPOCHS_LAST);
+        self.read(&mut commands, target, &entry);
+        let mut replies = self.ask(&commands)?;
+        if replies.iter().take(3).any(is_of_another_type) {
+            self.repair(&[self.keys.lease(&entry), self.keys.epoch(), self.keys.epoch_of(target.memo)])?;
+            replies = self.ask(&commands)?;
+        }
+        let [lease, epoch, epoch_of_memo, found @ ..] = &*replies else { return Err(self.unexpected()) };
+        [epoch, epoch_of_memo].into_iter().try_for_each(|reply| self.checked(reply).map(drop))?;
+        let holder = reply::bytes(self.checked(lease)?);
+        let is_won = holder.is_none_or(|holder| holder == token);
+        if is_won {
+            self.leases.note(token, &entry);
+        }
+        let read = self.found(found).and_then(|read| read.ok_or_else(|| self.unexpected()));
+        match (read, holder) {
+            (Ok((epochs, found)), _) if is_won => Ok(Outcome::Lead { epochs, found }),
+            (Err(error), _) if is_won => {
+                let _ = self.release(target, token, false);
+                Err(error)
+            }
+            (Ok((_, None)), Some(b"-")) => Ok(Outcome::Unshared),
+            (Ok((_, found)), _) => Ok(Outcome::Led(found)),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Removes what is of another type by mistake.
+    pub(super) fn repair(&self, keys: &[String]) -> Result<()> {
+        let mut repair = redis::pipe();
+        repair.add_command(self.link.scripts.repair.run(keys));
+        self.ask_and_check(&repair).map(drop)
+    }
+
+    pub(super) fn lease_millis(&self) -> u64 {
+        u64::try_from(self.link.redis.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn publish(&self, operation: &Operation<'_>) -> Result<Outcome> {
+        let Operation::Publish { target, token, epochs, lasts, body, is_told } = operation else {
+            return Err(self.unexpected());
+        };
+        let entry = Keys::entry(target);
+        let change = LocalChange::of_entry(target);
+        let message = if *is_told { self.message(&change) } else { Vec::new() };
+        let mut command = self.link.scripts.publish.run(&self.keys_of(target, &entry));
+        command.arg(token).arg(bytes_of_epochs(*epochs)).arg(lasts).arg(*body).arg((*lasts).max(EPOCHS_LAST));
+        command.arg(entry).arg(message).arg(STREAM_LENGTH).arg(fresh_life());
+        let mut commands = redis::pipe();
+        commands.add_command(command);
+        let published = self.ask_and_check(&commands).map(|reply| reply::number(&reply) == Some(1));
+        if published.is_ok() {
+            self.leases.end(token);
+        }
+        if *is_told && matches!(published, Ok(true)) {
+            self.note_told(change);
+        }
+        published.map(Outcome::Done)
+    }
+
+    pub(super) fn release(&self, target: &Target<'_>, token: Token, is_unstored: bool) -> Result<Outcome> {
+        self.leases.end(&token);
+        let entry = Keys::entry(target);
+        self.release_entry(&entry, token, is_unstored)
+    }
+
+    pub(super) fn release_entry(&self, entry: &str, token: Token, is_unstored: bool) -> Result<Outcome> {
+        let keys = [self.keys.lease(entry), self.keys.channel()];
+        let mut command = self.link.scripts.release.run(&keys);
+        command.arg(&token).arg(entry).arg(if is_unstored { UNSHARED } else { 0 });
+        let mut commands = redis::pipe();
+        commands.add_command(command);
+        let released = self.ask_and_check(&commands);
+        self.wakes.wake(entry);
+        released.map(|reply| Outcome::Done(reply::number(&reply) == Some(1)))
+    }
+
+    /// A change that the server does not get is kept until it does.
+    fn change(&self, change: &Change<'_>) -> Result<Outcome> {
+        let made = if self.link.is_up() { self.make(change) } else { Err(self.link.why_down()) };
+        let local = LocalChange::of(change);
+        match made {
+            Ok(was_there) => {
+                self.note_told(local);
+                Ok(Outcome::Done(was_there))
+            }
+            Err(error) => {
+                self.retries.add(Waiting { change: local, at: self.now() });
+                self.is_dirty.store(true, Ordering::Release);
+                self.write_journal();
+                let message = format!(
+                    "{error}; the change is made on this machine, and the server gets it as a removal when it answers again"
+                );
+                Err(Error::new(ErrorKind::Server, &message).caused_by(error))
+            }
+        }
+    }
+
+    fn make(&self, change: &Change<'_>) -> Result<bool> {
+        match change {
+            Change::Insert { target, lasts, body } => {
+                let entry = Keys::entry(target);
+                let mut command = self.link.scripts.insert.run(&self.keys_of(target, &entry));
+                command
+                    .arg(lasts)
+                    .arg(*body)
+                    .arg((*lasts).max(EPOCHS_LAST))
+                    .arg(&random_id())
+                    .arg(&random_id());
+                command.arg(entry);
+                self.tell(command, &LocalChange::of(change)).map(|_| true)
+            }
+            Change::Remove(target) => self.remove(target, None).map(|outcome| outcome == 1),
+            Change::Clear { memo, .. } | Change::Forget { memo: Some(memo) } => {
+                self.clear(self.keys.epoch_of(memo), &LocalChange::of(change))
+            }
+            Change::Forget { memo: None } => self.clear(self.keys.epoch(), &LocalChange::of(change)),
+        }
+    }
+
+    /// 0 if there was nothing, 1 if there was a value, 2 if a newer one stays.
+    pub(super) fn remove(&self, target: &Target<'_>, since: Option<Duration>) -> Result<i64> {
+        let entry = Keys::entry(target);
+        let mut command = self.link.scripts.remove.run(&self.keys_of(target, &entry));
+        command.arg(entry);
+        let since = since.map_or(-1, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+        command.arg(self.message(&LocalChange::of_entry(target)));
+        command.arg(STREAM_LENGTH).arg(fresh_life()).arg(since);
+        let mut commands = redis::pipe();
+        commands.add_command(command);
+        let reply = self.ask_and_check(&commands)?;
+        reply::number(&reply).ok_or_else(|| self.unexpected())
+    }
+
+    pub(super) fn clear(&self, epoch: String, change: &LocalChange) -> Result<bool> {
+        let mut command = self.link.scripts.clear.run(&[epoch, self.keys.stream(), self.keys.channel()]);
+        command.arg(&random_id()).arg(EPOCHS_LAST);
+        self.tell(command, change).map(|_| true)
+    }
+
+    /// Runs a script whose last arguments are the message and what the stream needs.
+    fn tell(&self, mut command: redis::Cmd, change: &LocalChange) -> Result<Value> {
+        command.arg(self.message(change)).arg(STREAM_LENGTH).arg(fresh_life());
+        let mut commands = redis::pipe();
+        commands.add_command(command);
+        self.ask_and_check(&commands)
+    }
+
+    fn keys_of(&self, target: &Target<'_>, entry: &str) -> [String; 6] {
+        let Self { keys, .. } = self;
+        [
+            keys.value(entry),
+            keys.lease(entry),
+            keys.epoch(),
+            keys.epoch_of(target.memo),
+            keys.stream(),
+            keys.channel(),
+        ]
+    }
+
+    fn message(&self, change: &LocalChange) -> Vec<u8> {
+        let sender = Sender { directory: lock(&self.journal).directory, run: self.run };
+        Content { sender, at: self.now(), change: change.clone() }.encode()
+    }
+
+    fn note_told(&self, change: LocalChange) {
+        let at = self.now();
+        let mut journal = lock(&self.journal);
+        let life = journal.position.as_ref().map(|position| position.life.clone()).unwrap_or_default();
+        if journal.told.len() >= MAX_TOLD {
+            journal.told.remove(0);
+        }
+        journal.told.push(Told { change, at, life });
+        self.is_dirty.store(true, Ordering::Release);
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now().0
+    }
+
+    /// The replies, errors among them. A script that the server has forgotten is loaded again.
+    pub(super) fn ask(&self, commands: &Pipeline) -> Result<Vec<Value>> {
+        let replies = self.link.ask(commands).inspect_err(|_| self.wakes.wake_all())?;
+        let is_forgotten =
+            |reply: &Value| matches!(reply, Value::ServerError(error) if error.code() == "NOSCRIPT");
+        if !replies.iter().any(is_forgotten) {
+            return Ok(replies);
+        }
+        self.link.load_scripts()?;
+        self.link.ask(commands)
+    }
+
+    /// The reply to one command.
+    pub(super) fn ask_and_check(&self, command: &Pipeline) -> Result<Value> {
+        let mut replies = self.ask(command)?;
+        let reply = replies.pop().ok_or_else(|| self.unexpected())?;
+        self.checked(&reply).map(drop)?;
+        Ok(reply)
+    }
+
+    /// The reply, unless it is an error of the server.
+    pub(super) fn checked<'a>(&self, reply: &'a Value) -> Result<&'a Value> {
+        let Value::ServerError(cause) = reply else { return Ok(reply) };
+        let failure = self.link.redis.refusal(cause);
+        if failure.is_down {
+            self.link.give_up(&failure.error);
+        }
+        Err(failure.error)
+    }
+
+    pub(super) fn unexpected(&self) -> Error {
+        self.link.redis.unexpected()
+    }
+
+    /// Writes the journal down, if it has changed. A store in memory has none.
+    pub(super) fn write_journal(&self) {
+        let Some(folder) = &self.folder else { return };
+        if !self.is_dirty.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let mut journal = lock(&self.journal);
+        journal.namespace.clone_from(&self.namespace);
+        journal.waiting = self.retries.all();
+        if let Err(cause) = journal::write(folder, &journal) {
+            self.is_dirty.store(true, Ordering::Release);
+            drop(journal);
+            self.failed(&Error::io(folder.join("REMOTE").display(), cause));
+        }
+    }
+
+    /// Tells a failure that no call returns.
+    pub(super) fn failed(&self, error: &Error) {
+        if let Some(local) = self.local.get() {
+            local.failed(error);
+        }
+    }
+}
+
+/// The name of a stream that may begin with a message.
+fn fresh_life() -> String {
+    format!("{:032x}", u128::from_be_bytes(random_id()))
+}
+
+pub(super) fn is_of_another_type(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error) if error.code() == "WRONGTYPE")
+}
+
+/// `SET NX GET`: the reply is the name that is there already.
+fn claim(commands: &mut Pipeline, key: &str, name: &[u8], lasts: u64) {
+    commands.cmd("SET").arg(key).arg(name).arg("NX").arg("GET").arg("PX").arg(lasts);
+}
+
+impl Server for RedisServer {
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn max_value(&self) -> u64 {
+        self.link.redis.max_value
+    }
+
+    fn carry_out(&self, operation: &Operation<'_>) -> Result<Outcome> {
+        let is_up = self.link.is_up();
+        match operation {
+            Operation::Change(change) => self.change(change),
+            Operation::Release { token, .. } if !is_up => {
+                self.leases.end(token);
+                Ok(Outcome::Skipped)
+            }
+            Operation::Applied => Ok(Outcome::Number(lock(&self.applied).count)),
+            Operation::IsChanged { target, since } => {
+                Ok(Outcome::Done(lock(&self.applied).concerns(target, *since)))
+            }
+            _ if !is_up => Ok(Outcome::Skipped),
+            // The server still has what this machine has changed.
+            Operation::Find(target) | Operation::Lead { target, .. } if self.retries.concern(target) => {
+                Ok(Outcome::Skipped)
+            }
+            Operation::Find(target) => self.find(target),
+            Operation::Lead { target, token } => self.lead(target, *token),
+            Operation::Publish { .. } => self.publish(operation),
+            Operation::Release { target, token, is_unstored } => self.release(target, *token, *is_unstored),
+        }
+    }
+
+    fn note_memo(&self, name: &str) {
+        if lock(&self.journal).memos.insert(name.to_owned()) {
+            self.is_dirty.store(true, Ordering::Release);
+        }
+    }
+
+    fn wait(&self, target: &Target<'_>, at_most: Duration) {
+        self.wakes.wait(&Keys::entry(target), at_most);
+    }
+
+    fn close(&self) {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if self.link.is_up() {
+            for (token, entry) in self.leases.take_all() {
+                let _ = self.release_entry(&entry, token, false);
+            }
+        }
+        self.write_journal();
+        self.link.close();
+        self.wakes.wake_all();
+    }
+}
