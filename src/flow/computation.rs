@@ -2,7 +2,7 @@
 
 use super::{
     MemoInner,
-    lookup::Lead,
+    lead::Lead,
     terms::{EntryTtl, ThreadTerms},
     work::Work,
 };

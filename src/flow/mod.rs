@@ -11,6 +11,7 @@ mod find;
 mod fresh;
 mod hand_out;
 mod inner;
+mod lead;
 mod lookup;
 mod old_value;
 mod pending_call;
@@ -30,7 +31,8 @@ pub(crate) use self::{
     computation::Computation,
     find::Hit,
     inner::{CacheIf, MemoInner, memory_writer},
-    lookup::{Lead, Lookup},
+    lead::Lead,
+    lookup::Lookup,
     pending_call::PendingCall,
     refresh::{Behind, LoadingCall},
     retries::Retries,

@@ -14,7 +14,7 @@ use super::{
     Hit, MemoInner,
     content::Content,
     inner::About,
-    lookup::{Lead, Old},
+    lead::{Lead, Old},
     place::Place,
     terms::{Standing, Terms, ThreadTerms},
 };

@@ -14,7 +14,7 @@ use std::{
 use super::{
     Hit, MemoInner,
     content::Content,
-    lookup::{Lead, Old},
+    lead::{Lead, Old},
     place::{HitInputs, Place},
     terms::EntryTtl,
 };

@@ -47,6 +47,9 @@ pub(crate) trait Server: Send + Sync {
     /// Of the kind `server`: it does not answer, or refuses. Reads that are skipped because of an earlier error are none.
     fn carry_out(&self, operation: &Operation<'_>) -> Result<Outcome>;
 
+    /// Carries out what another process of the directory asks. `None` if that one means another server.
+    fn serve(&self, request: &[u8]) -> Option<Result<Vec<u8>>>;
+
     /// A memo may have values on the server from here on.
     fn note_memo(&self, name: &str);
 

@@ -41,6 +41,13 @@ pub(crate) enum Operation<'a> {
         token: Token,
         is_unstored: bool,
     },
+    /// Renews a lease. Whether it is there still.
+    Renew {
+        entry: &'a str,
+        token: Token,
+    },
+    /// A memo may have values on the server.
+    Memo(&'a str),
     Change(Change<'a>),
     /// How many changes of other machines were applied so far.
     Applied,

@@ -77,8 +77,12 @@ impl Local for OpenStore {
         }
     }
 
-    fn is_served(&self) -> bool {
-        false
+    fn host(&self) -> Option<u64> {
+        self.directory.upgrade()?.sharing.host()?.connection()
+    }
+
+    fn ask_host(&self, request: &[u8]) -> Option<Result<Vec<u8>>> {
+        self.directory.upgrade()?.sharing.host()?.ask_server(request)
     }
 }
 
@@ -93,7 +97,10 @@ pub(super) fn start(
     let (weak_directory, weak_session) = (Arc::downgrade(directory), Arc::downgrade(session));
     let local = Box::new(OpenStore { directory: weak_directory, session: weak_session });
     match server.start(local) {
-        Ok(()) => Some(server),
+        Ok(()) => {
+            directory.set_server(Arc::clone(&server) as Arc<dyn Server>);
+            Some(server)
+        }
         Err(error) => {
             session.failed(&error);
             None

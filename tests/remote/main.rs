@@ -8,6 +8,7 @@
 
 mod machine;
 mod order;
+mod processes;
 mod server;
 mod sharing;
 mod trouble;

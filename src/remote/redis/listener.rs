@@ -11,7 +11,6 @@ use redis::{Connection, Pipeline, RedisError, Value};
 pub(crate) use super::stream::{LocalChange, ToApply};
 use super::{
     journal::{self, Found},
-    reply,
     retries::Waiting,
     server::{RedisServer, is_of_another_type},
     stream::{Content, Message, Position, messages, rows_of},
@@ -19,7 +18,7 @@ use super::{
 use crate::{
     clock::{Deadline, Stopwatch},
     error::{Error, ErrorKind, Result},
-    remote::Target,
+    remote::{Operation, Outcome, Server as _, Target},
     sync::{lock, thread},
 };
 
@@ -44,8 +43,12 @@ pub(crate) trait Local: Send + Sync {
     /// Tells a failure that no call returns.
     fn failed(&self, error: &Error);
 
-    /// Whether another process of this directory listens for this one too.
-    fn is_served(&self) -> bool;
+    /// A number of the connection to the process that hosts the directory, another one for each. `None` while this one hosts it,
+    /// or none does.
+    fn host(&self) -> Option<u64>;
+
+    /// Has that process ask the server. `None` if it does not have the same one.
+    fn ask_host(&self, request: &[u8]) -> Option<Result<Vec<u8>>>;
 }
 
 /// What `open` waits for: the first attempt to connect.
@@ -78,7 +81,6 @@ impl RedisServer {
     /// When no thread can be started: the store works without the server.
     pub(crate) fn start(self: &Arc<Self>, local: Box<dyn Local>) -> Result<()> {
         let _ = self.local.set(local);
-        self.take_over_journal();
         let first = Arc::new(FirstLook::default());
         let (this, told) = (Arc::downgrade(self), Arc::clone(&first));
         let timeouts = self.redis().connect_timeout + self.redis().response_timeout;
@@ -285,20 +287,10 @@ impl RedisServer {
     }
 
     /// Renews the leases that are due.
-    fn renew(&self) -> Result<()> {
-        let due = self.leases.due(self.redis().lease / 3);
-        if due.is_empty() {
-            return Ok(());
-        }
-        let mut commands = redis::pipe();
-        for (token, entry) in &due {
-            let mut command = self.link.scripts.renew.run(&[self.keys.lease(entry)]);
-            command.arg(token).arg(self.lease_millis());
-            commands.add_command(command);
-        }
-        for ((token, _), reply) in due.iter().zip(self.ask(&commands)?) {
-            if reply::number(&reply) == Some(0) {
-                self.leases.end(token);
+    fn renew_leases(&self) -> Result<()> {
+        for (token, entry) in self.leases.due(self.redis().lease / 3) {
+            if self.carry_out(&Operation::Renew { entry: &entry, token })? == Outcome::Done(false) {
+                self.leases.end(&token);
             }
         }
         Ok(())
@@ -309,7 +301,7 @@ impl RedisServer {
         if reads {
             self.read_stream(true)?;
         }
-        self.renew()?;
+        self.renew_leases()?;
         if !self.retries.is_empty() {
             self.make_up()?;
         }
@@ -321,7 +313,10 @@ impl RedisServer {
 /// The thread. It lives as long as the store, and holds it only while it works.
 fn listen(server: &Weak<RedisServer>, first: &FirstLook) {
     while let Some(this) = open(server) {
-        let is_served = this.local.get().is_some_and(|local| local.is_served());
+        let is_served = this.finds_served();
+        if !is_served && this.needs_journal.swap(false, Ordering::AcqRel) {
+            this.take_over_journal();
+        }
         let pause = if is_served { Some(TICK) } else { this.link.pause() };
         let connected = if pause.is_some() { Ok(None) } else { this.link.connect().map(Some) };
         let lost = match connected {
@@ -334,6 +329,9 @@ fn listen(server: &Weak<RedisServer>, first: &FirstLook) {
         };
         first.end();
         let Some(this) = server.upgrade() else { return };
+        if is_served && let Err(error) = this.renew_leases() {
+            this.failed(&error);
+        }
         match (lost, pause) {
             (Some(error), _) => this.lost(&error),
             (None, Some(pause)) => {
@@ -372,7 +370,7 @@ fn hear(server: &Weak<RedisServer>, mut connection: Connection, first: &FirstLoo
     loop {
         let heard = messages.get_message();
         let this = open(server)?;
-        if !this.link.is_up() || this.local.get().is_some_and(|local| local.is_served()) {
+        if !this.link.is_up() || this.finds_served() {
             this.link.close();
             return None;
         }
@@ -398,6 +396,30 @@ fn hear(server: &Weak<RedisServer>, mut connection: Connection, first: &FirstLoo
 }
 
 impl RedisServer {
+    /// Whether the process that hosts the directory asks the server for this one. It is asked once on each connection.
+    fn finds_served(&self) -> bool {
+        let host = self.local.get().and_then(|local| local.host());
+        let mut known = lock(&self.known_host);
+        if *known != host {
+            *known = host;
+            self.is_served.store(host.is_some(), Ordering::Release);
+            if host.is_some() && matches!(self.ask_host(&Operation::Applied), Some(Ok(_))) {
+                let memos = lock(&self.journal).memos.clone();
+                for memo in &memos {
+                    self.note_memo(memo);
+                }
+            } else {
+                self.is_served.store(false, Ordering::Release);
+            }
+        }
+        let is_served = self.is_served.load(Ordering::Acquire);
+        if is_served {
+            // The host goes on with it: it is read anew before this process does.
+            self.needs_journal.store(true, Ordering::Release);
+        }
+        is_served
+    }
+
     /// The server does not answer: it is tried again after a pause.
     fn lost(&self, why: &Error) {
         if self.link.is_up() {

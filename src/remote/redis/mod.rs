@@ -30,7 +30,10 @@ use std::{fmt, time::Duration};
 
 use redis::{Client, ConnectionInfo, IntoConnectionInfo};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    checksum::checksum,
+    error::{Error, ErrorKind, Result},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -39,6 +42,9 @@ const LEASE: Duration = Duration::from_secs(10);
 
 /// The shortest lease: it is renewed every third of it, by a thread that looks every quarter of a second.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
+/// The version of the operations that processes of one directory exchange.
+const OPERATIONS: u32 = 1;
 
 /// The longest value of a server, 512 MB.
 const LARGEST_VALUE: u64 = 512 << 20;
@@ -177,6 +183,13 @@ impl Redis {
 
     fn secrets(&self) -> impl Iterator<Item = &str> {
         self.info.redis_settings().password().into_iter().filter(|secret| !secret.is_empty())
+    }
+
+    /// Of the server, its database and user, and the namespace, for processes of one version.
+    fn identity(&self) -> u64 {
+        let settings = self.info.redis_settings();
+        let named = (OPERATIONS, self.address(), settings.db(), settings.username(), &self.namespace);
+        checksum(format!("{named:?}").as_bytes())
     }
 
     /// Whether it names the same server, database, namespace and limits.

@@ -66,6 +66,14 @@ pub(crate) struct RedisServer {
     pub(super) clock: Clock,
     /// Where the journal lies.
     pub(super) folder: Option<PathBuf>,
+    /// Of the server, user and namespace, and of the version of the operations.
+    pub(super) identity: u64,
+    /// Whether the process that hosts the directory asks the server for this one.
+    pub(super) is_served: AtomicBool,
+    /// The connection to that process, when it was asked last.
+    pub(super) known_host: Mutex<Option<u64>>,
+    /// Whether the journal is to be read before the stream is.
+    pub(super) needs_journal: AtomicBool,
 }
 
 /// Changes of other machines that were applied here.
@@ -96,6 +104,7 @@ impl RedisServer {
     /// The server for the store in a folder. Nothing is connected yet.
     pub(crate) fn new(redis: Redis, clock: &Clock, folder: Option<PathBuf>) -> Arc<Self> {
         let namespace = redis.namespace.clone().unwrap_or_default();
+        let identity = redis.identity();
         Arc::new(Self {
             link: Link::new(redis),
             keys: Keys::of(&namespace),
@@ -111,11 +120,77 @@ impl RedisServer {
             local: OnceLock::new(),
             clock: clock.clone(),
             folder,
+            identity,
+            is_served: AtomicBool::new(false),
+            known_host: Mutex::default(),
+            needs_journal: AtomicBool::new(true),
         })
     }
 
     pub(crate) fn redis(&self) -> &Redis {
         &self.link.redis
+    }
+
+    fn add_memo(&self, name: &str) {
+        if lock(&self.journal).memos.insert(name.to_owned()) {
+            self.is_dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Where another process hosts the directory and has the same server, that one asks it. `None`: this one does.
+    pub(super) fn ask_host(&self, operation: &Operation<'_>) -> Option<Result<Outcome>> {
+        if !self.is_served.load(Ordering::Acquire) {
+            return None;
+        }
+        let request = postcard::to_stdvec(&(self.identity, operation)).ok()?;
+        let answer = self.local.get()?.ask_host(&request);
+        match answer {
+            Some(Ok(bytes)) => postcard::from_bytes(&bytes).ok().map(Ok),
+            Some(Err(error)) => Some(Err(error)),
+            None => {
+                self.is_served.store(false, Ordering::Release);
+                None
+            }
+        }
+    }
+
+    fn carry_out_here(&self, operation: &Operation<'_>) -> Result<Outcome> {
+        match operation {
+            Operation::Change(change) => return self.change(change),
+            Operation::Applied => return Ok(Outcome::Number(lock(&self.applied).count)),
+            Operation::IsChanged { target, since } => {
+                return Ok(Outcome::Done(lock(&self.applied).concerns(target, *since)));
+            }
+            Operation::Memo(name) => {
+                self.add_memo(name);
+                return Ok(Outcome::Done(true));
+            }
+            _ if !self.link.is_up() => return Ok(Outcome::Skipped),
+            _ => {}
+        }
+        match operation {
+            // The server still has what this machine has changed.
+            Operation::Find(target) | Operation::Lead { target, .. } if self.retries.concern(target) => {
+                Ok(Outcome::Skipped)
+            }
+            Operation::Find(target) => self.find(target),
+            Operation::Lead { target, token } => self.lead(target, *token),
+            Operation::Publish { .. } => self.publish(operation),
+            Operation::Release { target, token, is_unstored } => {
+                self.release_entry(&Keys::entry(target), *token, *is_unstored)
+            }
+            Operation::Renew { entry, token } => self.renew(entry, *token),
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    fn renew(&self, entry: &str, token: Token) -> Result<Outcome> {
+        let mut command = self.link.scripts.renew.run(&[self.keys.lease(entry)]);
+        command.arg(&token).arg(self.lease_millis());
+        let mut commands = redis::pipe();
+        commands.add_command(command);
+        let renewed = self.ask_and_check(&commands)?;
+        Ok(Outcome::Done(reply::number(&renewed) == Some(1)))
     }
 
     fn find(&self, target: &Target<'_>) -> Result<Outcome> {
@@ -159,14 +234,11 @@ impl RedisServer {
         [epoch, epoch_of_memo].into_iter().try_for_each(|reply| self.checked(reply).map(drop))?;
         let holder = reply::bytes(self.checked(lease)?);
         let is_won = holder.is_none_or(|holder| holder == token);
-        if is_won {
-            self.leases.note(token, &entry);
-        }
         let read = self.found(found).and_then(|read| read.ok_or_else(|| self.unexpected()));
         match (read, holder) {
             (Ok((epochs, found)), _) if is_won => Ok(Outcome::Lead { epochs, found }),
             (Err(error), _) if is_won => {
-                let _ = self.release(target, token, false);
+                let _ = self.release_entry(&entry, token, false);
                 Err(error)
             }
             (Ok((_, None)), Some(b"-")) => Ok(Outcome::Unshared),
@@ -199,19 +271,10 @@ impl RedisServer {
         let mut commands = redis::pipe();
         commands.add_command(command);
         let published = self.ask_and_check(&commands).map(|reply| reply::number(&reply) == Some(1));
-        if published.is_ok() {
-            self.leases.end(token);
-        }
         if *is_told && matches!(published, Ok(true)) {
             self.note_told(change);
         }
         published.map(Outcome::Done)
-    }
-
-    pub(super) fn release(&self, target: &Target<'_>, token: Token, is_unstored: bool) -> Result<Outcome> {
-        self.leases.end(&token);
-        let entry = Keys::entry(target);
-        self.release_entry(&entry, token, is_unstored)
     }
 
     pub(super) fn release_entry(&self, entry: &str, token: Token, is_unstored: bool) -> Result<Outcome> {
@@ -365,7 +428,7 @@ impl RedisServer {
     /// Writes the journal down, if it has changed. A store in memory has none.
     pub(super) fn write_journal(&self) {
         let Some(folder) = &self.folder else { return };
-        if !self.is_dirty.swap(false, Ordering::AcqRel) {
+        if self.is_served.load(Ordering::Acquire) || !self.is_dirty.swap(false, Ordering::AcqRel) {
             return;
         }
         let mut journal = lock(&self.journal);
@@ -410,33 +473,34 @@ impl Server for RedisServer {
     }
 
     fn carry_out(&self, operation: &Operation<'_>) -> Result<Outcome> {
-        let is_up = self.link.is_up();
-        match operation {
-            Operation::Change(change) => self.change(change),
-            Operation::Release { token, .. } if !is_up => {
+        let outcome = match self.ask_host(operation) {
+            Some(outcome) => outcome,
+            None => self.carry_out_here(operation),
+        };
+        match (operation, &outcome) {
+            (Operation::Lead { target, token }, Ok(Outcome::Lead { .. })) => {
+                self.leases.note(*token, &Keys::entry(target));
+            }
+            (Operation::Publish { token, .. }, Ok(_)) | (Operation::Release { token, .. }, _) => {
                 self.leases.end(token);
-                Ok(Outcome::Skipped)
             }
-            Operation::Applied => Ok(Outcome::Number(lock(&self.applied).count)),
-            Operation::IsChanged { target, since } => {
-                Ok(Outcome::Done(lock(&self.applied).concerns(target, *since)))
-            }
-            _ if !is_up => Ok(Outcome::Skipped),
-            // The server still has what this machine has changed.
-            Operation::Find(target) | Operation::Lead { target, .. } if self.retries.concern(target) => {
-                Ok(Outcome::Skipped)
-            }
-            Operation::Find(target) => self.find(target),
-            Operation::Lead { target, token } => self.lead(target, *token),
-            Operation::Publish { .. } => self.publish(operation),
-            Operation::Release { target, token, is_unstored } => self.release(target, *token, *is_unstored),
+            _ => {}
         }
+        outcome
+    }
+
+    fn serve(&self, request: &[u8]) -> Option<Result<Vec<u8>>> {
+        let (identity, operation): (u64, Operation<'_>) = postcard::from_bytes(request).ok()?;
+        if identity != self.identity {
+            return None;
+        }
+        let outcome = self.carry_out_here(&operation);
+        Some(outcome.map(|outcome| postcard::to_stdvec(&outcome).unwrap_or_default()))
     }
 
     fn note_memo(&self, name: &str) {
-        if lock(&self.journal).memos.insert(name.to_owned()) {
-            self.is_dirty.store(true, Ordering::Release);
-        }
+        let _ = self.ask_host(&Operation::Memo(name));
+        self.add_memo(name);
     }
 
     fn wait(&self, target: &Target<'_>, at_most: Duration) {

@@ -105,6 +105,17 @@ pub(super) enum Call<'a> {
     ClearOf {
         generation: [u8; 16],
     },
+    /// What the host asks of the server that several machines share. Answered by [`Answer::Server`], or by `Flag(false)` if the
+    /// host has no such server.
+    Server(#[serde(borrow)] Bulk<'a>),
+}
+
+/// Bytes that may be longer than a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Bulk<'a> {
+    Inline(&'a [u8]),
+    /// A file in `trash/`, which the reader removes.
+    File(&'a str),
 }
 
 /// What a look-up is for.
@@ -230,6 +241,7 @@ pub(super) enum Answer<'a> {
     Pong,
     /// Another caller has the lead.
     Led,
+    Server(#[serde(borrow)] Bulk<'a>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

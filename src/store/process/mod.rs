@@ -11,6 +11,7 @@
 //! of EPOCHS at each hit.
 
 mod answers;
+mod bulk;
 mod calls;
 mod closed;
 mod guest;

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -26,6 +26,7 @@ use crate::{
     clock::{Clock, Deadline},
     error::{Error, ErrorKind, Result},
     record::BlobId,
+    remote::Server,
     store::{
         engine::Engine, generation::GenerationId, janitor::Janitor, pending::Pending, unverified::Unverified,
     },
@@ -131,6 +132,8 @@ pub(crate) struct Directory {
     pub(crate) unverified: Unverified,
     /// Other processes that use the directory.
     pub(crate) sharing: Sharing,
+    /// The server that several machines share, for the guests of this process.
+    server: OnceLock<Arc<dyn Server>>,
     /// Counted up with each step of the worker. A caller gives up when it stands still.
     progress: AtomicU64,
     /// The directory of a temporary store, removed when the store is closed.
@@ -162,6 +165,7 @@ impl Directory {
             janitor: Arc::default(),
             unverified: Unverified::default(),
             sharing: Sharing::default(),
+            server: OnceLock::new(),
             progress: AtomicU64::new(0),
             temporary: Mutex::new(temporary),
             outcome: Mutex::default(),
@@ -183,6 +187,15 @@ impl Directory {
         registrations.retain(|_, registration| registration.strong_count() > 0);
         registrations.insert(generation, Arc::downgrade(&registration));
         registration
+    }
+
+    pub(crate) fn server(&self) -> Option<&Arc<dyn Server>> {
+        self.server.get()
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn set_server(&self, server: Arc<dyn Server>) {
+        let _ = self.server.set(server);
     }
 
     /// The directory that the user named.

@@ -45,6 +45,16 @@ pub(crate) trait Elsewhere: Send + Sync {
     /// Whether no process hosts the store, and this one reads it as the last host left it.
     fn is_reader(&self) -> bool;
 
+    /// Has the host ask the server that several machines share. `None` if it has no such server, or there is no host.
+    ///
+    /// # Errors
+    ///
+    /// That of the server.
+    fn ask_server(&self, request: &[u8]) -> Option<Result<Vec<u8>>>;
+
+    /// A number of the connection to the host, another one for each. `None` while there is none.
+    fn connection(&self) -> Option<u64>;
+
     /// Why no host was reached at the last attempt, without another one.
     fn why_alone(&self) -> Option<Error>;
 

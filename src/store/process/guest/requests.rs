@@ -2,16 +2,22 @@
 
 use super::{
     super::{
-        answers::{self, done, flag, swept, tally, walk},
+        answers::{self, done, flag, later, swept, tally, walk},
+        bulk::{self, Sending},
         host::Host,
-        message::{Answer, Call, encode},
+        message::{Answer, Bulk, Call, encode, failed},
     },
     Broken, Guest,
 };
 use crate::{
+    background,
     clock::Timestamp,
     key::Digest,
-    store::{generation::GenerationId, partition::Partition, worker::Request},
+    store::{
+        generation::GenerationId,
+        partition::Partition,
+        worker::{Place, Request},
+    },
 };
 
 impl Guest {
@@ -67,6 +73,7 @@ impl Guest {
                 let name = name.map(str::to_owned);
                 self.ask(host, number, |reply| Request::MakeRoom { name, reply }, done);
             }
+            Call::Server(bulk) => self.ask_server(host, number, bulk),
             Call::Walk { memo, after } => {
                 let frame = walk(number, self.partition(memo)?, after);
                 self.send(&frame);
@@ -74,5 +81,31 @@ impl Guest {
             _ => return Err(Broken),
         }
         Ok(())
+    }
+
+    /// Has the server of this process asked on another thread: its answer may take as long as its timeouts.
+    fn ask_server(&mut self, host: &Host, number: u32, bulk: Bulk<'_>) {
+        let (server, place) = (host.directory.server().cloned(), host.directory.place.as_ref());
+        let (Some(server), Some(trash)) = (server, place.map(Place::trash)) else {
+            return self.answer(number, &Answer::Flag(false));
+        };
+        let Ok(request) = bulk::receive(&trash, bulk) else {
+            return self.answer(number, &Answer::Flag(false));
+        };
+        let (reply, outcome) = oneshot::channel();
+        let ask = move || {
+            let frame = match server.serve(&request) {
+                None => encode(number, &Answer::Flag(false)),
+                Some(Err(error)) => failed(number, &error),
+                Some(Ok(answer)) => match Sending::new(&trash, &answer) {
+                    Ok(sending) => encode(number, &Answer::Server(sending.bulk())),
+                    Err(_) => encode(number, &Answer::Flag(false)),
+                },
+            };
+            drop(reply.send(Ok(frame)));
+        };
+        // Without a thread the reply is dropped, which is an error to the guest.
+        let _ = background::wait(ask);
+        self.answers.push(later(number, outcome, |_, frame| frame));
     }
 }

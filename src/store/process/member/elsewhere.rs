@@ -1,9 +1,14 @@
 //! A member as the rest of its store asks it.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    super::{calls, link::Lost, message::Call},
+    super::{
+        bulk::{self, Sending},
+        calls,
+        link::{Link, Lost},
+        message::{Answer, Call, decode, error},
+    },
     Member, Reached, Role,
 };
 use crate::{
@@ -82,6 +87,22 @@ impl Elsewhere for Member {
         self.closed_store().is_some()
     }
 
+    fn ask_server(&self, request: &[u8]) -> Option<Result<Vec<u8>>> {
+        let link = self.link()?;
+        let trash = self.path.join("trash");
+        let sending = Sending::new(&trash, request).ok()?;
+        let answer = link.call(&Call::Server(sending.bulk())).ok()?;
+        match decode(&answer)? {
+            Answer::Server(bulk) => bulk::receive(&trash, bulk).ok().map(Ok),
+            Answer::Failed { kind, message } => Some(Err(error(kind, message))),
+            _ => None,
+        }
+    }
+
+    fn connection(&self) -> Option<u64> {
+        self.link().map(|link| link.id)
+    }
+
     fn why_alone(&self) -> Option<Error> {
         match &*lock(&self.role) {
             Role::Alone { why, .. } => Some(why.clone()),
@@ -147,6 +168,16 @@ impl Elsewhere for Member {
             directory.close_as_guest();
         }
         closed
+    }
+}
+
+impl Member {
+    /// The connection to the host, without a look for another one.
+    fn link(&self) -> Option<Arc<Link>> {
+        match &*lock(&self.role) {
+            Role::Guest(link) if !link.is_lost() => Some(Arc::clone(link)),
+            _ => None,
+        }
     }
 }
 
