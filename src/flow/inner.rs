@@ -40,18 +40,18 @@ pub(crate) type CacheIf<V> = Arc<dyn Fn(&V) -> bool + Send + Sync>;
 
 /// What is known of an entry that was given away to be stored.
 pub(super) struct About {
-    digest: Digest,
-    replaces: bool,
-    ttl: Option<Duration>,
-    compute_time: Duration,
-    /// Whether it comes from a server.
-    is_fetched: bool,
+    pub(super) digest: Digest,
+    pub(super) replaces: bool,
+    pub(super) ttl: Option<Duration>,
+    pub(super) compute_time: Duration,
+    /// Of a value that comes from a server.
+    pub(super) age: Option<Duration>,
 }
 
 impl About {
     pub(super) fn of(entry: &Entry) -> Self {
         let Entry { digest, replaces, ttl, compute_time, age, .. } = *entry;
-        Self { digest, replaces, ttl, compute_time, is_fetched: age.is_some() }
+        Self { digest, replaces, ttl, compute_time, age }
     }
 }
 
@@ -150,15 +150,15 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         stored: Result<Outcome, Refused>,
         content: Content<'_, V>,
     ) {
-        let About { digest, replaces, ttl, compute_time, is_fetched } = *about;
+        let About { digest, replaces, .. } = *about;
         match stored {
-            Ok(_) if is_fetched => {}
+            Ok(_) if about.age.is_some() => {}
             Ok(outcome) => self.finish_sending(Ok(outcome)),
             Err(Refused::Unwritten(error)) => self.finish_sending(Err(error)),
             Err(Refused::Full(unsent)) => {
                 self.counters.overflowed();
                 self.revoke_readers(&digest, replaces, &unsent.claim);
-                let outcome = self.keep_in_memory(&digest, ttl, compute_time, content, &unsent);
+                let outcome = self.keep_in_memory(about, content, &unsent);
                 unsent.claim.complete(outcome);
             }
             Err(Refused::Failed(error, unsent)) => {
@@ -171,7 +171,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                     Outcome::Unstored
                 } else {
                     self.revoke_readers(&digest, replaces, &unsent.claim);
-                    self.keep_in_memory(&digest, ttl, compute_time, content, &unsent)
+                    self.keep_in_memory(about, content, &unsent)
                 };
                 unsent.claim.complete(outcome);
             }
@@ -240,14 +240,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         draft.finish()
     }
 
-    pub(super) fn keep_in_memory(
-        &self,
-        digest: &Digest,
-        ttl: Option<Duration>,
-        compute_time: Duration,
-        content: Content<'_, V>,
-        unsent: &Unsent,
-    ) -> Outcome {
+    pub(super) fn keep_in_memory(&self, about: &About, content: Content<'_, V>, unsent: &Unsent) -> Outcome {
+        let About { digest, ttl, compute_time, age, .. } = *about;
         let draft = self.partition.draft(None, self.session().memory.largest(self.memory), &[]);
         let payload = match self.encode_into(draft, content, compute_time) {
             Ok(payload) => payload,
@@ -258,14 +252,14 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
                 return Outcome::Unstored;
             }
         };
-        let now = self.session().clock.now();
-        let lifetime = ttl.map_or_else(|| Lifetime::starting(now), |ttl| Lifetime::lasting(now, ttl));
+        let created = self.session().clock.now().before(age.unwrap_or_default());
+        let lifetime = ttl.map_or_else(|| Lifetime::starting(created), |ttl| Lifetime::lasting(created, ttl));
         let value = PendingValue { payload, lifetime, compute_time };
         let variant = unsent.variant.as_deref();
         if variant.is_some() {
             self.has_variants.note();
         }
-        let is_kept = (self.partition.keep_in_memory)(digest, &value, variant, &unsent.claim);
+        let is_kept = (self.partition.keep_in_memory)(&digest, &value, variant, &unsent.claim);
         if is_kept { Outcome::Stored } else { Outcome::Unstored }
     }
 }

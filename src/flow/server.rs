@@ -76,7 +76,9 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     /// The same for a refresh behind a call. `None` if another machine has the value, or computes it.
     pub(super) fn ask_server_behind(&self, lead: Box<Lead<V>>) -> Option<Box<Lead<V>>> {
-        match self.ask_server(lead, Reason::Expired, &ThreadTerms::default()) {
+        // A value that is due is computed anew.
+        let terms = ThreadTerms { is_loading: true, ..ThreadTerms::default() };
+        match self.ask_server(lead, Reason::Expired, &terms) {
             FromServer::Hit(_) => None,
             FromServer::Compute(lead, _) => Some(lead),
         }
@@ -260,7 +262,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         let fetched = server.find(digest).map_err(|error| self.record_failure(&error)).ok()??;
         let expiry = self.expiry(digest).without_stale();
         let (hit, payload) = self.opened(digest, fetched, expiry, &ThreadTerms::default())?;
-        self.keep_fetched(digest, &hit, &payload, true, claim);
+        self.keep_fetched(digest, &hit, &payload, false, claim);
         Some(hit)
     }
 

@@ -171,10 +171,13 @@ pub(crate) struct TaskCall<V: 'static> {
 impl<V: Clone + Send + Sync + 'static> TaskCall<V> {
     /// Finds the value, or has the task compute it.
     pub(crate) async fn begin(self, key: DigestedKey, asker: Asker) -> TaskStep<V> {
-        let lead = match self.find_or_lead(&key.digest, &asker).await {
+        let mut lead = match self.find_or_lead(&key.digest, &asker).await {
             Lookup::Hit(hit) | Lookup::Behind(hit, _) => return TaskStep::Hit(hit),
             Lookup::Compute(lead) => lead,
         };
+        if let Some(lease) = lead.as_mut().and_then(|lead| lead.lease.as_mut()) {
+            lease.is_of_task();
+        }
         let work = self.memo.begin_work(lead, key.head, asker.caller);
         let Self { memo, terms } = self;
         TaskStep::Compute(Box::new(TaskComputation { memo, terms, work }))

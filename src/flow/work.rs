@@ -14,6 +14,7 @@ use std::{
 use super::{
     Hit, MemoInner,
     content::Content,
+    inner::About,
     lead::{Lead, Old},
     place::{HitInputs, Place},
     terms::EntryTtl,
@@ -318,7 +319,8 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         self.revoke_readers(&digest, old.is_there(), &claim);
         let unsent = Unsent { claim, variant: self.variant(&place, readings, guard) };
         let content = Content { value, trailer: &trailer };
-        let outcome = self.keep_in_memory(&digest, ttl, compute_time, content, &unsent);
+        let about = About { digest, replaces: old.is_there(), ttl, compute_time, age: None };
+        let outcome = self.keep_in_memory(&about, content, &unsent);
         unsent.claim.complete(outcome);
     }
 

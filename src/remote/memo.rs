@@ -10,12 +10,16 @@ use super::{
 use crate::{
     background,
     error::{Error, ErrorKind, Result},
+    fork::Origin,
     key::Digest,
     random::random_id,
 };
 
 /// How long a value without a ttl stays on the server after it was stored.
 const WITHOUT_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A server takes no time that is much longer.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Where the values of one memo lie on the server.
 #[derive(Clone)]
@@ -74,6 +78,8 @@ impl ServerMemo {
                     epochs,
                     end: End::Failed,
                     is_told: false,
+                    is_of_task: false,
+                    origin: Origin::here(),
                 };
                 Turn::Lead(lease, found.and_then(|body| self.open(&target, &body)))
             }
@@ -141,15 +147,16 @@ impl ServerMemo {
         }
     }
 
-    /// Whether a change of another machine may have come in between.
+    /// Whether another change than the caller's own may have been made since.
     pub(crate) fn is_changed_since(&self, digest: &Digest, since: u64) -> bool {
-        let asked = self.server.carry_out(&Operation::IsChanged { target: self.target(digest), since });
-        !matches!(asked, Ok(Outcome::Done(false)))
+        let asked = self.server.carry_out(&Operation::Changes { target: self.target(digest), since });
+        !matches!(asked, Ok(Outcome::Number(..=1)))
     }
 }
 
 fn millis(lasts: Option<Duration>) -> u64 {
-    u64::try_from(lasts.unwrap_or(WITHOUT_TTL).as_millis()).unwrap_or(u64::MAX).max(1)
+    let lasts = lasts.unwrap_or(WITHOUT_TTL).min(LONGEST);
+    u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// What becomes of a lease that ends without a value.
@@ -171,6 +178,8 @@ pub(crate) struct Lease {
     end: End,
     /// Whether other machines forget what they have of the key.
     is_told: bool,
+    is_of_task: bool,
+    origin: Origin,
 }
 
 impl Lease {
@@ -208,8 +217,16 @@ impl Lease {
         self.end = End::Unstored;
     }
 
-    /// Ends the lease. The caller waits for that.
+    /// From here on a release waits for nothing: the lease belongs to a task.
+    pub(crate) fn is_of_task(&mut self) {
+        self.is_of_task = true;
+    }
+
+    /// Ends the lease. The caller waits for that, unless it is a task.
     pub(crate) fn release(mut self) {
+        if self.is_of_task {
+            return;
+        }
         self.take_end().iter().for_each(|end| release(&self.memo, &self.digest, self.token, *end));
     }
 
@@ -228,8 +245,13 @@ fn release(memo: &ServerMemo, digest: &Digest, token: Token, end: End) {
 impl Drop for Lease {
     /// On another thread: a task may be dropped where nothing may wait.
     fn drop(&mut self) {
+        if self.origin.is_elsewhere() {
+            // It is that of the parent still.
+            return;
+        }
         if let Some(end) = self.take_end() {
             let (memo, digest, token) = (self.memo.clone(), self.digest, self.token);
+            memo.server.forget_lease(&token);
             let _ = background::wait(move || release(&memo, &digest, token, end));
         }
     }

@@ -50,6 +50,9 @@ pub(crate) trait Server: Send + Sync {
     /// Carries out what another process of the directory asks. `None` if that one means another server.
     fn serve(&self, request: &[u8]) -> Option<Result<Vec<u8>>>;
 
+    /// The lease is renewed no more.
+    fn forget_lease(&self, token: &[u8; 16]);
+
     /// A memo may have values on the server from here on.
     fn note_memo(&self, name: &str);
 

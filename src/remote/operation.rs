@@ -49,10 +49,10 @@ pub(crate) enum Operation<'a> {
     /// A memo may have values on the server.
     Memo(&'a str),
     Change(Change<'a>),
-    /// How many changes of other machines were applied so far.
+    /// How many changes were made so far: by the processes of this directory, and by other machines as far as they were applied here.
     Applied,
-    /// Whether a change of another machine that concerns an entry was applied behind that many.
-    IsChanged {
+    /// How many of those behind that many concern an entry.
+    Changes {
         target: Target<'a>,
         since: u64,
     },

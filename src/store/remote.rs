@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use super::{
     generation::GenerationId,
     session::Session,
-    worker::{Directory, Request},
+    worker::{self, Directory, Request},
 };
 use crate::{
     clock::Timestamp,
@@ -27,13 +27,13 @@ enum Applied {
 }
 
 impl OpenStore {
-    fn send(directory: &Directory, ToApply { change, made_here_at }: ToApply) -> Applied {
+    fn send(directory: &Directory, ToApply { change, unless_since }: ToApply) -> Applied {
         let (reply, done) = oneshot::channel();
         let request = match change {
             LocalChange::Remove { generation, digest, .. } => Request::RemoveOf {
                 generation: GenerationId(generation),
                 digest: Digest::from_bytes(digest),
-                unless_since: made_here_at.map(Timestamp),
+                unless_since: unless_since.map(Timestamp),
                 reply,
             },
             LocalChange::Clear { generation, .. } => {
@@ -54,7 +54,7 @@ impl OpenStore {
 impl Local for OpenStore {
     /// All are sent before the first reply is waited for: one flush serves them all.
     fn apply(&self, changes: Vec<ToApply>) -> Result<()> {
-        let Some(directory) = self.directory.upgrade() else { return Ok(()) };
+        let Some(directory) = self.directory.upgrade() else { return Err(worker::closed()) };
         let sent: Vec<Applied> = changes.into_iter().map(|change| Self::send(&directory, change)).collect();
         let timeout = directory.tuning.reply_timeout;
         let mut outcome = Ok(());
@@ -65,15 +65,18 @@ impl Local for OpenStore {
             };
             outcome = outcome.and(done);
         }
-        if let Some(session) = self.session.upgrade() {
-            session.settle();
+        if let Some(session) = self.session.upgrade().filter(|session| session.has_leftover()) {
+            // Code of the user does not run on the thread of the tier, which has leases to renew.
+            directory.janitor.run(move || session.settle());
         }
         outcome
     }
 
     fn failed(&self, error: &Error) {
-        if let Some(session) = self.session.upgrade() {
-            session.failed(error);
+        let Some(session) = self.session.upgrade() else { return };
+        session.note_failed(error);
+        if let Some(directory) = self.directory.upgrade() {
+            directory.janitor.run(move || session.settle());
         }
     }
 

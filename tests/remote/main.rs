@@ -6,9 +6,12 @@
 #![cfg(unix)]
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test binary")]
 
+mod bad_ways;
+mod lost;
 mod machine;
 mod order;
 mod processes;
+mod proxy;
 mod server;
 mod sharing;
 mod trouble;

@@ -126,3 +126,31 @@ fn own_inserts_stay_after_a_restart_of_the_machine() {
         assert_eq!(memo.stats().hits.disk, 2);
     });
 }
+
+#[test]
+fn changes_of_several_threads_and_machines_leave_all_with_what_the_server_has() {
+    with_each(|server| {
+        let machines = [Machine::new(server), Machine::new(server)];
+        for round in 0..30 {
+            let start = Barrier::new(4);
+            thread::scope(|scope| {
+                for caller in 0..4 {
+                    let (machine, start) = (&machines[caller % 2], &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        if (round + caller) % 4 == 0 {
+                            machine.memo.remove("a").unwrap();
+                        } else {
+                            machine.memo.insert("a", &format!("{round} {caller}")).unwrap();
+                        }
+                    });
+                }
+            });
+            crate::server::wait_until("all have the same", || {
+                let [first, second] = machines.each_ref().map(|machine| machine.memo.get("a").unwrap());
+                let on_server = Machine::new(server).memo.get("a").unwrap();
+                first == second && second == on_server
+            });
+        }
+    });
+}

@@ -227,3 +227,81 @@ fn a_store_in_memory_shares_too() {
         let _ = Arc::new(Redis::open(&server.url()).unwrap());
     });
 }
+
+#[test]
+fn a_value_that_is_due_is_refreshed_although_the_server_has_it() {
+    with_one(|server| {
+        let clock = memolith::testing::ManualClock::new();
+        let machine = Machine::with(redis(&server.url()), |builder| builder.clock(&clock));
+        let memo: Memo<str, u64> = Memo::builder("prices")
+            .ttl(Duration::from_secs(100))
+            .refresh_at(0.5)
+            .open(&machine.store)
+            .unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let loading = memo.with_loader(move |_: &str| counted.fetch_add(1, SeqCst) as u64);
+        assert_eq!(loading.load("a"), 0);
+        // A minute passes, here and on the server.
+        clock.advance(Duration::from_secs(60));
+        let _: u64 = server.command(&["PEXPIRE", &server.keys("*v:*")[0], "40000"]);
+        assert_eq!(loading.load("a"), 0);
+        wait_until("it is computed behind the call", || memo.get("a").unwrap() == Some(1));
+    });
+}
+
+#[test]
+fn lifetimes_that_are_longer_than_a_server_takes_are_cut() {
+    with_one(|server| {
+        let (one, other) = (Machine::new(&server), Machine::new(&server));
+        let open = |machine: &Machine| -> Memo<str, u64> {
+            Memo::builder("prices")
+                .ttl(Duration::from_secs(60))
+                .stale_for(Duration::MAX)
+                .open(&machine.store)
+                .unwrap()
+        };
+        let (first, second) = (open(&one), open(&other));
+        first.get_or_insert_with("a", || 1);
+        first.insert("b", &2).unwrap();
+        assert_eq!(second.get_or_insert_with("a", || 3), 1);
+        one.no_failures();
+        assert_eq!(first.stats().failures.total(), 0);
+    });
+}
+
+/// In a closure that forks, the child must not use the connection of its parent.
+#[test]
+fn a_child_that_was_forked_in_a_closure_leaves_the_connection_alone() {
+    with_one(|server| {
+        let (one, other) = (Machine::new(&server), Machine::new(&server));
+        let value = one.memo.get_or_insert_with("a", || {
+            // SAFETY: the child ends at once, by a call that runs no destructors of this program but those in question.
+            #[expect(unsafe_code, reason = "std has no fork")]
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    one.memo.get_or_insert_with("of the child", || "x".to_owned());
+                }));
+                #[expect(unsafe_code, reason = "without the exit handlers of the parent")]
+                unsafe {
+                    libc::_exit(i32::from(ended.is_err()))
+                }
+            }
+            let mut status = 0;
+            #[expect(unsafe_code, reason = "of the same kind")]
+            unsafe {
+                libc::waitpid(child, &raw mut status, 0);
+            }
+            assert_eq!(status, 0);
+            "value".to_owned()
+        });
+        assert_eq!(value, "value");
+        for key in 0..20 {
+            assert_eq!(one.get(&key.to_string(), &key.to_string()), key.to_string());
+            assert_eq!(other.get(&key.to_string(), "?"), key.to_string());
+        }
+        assert_eq!(other.get("a", "?"), "value");
+        one.no_failures();
+    });
+}

@@ -55,7 +55,8 @@ impl Redis {
             ),
             "MISCONF" | "NOREPLICAS" => (
                 format!(
-                    "the server at {address} refuses writes, because it cannot save or replicate them: {detail}"
+                    "the server at {address} refuses writes, because it cannot save or replicate them: {}",
+                    self.without_secrets(detail)
                 ),
                 false,
             ),
@@ -65,8 +66,8 @@ impl Redis {
             "NOAUTH" | "WRONGPASS" => (unauthorized(&address), true),
             "NOPERM" => (
                 format!(
-                    "the user of the URL lacks a permission on the server at {address}: {}; allow it the commands and the keys \
-                     `memolith:*`",
+                    "the user of the URL lacks a permission on the server at {address}: {}; allow it the commands, the keys and the \
+                     channels `memolith:*`",
                     self.without_secrets(detail)
                 ),
                 false,

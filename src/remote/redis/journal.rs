@@ -48,8 +48,10 @@ pub(super) struct Journal {
 pub(super) struct Told {
     pub(super) change: LocalChange,
     pub(super) at: u64,
-    /// Of the stream, as far as it was known.
+    /// Of the stream.
     pub(super) life: String,
+    /// Of the message.
+    pub(super) number: u64,
 }
 
 pub(super) enum Found {
@@ -108,8 +110,8 @@ mod tests {
             namespace: "shop".into(),
             directory: [9; 16],
             position: Some(Position { life: "l".into(), number: 7, id: "1-1".into() }),
-            waiting: vec![Waiting { change: change.clone(), at: 3 }],
-            told: vec![Told { change, at: 4, life: "l".into() }],
+            waiting: vec![Waiting { change: change.clone(), at: 3, since: None }],
+            told: vec![Told { change, at: 4, life: "l".into(), number: 6 }],
             memos: BTreeSet::from(["m".to_owned()]),
         }
     }

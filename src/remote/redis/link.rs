@@ -120,6 +120,7 @@ impl Link {
             }
             None => {
                 let error = self.why_down();
+                self.fail(&error);
                 return asks.iter().for_each(|ask| *lock(&ask.replies) = Some(Err(error.clone())));
             }
         };
@@ -162,6 +163,11 @@ impl Link {
 
     /// The server answers: the breaker is closed.
     pub(super) fn up(&self) {
+        let connection = lock(&self.connection);
+        if connection.is_none() {
+            // It was lost already: the next attempt is made after a pause.
+            return;
+        }
         let mut breaker = lock(&self.breaker);
         breaker.failures = 0;
         breaker.why = None;
@@ -228,9 +234,17 @@ fn exchange(
             Value::Push { .. } => {}
             reply => replies.push(reply),
         }
-        if begun.elapsed() > timeout && replies.len() < count {
-            return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+        let taken = begun.elapsed();
+        if replies.len() < count && taken > timeout / 4 {
+            // A read has the time that is left to the whole.
+            let Some(left) = timeout.checked_sub(taken).filter(|left| !left.is_zero()) else {
+                return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+            };
+            connection.set_read_timeout(Some(left))?;
         }
+    }
+    if begun.elapsed() > timeout / 4 {
+        connection.set_read_timeout(Some(timeout))?;
     }
     if connection.is_open() {
         Ok(replies)

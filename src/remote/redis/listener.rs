@@ -10,7 +10,7 @@ use redis::{Connection, Pipeline, RedisError, Value};
 
 pub(crate) use super::stream::{LocalChange, ToApply};
 use super::{
-    journal::{self, Found},
+    journal::{self, Found, Told},
     retries::Waiting,
     server::{RedisServer, is_of_another_type},
     stream::{Content, Message, Position, messages, rows_of},
@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How often the stream is read without a message, which may have been lost.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long after it was told a change is told once more to a server that has lost it, in milliseconds.
+const TOLD_FOR: u64 = 60 * 60 * 1_000;
 
 /// Messages that are read at once.
 const STRETCH: usize = 512;
@@ -93,8 +96,12 @@ impl RedisServer {
         Ok(())
     }
 
-    fn take_over_journal(&self) {
-        let Some(folder) = &self.folder else { return };
+    /// Reads the journal, unless that was done since another process wrote it.
+    pub(super) fn take_over_journal(&self) {
+        let Some(folder) = self.folder.as_ref().filter(|_| self.needs_journal.swap(false, Ordering::AcqRel))
+        else {
+            return;
+        };
         match journal::read(folder) {
             Found::Nothing => {}
             Found::Damaged => {
@@ -123,7 +130,8 @@ impl RedisServer {
     /// Catches up with the other machines, on a connection of its own. From here on callers use the server.
     fn catch_up(&self) -> Result<()> {
         self.link.attach(self.link.connect()?);
-        self.read_stream(true)?;
+        self.read_stream()?;
+        self.is_caught_up.store(true, Ordering::Release);
         self.make_up()?;
         self.link.up();
         self.write_journal();
@@ -131,7 +139,7 @@ impl RedisServer {
     }
 
     /// Reads the stream from the position on, and applies it.
-    fn read_stream(&self, looks_at_end: bool) -> Result<()> {
+    fn read_stream(&self) -> Result<()> {
         loop {
             let position = lock(&self.journal).position.clone();
             let Some(position) = position else {
@@ -140,36 +148,50 @@ impl RedisServer {
                 return Ok(());
             };
             let mut read = redis::pipe();
-            read.cmd("XREAD")
-                .arg("COUNT")
-                .arg(STRETCH)
-                .arg("STREAMS")
-                .arg(self.keys.stream())
-                .arg(&position.id);
+            let (stream, id) = (self.keys.stream(), &position.id);
+            read.cmd("XREAD").arg("COUNT").arg(STRETCH).arg("STREAMS").arg(stream).arg(id);
             let found = self.stream(&read, messages)?;
-            if found.is_empty() {
-                if looks_at_end && self.is_lost(&position)? {
-                    continue;
-                }
+            if !found.is_empty() {
+                self.take(position, found)?;
+            } else if self.is_at_end(&position)? {
                 return Ok(());
             }
-            self.take(position, found)?;
         }
     }
 
-    /// Whether the server has lost the stream, or a part of its end. The position is set to its begin then.
-    fn is_lost(&self, position: &Position) -> Result<bool> {
-        let last = self.last_message()?.map(|last| last.position);
-        match &last {
-            None if position.life.is_empty() => return Ok(false),
-            Some(last) if last.life == position.life && last.number >= position.number => return Ok(false),
-            _ => {}
+    /// Whether the stream ends at the position. If it does not, the position is set to where the stream is read from next: the server
+    /// has lost it, or a part of it, or its clock was set back.
+    fn is_at_end(&self, position: &Position) -> Result<bool> {
+        let last = self.last_message()?.map_or_else(Position::start, |last| last.position);
+        if last == *position {
+            return Ok(true);
         }
-        self.tell_again(None);
-        let is_restored = last.as_ref().is_some_and(|last| last.life == position.life);
-        // An older state of the same stream goes on from there; a new stream is read from its begin.
-        self.go_on_at(last.filter(|_| is_restored).unwrap_or_else(Position::start));
-        Ok(true)
+        if last.life == position.life && last.number >= position.number {
+            // Messages came in between, or have lower ids.
+            self.go_on_at(Position { id: "0-0".into(), ..position.clone() });
+            return Ok(false);
+        }
+        self.tell_again(&last);
+        if last.life == position.life {
+            // An older state of the same stream: messages that were lost are told once more.
+            self.go_on_at(last);
+            return Ok(false);
+        }
+        self.begin_anew(&last)?;
+        self.go_on_at(if last.life.is_empty() { last } else { Position::start() });
+        Ok(false)
+    }
+
+    /// The stream has another life. A process that had read the one before up to its end, and was told of nothing since, has missed
+    /// nothing but what its senders tell once more. Any other one may have.
+    fn begin_anew(&self, next: &Position) -> Result<()> {
+        let was_ours =
+            lock(&self.journal).position.as_ref().is_some_and(|position| !position.life.is_empty());
+        if was_ours && !self.is_caught_up.load(Ordering::Acquire) {
+            self.apply(self.everything_known())?;
+        }
+        self.tell_again(next);
+        Ok(())
     }
 
     fn last_message(&self) -> Result<Option<Message>> {
@@ -202,13 +224,18 @@ impl RedisServer {
     fn take(&self, mut position: Position, found: Vec<Message>) -> Result<()> {
         let mut changes = Vec::new();
         for Message { position: next, content } in found {
+            let is_known = next.life == position.life && next.number <= position.number;
+            if is_known {
+                position.id = next.id;
+                continue;
+            }
+            if content.is_some() && next.life != position.life {
+                self.begin_anew(&next)?;
+            }
             if !position.is_followed_by(&next) || content.is_none() {
                 changes.extend(self.everything_known());
             }
-            if position.life != next.life && !position.life.is_empty() {
-                self.tell_again(Some(&next.life));
-            }
-            changes.extend(content.and_then(|content| self.to_apply(content)));
+            changes.extend(content.into_iter().flat_map(|content| self.to_apply(content)));
             position = next;
         }
         self.apply(changes)?;
@@ -217,14 +244,22 @@ impl RedisServer {
     }
 
     /// What a message changes here.
-    fn to_apply(&self, content: Content) -> Option<ToApply> {
-        let Content { sender, at, change } = content;
-        if sender.directory != lock(&self.journal).directory {
-            return Some(change.into());
-        }
-        // Made by this store, maybe by another process of it, or one that ended in between.
+    fn to_apply(&self, content: Content) -> Vec<ToApply> {
+        let Content { sender, at, ago, change } = content;
         let is_removal = matches!(change, LocalChange::Remove { .. });
-        (sender.run != self.run && is_removal).then_some(ToApply { change, made_here_at: Some(at) })
+        if sender.directory == lock(&self.journal).directory {
+            // Made by this store, maybe by another process of it, or one that ended before it was made here too.
+            let is_open = sender.run != self.run && is_removal;
+            return is_open.then_some(ToApply { change, unless_since: Some(at) }).into_iter().collect();
+        }
+        match change {
+            // Only what is shared.
+            LocalChange::Forget { memo: None } => self.everything_known(),
+            change => {
+                let unless_since = (ago > 0).then(|| self.now().saturating_sub(ago));
+                vec![ToApply { change, unless_since }]
+            }
+        }
     }
 
     /// Everything that the server may know. Messages are missing, so each of these entries may have been removed.
@@ -245,15 +280,18 @@ impl RedisServer {
         self.local.get().map_or(Ok(()), |local| local.apply(changes))
     }
 
-    /// The server has lost what this store told it under other lives of the stream: it gets it once more.
-    fn tell_again(&self, life: Option<&str>) {
+    /// The server has lost what this store told it behind the last message that it has: it gets that once more.
+    fn tell_again(&self, end: &Position) {
         let mut journal = lock(&self.journal);
-        let (kept, lost) = journal.told.drain(..).partition(|told| Some(&*told.life) == life);
+        let is_there = |told: &Told| told.life == end.life && told.number <= end.number;
+        let (kept, lost): (Vec<Told>, Vec<Told>) = journal.told.drain(..).partition(is_there);
         journal.told = kept;
         drop(journal);
-        let lost: Vec<super::journal::Told> = lost;
-        for told in lost {
-            self.retries.add(Waiting { change: told.change, at: told.at });
+        let now = self.now();
+        for Told { change, at, .. } in lost {
+            if now.saturating_sub(at) < TOLD_FOR {
+                self.retries.add(Waiting { change, at, since: None });
+            }
         }
         self.is_dirty.store(true, Ordering::Release);
     }
@@ -261,18 +299,15 @@ impl RedisServer {
     /// Makes the changes that the server did not get.
     fn make_up(&self) -> Result<()> {
         for waiting in self.retries.all() {
-            let since = Duration::from_millis(self.now().saturating_sub(waiting.at));
+            self.renew_leases()?;
+            let ago = waiting.ago(self.now());
             let has_newer = match &waiting.change {
                 LocalChange::Remove { memo, generation, digest } => {
                     let target = Target { memo, generation: *generation, digest: *digest };
-                    self.remove(&target, Some(since))? == 2
+                    self.remove(&target, waiting.at, Some(ago))? == 2
                 }
-                LocalChange::Clear { memo, .. } | LocalChange::Forget { memo: Some(memo) } => {
-                    self.clear(self.keys.epoch_of(memo), &waiting.change)?;
-                    false
-                }
-                LocalChange::Forget { memo: None } => {
-                    self.clear(self.keys.epoch(), &waiting.change)?;
+                change => {
+                    self.clear(change.clone(), waiting.at, ago)?;
                     false
                 }
             };
@@ -296,17 +331,14 @@ impl RedisServer {
         Ok(())
     }
 
-    /// One look at everything that is due.
+    /// One look at everything that is due. Leases first: the rest may take long.
     fn tick(&self, reads: bool) -> Result<()> {
-        if reads {
-            self.read_stream(true)?;
-        }
-        self.renew_leases()?;
-        if !self.retries.is_empty() {
-            self.make_up()?;
-        }
+        let renewed = self.renew_leases();
+        let read = if reads { self.read_stream() } else { Ok(()) };
+        // One that the server refuses is tried again a while later.
+        let made_up = if reads && !self.retries.is_empty() { self.make_up() } else { Ok(()) };
         self.write_journal();
-        Ok(())
+        renewed.and(read).and(made_up)
     }
 }
 
@@ -314,9 +346,10 @@ impl RedisServer {
 fn listen(server: &Weak<RedisServer>, first: &FirstLook) {
     while let Some(this) = open(server) {
         let is_served = this.finds_served();
-        if !is_served && this.needs_journal.swap(false, Ordering::AcqRel) {
+        if !is_served {
             this.take_over_journal();
         }
+        this.write_journal();
         let pause = if is_served { Some(TICK) } else { this.link.pause() };
         let connected = if pause.is_some() { Ok(None) } else { this.link.connect().map(Some) };
         let lost = match connected {
@@ -416,12 +449,21 @@ impl RedisServer {
         if is_served {
             // The host goes on with it: it is read anew before this process does.
             self.needs_journal.store(true, Ordering::Release);
+            self.is_caught_up.store(false, Ordering::Release);
         }
         is_served
     }
 
     /// The server does not answer: it is tried again after a pause.
     fn lost(&self, why: &Error) {
+        {
+            // What is told from here on was told to a member.
+            let mut journal = lock(&self.journal);
+            if journal.position.is_none() {
+                journal.position = Some(Position::start());
+                self.is_dirty.store(true, Ordering::Release);
+            }
+        }
         if self.link.is_up() {
             self.link.give_up(why);
         } else {

@@ -28,7 +28,7 @@ pub(crate) use self::{
 
 use std::{fmt, time::Duration};
 
-use redis::{Client, ConnectionInfo, IntoConnectionInfo};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use crate::{
     checksum::checksum,
@@ -100,8 +100,10 @@ impl Redis {
                  `redis-tls`, or use redis://",
             ));
         }
+        // Replies have other forms under the newer protocol.
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
         Ok(Self {
-            info,
+            info: info.set_redis_settings(settings),
             namespace: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,

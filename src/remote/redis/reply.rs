@@ -52,3 +52,17 @@ pub(super) fn body(value: &Value, left: &Value, epochs: Epochs) -> Option<Body> 
     let left = u64::try_from(number(left)?).ok()?;
     Some(Body { age: lasts.saturating_sub(left), bytes: body.to_vec() })
 }
+
+/// The reply of a script that tells a change: its outcome, and the life and the number of the message if there was one.
+pub(super) fn told(value: &Value) -> Option<(i64, Option<(String, u64)>)> {
+    let (outcome, told) = array(value)?.split_first()?;
+    let told = match told {
+        [] => None,
+        [told, ..] => {
+            let [life, at] = array(told)? else { return None };
+            let life = String::from_utf8(bytes(life)?.to_vec()).ok()?;
+            Some((life, u64::try_from(number(at)?).ok()?))
+        }
+    };
+    Some((number(outcome)?, told))
+}

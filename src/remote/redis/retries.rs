@@ -7,12 +7,13 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{super::Target, stream::LocalChange};
-use crate::sync::lock;
+use crate::{clock::moment, sync::lock};
 
 /// More removals than this become a clear of their memos.
 const MAX: usize = 1_024;
@@ -22,6 +23,20 @@ pub(super) struct Waiting {
     pub(super) change: LocalChange,
     /// When it was made, in milliseconds since 1970.
     pub(super) at: u64,
+    /// The same by the monotonic clock, if it was made in this run: the other one may be set.
+    #[serde(skip)]
+    pub(super) since: Option<Instant>,
+}
+
+impl Waiting {
+    pub(super) fn made_now(change: LocalChange, at: u64) -> Self {
+        Self { change, at, since: Some(moment()) }
+    }
+
+    /// How long ago it was made.
+    pub(super) fn ago(&self, now: u64) -> Duration {
+        self.since.map_or_else(|| Duration::from_millis(now.saturating_sub(self.at)), |since| since.elapsed())
+    }
 }
 
 #[derive(Default)]
@@ -42,12 +57,12 @@ impl Retries {
         waiting.retain(|waiting| waiting.change != added.change);
         waiting.push(added);
         if waiting.len() > MAX {
-            let at = waiting.last().map_or(0, |last| last.at);
+            let (at, since) = waiting.last().map_or((0, None), |last| (last.at, last.since));
             let memos: BTreeSet<Option<String>> =
                 waiting.iter().map(|waiting| waiting.change.memo().map(str::to_owned)).collect();
             let all = memos.len() > MAX / 2 || memos.contains(&None);
             let memos = if all { BTreeSet::from([None]) } else { memos };
-            let forget = |memo| Waiting { change: LocalChange::Forget { memo }, at };
+            let forget = |memo| Waiting { change: LocalChange::Forget { memo }, at, since };
             *waiting = memos.into_iter().map(forget).collect();
         }
         self.is_some.store(true, Ordering::Release);
@@ -83,7 +98,8 @@ mod tests {
         let mut digest = [0; 32];
         digest[..4].copy_from_slice(&key.to_le_bytes());
         let memo = memo.to_owned();
-        Waiting { change: LocalChange::Remove { memo, generation: [1; 16], digest }, at: u64::from(key) }
+        let change = LocalChange::Remove { memo, generation: [1; 16], digest };
+        Waiting { change, at: u64::from(key), since: None }
     }
 
     fn concerned(retries: &Retries, memo: &str, key: u32) -> bool {

@@ -15,7 +15,7 @@ local function read(key)
 end
 ";
 
-/// Tells a change to the other machines.
+/// Tells a change to the other machines. The life of the stream, and the number of the message.
 const TELL: &str = r"
 local function tell(stream, channel, message, limit, life)
   local last = redis.pcall('XREVRANGE', stream, '+', '-', 'COUNT', 1)
@@ -23,37 +23,41 @@ local function tell(stream, channel, message, limit, life)
   local number = 1
   if #last > 0 then
     local fields = last[1][2]
-    life = fields[2]
-    number = tonumber(fields[4]) + 1
+    if fields[1] == 'l' and fields[3] == 'n' and tonumber(fields[4]) then
+      life = fields[2]
+      number = tonumber(fields[4]) + 1
+    end
   end
   redis.call('XADD', stream, 'MAXLEN', '~', limit, '*', 'l', life, 'n', number, 'm', message)
   redis.call('PUBLISH', channel, 'c')
+  return {life, number}
 end
 ";
 
 /// KEYS value, lease, epoch, epoch of the memo, stream, channel. ARGV token, epochs, lifetime, body, lifetime of epochs, name of
-/// the entry, message or nothing, limit, life. 1 if it was stored.
+/// the entry, message or nothing, limit, life. 1 and where it was told if it was stored.
 const PUBLISH: &str = r"
-if read(KEYS[2]) ~= ARGV[1] then return 0 end
+if read(KEYS[2]) ~= ARGV[1] then return {0} end
 local one, other = read(KEYS[3]), read(KEYS[4])
 if not one or not other or one .. other ~= ARGV[2] then
   redis.call('DEL', KEYS[2])
   redis.call('PUBLISH', KEYS[6], 'w' .. ARGV[6])
-  return 0
+  return {0}
 end
 redis.call('SET', KEYS[1], ARGV[2] .. ARGV[4], 'PX', ARGV[3])
 redis.call('DEL', KEYS[2])
 redis.call('PEXPIRE', KEYS[3], ARGV[5], 'GT')
 redis.call('PEXPIRE', KEYS[4], ARGV[5], 'GT')
 redis.call('PUBLISH', KEYS[6], 'w' .. ARGV[6])
-if ARGV[7] ~= '' then tell(KEYS[5], KEYS[6], ARGV[7], ARGV[8], ARGV[9]) end
-return 1
+if ARGV[7] == '' then return {1} end
+return {1, tell(KEYS[5], KEYS[6], ARGV[7], ARGV[8], ARGV[9])}
 ";
 
 /// KEYS lease, channel. ARGV token, name of the entry, milliseconds for which nobody shares the value or 0.
 const RELEASE: &str = r"
 if read(KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[3] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], '-', 'PX', ARGV[3]) end
+-- A full server takes no mark: then the next caller computes.
+if ARGV[3] == '0' or redis.pcall('SET', KEYS[1], '-', 'PX', ARGV[3]).err then redis.call('DEL', KEYS[1]) end
 redis.call('PUBLISH', KEYS[2], 'w' .. ARGV[2])
 return 1
 ";
@@ -84,8 +88,7 @@ else
 end
 redis.call('DEL', KEYS[2])
 redis.call('PUBLISH', KEYS[6], 'w' .. ARGV[6])
-tell(KEYS[5], KEYS[6], ARGV[7], ARGV[8], ARGV[9])
-return 1
+return {1, tell(KEYS[5], KEYS[6], ARGV[7], ARGV[8], ARGV[9])}
 ";
 
 /// KEYS value, lease, epoch, epoch of the memo, stream, channel. ARGV name of the entry, message, limit, life, milliseconds since
@@ -103,18 +106,15 @@ if type(found) == 'string' and #found == 48 then
     if lasts - redis.call('PTTL', KEYS[1]) + took < since then removes, outcome = false, 2 end
   end
 end
-if removes then redis.call('DEL', KEYS[1]) end
-redis.call('DEL', KEYS[2])
+if removes then redis.call('DEL', KEYS[1], KEYS[2]) end
 redis.call('PUBLISH', KEYS[6], 'w' .. ARGV[1])
-tell(KEYS[5], KEYS[6], ARGV[2], ARGV[3], ARGV[4])
-return outcome
+return {outcome, tell(KEYS[5], KEYS[6], ARGV[2], ARGV[3], ARGV[4])}
 ";
 
 /// KEYS epoch, stream, channel. ARGV epoch, lifetime of epochs, message, limit, life.
 const CLEAR: &str = r"
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-tell(KEYS[2], KEYS[3], ARGV[3], ARGV[4], ARGV[5])
-return 1
+return {1, tell(KEYS[2], KEYS[3], ARGV[3], ARGV[4], ARGV[5])}
 ";
 
 /// KEYS any. What is of another type by mistake is removed.

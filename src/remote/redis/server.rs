@@ -27,6 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
+    fork::Origin,
     random::random_id,
     remote::{
         Change, Operation, Outcome, Server, Target,
@@ -38,13 +39,16 @@ use crate::{
 /// How long epochs live at least after they were used. A value never outlives them.
 const EPOCHS_LAST: u64 = 30 * 24 * 60 * 60 * 1_000;
 
+/// A value that an insert brings was made so many milliseconds later than its change, at least.
+const INSERT_MARGIN: u64 = 2;
+
 /// For how long other machines compute for themselves when a value is not for the server.
 const UNSHARED: u64 = 2_000;
 
 /// About so many messages the stream keeps. A store that was closed while more were sent forgets what the server may know.
 const STREAM_LENGTH: usize = 100_000;
 
-/// Changes of other machines that are known to have been applied.
+/// Changes that are known to have been made or applied.
 const MAX_APPLIED: usize = 4_096;
 
 /// One store at one server.
@@ -74,9 +78,12 @@ pub(crate) struct RedisServer {
     pub(super) known_host: Mutex<Option<u64>>,
     /// Whether the journal is to be read before the stream is.
     pub(super) needs_journal: AtomicBool,
+    /// Whether this process has read all that was told, once at least, and heard what came since.
+    pub(super) is_caught_up: AtomicBool,
+    origin: Origin,
 }
 
-/// Changes of other machines that were applied here.
+/// The changes of this process, and those of others that it applied.
 #[derive(Default)]
 pub(super) struct Applied {
     count: u64,
@@ -92,11 +99,16 @@ impl Applied {
         }
     }
 
-    /// Whether one behind the first `since` concerns an entry.
-    fn concerns(&self, target: &Target<'_>, since: u64) -> bool {
-        let Some(behind) = self.count.checked_sub(since) else { return true };
-        behind > self.recent.len() as u64
-            || self.recent.iter().rev().take(behind as usize).any(|change| change.concerns(target))
+    /// How many behind the first `since` concern an entry.
+    fn concerning(&self, target: &Target<'_>, since: u64) -> u64 {
+        match self.count.checked_sub(since) {
+            Some(behind) if behind <= self.recent.len() as u64 => {
+                let behind = self.recent.iter().rev().take(behind as usize);
+                behind.filter(|change| change.concerns(target)).count() as u64
+            }
+            // Of those that are not known any more each one may.
+            _ => u64::MAX,
+        }
     }
 }
 
@@ -124,6 +136,8 @@ impl RedisServer {
             is_served: AtomicBool::new(false),
             known_host: Mutex::default(),
             needs_journal: AtomicBool::new(true),
+            is_caught_up: AtomicBool::new(false),
+            origin: Origin::here(),
         })
     }
 
@@ -158,8 +172,8 @@ impl RedisServer {
         match operation {
             Operation::Change(change) => return self.change(change),
             Operation::Applied => return Ok(Outcome::Number(lock(&self.applied).count)),
-            Operation::IsChanged { target, since } => {
-                return Ok(Outcome::Done(lock(&self.applied).concerns(target, *since)));
+            Operation::Changes { target, since } => {
+                return Ok(Outcome::Number(lock(&self.applied).concerning(target, *since)));
             }
             Operation::Memo(name) => {
                 self.add_memo(name);
@@ -231,10 +245,11 @@ impl RedisServer {
             replies = self.ask(&commands)?;
         }
         let [lease, epoch, epoch_of_memo, found @ ..] = &*replies else { return Err(self.unexpected()) };
-        [epoch, epoch_of_memo].into_iter().try_for_each(|reply| self.checked(reply).map(drop))?;
         let holder = reply::bytes(self.checked(lease)?);
         let is_won = holder.is_none_or(|holder| holder == token);
-        let read = self.found(found).and_then(|read| read.ok_or_else(|| self.unexpected()));
+        let has_epochs =
+            [epoch, epoch_of_memo].into_iter().try_for_each(|reply| self.checked(reply).map(drop));
+        let read = has_epochs.and_then(|()| self.found(found)?.ok_or_else(|| self.unexpected()));
         match (read, holder) {
             (Ok((epochs, found)), _) if is_won => Ok(Outcome::Lead { epochs, found }),
             (Err(error), _) if is_won => {
@@ -263,18 +278,14 @@ impl RedisServer {
             return Err(self.unexpected());
         };
         let entry = Keys::entry(target);
-        let change = LocalChange::of_entry(target);
-        let message = if *is_told { self.message(&change) } else { Vec::new() };
+        let (change, at) = (LocalChange::of_entry(target), self.now());
+        let message = if *is_told { self.message(&change, at, Duration::ZERO) } else { Vec::new() };
         let mut command = self.link.scripts.publish.run(&self.keys_of(target, &entry));
         command.arg(token).arg(bytes_of_epochs(*epochs)).arg(lasts).arg(*body).arg((*lasts).max(EPOCHS_LAST));
         command.arg(entry).arg(message).arg(STREAM_LENGTH).arg(fresh_life());
-        let mut commands = redis::pipe();
-        commands.add_command(command);
-        let published = self.ask_and_check(&commands).map(|reply| reply::number(&reply) == Some(1));
-        if *is_told && matches!(published, Ok(true)) {
-            self.note_told(change);
-        }
-        published.map(Outcome::Done)
+        let (outcome, told) = self.run(command)?;
+        self.note_told(change, at, told);
+        Ok(Outcome::Done(outcome == 1))
     }
 
     pub(super) fn release_entry(&self, entry: &str, token: Token, is_unstored: bool) -> Result<Outcome> {
@@ -290,15 +301,20 @@ impl RedisServer {
 
     /// A change that the server does not get is kept until it does.
     fn change(&self, change: &Change<'_>) -> Result<Outcome> {
-        let made = if self.link.is_up() { self.make(change) } else { Err(self.link.why_down()) };
+        // Before it is sent: a value that an insert brings is newer than that.
+        let margin = if matches!(change, Change::Insert { .. }) { INSERT_MARGIN } else { 0 };
+        let at = self.now().saturating_sub(margin);
         let local = LocalChange::of(change);
+        let waiting = Waiting::made_now(local.clone(), at);
+        let made = if self.link.is_up() { self.make(change, at) } else { Err(self.link.why_down()) };
         match made {
             Ok(was_there) => {
-                self.note_told(local);
+                lock(&self.applied).note(&local);
                 Ok(Outcome::Done(was_there))
             }
             Err(error) => {
-                self.retries.add(Waiting { change: local, at: self.now() });
+                self.take_over_journal();
+                self.retries.add(waiting);
                 self.is_dirty.store(true, Ordering::Release);
                 self.write_journal();
                 let message = format!(
@@ -309,54 +325,57 @@ impl RedisServer {
         }
     }
 
-    fn make(&self, change: &Change<'_>) -> Result<bool> {
+    fn make(&self, change: &Change<'_>, at: u64) -> Result<bool> {
+        let local = LocalChange::of(change);
         match change {
             Change::Insert { target, lasts, body } => {
                 let entry = Keys::entry(target);
                 let mut command = self.link.scripts.insert.run(&self.keys_of(target, &entry));
-                command
-                    .arg(lasts)
-                    .arg(*body)
-                    .arg((*lasts).max(EPOCHS_LAST))
-                    .arg(&random_id())
-                    .arg(&random_id());
-                command.arg(entry);
-                self.tell(command, &LocalChange::of(change)).map(|_| true)
+                command.arg(lasts).arg(*body).arg((*lasts).max(EPOCHS_LAST));
+                command.arg(&random_id()).arg(&random_id()).arg(entry);
+                self.tell(command, local, at, Duration::ZERO).map(|()| true)
             }
-            Change::Remove(target) => self.remove(target, None).map(|outcome| outcome == 1),
-            Change::Clear { memo, .. } | Change::Forget { memo: Some(memo) } => {
-                self.clear(self.keys.epoch_of(memo), &LocalChange::of(change))
+            Change::Remove(target) => self.remove(target, at, None).map(|outcome| outcome == 1),
+            Change::Clear { .. } | Change::Forget { .. } => {
+                self.clear(local, at, Duration::ZERO).map(|()| true)
             }
-            Change::Forget { memo: None } => self.clear(self.keys.epoch(), &LocalChange::of(change)),
         }
     }
 
-    /// 0 if there was nothing, 1 if there was a value, 2 if a newer one stays.
-    pub(super) fn remove(&self, target: &Target<'_>, since: Option<Duration>) -> Result<i64> {
+    /// A removal that is made up for leaves what was made since. 0 if there was nothing, 1 if there was a value, 2 if a newer one
+    /// stays.
+    pub(super) fn remove(&self, target: &Target<'_>, at: u64, ago: Option<Duration>) -> Result<i64> {
         let entry = Keys::entry(target);
+        let local = LocalChange::of_entry(target);
         let mut command = self.link.scripts.remove.run(&self.keys_of(target, &entry));
-        command.arg(entry);
-        let since = since.map_or(-1, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-        command.arg(self.message(&LocalChange::of_entry(target)));
+        let since = ago.map_or(-1, |ago| i64::try_from(ago.as_millis()).unwrap_or(i64::MAX));
+        command.arg(entry).arg(self.message(&local, at, ago.unwrap_or_default()));
         command.arg(STREAM_LENGTH).arg(fresh_life()).arg(since);
-        let mut commands = redis::pipe();
-        commands.add_command(command);
-        let reply = self.ask_and_check(&commands)?;
-        reply::number(&reply).ok_or_else(|| self.unexpected())
+        let (outcome, told) = self.run(command)?;
+        self.note_told(local, at, told);
+        Ok(outcome)
     }
 
-    pub(super) fn clear(&self, epoch: String, change: &LocalChange) -> Result<bool> {
+    /// Of one memo, or of all.
+    pub(super) fn clear(&self, change: LocalChange, at: u64, ago: Duration) -> Result<()> {
+        let epoch = change.memo().map_or_else(|| self.keys.epoch(), |memo| self.keys.epoch_of(memo));
         let mut command = self.link.scripts.clear.run(&[epoch, self.keys.stream(), self.keys.channel()]);
         command.arg(&random_id()).arg(EPOCHS_LAST);
-        self.tell(command, change).map(|_| true)
+        self.tell(command, change, at, ago)
     }
 
     /// Runs a script whose last arguments are the message and what the stream needs.
-    fn tell(&self, mut command: redis::Cmd, change: &LocalChange) -> Result<Value> {
-        command.arg(self.message(change)).arg(STREAM_LENGTH).arg(fresh_life());
+    fn tell(&self, mut command: redis::Cmd, change: LocalChange, at: u64, ago: Duration) -> Result<()> {
+        command.arg(self.message(&change, at, ago)).arg(STREAM_LENGTH).arg(fresh_life());
+        let (_, told) = self.run(command)?;
+        self.note_told(change, at, told);
+        Ok(())
+    }
+
+    fn run(&self, command: redis::Cmd) -> Result<(i64, Option<(String, u64)>)> {
         let mut commands = redis::pipe();
         commands.add_command(command);
-        self.ask_and_check(&commands)
+        reply::told(&self.ask_and_check(&commands)?).ok_or_else(|| self.unexpected())
     }
 
     fn keys_of(&self, target: &Target<'_>, entry: &str) -> [String; 6] {
@@ -371,19 +390,20 @@ impl RedisServer {
         ]
     }
 
-    fn message(&self, change: &LocalChange) -> Vec<u8> {
+    fn message(&self, change: &LocalChange, at: u64, ago: Duration) -> Vec<u8> {
         let sender = Sender { directory: lock(&self.journal).directory, run: self.run };
-        Content { sender, at: self.now(), change: change.clone() }.encode()
+        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+        Content { sender, at, ago, change: change.clone() }.encode()
     }
 
-    fn note_told(&self, change: LocalChange) {
-        let at = self.now();
+    /// The server has told a change. It gets it once more if it loses that.
+    fn note_told(&self, change: LocalChange, at: u64, told: Option<(String, u64)>) {
+        let Some((life, number)) = told else { return };
         let mut journal = lock(&self.journal);
-        let life = journal.position.as_ref().map(|position| position.life.clone()).unwrap_or_default();
         if journal.told.len() >= MAX_TOLD {
             journal.told.remove(0);
         }
-        journal.told.push(Told { change, at, life });
+        journal.told.push(Told { change, at, life, number });
         self.is_dirty.store(true, Ordering::Release);
     }
 
@@ -425,20 +445,32 @@ impl RedisServer {
         self.link.redis.unexpected()
     }
 
-    /// Writes the journal down, if it has changed. A store in memory has none.
+    /// Writes the journal down, if it has changed. A store in memory has none. The process that hosts the directory writes it for
+    /// its guests, and a store that is closed does not touch it any more.
     pub(super) fn write_journal(&self) {
-        let Some(folder) = &self.folder else { return };
-        if self.is_served.load(Ordering::Acquire) || !self.is_dirty.swap(false, Ordering::AcqRel) {
+        let mut journal = lock(&self.journal);
+        if self.is_closed.load(Ordering::Acquire) {
             return;
         }
-        let mut journal = lock(&self.journal);
+        let written = self.write(&mut journal);
+        drop(journal);
+        if let Err(error) = written {
+            self.failed(&error);
+        }
+    }
+
+    fn write(&self, journal: &mut Journal) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let is_ours = !self.is_served.load(Ordering::Acquire) && !self.needs_journal.load(Ordering::Acquire);
+        if !is_ours || !self.is_dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
         journal.namespace.clone_from(&self.namespace);
         journal.waiting = self.retries.all();
-        if let Err(cause) = journal::write(folder, &journal) {
+        journal::write(folder, journal).map_err(|cause| {
             self.is_dirty.store(true, Ordering::Release);
-            drop(journal);
-            self.failed(&Error::io(folder.join("REMOTE").display(), cause));
-        }
+            Error::io(folder.join("REMOTE").display(), cause)
+        })
     }
 
     /// Tells a failure that no call returns.
@@ -473,6 +505,10 @@ impl Server for RedisServer {
     }
 
     fn carry_out(&self, operation: &Operation<'_>) -> Result<Outcome> {
+        if self.origin.is_elsewhere() {
+            // The connection is that of the parent, and its threads hold locks for ever here.
+            return Ok(Outcome::Skipped);
+        }
         let outcome = match self.ask_host(operation) {
             Some(outcome) => outcome,
             None => self.carry_out_here(operation),
@@ -498,6 +534,10 @@ impl Server for RedisServer {
         Some(outcome.map(|outcome| postcard::to_stdvec(&outcome).unwrap_or_default()))
     }
 
+    fn forget_lease(&self, token: &Token) {
+        self.leases.end(token);
+    }
+
     fn note_memo(&self, name: &str) {
         let _ = self.ask_host(&Operation::Memo(name));
         self.add_memo(name);
@@ -508,7 +548,7 @@ impl Server for RedisServer {
     }
 
     fn close(&self) {
-        if self.is_closed.swap(true, Ordering::AcqRel) {
+        if self.origin.is_elsewhere() {
             return;
         }
         if self.link.is_up() {
@@ -516,7 +556,15 @@ impl Server for RedisServer {
                 let _ = self.release_entry(&entry, token, false);
             }
         }
-        self.write_journal();
+        let mut journal = lock(&self.journal);
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let written = self.write(&mut journal);
+        drop(journal);
+        if let Err(error) = written {
+            self.failed(&error);
+        }
         self.link.close();
         self.wakes.wake_all();
     }

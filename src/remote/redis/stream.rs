@@ -86,6 +86,8 @@ pub(super) struct Content {
     pub(super) sender: Sender,
     /// When the change was made, in milliseconds since 1970, by the clock of its machine.
     pub(super) at: u64,
+    /// How long ago that was when it was told: 0 unless the server did not get it at once. What was made since stays.
+    pub(super) ago: u64,
     pub(super) change: LocalChange,
 }
 
@@ -107,13 +109,13 @@ impl Content {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ToApply {
     pub(crate) change: LocalChange,
-    /// A process of this very store made the change at that time: an entry that was made since is its result.
-    pub(crate) made_here_at: Option<u64>,
+    /// An entry that was created at that time or later stays.
+    pub(crate) unless_since: Option<u64>,
 }
 
 impl From<LocalChange> for ToApply {
     fn from(change: LocalChange) -> Self {
-        Self { change, made_here_at: None }
+        Self { change, unless_since: None }
     }
 }
 
