@@ -1,7 +1,7 @@
 //! What does a server behind the store cost? A hit from it beside one `GET`, a miss beside the computation alone, and calls beside
 //! a server that does not answer. It needs `redis-server` on the path, and says so without it.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "a bench")]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a bench")]
 
 mod common;
 

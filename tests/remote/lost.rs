@@ -21,7 +21,7 @@ fn closed(machine: Machine) -> tempfile::TempDir {
 fn opened(folder: tempfile::TempDir, url: &str) -> Machine {
     let store = Store::builder().remote(redis(url)).open(folder.path().join("cache")).unwrap();
     let memo = Memo::builder("names").open(&store).unwrap();
-    Machine { folder, store, memo, computed: Default::default() }
+    Machine { folder, store, memo, computed: std::sync::Arc::default() }
 }
 
 #[test]

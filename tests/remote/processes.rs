@@ -140,7 +140,7 @@ fn child() {
             }
             ["peek", key] => say(&format!("{:?}", memo.get(key).unwrap())),
             ["insert", key, value] => {
-                say(&format!("{:?}", memo.insert(key, &value.to_owned()).map_err(|error| error.kind())))
+                say(&format!("{:?}", memo.insert(key, &value.to_owned()).map_err(|error| error.kind())));
             }
             ["large", key, length] => {
                 let value = "x".repeat(length.parse().unwrap());
@@ -172,7 +172,7 @@ fn callers_of_four_processes_on_two_machines_cause_one_computation() {
         let mut processes: Vec<Process> =
             (0..4).map(|at| Process::start(&folders[at % 2].path().join("cache"), server)).collect();
         for round in 0..5 {
-            let before: usize = processes.iter_mut().map(|process| computations(process)).sum();
+            let before: usize = processes.iter_mut().map(computations).sum();
             for process in &mut processes {
                 process.send(&format!("many cold{round} 25"));
             }

@@ -6,6 +6,7 @@ use memolith::{Memo, Store, remote::Redis};
 
 use crate::{
     machine::{Machine, redis},
+    proxy::Proxy,
     server::{free_port, wait_until, with_each, with_one},
 };
 
@@ -76,17 +77,18 @@ fn what_was_changed_while_the_server_was_away_does_not_come_back() {
 #[test]
 fn a_change_is_made_up_for_after_a_restart_of_the_machine() {
     with_one(|server| {
-        let (one, other) = (Machine::new(&server), Machine::new(&server));
+        let proxy = Proxy::to(server.port);
+        let (one, other) = (Machine::at(&proxy.url()), Machine::new(&server));
         one.get("a", "old");
         other.get("a", "?");
-        server.pause();
+        proxy.rules.refuse(true);
         assert!(one.memo.remove("a").unwrap_err().is_server());
-        let url = server.url();
+        let url = proxy.url();
         let Machine { folder, store, memo, computed } = one;
         drop(memo);
         store.close().unwrap();
         drop(store);
-        server.go_on();
+        proxy.rules.refuse(false);
         assert_eq!(other.memo.get("a").unwrap().as_deref(), Some("old"));
         let store = Store::builder().remote(redis(&url)).open(folder.path().join("cache")).unwrap();
         let memo = Memo::builder("names").open(&store).unwrap();
@@ -187,11 +189,9 @@ fn a_replica_a_wrong_password_and_a_missing_permission_have_their_messages() {
         assert!(failure.to_string().contains("permission"), "{failure}");
         let url = format!("redis://limited:hidden@127.0.0.1:{}/0", server.port);
         let machine = Machine::at(&url);
-        let failure = machine.store.last_failure().unwrap();
-        assert!(
-            failure.to_string().contains("password") && !failure.to_string().contains("hidden"),
-            "{failure}"
-        );
+        wait_until("it is told", || machine.store.last_failure().is_some());
+        let failure = machine.store.last_failure().unwrap().to_string();
+        assert!(failure.contains("password") && !failure.contains("hidden"), "{failure}");
     });
 }
 

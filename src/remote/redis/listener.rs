@@ -6,19 +6,18 @@ use std::{
     time::Duration,
 };
 
-use redis::{Connection, Pipeline, RedisError, Value};
+use redis::{Connection, RedisError};
 
-pub(crate) use super::stream::{LocalChange, ToApply};
 use super::{
-    journal::{self, Found, Told},
-    retries::Waiting,
-    server::{RedisServer, is_of_another_type},
-    stream::{Content, Message, Position, messages, rows_of},
+    journal::{self, Found},
+    local::Local,
+    server::RedisServer,
+    stream::{LocalChange, Position},
 };
 use crate::{
     clock::{Deadline, Stopwatch},
     error::{Error, ErrorKind, Result},
-    remote::{Operation, Outcome, Server as _, Target},
+    remote::{Operation, Outcome, Server as _},
     sync::{lock, thread},
 };
 
@@ -27,32 +26,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How often the stream is read without a message, which may have been lost.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How long after it was told a change is told once more to a server that has lost it, in milliseconds.
-const TOLD_FOR: u64 = 60 * 60 * 1_000;
-
-/// Messages that are read at once.
-const STRETCH: usize = 512;
-
-/// The store, as the tier changes it.
-pub(crate) trait Local: Send + Sync {
-    /// Makes changes of other machines here too. They survive the process when this returns.
-    ///
-    /// # Errors
-    ///
-    /// When one could not be made: all are made once more later.
-    fn apply(&self, changes: Vec<ToApply>) -> Result<()>;
-
-    /// Tells a failure that no call returns.
-    fn failed(&self, error: &Error);
-
-    /// A number of the connection to the process that hosts the directory, another one for each. `None` while this one hosts it,
-    /// or none does.
-    fn host(&self) -> Option<u64>;
-
-    /// Has that process ask the server. `None` if it does not have the same one.
-    fn ask_host(&self, request: &[u8]) -> Option<Result<Vec<u8>>>;
-}
 
 /// What `open` waits for: the first attempt to connect.
 #[derive(Default)]
@@ -138,191 +111,8 @@ impl RedisServer {
         Ok(())
     }
 
-    /// Reads the stream from the position on, and applies it.
-    fn read_stream(&self) -> Result<()> {
-        loop {
-            let position = lock(&self.journal).position.clone();
-            let Some(position) = position else {
-                let last = self.last_message()?;
-                self.go_on_at(last.map_or_else(Position::start, |last| last.position));
-                return Ok(());
-            };
-            let mut read = redis::pipe();
-            let (stream, id) = (self.keys.stream(), &position.id);
-            read.cmd("XREAD").arg("COUNT").arg(STRETCH).arg("STREAMS").arg(stream).arg(id);
-            let found = self.stream(&read, messages)?;
-            if !found.is_empty() {
-                self.take(position, found)?;
-            } else if self.is_at_end(&position)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Whether the stream ends at the position. If it does not, the position is set to where the stream is read from next: the server
-    /// has lost it, or a part of it, or its clock was set back.
-    fn is_at_end(&self, position: &Position) -> Result<bool> {
-        let last = self.last_message()?.map_or_else(Position::start, |last| last.position);
-        if last == *position {
-            return Ok(true);
-        }
-        if last.life == position.life && last.number >= position.number {
-            // Messages came in between, or have lower ids.
-            self.go_on_at(Position { id: "0-0".into(), ..position.clone() });
-            return Ok(false);
-        }
-        self.tell_again(&last);
-        if last.life == position.life {
-            // An older state of the same stream: messages that were lost are told once more.
-            self.go_on_at(last);
-            return Ok(false);
-        }
-        self.begin_anew(&last)?;
-        self.go_on_at(if last.life.is_empty() { last } else { Position::start() });
-        Ok(false)
-    }
-
-    /// The stream has another life. A process that had read the one before up to its end, and was told of nothing since, has missed
-    /// nothing but what its senders tell once more. Any other one may have.
-    fn begin_anew(&self, next: &Position) -> Result<()> {
-        let was_ours =
-            lock(&self.journal).position.as_ref().is_some_and(|position| !position.life.is_empty());
-        if was_ours && !self.is_caught_up.load(Ordering::Acquire) {
-            self.apply(self.everything_known())?;
-        }
-        self.tell_again(next);
-        Ok(())
-    }
-
-    fn last_message(&self) -> Result<Option<Message>> {
-        let mut read = redis::pipe();
-        read.cmd("XREVRANGE").arg(self.keys.stream()).arg("+").arg("-").arg("COUNT").arg(1);
-        Ok(self.stream(&read, rows_of)?.pop())
-    }
-
-    /// The messages of a reply. Something else that lies in the place of the stream is removed.
-    fn stream(
-        &self,
-        read: &Pipeline,
-        messages: impl FnOnce(&Value) -> Option<Vec<Message>>,
-    ) -> Result<Vec<Message>> {
-        let mut replies = self.ask(read)?;
-        if replies.iter().any(is_of_another_type) {
-            self.repair(&[self.keys.stream()])?;
-            replies = self.ask(read)?;
-        }
-        let reply = replies.pop().ok_or_else(|| self.unexpected())?;
-        messages(self.checked(&reply)?).ok_or_else(|| self.unexpected())
-    }
-
-    fn go_on_at(&self, position: Position) {
-        lock(&self.journal).position = Some(position);
-        self.is_dirty.store(true, Ordering::Release);
-    }
-
-    /// Applies messages, and moves the position behind them.
-    fn take(&self, mut position: Position, found: Vec<Message>) -> Result<()> {
-        let mut changes = Vec::new();
-        for Message { position: next, content } in found {
-            let is_known = next.life == position.life && next.number <= position.number;
-            if is_known {
-                position.id = next.id;
-                continue;
-            }
-            if content.is_some() && next.life != position.life {
-                self.begin_anew(&next)?;
-            }
-            if !position.is_followed_by(&next) || content.is_none() {
-                changes.extend(self.everything_known());
-            }
-            changes.extend(content.into_iter().flat_map(|content| self.to_apply(content)));
-            position = next;
-        }
-        self.apply(changes)?;
-        self.go_on_at(position);
-        Ok(())
-    }
-
-    /// What a message changes here.
-    fn to_apply(&self, content: Content) -> Vec<ToApply> {
-        let Content { sender, at, ago, change } = content;
-        let is_removal = matches!(change, LocalChange::Remove { .. });
-        if sender.directory == lock(&self.journal).directory {
-            // Made by this store, maybe by another process of it, or one that ended before it was made here too.
-            let is_open = sender.run != self.run && is_removal;
-            return is_open.then_some(ToApply { change, unless_since: Some(at) }).into_iter().collect();
-        }
-        match change {
-            // Only what is shared.
-            LocalChange::Forget { memo: None } => self.everything_known(),
-            change => {
-                let unless_since = (ago > 0).then(|| self.now().saturating_sub(ago));
-                vec![ToApply { change, unless_since }]
-            }
-        }
-    }
-
-    /// Everything that the server may know. Messages are missing, so each of these entries may have been removed.
-    fn everything_known(&self) -> Vec<ToApply> {
-        let known = lock(&self.journal).memos.clone();
-        known.into_iter().map(|memo| LocalChange::Forget { memo: Some(memo) }.into()).collect()
-    }
-
-    fn apply(&self, changes: Vec<ToApply>) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let mut applied = lock(&self.applied);
-        for to_apply in &changes {
-            applied.note(&to_apply.change);
-        }
-        drop(applied);
-        self.local.get().map_or(Ok(()), |local| local.apply(changes))
-    }
-
-    /// The server has lost what this store told it behind the last message that it has: it gets that once more.
-    fn tell_again(&self, end: &Position) {
-        let mut journal = lock(&self.journal);
-        let is_there = |told: &Told| told.life == end.life && told.number <= end.number;
-        let (kept, lost): (Vec<Told>, Vec<Told>) = journal.told.drain(..).partition(is_there);
-        journal.told = kept;
-        drop(journal);
-        let now = self.now();
-        for Told { change, at, .. } in lost {
-            if now.saturating_sub(at) < TOLD_FOR {
-                self.retries.add(Waiting { change, at, since: None });
-            }
-        }
-        self.is_dirty.store(true, Ordering::Release);
-    }
-
-    /// Makes the changes that the server did not get.
-    fn make_up(&self) -> Result<()> {
-        for waiting in self.retries.all() {
-            self.renew_leases()?;
-            let ago = waiting.ago(self.now());
-            let has_newer = match &waiting.change {
-                LocalChange::Remove { memo, generation, digest } => {
-                    let target = Target { memo, generation: *generation, digest: *digest };
-                    self.remove(&target, waiting.at, Some(ago))? == 2
-                }
-                change => {
-                    self.clear(change.clone(), waiting.at, ago)?;
-                    false
-                }
-            };
-            if has_newer {
-                // Another machine has changed the key since: its value is that of all.
-                self.apply(vec![waiting.change.clone().into()])?;
-            }
-            self.retries.done(&waiting);
-            self.is_dirty.store(true, Ordering::Release);
-        }
-        Ok(())
-    }
-
     /// Renews the leases that are due.
-    fn renew_leases(&self) -> Result<()> {
+    pub(super) fn renew_leases(&self) -> Result<()> {
         for (token, entry) in self.leases.due(self.redis().lease / 3) {
             if self.carry_out(&Operation::Renew { entry: &entry, token })? == Outcome::Done(false) {
                 self.leases.end(&token);

@@ -14,6 +14,9 @@ mod keys;
 mod leases;
 mod link;
 mod listener;
+mod local;
+mod making_up;
+mod reading;
 mod reply;
 mod retries;
 mod scripts;
@@ -22,8 +25,9 @@ mod stream;
 mod wakes;
 
 pub(crate) use self::{
-    listener::{Local, LocalChange, ToApply},
+    local::Local,
     server::RedisServer,
+    stream::{LocalChange, ToApply},
 };
 
 use std::{fmt, time::Duration};

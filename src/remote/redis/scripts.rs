@@ -91,8 +91,8 @@ redis.call('PUBLISH', KEYS[6], 'w' .. ARGV[6])
 return {1, tell(KEYS[5], KEYS[6], ARGV[7], ARGV[8], ARGV[9])}
 ";
 
-/// KEYS value, lease, epoch, epoch of the memo, stream, channel. ARGV name of the entry, message, limit, life, milliseconds since
-/// the removal was made or -1 for now. 1 if there was a value, 2 if a newer value stays.
+/// KEYS value, lease, epoch, epoch of the memo, stream, channel. ARGV name of the entry, message, limit, life, when the removal was
+/// made in milliseconds by the clock of the server, or -1 for now. 1 if there was a value, 2 if a newer value stays.
 const REMOVE: &str = r"
 local found = redis.pcall('GETRANGE', KEYS[1], 0, 47)
 local outcome = 0
@@ -100,10 +100,13 @@ local removes = true
 if type(found) == 'string' and #found == 48 then
   local one, other = read(KEYS[3]), read(KEYS[4])
   if one and other and one .. other == string.sub(found, 1, 32) then outcome = 1 end
-  local since = tonumber(ARGV[5])
-  if since >= 0 then
+  local made = tonumber(ARGV[5])
+  if made >= 0 then
+    local time = redis.call('TIME')
+    local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
     local lasts, took = struct.unpack('<I8I8', string.sub(found, 33, 48))
-    if lasts - redis.call('PTTL', KEYS[1]) + took < since then removes, outcome = false, 2 end
+    local begun = now - (lasts - redis.call('PTTL', KEYS[1])) - took
+    if begun >= made then removes, outcome = false, 2 end
   end
 end
 if removes then redis.call('DEL', KEYS[1], KEYS[2]) end

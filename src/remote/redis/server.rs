@@ -18,7 +18,7 @@ use super::{
     keys::Keys,
     leases::Leases,
     link::Link,
-    listener::Local,
+    local::Local,
     reply::{self, body, bytes_of_epochs, epochs},
     retries::{Retries, Waiting},
     stream::{Content, LocalChange, Sender},
@@ -47,6 +47,15 @@ const UNSHARED: u64 = 2_000;
 
 /// About so many messages the stream keeps. A store that was closed while more were sent forgets what the server may know.
 const STREAM_LENGTH: usize = 100_000;
+
+/// A change that the server gets later than it was made.
+#[derive(Clone, Copy)]
+pub(super) struct Late {
+    /// How long ago it was made.
+    pub(super) ago: Duration,
+    /// When it was made by the clock of the server, in milliseconds since 1970.
+    pub(super) by_server: u64,
+}
 
 /// Changes that are known to have been made or applied.
 const MAX_APPLIED: usize = 4_096;
@@ -344,13 +353,13 @@ impl RedisServer {
 
     /// A removal that is made up for leaves what was made since. 0 if there was nothing, 1 if there was a value, 2 if a newer one
     /// stays.
-    pub(super) fn remove(&self, target: &Target<'_>, at: u64, ago: Option<Duration>) -> Result<i64> {
+    pub(super) fn remove(&self, target: &Target<'_>, at: u64, late: Option<Late>) -> Result<i64> {
         let entry = Keys::entry(target);
         let local = LocalChange::of_entry(target);
         let mut command = self.link.scripts.remove.run(&self.keys_of(target, &entry));
-        let since = ago.map_or(-1, |ago| i64::try_from(ago.as_millis()).unwrap_or(i64::MAX));
-        command.arg(entry).arg(self.message(&local, at, ago.unwrap_or_default()));
-        command.arg(STREAM_LENGTH).arg(fresh_life()).arg(since);
+        let made = late.map_or(-1, |late| i64::try_from(late.by_server).unwrap_or(i64::MAX));
+        command.arg(entry).arg(self.message(&local, at, late.map(|late| late.ago).unwrap_or_default()));
+        command.arg(STREAM_LENGTH).arg(fresh_life()).arg(made);
         let (outcome, told) = self.run(command)?;
         self.note_told(local, at, told);
         Ok(outcome)
