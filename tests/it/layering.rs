@@ -109,7 +109,7 @@ const FLOORS: [Floors; 6] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 43] = [
+const FOREIGN: [(&str, &str); 44] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -137,6 +137,7 @@ const FOREIGN: [(&str, &str); 43] = [
     ("libc", "store/process/socket/peer.rs"),
     ("lz4_flex", "remote/value.rs"),
     ("redis", "remote/redis/"),
+    ("rustls", "remote/redis/mod.rs"),
     ("typeid", "codec/runs/mod.rs"),
     ("typeid", "key/kinds.rs"),
     ("serde_json", "codec/json.rs"),

@@ -6,11 +6,7 @@ use std::{
 };
 
 use super::{
-    journal::Told,
-    reply,
-    retries::Waiting,
-    server::{Late, RedisServer},
-    stream::LocalChange,
+    changes::Late, journal::Told, reply, retries::Waiting, server::RedisServer, stream::LocalChange,
 };
 use crate::{clock::moment, error::Result, remote::Target, sync::lock};
 

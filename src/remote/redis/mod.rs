@@ -8,6 +8,8 @@
 //!   keeps the position up to which it applied the stream (`journal`).
 //! * **Failures.** `link` is the circuit breaker; `failure` has the messages; `retries` are the changes that the server did not get.
 
+mod applied;
+mod changes;
 mod failure;
 mod journal;
 mod keys;
@@ -179,6 +181,9 @@ impl Redis {
     }
 
     fn client(&self) -> redis::RedisResult<Client> {
+        // The client takes the provider of the process. One that the program has chosen stays.
+        #[cfg(feature = "redis-tls")]
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Client::open(self.info.clone())
     }
 

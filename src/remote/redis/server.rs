@@ -1,7 +1,6 @@
 //! What a store asks of the server.
 
 use std::{
-    collections::VecDeque,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock,
@@ -14,51 +13,33 @@ use redis::{Pipeline, Value};
 
 use super::{
     Redis,
-    journal::{self, Journal, MAX_TOLD, Told},
+    applied::Applied,
+    journal::{self, Journal},
     keys::Keys,
     leases::Leases,
     link::Link,
     local::Local,
-    reply::{self, body, bytes_of_epochs, epochs},
-    retries::{Retries, Waiting},
-    stream::{Content, LocalChange, Sender},
+    reply::{self, body, epochs},
+    retries::Retries,
     wakes::Wakes,
 };
 use crate::{
     clock::Clock,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     fork::Origin,
     random::random_id,
     remote::{
-        Change, Operation, Outcome, Server, Target,
+        Operation, Outcome, Server, Target,
         operation::{Epochs, Token},
     },
     sync::lock,
 };
 
 /// How long epochs live at least after they were used. A value never outlives them.
-const EPOCHS_LAST: u64 = 30 * 24 * 60 * 60 * 1_000;
-
-/// A value that an insert brings was made so many milliseconds later than its change, at least.
-const INSERT_MARGIN: u64 = 2;
+pub(super) const EPOCHS_LAST: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// For how long other machines compute for themselves when a value is not for the server.
 const UNSHARED: u64 = 2_000;
-
-/// About so many messages the stream keeps. A store that was closed while more were sent forgets what the server may know.
-const STREAM_LENGTH: usize = 100_000;
-
-/// A change that the server gets later than it was made.
-#[derive(Clone, Copy)]
-pub(super) struct Late {
-    /// How long ago it was made.
-    pub(super) ago: Duration,
-    /// When it was made by the clock of the server, in milliseconds since 1970.
-    pub(super) by_server: u64,
-}
-
-/// Changes that are known to have been made or applied.
-const MAX_APPLIED: usize = 4_096;
 
 /// One store at one server.
 pub(crate) struct RedisServer {
@@ -90,35 +71,6 @@ pub(crate) struct RedisServer {
     /// Whether this process has read all that was told, once at least, and heard what came since.
     pub(super) is_caught_up: AtomicBool,
     origin: Origin,
-}
-
-/// The changes of this process, and those of others that it applied.
-#[derive(Default)]
-pub(super) struct Applied {
-    count: u64,
-    recent: VecDeque<LocalChange>,
-}
-
-impl Applied {
-    pub(super) fn note(&mut self, change: &LocalChange) {
-        self.count += 1;
-        self.recent.push_back(change.clone());
-        if self.recent.len() > MAX_APPLIED {
-            self.recent.pop_front();
-        }
-    }
-
-    /// How many behind the first `since` concern an entry.
-    fn concerning(&self, target: &Target<'_>, since: u64) -> u64 {
-        match self.count.checked_sub(since) {
-            Some(behind) if behind <= self.recent.len() as u64 => {
-                let behind = self.recent.iter().rev().take(behind as usize);
-                behind.filter(|change| change.concerns(target)).count() as u64
-            }
-            // Of those that are not known any more each one may.
-            _ => u64::MAX,
-        }
-    }
 }
 
 impl RedisServer {
@@ -282,21 +234,6 @@ impl RedisServer {
         u64::try_from(self.link.redis.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn publish(&self, operation: &Operation<'_>) -> Result<Outcome> {
-        let Operation::Publish { target, token, epochs, lasts, body, is_told } = operation else {
-            return Err(self.unexpected());
-        };
-        let entry = Keys::entry(target);
-        let (change, at) = (LocalChange::of_entry(target), self.now());
-        let message = if *is_told { self.message(&change, at, Duration::ZERO) } else { Vec::new() };
-        let mut command = self.link.scripts.publish.run(&self.keys_of(target, &entry));
-        command.arg(token).arg(bytes_of_epochs(*epochs)).arg(lasts).arg(*body).arg((*lasts).max(EPOCHS_LAST));
-        command.arg(entry).arg(message).arg(STREAM_LENGTH).arg(fresh_life());
-        let (outcome, told) = self.run(command)?;
-        self.note_told(change, at, told);
-        Ok(Outcome::Done(outcome == 1))
-    }
-
     pub(super) fn release_entry(&self, entry: &str, token: Token, is_unstored: bool) -> Result<Outcome> {
         let keys = [self.keys.lease(entry), self.keys.channel()];
         let mut command = self.link.scripts.release.run(&keys);
@@ -308,86 +245,7 @@ impl RedisServer {
         released.map(|reply| Outcome::Done(reply::number(&reply) == Some(1)))
     }
 
-    /// A change that the server does not get is kept until it does.
-    fn change(&self, change: &Change<'_>) -> Result<Outcome> {
-        // Before it is sent: a value that an insert brings is newer than that.
-        let margin = if matches!(change, Change::Insert { .. }) { INSERT_MARGIN } else { 0 };
-        let at = self.now().saturating_sub(margin);
-        let local = LocalChange::of(change);
-        let waiting = Waiting::made_now(local.clone(), at);
-        let made = if self.link.is_up() { self.make(change, at) } else { Err(self.link.why_down()) };
-        match made {
-            Ok(was_there) => {
-                lock(&self.applied).note(&local);
-                Ok(Outcome::Done(was_there))
-            }
-            Err(error) => {
-                self.take_over_journal();
-                self.retries.add(waiting);
-                self.is_dirty.store(true, Ordering::Release);
-                self.write_journal();
-                let message = format!(
-                    "{error}; the change is made on this machine, and the server gets it as a removal when it answers again"
-                );
-                Err(Error::new(ErrorKind::Server, &message).caused_by(error))
-            }
-        }
-    }
-
-    fn make(&self, change: &Change<'_>, at: u64) -> Result<bool> {
-        let local = LocalChange::of(change);
-        match change {
-            Change::Insert { target, lasts, body } => {
-                let entry = Keys::entry(target);
-                let mut command = self.link.scripts.insert.run(&self.keys_of(target, &entry));
-                command.arg(lasts).arg(*body).arg((*lasts).max(EPOCHS_LAST));
-                command.arg(&random_id()).arg(&random_id()).arg(entry);
-                self.tell(command, local, at, Duration::ZERO).map(|()| true)
-            }
-            Change::Remove(target) => self.remove(target, at, None).map(|outcome| outcome == 1),
-            Change::Clear { .. } | Change::Forget { .. } => {
-                self.clear(local, at, Duration::ZERO).map(|()| true)
-            }
-        }
-    }
-
-    /// A removal that is made up for leaves what was made since. 0 if there was nothing, 1 if there was a value, 2 if a newer one
-    /// stays.
-    pub(super) fn remove(&self, target: &Target<'_>, at: u64, late: Option<Late>) -> Result<i64> {
-        let entry = Keys::entry(target);
-        let local = LocalChange::of_entry(target);
-        let mut command = self.link.scripts.remove.run(&self.keys_of(target, &entry));
-        let made = late.map_or(-1, |late| i64::try_from(late.by_server).unwrap_or(i64::MAX));
-        command.arg(entry).arg(self.message(&local, at, late.map(|late| late.ago).unwrap_or_default()));
-        command.arg(STREAM_LENGTH).arg(fresh_life()).arg(made);
-        let (outcome, told) = self.run(command)?;
-        self.note_told(local, at, told);
-        Ok(outcome)
-    }
-
-    /// Of one memo, or of all.
-    pub(super) fn clear(&self, change: LocalChange, at: u64, ago: Duration) -> Result<()> {
-        let epoch = change.memo().map_or_else(|| self.keys.epoch(), |memo| self.keys.epoch_of(memo));
-        let mut command = self.link.scripts.clear.run(&[epoch, self.keys.stream(), self.keys.channel()]);
-        command.arg(&random_id()).arg(EPOCHS_LAST);
-        self.tell(command, change, at, ago)
-    }
-
-    /// Runs a script whose last arguments are the message and what the stream needs.
-    fn tell(&self, mut command: redis::Cmd, change: LocalChange, at: u64, ago: Duration) -> Result<()> {
-        command.arg(self.message(&change, at, ago)).arg(STREAM_LENGTH).arg(fresh_life());
-        let (_, told) = self.run(command)?;
-        self.note_told(change, at, told);
-        Ok(())
-    }
-
-    fn run(&self, command: redis::Cmd) -> Result<(i64, Option<(String, u64)>)> {
-        let mut commands = redis::pipe();
-        commands.add_command(command);
-        reply::told(&self.ask_and_check(&commands)?).ok_or_else(|| self.unexpected())
-    }
-
-    fn keys_of(&self, target: &Target<'_>, entry: &str) -> [String; 6] {
+    pub(super) fn keys_of(&self, target: &Target<'_>, entry: &str) -> [String; 6] {
         let Self { keys, .. } = self;
         [
             keys.value(entry),
@@ -397,23 +255,6 @@ impl RedisServer {
             keys.stream(),
             keys.channel(),
         ]
-    }
-
-    fn message(&self, change: &LocalChange, at: u64, ago: Duration) -> Vec<u8> {
-        let sender = Sender { directory: lock(&self.journal).directory, run: self.run };
-        let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-        Content { sender, at, ago, change: change.clone() }.encode()
-    }
-
-    /// The server has told a change. It gets it once more if it loses that.
-    fn note_told(&self, change: LocalChange, at: u64, told: Option<(String, u64)>) {
-        let Some((life, number)) = told else { return };
-        let mut journal = lock(&self.journal);
-        if journal.told.len() >= MAX_TOLD {
-            journal.told.remove(0);
-        }
-        journal.told.push(Told { change, at, life, number });
-        self.is_dirty.store(true, Ordering::Release);
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -488,11 +329,6 @@ impl RedisServer {
             local.failed(error);
         }
     }
-}
-
-/// The name of a stream that may begin with a message.
-fn fresh_life() -> String {
-    format!("{:032x}", u128::from_be_bytes(random_id()))
 }
 
 pub(super) fn is_of_another_type(reply: &Value) -> bool {
