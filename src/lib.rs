@@ -171,6 +171,7 @@
 //!   newest major version, another one after a minor release.
 //! * `json`: the codec `Json`, for values that postcard cannot read back; [`Auto`](codec::Auto) chooses between the two.
 //! * `spinner`: a line on the terminal during a slow computation, `spinner` in [`observe`].
+//! * `redis`: `remote`, a server that the stores of several machines share. `redis-tls`: the same over TLS.
 //! * `tracing`: the events of observers as `tracing` events, a span around each computation, and `effects::tracing`.
 
 mod background;

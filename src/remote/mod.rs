@@ -1,7 +1,6 @@
-//! A server behind the local stores of several machines: a tier of values, leases and changes on Redis or Valkey.
+//! A server behind the stores of several machines: Redis or Valkey.
 //!
-//! A call looks in memory, in the local store, and then on the server; what it finds there it keeps in both. A computed value goes
-//! to the server and into the local store.
+#![doc = include_str!("../../docs/several-machines.md")]
 //!
 //! # Examples
 //!

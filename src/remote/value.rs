@@ -159,7 +159,7 @@ mod tests {
         }
     }
 
-    /// Bytes with a right checksum, made by somebody else.
+    /// Bytes with a right checksum, made by another program.
     #[test]
     fn a_record_that_claims_to_be_long_reserves_nothing() {
         for length in [u32::MAX, 1 << 30, (1 << 20) + 1] {

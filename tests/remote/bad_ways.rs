@@ -1,4 +1,4 @@
-//! A machine whose way to the server delays, cuts or damages what passes.
+//! A machine with a way to the server that delays, cuts or damages what passes.
 
 use std::time::{Duration, Instant};
 

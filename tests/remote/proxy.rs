@@ -19,7 +19,7 @@ pub(crate) struct Rules {
     cut_after: AtomicU64,
     /// The lowest bit of each so-many-th byte of an answer is flipped, if that is not 0.
     flip_each: AtomicU64,
-    /// Nothing passes, and nobody connects.
+    /// Nothing passes, and no connection is taken.
     refuses: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }

@@ -115,7 +115,7 @@ impl RedisServer {
         self.tell(command, change, at, ago)
     }
 
-    /// Runs a script whose last arguments are the message and what the stream needs.
+    /// Runs a script. Its last arguments are the message, the length of the stream and a fresh life.
     fn tell(&self, mut command: Cmd, change: LocalChange, at: u64, ago: Duration) -> Result<()> {
         command.arg(self.message(&change, at, ago)).arg(STREAM_LENGTH).arg(fresh_life());
         let (_, told) = self.run(command)?;

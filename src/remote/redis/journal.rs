@@ -5,7 +5,7 @@
 //! "MREMOTE1", the journal as postcard, 8 bytes XXH3 of both
 //! ```
 //!
-//! A store that lost it reads the stream from its end, as a new one. One whose bytes are damaged has missed an unknown number of
+//! A store that lost it reads the stream from its end, as a new one. One with damaged bytes has missed an unknown number of
 //! changes: its entries that the server may know are forgotten.
 
 use std::{

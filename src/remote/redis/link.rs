@@ -1,7 +1,7 @@
 //! The connection that all callers share, and the circuit breaker.
 //!
 //! Callers that ask at the same time are answered in one round trip: each puts its commands into a queue, and the one that gets the
-//! connection first sends all that is there. After a failure the breaker is open: nobody asks until the thread of the tier has
+//! connection first sends all that is there. After a failure the breaker is open: no caller asks until the thread of the tier has
 //! connected again.
 
 use std::{
@@ -66,7 +66,7 @@ impl Link {
         self.is_up.load(Ordering::Acquire)
     }
 
-    /// Why nobody asks the server at the moment.
+    /// Why no caller asks the server at the moment.
     pub(super) fn why_down(&self) -> Error {
         let why = lock(&self.breaker).why.clone();
         why.unwrap_or_else(|| {

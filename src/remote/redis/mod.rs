@@ -145,7 +145,7 @@ impl Redis {
         self
     }
 
-    /// How long other machines wait for a computation whose machine has died; 10 s unless set. While the machine lives it renews
+    /// How long other machines wait for a computation of a machine that has died; 10 s unless set. While the machine lives it renews
     /// its lease, however long the computation takes.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;

@@ -1,4 +1,4 @@
-//! Reads the replies of the server. Whatever it sends, a reply of another form is only `None`.
+//! Reads the replies of the server. A reply of another form is `None`.
 
 use redis::Value;
 

@@ -1,6 +1,6 @@
 //! The scripts: what has to happen on the server in one step.
 //!
-//! A lease is looked at before each change that it allows, and no lease is ended by anybody but its owner or a change of the key.
+//! A lease is looked at before each change that it allows, and a lease is ended by its owner or by a change of the key only.
 //! A stream of changes has numbered messages, so that a reader sees when some are missing. Its *life* is a random name that is
 //! drawn when it begins, so that a reader sees that the server has lost it.
 
@@ -53,7 +53,7 @@ if ARGV[7] == '' then return {1} end
 return {1, tell(KEYS[5], KEYS[6], ARGV[7], ARGV[8], ARGV[9])}
 ";
 
-/// KEYS lease, channel. ARGV token, name of the entry, milliseconds for which nobody shares the value or 0.
+/// KEYS lease, channel. ARGV token, name of the entry, milliseconds for which the value is not shared, or 0.
 const RELEASE: &str = r"
 if read(KEYS[1]) ~= ARGV[1] then return 0 end
 -- A full server takes no mark: then the next caller computes.
