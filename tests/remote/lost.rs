@@ -135,3 +135,29 @@ fn a_store_that_only_reads_writes_nothing() {
         assert_eq!(names(&folder), before);
     });
 }
+
+#[test]
+fn the_journal_is_a_file_of_the_store() {
+    with_one(|server| {
+        let one = Machine::new(&server);
+        one.memo.insert("a", &"x".to_owned()).unwrap();
+        let url = server.url();
+        let folder = closed(one);
+        let path = folder.path().join("cache/REMOTE");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        let warned = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let note = std::sync::Arc::clone(&warned);
+        let store = Store::builder()
+            .remote(redis(&url))
+            .observer(move |event| {
+                if matches!(event, memolith::observe::Event::Warned { .. }) {
+                    note.store(true, std::sync::atomic::Ordering::SeqCst);
+                }
+            })
+            .open(folder.path().join("cache"))
+            .unwrap();
+        drop(store);
+        assert!(!warned.load(std::sync::atomic::Ordering::SeqCst));
+    });
+}

@@ -10,7 +10,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -77,11 +78,20 @@ pub(super) fn read(folder: &Path) -> Found {
 
 /// In one step: a reader finds the one before, or this one.
 pub(super) fn write(folder: &Path, journal: &Journal) -> io::Result<()> {
-    let name = format!("REMOTE.{:032x}", u128::from_be_bytes(random_id()));
+    let id = u128::from_be_bytes(random_id());
     let trash = folder.join("trash");
-    let draft = if trash.is_dir() { trash.join(name) } else { folder.join(name) };
-    fs::write(&draft, encode(journal))?;
-    fs::rename(&draft, path(folder)).inspect_err(|_| drop(fs::remove_file(&draft)))
+    // A draft that stays behind in `trash/` is removed as all drafts are.
+    let draft = if trash.is_dir() {
+        trash.join(format!("draft-{id:032x}"))
+    } else {
+        folder.join(format!("REMOTE.draft-{id:032x}"))
+    };
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&draft).and_then(|mut file| file.write_all(&encode(journal)));
+    written.and_then(|()| fs::rename(&draft, path(folder))).inspect_err(|_| drop(fs::remove_file(&draft)))
 }
 
 fn encode(journal: &Journal) -> Vec<u8> {
