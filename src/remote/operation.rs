@@ -46,8 +46,15 @@ pub(crate) enum Operation<'a> {
         entry: &'a str,
         token: Token,
     },
+    /// Ends a lease without a value.
+    End {
+        entry: &'a str,
+        token: Token,
+    },
     /// A memo may have values on the server.
     Memo(&'a str),
+    /// Changes that another process of this directory could not tell, in the form of the journal.
+    Late(&'a [u8]),
     Change(Change<'a>),
     /// How many changes were made so far: by the processes of this directory, and by other machines as far as they were applied here.
     Applied,

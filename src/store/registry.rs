@@ -178,6 +178,9 @@ extern "C" fn close_all() {
         .collect();
     drop(stores);
     for directory in &open {
+        if let Some(server) = directory.server() {
+            server.close();
+        }
         directory.begin_close();
     }
     let deadline = Deadline::after(EXIT_TIMEOUT);

@@ -84,6 +84,10 @@ impl Local for OpenStore {
         self.directory.upgrade()?.sharing.host()?.connection()
     }
 
+    fn is_host(&self) -> bool {
+        self.directory.upgrade().is_some_and(|directory| directory.sharing.host().is_none())
+    }
+
     fn ask_host(&self, request: &[u8]) -> Option<Result<Vec<u8>>> {
         self.directory.upgrade()?.sharing.host()?.ask_server(request)
     }

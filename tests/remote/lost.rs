@@ -10,6 +10,14 @@ use crate::{
     server::{wait_until, with_each, with_one},
 };
 
+/// The file in which a store keeps its position.
+fn journal_of(folder: &tempfile::TempDir) -> std::path::PathBuf {
+    let mut files = fs::read_dir(folder.path().join("cache")).unwrap().map(|file| file.unwrap().path());
+    let is_journal =
+        |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("REMOTE-");
+    files.find(is_journal).unwrap()
+}
+
 /// The machine without its store.
 fn closed(machine: Machine) -> tempfile::TempDir {
     let Machine { folder, store, memo, .. } = machine;
@@ -100,7 +108,7 @@ fn a_damaged_journal_costs_the_local_values() {
         other.get("a", "?");
         other.memo.insert("own", &"x".to_owned()).unwrap();
         let other = closed(other);
-        let journal = other.path().join("cache/REMOTE");
+        let journal = journal_of(&other);
         one.memo.remove("a").unwrap();
         for damage in [&b""[..], b"MREMOTE1", b"garbage that is no journal"] {
             fs::write(&journal, damage).unwrap();
@@ -143,7 +151,7 @@ fn the_journal_is_a_file_of_the_store() {
         one.memo.insert("a", &"x".to_owned()).unwrap();
         let url = server.url();
         let folder = closed(one);
-        let path = folder.path().join("cache/REMOTE");
+        let path = journal_of(&folder);
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
         let warned = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

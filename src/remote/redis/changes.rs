@@ -7,6 +7,7 @@ use redis::Cmd;
 use super::{
     journal::{MAX_TOLD, Told},
     keys::Keys,
+    position::Position,
     reply::{self, bytes_of_epochs},
     retries::Waiting,
     server::{EPOCHS_LAST, RedisServer},
@@ -123,7 +124,7 @@ impl RedisServer {
         Ok(())
     }
 
-    pub(super) fn run(&self, command: Cmd) -> Result<(i64, Option<(String, u64)>)> {
+    pub(super) fn run(&self, command: Cmd) -> Result<(i64, Option<Position>)> {
         let mut commands = redis::pipe();
         commands.add_command(command);
         reply::told(&self.ask_and_check(&commands)?).ok_or_else(|| self.unexpected())
@@ -136,15 +137,32 @@ impl RedisServer {
     }
 
     /// The server has told a change. It gets it once more if it loses that.
-    pub(super) fn note_told(&self, change: LocalChange, at: u64, told: Option<(String, u64)>) {
-        let Some((life, number)) = told else { return };
+    pub(super) fn note_told(&self, change: LocalChange, at: u64, told: Option<Position>) {
+        let Some(position) = told else { return };
         let mut journal = lock(&self.journal);
+        // Under the lock: the last one that has its number is in the list.
+        let serial = self.serial.load(Ordering::Acquire) + 1;
         if journal.told.len() >= MAX_TOLD {
-            journal.told.remove(0);
+            fold(&mut journal.told);
         }
-        journal.told.push(Told { change, at, life, number });
+        journal.told.push(Told { change, at, position, serial });
+        self.serial.store(serial, Ordering::Release);
         self.is_dirty.store(true, Ordering::Release);
     }
+}
+
+/// More changes than are kept become one for each memo, in the place of the last of them: if that is lost, the memo is forgotten.
+fn fold(told: &mut Vec<Told>) {
+    let mut folded: Vec<Told> = Vec::new();
+    for Told { change, at, position, serial } in told.drain(..) {
+        let change = LocalChange::Forget { memo: change.memo().map(str::to_owned) };
+        folded.retain(|known| known.change != change);
+        folded.push(Told { change, at, position, serial });
+    }
+    // Those of many memos are as good as all.
+    let excess = folded.len().saturating_sub(MAX_TOLD / 2);
+    folded.drain(..excess);
+    *told = folded;
 }
 
 /// The name of a stream that may begin with a message.

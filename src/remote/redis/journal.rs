@@ -1,4 +1,4 @@
-//! The file `REMOTE` of a store: how far it has read the stream of changes, what the server does not know yet, and what this
+//! The file `REMOTE-…` of a store, one for each namespace: how far it has read the stream of changes, what the server does not know yet, and what this
 //! store told last.
 //!
 //! ```text
@@ -17,10 +17,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    retries::Waiting,
-    stream::{LocalChange, Position},
-};
+use super::{position::Position, retries::Waiting, stream::LocalChange};
 use crate::{checksum::checksum, random::random_id};
 
 const MAGIC: &[u8; 8] = b"MREMOTE1";
@@ -49,10 +46,11 @@ pub(super) struct Journal {
 pub(super) struct Told {
     pub(super) change: LocalChange,
     pub(super) at: u64,
-    /// Of the stream.
-    pub(super) life: String,
     /// Of the message.
-    pub(super) number: u64,
+    pub(super) position: Position,
+    /// In this process, from 1 on; 0 for those of earlier ones.
+    #[serde(skip)]
+    pub(super) serial: u64,
 }
 
 pub(super) enum Found {
@@ -61,19 +59,21 @@ pub(super) enum Found {
     Journal(Journal),
 }
 
-fn path(folder: &Path) -> PathBuf {
-    folder.join("REMOTE")
+/// The name of the file for a namespace.
+pub(super) fn path(folder: &Path, namespace: &str) -> PathBuf {
+    folder.join(format!("REMOTE-{:016x}", checksum(namespace.as_bytes())))
 }
 
-pub(super) fn read(folder: &Path) -> Found {
-    let path = path(folder);
+pub(super) fn read(folder: &Path, namespace: &str) -> Found {
+    let path = path(folder, namespace);
     match fs::metadata(&path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Found::Nothing,
         Ok(found) if found.is_file() && found.len() <= MAX_BYTES => {}
         _ => return Found::Damaged,
     }
     let bytes = fs::read(path).unwrap_or_default();
-    decode(&bytes).map_or(Found::Damaged, Found::Journal)
+    let found = decode(&bytes).filter(|found| found.namespace == namespace);
+    found.map_or(Found::Damaged, Found::Journal)
 }
 
 /// In one step: a reader finds the one before, or this one.
@@ -84,14 +84,16 @@ pub(super) fn write(folder: &Path, journal: &Journal) -> io::Result<()> {
     let draft = if trash.is_dir() {
         trash.join(format!("draft-{id:032x}"))
     } else {
-        folder.join(format!("REMOTE.draft-{id:032x}"))
+        folder.join(format!("REMOTE-draft-{id:032x}"))
     };
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = options.open(&draft).and_then(|mut file| file.write_all(&encode(journal)));
-    written.and_then(|()| fs::rename(&draft, path(folder))).inspect_err(|_| drop(fs::remove_file(&draft)))
+    written
+        .and_then(|()| fs::rename(&draft, path(folder, &journal.namespace)))
+        .inspect_err(|_| drop(fs::remove_file(&draft)))
 }
 
 fn encode(journal: &Journal) -> Vec<u8> {
@@ -121,7 +123,7 @@ mod tests {
             directory: [9; 16],
             position: Some(Position { life: "l".into(), number: 7, id: "1-1".into() }),
             waiting: vec![Waiting { change: change.clone(), at: 3, since: None }],
-            told: vec![Told { change, at: 4, life: "l".into(), number: 6 }],
+            told: vec![Told { change, at: 4, position: Position::start(), serial: 0 }],
             memos: BTreeSet::from(["m".to_owned()]),
         }
     }
@@ -129,9 +131,9 @@ mod tests {
     #[test]
     fn a_journal_survives_its_file_and_a_damaged_one_is_seen() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(read(folder.path()), Found::Nothing));
+        assert!(matches!(read(folder.path(), "shop"), Found::Nothing));
         write(folder.path(), &journal()).unwrap();
-        assert!(matches!(read(folder.path()), Found::Journal(found) if found == journal()));
+        assert!(matches!(read(folder.path(), "shop"), Found::Journal(found) if found == journal()));
         let whole = encode(&journal());
         for length in 0..whole.len() {
             assert_eq!(decode(&whole[..length]), None, "cut to {length}");
@@ -141,7 +143,7 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode(&bytes), None, "bit {bit}");
         }
-        fs::write(folder.path().join("REMOTE"), b"").unwrap();
-        assert!(matches!(read(folder.path()), Found::Damaged));
+        fs::write(path(folder.path(), "shop"), b"").unwrap();
+        assert!(matches!(read(folder.path(), "shop"), Found::Damaged));
     }
 }

@@ -5,7 +5,7 @@
 //! connected again.
 
 use std::{
-    mem,
+    collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -25,14 +25,18 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// The bytes that are sent at once. Their replies share a timeout.
+const BATCH: usize = 256 << 10;
+
 pub(super) struct Link {
     pub(super) redis: Redis,
     pub(super) scripts: Scripts,
     is_up: AtomicBool,
     breaker: Mutex<Breaker>,
-    queue: Mutex<Vec<Arc<Ask>>>,
+    queue: Mutex<VecDeque<Arc<Ask>>>,
     /// `None` while the breaker is open.
     connection: Mutex<Option<Connection>>,
+    started: Mutex<Option<Instant>>,
 }
 
 struct Breaker {
@@ -41,6 +45,8 @@ struct Breaker {
     /// When it is tried again.
     until: Deadline,
     failures: u32,
+    /// Since when it answers, and the pause before that.
+    up: Option<(Instant, Duration)>,
 }
 
 /// The commands of one caller.
@@ -56,9 +62,15 @@ impl Link {
             redis,
             scripts: Scripts::new(),
             is_up: AtomicBool::new(false),
-            breaker: Mutex::new(Breaker { why: None, until: Deadline::after(Duration::ZERO), failures: 0 }),
+            breaker: Mutex::new(Breaker {
+                why: None,
+                until: Deadline::after(Duration::ZERO),
+                failures: 0,
+                up: None,
+            }),
             queue: Mutex::default(),
             connection: Mutex::default(),
+            started: Mutex::default(),
         }
     }
 
@@ -89,16 +101,31 @@ impl Link {
         let count = commands.len();
         let ask =
             Arc::new(Ask { commands: commands.get_packed_pipeline(), count, replies: Mutex::default() });
-        lock(&self.queue).push(Arc::clone(&ask));
-        let mut connection = lock(&self.connection);
-        // Another caller may have sent it along with its own.
-        if let Some(replies) = lock(&ask.replies).take() {
-            return replies;
+        lock(&self.queue).push_back(Arc::clone(&ask));
+        loop {
+            let mut connection = lock(&self.connection);
+            // Another caller may have sent it along with its own.
+            if let Some(replies) = lock(&ask.replies).take() {
+                return replies;
+            }
+            let asks = self.next_batch();
+            if asks.is_empty() {
+                return Err(self.redis.unexpected());
+            }
+            self.send(&mut connection, &asks);
         }
-        let asks = mem::take(&mut *lock(&self.queue));
-        self.send(&mut connection, &asks);
-        drop(connection);
-        lock(&ask.replies).take().unwrap_or_else(|| Err(self.redis.unexpected()))
+    }
+
+    /// As many commands as one timeout is enough for, and one at least.
+    fn next_batch(&self) -> Vec<Arc<Ask>> {
+        let (mut queue, mut bytes) = (lock(&self.queue), 0);
+        let fits = |ask: &Arc<Ask>| {
+            let is_first = bytes == 0;
+            bytes += ask.commands.len().max(1);
+            is_first || bytes <= BATCH
+        };
+        let count = queue.iter().map(fits).take_while(|fits| *fits).count();
+        queue.drain(..count).collect()
     }
 
     fn send(&self, connection: &mut Option<Connection>, asks: &[Arc<Ask>]) {
@@ -150,10 +177,23 @@ impl Link {
 
     fn pause_because(&self, why: &Error) {
         let mut breaker = lock(&self.breaker);
+        if breaker.up.take().is_some_and(|(since, pause)| since.elapsed() > pause) {
+            breaker.failures = 0;
+        }
         let pause = FIRST_PAUSE.saturating_mul(1 << breaker.failures.min(6)).min(LONGEST_PAUSE);
         breaker.failures += 1;
         breaker.until = Deadline::after(pause);
         breaker.why = Some(why.clone());
+    }
+
+    /// Whether there is a connection, in use or not.
+    pub(super) fn is_attached(&self) -> bool {
+        lock(&self.connection).is_some()
+    }
+
+    /// When the server was started, as far as it says that.
+    pub(super) fn started(&self) -> Option<Instant> {
+        *lock(&self.started)
     }
 
     /// Takes a connection into use, for the thread of the tier only until [`up`](Self::up).
@@ -169,7 +209,9 @@ impl Link {
             return;
         }
         let mut breaker = lock(&self.breaker);
-        breaker.failures = 0;
+        let pause = FIRST_PAUSE.saturating_mul(1 << breaker.failures.min(6)).min(LONGEST_PAUSE);
+        // One that fails again at once is left alone for longer each time.
+        breaker.up = Some((moment(), pause));
         breaker.why = None;
         self.is_up.store(true, Ordering::Release);
     }
@@ -203,6 +245,7 @@ impl Link {
         if let Some(version) = version_before_7(info) {
             return Err(redis.outdated(version));
         }
+        *lock(&self.started) = uptime(info).and_then(|uptime| moment().checked_sub(uptime));
         for reply in loaded {
             if let Value::ServerError(cause) = reply {
                 return Err(redis.refusal(cause).error);
@@ -253,14 +296,22 @@ fn exchange(
     }
 }
 
+/// A line of what the server tells of itself.
+fn line<'a>(info: &'a Value, name: &str) -> Option<&'a str> {
+    let info = str::from_utf8(super::reply::bytes(info)?).ok()?;
+    info.lines().find_map(|line| line.strip_prefix(name))
+}
+
+fn uptime(info: &Value) -> Option<Duration> {
+    line(info, "uptime_in_seconds:")?.parse().ok().map(Duration::from_secs)
+}
+
 /// The version of a Redis that is too old. A server may not tell, to a user without the permission.
 fn version_before_7(info: &Value) -> Option<&str> {
-    let info = str::from_utf8(super::reply::bytes(info)?).ok()?;
-    let line = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
-    if line("valkey_version:").is_some() {
+    if line(info, "valkey_version:").is_some() {
         return None;
     }
-    let version = line("redis_version:")?;
+    let version = line(info, "redis_version:")?;
     let major: u32 = version.split('.').next()?.parse().ok()?;
     (major < 7).then_some(version)
 }

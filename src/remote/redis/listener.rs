@@ -8,15 +8,10 @@ use std::{
 
 use redis::{Connection, RedisError};
 
-use super::{
-    journal::{self, Found},
-    local::Local,
-    server::RedisServer,
-    stream::{LocalChange, Position},
-};
+use super::{local::Local, position::Position, server::RedisServer};
 use crate::{
     clock::{Deadline, Stopwatch},
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     remote::{Operation, Outcome, Server as _},
     sync::{lock, thread},
 };
@@ -69,46 +64,32 @@ impl RedisServer {
         Ok(())
     }
 
-    /// Reads the journal, unless that was done since another process wrote it.
-    pub(super) fn take_over_journal(&self) {
-        let Some(folder) = self.folder.as_ref().filter(|_| self.needs_journal.swap(false, Ordering::AcqRel))
-        else {
-            return;
-        };
-        match journal::read(folder) {
-            Found::Nothing => {}
-            Found::Damaged => {
-                let message = "the file `REMOTE` of the store is damaged: its entries are forgotten, because other machines may \
-                               have changed any of them";
-                self.failed(&Error::new(ErrorKind::Corrupt, message));
-                if let Err(error) = self.apply(vec![LocalChange::Forget { memo: None }.into()]) {
-                    self.failed(&error);
-                }
-                self.is_dirty.store(true, Ordering::Release);
-            }
-            Found::Journal(found) => {
-                self.retries.take_over(found.waiting.clone());
-                let is_ours = found.namespace == self.namespace;
-                let mut own = lock(&self.journal);
-                own.memos.extend(found.memos.iter().cloned());
-                own.directory = found.directory;
-                if is_ours {
-                    own.position = found.position;
-                    own.told = found.told;
-                }
-            }
-        }
-    }
-
     /// Catches up with the other machines, on a connection of its own. From here on callers use the server.
     fn catch_up(&self) -> Result<()> {
         self.link.attach(self.link.connect()?);
         self.read_stream()?;
-        self.is_caught_up.store(true, Ordering::Release);
-        self.make_up()?;
-        self.link.up();
+        let made_up = self.make_up();
+        if self.link.is_attached() {
+            // A change that the server refuses keeps nothing else from it.
+            self.link.up();
+        }
         self.write_journal();
-        Ok(())
+        match made_up {
+            Err(error) if self.link.is_up() => {
+                self.tell_once(&error);
+                Ok(())
+            }
+            made_up => made_up,
+        }
+    }
+
+    /// Tells a failure, unless it was the last one that was told.
+    fn tell_once(&self, error: &Error) {
+        let message = error.to_string();
+        let last = lock(&self.told_failure).replace(message.clone());
+        if last.as_ref() != Some(&message) {
+            self.failed(error);
+        }
     }
 
     /// Renews the leases that are due.
@@ -152,8 +133,11 @@ fn listen(server: &Weak<RedisServer>, first: &FirstLook) {
         };
         first.end();
         let Some(this) = server.upgrade() else { return };
-        if is_served && let Err(error) = this.renew_leases() {
-            this.failed(&error);
+        if is_served {
+            this.hand_over_retries();
+            if let Err(error) = this.renew_leases() {
+                this.tell_once(&error);
+            }
         }
         match (lost, pause) {
             (Some(error), _) => this.lost(&error),
@@ -212,8 +196,10 @@ fn hear(server: &Weak<RedisServer>, mut connection: Connection, first: &FirstLoo
         if reads {
             since_look = Stopwatch::monotonic();
         }
-        if let Err(error) = this.tick(reads) {
-            this.failed(&error);
+        match this.tick(reads) {
+            Ok(()) if reads => *lock(&this.told_failure) = None,
+            Ok(()) => {}
+            Err(error) => this.tell_once(&error),
         }
     }
 }
@@ -237,9 +223,7 @@ impl RedisServer {
         }
         let is_served = self.is_served.load(Ordering::Acquire);
         if is_served {
-            // The host goes on with it: it is read anew before this process does.
-            self.needs_journal.store(true, Ordering::Release);
-            self.is_caught_up.store(false, Ordering::Release);
+            self.leave_journal();
         }
         is_served
     }

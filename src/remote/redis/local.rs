@@ -19,6 +19,9 @@ pub(crate) trait Local: Send + Sync {
     /// or none does.
     fn host(&self) -> Option<u64>;
 
+    /// Whether this process hosts the directory.
+    fn is_host(&self) -> bool;
+
     /// Has that process ask the server. `None` if it does not have the same one.
     fn ask_host(&self, request: &[u8]) -> Option<Result<Vec<u8>>>;
 }

@@ -17,15 +17,9 @@ const TOLD_FOR: u64 = 60 * 60 * 1_000;
 const TIME_SAMPLES: usize = 5;
 
 impl RedisServer {
-    /// Takes out the changes that the server has lost, among the first so many that this store told.
-    pub(super) fn take_lost(&self, first: usize, is_lost: impl Fn(&Told) -> bool) -> Vec<Told> {
-        let mut journal = lock(&self.journal);
-        let mut at = 0;
-        let is_lost = |told: &mut Told| {
-            at += 1;
-            at <= first && is_lost(told)
-        };
-        journal.told.extract_if(.., is_lost).collect()
+    /// Takes out the changes that the server has lost.
+    pub(super) fn take_lost(&self, is_lost: impl Fn(&Told) -> bool) -> Vec<Told> {
+        lock(&self.journal).told.extract_if(.., |told| is_lost(told)).collect()
     }
 
     /// The server gets changes once more that it has lost.
@@ -63,35 +57,44 @@ impl RedisServer {
         best.map(|(_, time, at)| (time, at)).ok_or_else(|| self.unexpected())
     }
 
-    /// Makes the changes that the server did not get.
+    /// Makes the changes that the server did not get. One that it refuses holds no other one up.
     pub(super) fn make_up(&self) -> Result<()> {
         let waiting = self.retries.all();
         if waiting.is_empty() {
             return Ok(());
         }
         let (server_time, then) = self.server_time()?;
+        let mut outcome = Ok(());
         for waiting in waiting {
             self.renew_leases()?;
             let ago = waiting.ago(self.now());
             let by_server = server_time.saturating_sub(millis(ago.saturating_sub(then.elapsed())));
-            let late = Late { ago, by_server };
-            let has_newer = match &waiting.change {
-                LocalChange::Remove { memo, generation, digest } => {
-                    let target = Target { memo, generation: *generation, digest: *digest };
-                    self.remove(&target, waiting.at, Some(late))? == 2
-                }
-                change => {
-                    self.clear(change.clone(), waiting.at, ago)?;
-                    false
-                }
-            };
-            if has_newer {
-                // Another machine has changed the key since: its value is that of all.
-                self.apply(vec![waiting.change.clone().into()])?;
+            let made_up = self.make_up_for(&waiting, Late { ago, by_server });
+            if made_up.is_err() && !self.link.is_attached() {
+                return made_up;
             }
-            self.retries.done(&waiting);
-            self.is_dirty.store(true, Ordering::Release);
+            outcome = outcome.and(made_up);
         }
+        outcome
+    }
+
+    fn make_up_for(&self, waiting: &Waiting, late: Late) -> Result<()> {
+        let has_newer = match &waiting.change {
+            LocalChange::Remove { memo, generation, digest } => {
+                let target = Target { memo, generation: *generation, digest: *digest };
+                self.remove(&target, waiting.at, Some(late))? == 2
+            }
+            change => {
+                self.clear(change.clone(), waiting.at, late.ago)?;
+                false
+            }
+        };
+        if has_newer {
+            // Another machine has changed the key since: its value is that of all.
+            self.apply(vec![waiting.change.clone().into()])?;
+        }
+        self.retries.done(waiting);
+        self.is_dirty.store(true, Ordering::Release);
         Ok(())
     }
 }

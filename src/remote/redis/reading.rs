@@ -3,15 +3,23 @@
 //! The position moves behind messages that were applied. A gap, in the numbers or by another life of the stream, means that changes
 //! may be missing: then everything is forgotten here that the server may know.
 
-use std::sync::atomic::Ordering;
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use redis::{Pipeline, Value};
 
 use super::{
+    journal::Told,
+    position::Position,
     server::{RedisServer, is_of_another_type},
-    stream::{Content, LocalChange, Message, Position, ToApply, messages, rows_of},
+    stream::{Content, LocalChange, Message, ToApply, messages, rows_of},
 };
-use crate::{error::Result, sync::lock};
+use crate::{clock::moment, error::Result, sync::lock};
+
+/// For how long a machine that had read the stream up to its end trusts that it has missed nothing, until the server is started anew.
+const RECENT: Duration = Duration::from_secs(60);
 
 /// Messages that are read at once.
 const STRETCH: usize = 512;
@@ -23,6 +31,7 @@ impl RedisServer {
             let position = lock(&self.journal).position.clone();
             let Some(position) = position else {
                 let last = self.last_message()?;
+                *lock(&self.read_at) = Some(moment());
                 self.go_on_at(last.map_or_else(Position::start, |last| last.position));
                 return Ok(());
             };
@@ -38,38 +47,42 @@ impl RedisServer {
         }
     }
 
-    /// Whether the stream ends at the position. If it does not, the position is set to where the stream is read from next: the server
-    /// has lost it, or a part of it, or its clock was set back.
+    /// Whether the stream ends at the position. If it does not, it is read on: messages came in between, or the server has lost some.
     fn is_at_end(&self, position: &Position) -> Result<bool> {
         // One that is told from here on may not be in the reply.
-        let told = lock(&self.journal).told.len();
+        let serial = self.serial.load(Ordering::Acquire);
         let end = self.last_message()?.map_or_else(Position::start, |last| last.position);
-        let lost = self.take_lost(told, |told| told.life != end.life || told.number > end.number);
+        let is_same_life = end.life == position.life;
+        let lost = self.take_lost(|told| {
+            let is_there = told.position.life == end.life && told.position.number <= end.number;
+            told.serial <= serial && !is_there
+        });
         if lost.is_empty() && end == *position {
+            *lock(&self.read_at) = Some(moment());
             return Ok(true);
         }
-        if end.life == position.life && end.number >= position.number && lost.is_empty() {
-            // Messages came in between, or have lower ids.
-            self.go_on_at(Position { id: "0-0".into(), ..position.clone() });
-            return Ok(false);
-        }
-        if end.life != position.life || end.life.is_empty() {
+        let goes_on = is_same_life && position.is_before(&end) && position.number < end.number;
+        if !goes_on || !lost.is_empty() {
             self.begin_anew(!lost.is_empty())?;
-            self.go_on_at(if end.life.is_empty() { end } else { Position::start() });
-        } else {
-            // An older state of the same stream.
-            self.go_on_at(end);
+        }
+        if !goes_on {
+            // An older state of the same stream ends there. A new one is read from its begin.
+            self.go_on_at(if is_same_life || end.life.is_empty() { end } else { Position::start() });
         }
         self.tell_again(lost);
         Ok(false)
     }
 
-    /// The stream has another life. A process that had read the one before up to its end, and was told of nothing since, has missed
-    /// nothing but what its senders tell once more. Any other one may have.
+    /// The server has lost messages, or the whole stream. A process that had read the stream up to its end, directly before the server
+    /// was started anew, has missed nothing but what its senders tell once more. Any other one may have.
     fn begin_anew(&self, has_told: bool) -> Result<()> {
         let has_read =
             lock(&self.journal).position.as_ref().is_some_and(|position| !position.life.is_empty());
-        if (has_read || has_told) && !self.is_caught_up.load(Ordering::Acquire) {
+        let read_at = *lock(&self.read_at);
+        let is_recent = |read_at: Instant| {
+            self.link.started().is_some_and(|started| started.saturating_duration_since(read_at) < RECENT)
+        };
+        if (has_read || has_told) && !read_at.is_some_and(is_recent) {
             self.apply(self.everything_known())?;
         }
         Ok(())
@@ -105,15 +118,20 @@ impl RedisServer {
     fn take(&self, mut position: Position, found: Vec<Message>) -> Result<()> {
         let mut changes = Vec::new();
         for Message { position: next, content } in found {
-            let is_known = next.life == position.life && next.number <= position.number;
-            if is_known {
-                position.id = next.id;
-                continue;
-            }
-            if content.is_some() && next.life != position.life {
-                let lost = self.take_lost(usize::MAX, |told| told.life != next.life);
+            let is_same_life = next.life == position.life;
+            let goes_back = is_same_life && next.number <= position.number;
+            if content.is_some() && (!is_same_life || goes_back) {
+                // An older state of the stream gives numbers once more.
+                let is_lost = |told: &Told| {
+                    let is_later = told.position.number >= next.number && told.position.is_before(&next);
+                    told.position.life != next.life || is_later
+                };
+                let lost = self.take_lost(is_lost);
                 self.begin_anew(!lost.is_empty())?;
                 self.tell_again(lost);
+            }
+            if goes_back {
+                position.number = next.number.saturating_sub(1);
             }
             if !position.is_followed_by(&next) || content.is_none() {
                 changes.extend(self.everything_known());
@@ -129,10 +147,9 @@ impl RedisServer {
     /// What a message changes here.
     fn to_apply(&self, content: Content) -> Vec<ToApply> {
         let Content { sender, at, ago, change } = content;
-        let is_removal = matches!(change, LocalChange::Remove { .. });
         if sender.directory == lock(&self.journal).directory {
             // Made by this store, maybe by another process of it, or one that ended before it was made here too.
-            let is_open = sender.run != self.run && is_removal;
+            let is_open = sender.run != self.run;
             return is_open.then_some(ToApply { change, unless_since: Some(at) }).into_iter().collect();
         }
         match change {

@@ -2,7 +2,10 @@
 
 use redis::Value;
 
-use super::super::operation::{Body, Epochs};
+use super::{
+    super::operation::{Body, Epochs},
+    position::Position,
+};
 
 pub(super) fn array(value: &Value) -> Option<&[Value]> {
     match value {
@@ -53,15 +56,15 @@ pub(super) fn body(value: &Value, left: &Value, epochs: Epochs) -> Option<Body> 
     Some(Body { age: lasts.saturating_sub(left), bytes: body.to_vec() })
 }
 
-/// The reply of a script that tells a change: its outcome, and the life and the number of the message if there was one.
-pub(super) fn told(value: &Value) -> Option<(i64, Option<(String, u64)>)> {
+/// The reply of a script that tells a change: its outcome, and where the message stands if there was one.
+pub(super) fn told(value: &Value) -> Option<(i64, Option<Position>)> {
     let (outcome, told) = array(value)?.split_first()?;
     let told = match told {
         [] => None,
         [told, ..] => {
-            let [life, at] = array(told)? else { return None };
-            let life = String::from_utf8(bytes(life)?.to_vec()).ok()?;
-            Some((life, u64::try_from(number(at)?).ok()?))
+            let [life, at, id] = array(told)? else { return None };
+            let text = |value| String::from_utf8(bytes(value)?.to_vec()).ok();
+            Some(Position { life: text(life)?, number: u64::try_from(number(at)?).ok()?, id: text(id)? })
         }
     };
     Some((number(outcome)?, told))

@@ -2,7 +2,7 @@
 //! the change, and leaves a newer value of another machine.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -42,18 +42,26 @@ impl Waiting {
 #[derive(Default)]
 pub(super) struct Retries {
     waiting: Mutex<Vec<Waiting>>,
+    /// The last ones that the server has got: a journal that was written before may have them still.
+    finished: Mutex<VecDeque<(LocalChange, u64)>>,
     is_some: AtomicBool,
 }
 
 impl Retries {
     pub(super) fn take_over(&self, waiting: Vec<Waiting>) {
         for waiting in waiting {
-            self.add(waiting);
+            let is_same = |(change, at): &(LocalChange, u64)| *change == waiting.change && *at == waiting.at;
+            if !lock(&self.finished).iter().any(is_same) {
+                self.add(waiting);
+            }
         }
     }
 
     pub(super) fn add(&self, added: Waiting) {
         let mut waiting = lock(&self.waiting);
+        if waiting.iter().any(|known| known.change == added.change && known.at >= added.at) {
+            return;
+        }
         waiting.retain(|waiting| waiting.change != added.change);
         waiting.push(added);
         if waiting.len() > MAX {
@@ -86,6 +94,11 @@ impl Retries {
     pub(super) fn done(&self, done: &Waiting) {
         let mut waiting = lock(&self.waiting);
         waiting.retain(|waiting| waiting != done);
+        let mut finished = lock(&self.finished);
+        finished.push_back((done.change.clone(), done.at));
+        if finished.len() > MAX {
+            finished.pop_front();
+        }
         self.is_some.store(!waiting.is_empty(), Ordering::Release);
     }
 }

@@ -15,7 +15,7 @@ local function read(key)
 end
 ";
 
-/// Tells a change to the other machines. The life of the stream, and the number of the message.
+/// Tells a change to the other machines. The life of the stream, the number of the message and its id.
 const TELL: &str = r"
 local function tell(stream, channel, message, limit, life)
   local last = redis.pcall('XREVRANGE', stream, '+', '-', 'COUNT', 1)
@@ -28,9 +28,9 @@ local function tell(stream, channel, message, limit, life)
       number = tonumber(fields[4]) + 1
     end
   end
-  redis.call('XADD', stream, 'MAXLEN', '~', limit, '*', 'l', life, 'n', number, 'm', message)
+  local id = redis.call('XADD', stream, 'MAXLEN', '~', limit, '*', 'l', life, 'n', number, 'm', message)
   redis.call('PUBLISH', channel, 'c')
-  return {life, number}
+  return {life, number, id}
 end
 ";
 

@@ -4,9 +4,9 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use redis::{Pipeline, Value};
@@ -14,7 +14,7 @@ use redis::{Pipeline, Value};
 use super::{
     Redis,
     applied::Applied,
-    journal::{self, Journal},
+    journal::Journal,
     keys::Keys,
     leases::Leases,
     link::Link,
@@ -66,10 +66,14 @@ pub(crate) struct RedisServer {
     pub(super) is_served: AtomicBool,
     /// The connection to that process, when it was asked last.
     pub(super) known_host: Mutex<Option<u64>>,
-    /// Whether the journal is to be read before the stream is.
-    pub(super) needs_journal: AtomicBool,
-    /// Whether this process has read all that was told, once at least, and heard what came since.
-    pub(super) is_caught_up: AtomicBool,
+    /// Whether this process has read the journal, and keeps it since.
+    pub(super) keeps_journal: Mutex<bool>,
+    /// When the stream was read up to its end the last time.
+    pub(super) read_at: Mutex<Option<Instant>>,
+    /// The last one of those that this process told.
+    pub(super) serial: AtomicU64,
+    /// The last failure that was told.
+    pub(super) told_failure: Mutex<Option<String>>,
     origin: Origin,
 }
 
@@ -96,8 +100,10 @@ impl RedisServer {
             identity,
             is_served: AtomicBool::new(false),
             known_host: Mutex::default(),
-            needs_journal: AtomicBool::new(true),
-            is_caught_up: AtomicBool::new(false),
+            keeps_journal: Mutex::new(false),
+            read_at: Mutex::default(),
+            serial: AtomicU64::new(0),
+            told_failure: Mutex::default(),
             origin: Origin::here(),
         })
     }
@@ -109,6 +115,8 @@ impl RedisServer {
     fn add_memo(&self, name: &str) {
         if lock(&self.journal).memos.insert(name.to_owned()) {
             self.is_dirty.store(true, Ordering::Release);
+            // A short program may end before the thread of the tier does it.
+            self.write_journal();
         }
     }
 
@@ -121,6 +129,8 @@ impl RedisServer {
         let answer = self.local.get()?.ask_host(&request);
         match answer {
             Some(Ok(bytes)) => postcard::from_bytes(&bytes).ok().map(Ok),
+            // The host has not got the change: this process keeps it.
+            Some(Err(error)) if matches!(operation, Operation::Change(_)) && !error.is_server() => None,
             Some(Err(error)) => Some(Err(error)),
             None => {
                 self.is_served.store(false, Ordering::Release);
@@ -140,6 +150,7 @@ impl RedisServer {
                 self.add_memo(name);
                 return Ok(Outcome::Done(true));
             }
+            Operation::Late(waiting) => return self.take_late(waiting),
             _ if !self.link.is_up() => return Ok(Outcome::Skipped),
             _ => {}
         }
@@ -155,6 +166,7 @@ impl RedisServer {
                 self.release_entry(&Keys::entry(target), *token, *is_unstored)
             }
             Operation::Renew { entry, token } => self.renew(entry, *token),
+            Operation::End { entry, token } => self.release_entry(entry, *token, false),
             _ => Err(self.unexpected()),
         }
     }
@@ -181,12 +193,13 @@ impl RedisServer {
     fn read(&self, commands: &mut Pipeline, target: &Target<'_>, entry: &str) {
         let value = self.keys.value(entry);
         let keys = [self.keys.epoch(), self.keys.epoch_of(target.memo), value.clone()];
-        commands.cmd("MGET").arg(&keys).cmd("PTTL").arg(value);
+        // In this order: a value that is replaced between the two looks older, and not younger, than it is.
+        commands.cmd("PTTL").arg(value).cmd("MGET").arg(&keys);
     }
 
     /// The epochs, and the value that counts under them. `None` without epochs.
     fn found(&self, replies: &[Value]) -> Result<Option<(Epochs, Option<super::super::operation::Body>)>> {
-        let [read, left] = replies else { return Err(self.unexpected()) };
+        let [left, read] = replies else { return Err(self.unexpected()) };
         let read = self.checked(read)?;
         let Some([one, other, value]) = reply::array(read) else { return Err(self.unexpected()) };
         Ok(epochs(one, other).map(|epochs| (epochs, body(value, left, epochs))))
@@ -295,34 +308,6 @@ impl RedisServer {
         self.link.redis.unexpected()
     }
 
-    /// Writes the journal down, if it has changed. A store in memory has none. The process that hosts the directory writes it for
-    /// its guests, and a store that is closed does not touch it any more.
-    pub(super) fn write_journal(&self) {
-        let mut journal = lock(&self.journal);
-        if self.is_closed.load(Ordering::Acquire) {
-            return;
-        }
-        let written = self.write(&mut journal);
-        drop(journal);
-        if let Err(error) = written {
-            self.failed(&error);
-        }
-    }
-
-    fn write(&self, journal: &mut Journal) -> Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let is_ours = !self.is_served.load(Ordering::Acquire) && !self.needs_journal.load(Ordering::Acquire);
-        if !is_ours || !self.is_dirty.swap(false, Ordering::AcqRel) {
-            return Ok(());
-        }
-        journal.namespace.clone_from(&self.namespace);
-        journal.waiting = self.retries.all();
-        journal::write(folder, journal).map_err(|cause| {
-            self.is_dirty.store(true, Ordering::Release);
-            Error::io(folder.join("REMOTE").display(), cause)
-        })
-    }
-
     /// Tells a failure that no call returns.
     pub(super) fn failed(&self, error: &Error) {
         if let Some(local) = self.local.get() {
@@ -376,6 +361,11 @@ impl Server for RedisServer {
             return None;
         }
         let outcome = self.carry_out_here(&operation);
+        let is_change = matches!(operation, Operation::Change(_) | Operation::Late(_));
+        if is_change && outcome.is_err() && self.is_closed.load(Ordering::Acquire) {
+            // It may be in no journal: the other process keeps it.
+            return None;
+        }
         Some(outcome.map(|outcome| postcard::to_stdvec(&outcome).unwrap_or_default()))
     }
 
@@ -396,20 +386,11 @@ impl Server for RedisServer {
         if self.origin.is_elsewhere() {
             return;
         }
-        if self.link.is_up() {
-            for (token, entry) in self.leases.take_all() {
-                let _ = self.release_entry(&entry, token, false);
-            }
+        for (token, entry) in self.leases.take_all() {
+            let release = Operation::End { entry: &entry, token };
+            let _ = self.ask_host(&release).unwrap_or_else(|| self.carry_out_here(&release));
         }
-        let mut journal = lock(&self.journal);
-        if self.is_closed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let written = self.write(&mut journal);
-        drop(journal);
-        if let Err(error) = written {
-            self.failed(&error);
-        }
+        self.close_journal();
         self.link.close();
         self.wakes.wake_all();
     }

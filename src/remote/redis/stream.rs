@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{Change, Target},
+    position::Position,
     reply,
 };
 
@@ -48,28 +49,6 @@ impl LocalChange {
             Self::Clear { memo, .. } => memo == target.memo,
             Self::Forget { memo } => memo.as_deref().is_none_or(|memo| memo == target.memo),
         }
-    }
-}
-
-/// How far a reader has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Position {
-    /// The random name that the stream got when it began; empty before the first message.
-    pub(super) life: String,
-    pub(super) number: u64,
-    /// The id on the server.
-    pub(super) id: String,
-}
-
-impl Position {
-    /// Before the first message.
-    pub(super) fn start() -> Self {
-        Self { life: String::new(), number: 0, id: "0-0".into() }
-    }
-
-    /// Whether a message is the next one behind it.
-    pub(super) fn is_followed_by(&self, next: &Self) -> bool {
-        if self.life == next.life { next.number == self.number + 1 } else { next.number == 1 }
     }
 }
 

@@ -19,10 +19,10 @@ const DRAFT: &str = "draft-";
 /// Longer files are none of ours: a server has no values that are as long.
 const LONGEST: u64 = 600 << 20;
 
-/// Bytes on their way, and the file that they lie in. It is removed when its reader has not taken it.
+/// Bytes on their way, and the draft that they lie in, with its lock.
 pub(super) struct Sending<'a> {
     bytes: &'a [u8],
-    name: Option<String>,
+    draft: Option<(String, File)>,
 }
 
 impl<'a> Sending<'a> {
@@ -31,7 +31,7 @@ impl<'a> Sending<'a> {
     /// When the file cannot be written.
     pub(super) fn new(trash: &Path, bytes: &'a [u8]) -> io::Result<Self> {
         if bytes.len() <= MAX_FRAME - BESIDE {
-            return Ok(Self { bytes, name: None });
+            return Ok(Self { bytes, draft: None });
         }
         let name = format!("{DRAFT}{:032x}", u128::from_be_bytes(random_id()));
         let path = trash.join(&name);
@@ -39,11 +39,18 @@ impl<'a> Sending<'a> {
         // Drafts on which no process holds a lock may be removed.
         let _ = file.try_lock();
         file.write_all(bytes).inspect_err(|_| drop(std::fs::remove_file(&path)))?;
-        Ok(Self { bytes, name: Some(name) })
+        Ok(Self { bytes, draft: Some((name, file)) })
     }
 
     pub(super) fn bulk(&self) -> Bulk<'_> {
-        self.name.as_deref().map_or(Bulk::Inline(self.bytes), Bulk::File)
+        self.draft.as_ref().map_or(Bulk::Inline(self.bytes), |(name, _)| Bulk::File(name))
+    }
+
+    /// The reader has answered, or is gone: a draft that it did not take is removed.
+    pub(super) fn end(self, trash: &Path) {
+        if let Some((name, _)) = &self.draft {
+            let _ = std::fs::remove_file(trash.join(name));
+        }
     }
 }
 

@@ -321,15 +321,15 @@ pub(crate) fn prepare(directory: &Path) -> Result<std::path::PathBuf> {
 }
 
 /// The names of a store's files and folders, beside its indexes.
-const OURS: [&str; 9] =
-    ["LOCK", "MANIFEST", "EPOCHS", "EPOCHS.draft", "SOCKET", "SOCKET.draft", "REMOTE", "blobs", "trash"];
+const OURS: [&str; 8] =
+    ["LOCK", "MANIFEST", "EPOCHS", "EPOCHS.draft", "SOCKET", "SOCKET.draft", "blobs", "trash"];
 
 /// Whether a file or folder in a store's directory is the store's.
 pub(crate) fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     OURS.contains(&name)
         || name.starts_with(manifest::UNNAMED)
-        || name.starts_with("REMOTE.draft-")
+        || name.starts_with("REMOTE-")
         || snapshot::draft_or_snapshot(name)
         || name.strip_prefix("index-").is_some_and(|number| number.parse::<u64>().is_ok())
 }

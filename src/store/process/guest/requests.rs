@@ -12,6 +12,7 @@ use super::{
 use crate::{
     background,
     clock::Timestamp,
+    error::Error,
     key::Digest,
     store::{
         generation::GenerationId,
@@ -89,8 +90,10 @@ impl Guest {
         let (Some(server), Some(trash)) = (server, place.map(Place::trash)) else {
             return self.answer(number, &Answer::Flag(false));
         };
-        let Ok(request) = bulk::receive(&trash, bulk) else {
-            return self.answer(number, &Answer::Flag(false));
+        let of_message = |cause| Error::io("a message between processes", cause);
+        let request = match bulk::receive(&trash, bulk) {
+            Ok(request) => request,
+            Err(cause) => return self.send(&failed(number, &of_message(cause))),
         };
         let (reply, outcome) = oneshot::channel();
         let ask = move || {
@@ -99,7 +102,7 @@ impl Guest {
                 Some(Err(error)) => failed(number, &error),
                 Some(Ok(answer)) => match Sending::new(&trash, &answer) {
                     Ok(sending) => encode(number, &Answer::Server(sending.bulk())),
-                    Err(_) => encode(number, &Answer::Flag(false)),
+                    Err(cause) => failed(number, &of_message(cause)),
                 },
             };
             drop(reply.send(Ok(frame)));

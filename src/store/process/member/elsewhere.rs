@@ -90,10 +90,15 @@ impl Elsewhere for Member {
     fn ask_server(&self, request: &[u8]) -> Option<Result<Vec<u8>>> {
         let link = self.link()?;
         let trash = self.path.join("trash");
-        let sending = Sending::new(&trash, request).ok()?;
-        let answer = link.call(&Call::Server(sending.bulk())).ok()?;
-        match decode(&answer)? {
-            Answer::Server(bulk) => bulk::receive(&trash, bulk).ok().map(Ok),
+        let failed = |cause| Some(Err(Error::io("a message between processes", cause)));
+        let sending = match Sending::new(&trash, request) {
+            Ok(sending) => sending,
+            Err(cause) => return failed(cause),
+        };
+        let answer = link.call(&Call::Server(sending.bulk()));
+        sending.end(&trash);
+        match decode(&answer.ok()?)? {
+            Answer::Server(bulk) => bulk::receive(&trash, bulk).map_or_else(failed, |bytes| Some(Ok(bytes))),
             Answer::Failed { kind, message } => Some(Err(error(kind, message))),
             _ => None,
         }
