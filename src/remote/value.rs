@@ -1,4 +1,4 @@
-//! The bytes of one value on the server, behind the 32 bytes of its epochs.
+//! The bytes of one value on the server, behind the 32 bytes of its epochs and the 8 of the time at which it was stored there.
 //!
 //! ```text
 //! offset  size

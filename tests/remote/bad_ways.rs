@@ -148,8 +148,11 @@ fn a_clear_during_a_cut_reaches_the_machine() {
         proxy.rules.refuse(true);
         assert!(far.memo.clear().unwrap_err().is_server());
         far.get("b", "after the clear");
+        near.memo.insert("c", &"newer".to_owned()).unwrap();
         proxy.rules.refuse(false);
         near.wait_for("a", None);
+        far.wait_for("c", Some("newer"));
+        near.wait_for("c", Some("newer"));
         assert_eq!(far.memo.get("b").unwrap().as_deref(), Some("after the clear"));
     });
 }

@@ -12,6 +12,7 @@ mod machine;
 mod order;
 mod processes;
 mod proxy;
+mod random;
 mod server;
 mod sharing;
 mod trouble;

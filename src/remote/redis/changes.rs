@@ -88,9 +88,7 @@ impl RedisServer {
                 self.tell(command, local, at, Duration::ZERO).map(|()| true)
             }
             Change::Remove(target) => self.remove(target, at, None).map(|outcome| outcome == 1),
-            Change::Clear { .. } | Change::Forget { .. } => {
-                self.clear(local, at, Duration::ZERO).map(|()| true)
-            }
+            Change::Clear { .. } | Change::Forget { .. } => self.clear(local, at, None).map(|()| true),
         }
     }
 
@@ -108,12 +106,13 @@ impl RedisServer {
         Ok(outcome)
     }
 
-    /// Of one memo, or of all.
-    pub(super) fn clear(&self, change: LocalChange, at: u64, ago: Duration) -> Result<()> {
+    /// Of one memo, or of all. One that is made up for leaves what was made since.
+    pub(super) fn clear(&self, change: LocalChange, at: u64, late: Option<Late>) -> Result<()> {
         let epoch = change.memo().map_or_else(|| self.keys.epoch(), |memo| self.keys.epoch_of(memo));
         let mut command = self.link.scripts.clear.run(&[epoch, self.keys.stream(), self.keys.channel()]);
-        command.arg(&random_id()).arg(EPOCHS_LAST);
-        self.tell(command, change, at, ago)
+        let made = late.map_or(-1, |late| i64::try_from(late.by_server).unwrap_or(i64::MAX));
+        command.arg(&random_id()).arg(EPOCHS_LAST).arg(made);
+        self.tell(command, change, at, late.map(|late| late.ago).unwrap_or_default())
     }
 
     /// Runs a script. Its last arguments are the message, the length of the stream and a fresh life.

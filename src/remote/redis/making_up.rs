@@ -85,7 +85,7 @@ impl RedisServer {
                 self.remove(&target, waiting.at, Some(late))? == 2
             }
             change => {
-                self.clear(change.clone(), waiting.at, late.ago)?;
+                self.clear(change.clone(), waiting.at, Some(late))?;
                 false
             }
         };

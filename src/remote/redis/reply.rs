@@ -29,12 +29,26 @@ pub(super) fn number(value: &Value) -> Option<i64> {
     }
 }
 
-/// The two epochs, if both are there.
-pub(super) fn epochs(one: &Value, other: &Value) -> Option<Epochs> {
-    epochs_of(&[bytes(one)?, bytes(other)?].concat())
+/// The epochs of the namespace and of a memo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EpochsNow {
+    pub(super) epochs: Epochs,
+    /// A value that was begun before that does not count, in milliseconds by the clock of the server.
+    cleared: u64,
 }
 
-pub(super) fn epochs_of(bytes: &[u8]) -> Option<Epochs> {
+/// If both are there.
+pub(super) fn epochs(one: &Value, other: &Value) -> Option<EpochsNow> {
+    let (one, cleared) = bytes(one)?.split_at_checked(16)?;
+    let (other, cleared_memo) = bytes(other)?.split_at_checked(16)?;
+    let time = |bytes: &[u8]| bytes.first_chunk().map_or(0, |time| u64::from_le_bytes(*time));
+    Some(EpochsNow {
+        epochs: epochs_of(&[one, other].concat())?,
+        cleared: time(cleared).max(time(cleared_memo)),
+    })
+}
+
+fn epochs_of(bytes: &[u8]) -> Option<Epochs> {
     let (words, rest) = bytes.as_chunks::<8>();
     let words: [[u8; 8]; 4] = words.try_into().ok().filter(|_| rest.is_empty())?;
     Some(words.map(u64::from_le_bytes))
@@ -46,12 +60,15 @@ pub(super) fn bytes_of_epochs(epochs: Epochs) -> Vec<u8> {
 
 /// The value, if it counts under these epochs. Its age follows from the lifetime that is left to it: the clocks of the machines
 /// may differ.
-pub(super) fn body(value: &Value, left: &Value, epochs: Epochs) -> Option<Body> {
-    let (stored_under, body) = bytes(value)?.split_at_checked(32)?;
-    if epochs_of(stored_under)? != epochs {
+pub(super) fn body(value: &Value, left: &Value, now: EpochsNow) -> Option<Body> {
+    let (stored_under, rest) = bytes(value)?.split_at_checked(32)?;
+    let (stored, body) = rest.split_first_chunk()?;
+    let (lasts, rest) = body.split_first_chunk()?;
+    let (stored, lasts) = (u64::from_le_bytes(*stored), u64::from_le_bytes(*lasts));
+    let took = u64::from_le_bytes(*rest.first_chunk()?);
+    if epochs_of(stored_under)? != now.epochs || stored.saturating_sub(took) < now.cleared {
         return None;
     }
-    let lasts = u64::from_le_bytes(*body.first_chunk()?);
     let left = u64::try_from(number(left)?).ok()?;
     Some(Body { age: lasts.saturating_sub(left), bytes: body.to_vec() })
 }

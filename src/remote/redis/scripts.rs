@@ -15,6 +15,18 @@ local function read(key)
 end
 ";
 
+/// An epoch is 16 random bytes, and behind them the time of a clear that came late: values that were begun before do not count. A
+/// value has the time at which it was stored.
+const TIMES: &str = r"
+local function now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function epoch(found)
+  return string.sub(found, 1, 16)
+end
+";
+
 /// Tells a change to the other machines. The life of the stream, the number of the message and its id.
 const TELL: &str = r"
 local function tell(stream, channel, message, limit, life)
@@ -39,12 +51,12 @@ end
 const PUBLISH: &str = r"
 if read(KEYS[2]) ~= ARGV[1] then return {0} end
 local one, other = read(KEYS[3]), read(KEYS[4])
-if not one or not other or one .. other ~= ARGV[2] then
+if not one or not other or epoch(one) .. epoch(other) ~= ARGV[2] then
   redis.call('DEL', KEYS[2])
   redis.call('PUBLISH', KEYS[6], 'w' .. ARGV[6])
   return {0}
 end
-redis.call('SET', KEYS[1], ARGV[2] .. ARGV[4], 'PX', ARGV[3])
+redis.call('SET', KEYS[1], ARGV[2] .. struct.pack('<I8', now()) .. ARGV[4], 'PX', ARGV[3])
 redis.call('DEL', KEYS[2])
 redis.call('PEXPIRE', KEYS[3], ARGV[5], 'GT')
 redis.call('PEXPIRE', KEYS[4], ARGV[5], 'GT')
@@ -71,20 +83,20 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 /// KEYS value, lease, epoch, epoch of the memo, stream, channel. ARGV lifetime, body or nothing, lifetime of epochs, two epochs to
 /// begin with, name of the entry, message, limit, life.
 const INSERT: &str = r"
-local function epoch(key, fresh)
+local function epoch_at(key, fresh)
   local found = read(key)
   if not found then
     redis.call('SET', key, fresh, 'PX', ARGV[3])
     return fresh
   end
   redis.call('PEXPIRE', key, ARGV[3], 'GT')
-  return found
+  return epoch(found)
 end
 if ARGV[2] == '' then
   redis.call('DEL', KEYS[1])
 else
-  local epochs = epoch(KEYS[3], ARGV[4]) .. epoch(KEYS[4], ARGV[5])
-  redis.call('SET', KEYS[1], epochs .. ARGV[2], 'PX', ARGV[1])
+  local epochs = epoch_at(KEYS[3], ARGV[4]) .. epoch_at(KEYS[4], ARGV[5])
+  redis.call('SET', KEYS[1], epochs .. struct.pack('<I8', now()) .. ARGV[2], 'PX', ARGV[1])
 end
 redis.call('DEL', KEYS[2])
 redis.call('PUBLISH', KEYS[6], 'w' .. ARGV[6])
@@ -94,19 +106,16 @@ return {1, tell(KEYS[5], KEYS[6], ARGV[7], ARGV[8], ARGV[9])}
 /// KEYS value, lease, epoch, epoch of the memo, stream, channel. ARGV name of the entry, message, limit, life, when the removal was
 /// made in milliseconds by the clock of the server, or -1 for now. 1 if there was a value, 2 if a newer value stays.
 const REMOVE: &str = r"
-local found = redis.pcall('GETRANGE', KEYS[1], 0, 47)
+local found = redis.pcall('GETRANGE', KEYS[1], 0, 55)
 local outcome = 0
 local removes = true
-if type(found) == 'string' and #found == 48 then
+if type(found) == 'string' and #found == 56 then
   local one, other = read(KEYS[3]), read(KEYS[4])
-  if one and other and one .. other == string.sub(found, 1, 32) then outcome = 1 end
+  if one and other and epoch(one) .. epoch(other) == string.sub(found, 1, 32) then outcome = 1 end
   local made = tonumber(ARGV[5])
   if made >= 0 then
-    local time = redis.call('TIME')
-    local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-    local lasts, took = struct.unpack('<I8I8', string.sub(found, 33, 48))
-    local begun = now - (lasts - redis.call('PTTL', KEYS[1])) - took
-    if begun >= made then removes, outcome = false, 2 end
+    local stored, lasts, took = struct.unpack('<I8I8I8', string.sub(found, 33, 56))
+    if stored - took >= made then removes, outcome = false, 2 end
   end
 end
 if removes then redis.call('DEL', KEYS[1], KEYS[2]) end
@@ -114,10 +123,18 @@ redis.call('PUBLISH', KEYS[6], 'w' .. ARGV[1])
 return {outcome, tell(KEYS[5], KEYS[6], ARGV[2], ARGV[3], ARGV[4])}
 ";
 
-/// KEYS epoch, stream, channel. ARGV epoch, lifetime of epochs, message, limit, life.
+/// KEYS epoch, stream, channel. ARGV epoch, lifetime of epochs, when the clear was made in milliseconds by the clock of the server or -1
+/// for now, message, limit, life.
 const CLEAR: &str = r"
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return {1, tell(KEYS[2], KEYS[3], ARGV[3], ARGV[4], ARGV[5])}
+local found = read(KEYS[1])
+local made = tonumber(ARGV[3])
+if found and made >= 0 then
+  if #found == 24 then made = math.max(made, struct.unpack('<I8', string.sub(found, 17, 24))) end
+  redis.call('SET', KEYS[1], epoch(found) .. struct.pack('<I8', made), 'PX', ARGV[2])
+else
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+return {1, tell(KEYS[2], KEYS[3], ARGV[4], ARGV[5], ARGV[6])}
 ";
 
 /// KEYS any. What is of another type by mistake is removed.
@@ -134,7 +151,7 @@ pub(super) struct Script {
 
 impl Script {
     fn new(code: &str) -> Self {
-        let text = [READ, TELL, code].concat();
+        let text = [READ, TIMES, TELL, code].concat();
         let hash = redis::Script::new(&text).get_hash().to_owned();
         Self { text, hash }
     }

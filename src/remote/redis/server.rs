@@ -202,7 +202,7 @@ impl RedisServer {
         let [left, read] = replies else { return Err(self.unexpected()) };
         let read = self.checked(read)?;
         let Some([one, other, value]) = reply::array(read) else { return Err(self.unexpected()) };
-        Ok(epochs(one, other).map(|epochs| (epochs, body(value, left, epochs))))
+        Ok(epochs(one, other).map(|now| (now.epochs, body(value, left, now))))
     }
 
     fn lead(&self, target: &Target<'_>, token: Token) -> Result<Outcome> {
