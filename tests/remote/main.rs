@@ -13,6 +13,7 @@ mod order;
 mod processes;
 mod proxy;
 mod random;
+mod refusals;
 mod server;
 mod sharing;
 mod trouble;

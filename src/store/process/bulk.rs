@@ -47,6 +47,7 @@ impl<'a> Sending<'a> {
     }
 
     /// The reader has answered, or is gone: a draft that it did not take is removed.
+    #[cfg(feature = "redis")]
     pub(super) fn end(self, trash: &Path) {
         if let Some((name, _)) = &self.draft {
             let _ = std::fs::remove_file(trash.join(name));

@@ -50,9 +50,11 @@ pub(crate) trait Elsewhere: Send + Sync {
     /// # Errors
     ///
     /// That of the server.
+    #[cfg(feature = "redis")]
     fn ask_server(&self, request: &[u8]) -> Option<Result<Vec<u8>>>;
 
     /// A number of the connection to the host, another one for each. `None` while there is none.
+    #[cfg(feature = "redis")]
     fn connection(&self) -> Option<u64>;
 
     /// Why no host was reached at the last attempt, without another one.

@@ -1,14 +1,9 @@
 //! A member as the rest of its store asks it.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{
-    super::{
-        bulk::{self, Sending},
-        calls,
-        link::{Link, Lost},
-        message::{Answer, Call, decode, error},
-    },
+    super::{calls, link::Lost, message::Call},
     Member, Reached, Role,
 };
 use crate::{
@@ -87,23 +82,12 @@ impl Elsewhere for Member {
         self.closed_store().is_some()
     }
 
+    #[cfg(feature = "redis")]
     fn ask_server(&self, request: &[u8]) -> Option<Result<Vec<u8>>> {
-        let link = self.link()?;
-        let trash = self.path.join("trash");
-        let failed = |cause| Some(Err(Error::io("a message between processes", cause)));
-        let sending = match Sending::new(&trash, request) {
-            Ok(sending) => sending,
-            Err(cause) => return failed(cause),
-        };
-        let answer = link.call(&Call::Server(sending.bulk()));
-        sending.end(&trash);
-        match decode(&answer.ok()?)? {
-            Answer::Server(bulk) => bulk::receive(&trash, bulk).map_or_else(failed, |bytes| Some(Ok(bytes))),
-            Answer::Failed { kind, message } => Some(Err(error(kind, message))),
-            _ => None,
-        }
+        self.ask_through_host(request)
     }
 
+    #[cfg(feature = "redis")]
     fn connection(&self) -> Option<u64> {
         self.link().map(|link| link.id)
     }
@@ -173,16 +157,6 @@ impl Elsewhere for Member {
             directory.close_as_guest();
         }
         closed
-    }
-}
-
-impl Member {
-    /// The connection to the host, without a look for another one.
-    fn link(&self) -> Option<Arc<Link>> {
-        match &*lock(&self.role) {
-            Role::Guest(link) if !link.is_lost() => Some(Arc::clone(link)),
-            _ => None,
-        }
     }
 }
 

@@ -40,6 +40,8 @@ use crate::{
 
 mod elsewhere;
 mod seek;
+#[cfg(feature = "redis")]
+mod through_host;
 
 pub(crate) struct Member {
     this: Weak<Self>,
