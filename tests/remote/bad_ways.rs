@@ -156,3 +156,27 @@ fn a_clear_during_a_cut_reaches_the_machine() {
         assert_eq!(far.memo.get("b").unwrap().as_deref(), Some("after the clear"));
     });
 }
+
+/// A lease that was asked for by a command without an answer may have been granted.
+#[test]
+fn a_lease_that_was_granted_without_an_answer_is_ended_when_the_way_is_open() {
+    with_each(|server| {
+        let proxy = Proxy::to(server.port);
+        let lease = Duration::from_secs(600);
+        let with = |url: &str| {
+            let redis = redis(url).lease(lease).response_timeout(Duration::from_millis(200));
+            Machine::with(redis, |builder| builder)
+        };
+        let (near, far) = (with(&server.url()), with(&proxy.url()));
+        far.get("warm", "x");
+        proxy.rules.delay(1_000);
+        for key in 0..3 {
+            far.get(&key.to_string(), "far");
+        }
+        proxy.rules.delay(0);
+        for key in 0..3 {
+            near.get(&key.to_string(), "near");
+        }
+        wait_until("no lease stays", || server.keys("*c:*").is_empty());
+    });
+}

@@ -1,12 +1,19 @@
 //! The leases that this process has, so that they are renewed.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{collections::HashMap, mem, sync::Mutex, time::Duration};
 
 use super::super::operation::Token;
 use crate::{clock::Stopwatch, sync::lock};
 
 #[derive(Default)]
-pub(super) struct Leases(Mutex<HashMap<Token, Held>>);
+pub(super) struct Leases {
+    held: Mutex<HashMap<Token, Held>>,
+    /// Not held any more, and maybe there on the server: it did not answer.
+    doubted: Mutex<Vec<(Token, String)>>,
+}
+
+/// More of them run out by themselves.
+const MAX_DOUBTED: usize = 1_024;
 
 struct Held {
     /// The name of the entry.
@@ -16,16 +23,29 @@ struct Held {
 
 impl Leases {
     pub(super) fn note(&self, token: Token, entry: &str) {
-        lock(&self.0).insert(token, Held { entry: entry.to_owned(), renewed: Stopwatch::monotonic() });
+        lock(&self.held).insert(token, Held { entry: entry.to_owned(), renewed: Stopwatch::monotonic() });
+    }
+
+    /// It is to be ended when the server answers again: other machines would wait until it runs out.
+    pub(super) fn doubt(&self, token: Token, entry: String) {
+        self.end(&token);
+        let mut doubted = lock(&self.doubted);
+        if doubted.len() < MAX_DOUBTED {
+            doubted.push((token, entry));
+        }
+    }
+
+    pub(super) fn take_doubted(&self) -> Vec<(Token, String)> {
+        mem::take(&mut *lock(&self.doubted))
     }
 
     pub(super) fn end(&self, token: &Token) {
-        lock(&self.0).remove(token);
+        lock(&self.held).remove(token);
     }
 
     /// Those that were not renewed for that long. They count as renewed from here on.
     pub(super) fn due(&self, after: Duration) -> Vec<(Token, String)> {
-        let mut held = lock(&self.0);
+        let mut held = lock(&self.held);
         let due = held.iter_mut().filter(|(_, held)| held.renewed.elapsed() >= after);
         due.map(|(token, held)| {
             held.renewed = Stopwatch::monotonic();
@@ -35,6 +55,6 @@ impl Leases {
     }
 
     pub(super) fn take_all(&self) -> Vec<(Token, String)> {
-        lock(&self.0).drain().map(|(token, held)| (token, held.entry)).collect()
+        lock(&self.held).drain().map(|(token, held)| (token, held.entry)).collect()
     }
 }

@@ -73,6 +73,9 @@ impl RedisServer {
             // A change that the server refuses keeps nothing else from it.
             self.link.up();
         }
+        for (token, entry) in self.leases.take_doubted() {
+            let _ = self.release_entry(&entry, token, false);
+        }
         self.write_journal();
         match made_up {
             Err(error) if self.link.is_up() => {

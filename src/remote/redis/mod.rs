@@ -71,7 +71,7 @@ const LONGEST_NAMESPACE: usize = 128;
 ///
 /// use memolith::remote::Redis;
 ///
-/// let redis = Redis::open("rediss://shop:secret@cache.internal:6380/0")?
+/// let redis = Redis::open("redis://shop:secret@cache.internal:6379/0")?
 ///     .namespace("shop")
 ///     .connect_timeout(Duration::from_millis(250))
 ///     .max_value(256 << 10);

@@ -115,8 +115,6 @@ impl RedisServer {
     fn add_memo(&self, name: &str) {
         if lock(&self.journal).memos.insert(name.to_owned()) {
             self.is_dirty.store(true, Ordering::Release);
-            // A short program may end before the thread of the tier does it.
-            self.write_journal();
         }
     }
 
@@ -347,7 +345,12 @@ impl Server for RedisServer {
             (Operation::Lead { target, token }, Ok(Outcome::Lead { .. })) => {
                 self.leases.note(*token, &Keys::entry(target));
             }
-            (Operation::Publish { token, .. }, Ok(_)) | (Operation::Release { token, .. }, _) => {
+            // An unanswered command may have been carried out.
+            (Operation::Lead { target, token }, Err(_))
+            | (Operation::Release { target, token, .. }, Ok(Outcome::Skipped) | Err(_)) => {
+                self.leases.doubt(*token, Keys::entry(target));
+            }
+            (Operation::Publish { token, .. } | Operation::Release { token, .. }, Ok(_)) => {
                 self.leases.end(token);
             }
             _ => {}
