@@ -174,16 +174,7 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
             return Ok(());
         }
     };
-    let origin = match &put.computed {
-        None => PutOrigin::Inserted,
-        Some(computed) => {
-            let number = computed.claim.number_elsewhere().filter(|number| number.connection == link.id);
-            let guard = put.variant.as_ref().and_then(|variant| variant.guard.as_ref());
-            let noted = guard.unwrap_or(&computed.claim).noted().unwrap_or_default();
-            let replaces = computed.replaces;
-            PutOrigin::Computed { claim: number.map(|number| number.claim), noted, replaces }
-        }
-    };
+    let origin = origin(link, &put);
     // The waiters of this process find it with the host: their calls are sent after it.
     put.computed = put.computed.map(Computed::detach);
     let key_head = put.key_head.clone();
@@ -222,6 +213,15 @@ pub(super) fn put(link: &Link, memo: u32, mut put: Box<Put>) -> std::result::Res
     };
     finish(*put, outcome);
     Ok(())
+}
+
+fn origin(link: &Link, put: &Put) -> PutOrigin {
+    let Some(computed) = &put.computed else { return PutOrigin::Inserted };
+    let number = computed.claim.number_elsewhere().filter(|number| number.connection == link.id);
+    let guard = put.variant.as_ref().and_then(|variant| variant.guard.as_ref());
+    let noted = guard.unwrap_or(&computed.claim).noted().unwrap_or_default();
+    let replaces = computed.replaces;
+    PutOrigin::Computed { claim: number.map(|number| number.claim), noted, replaces }
 }
 
 /// Ends a value: it is there, or it is not. One that could not be written is kept in memory.

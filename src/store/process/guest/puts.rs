@@ -71,17 +71,8 @@ impl Guest {
         };
         let (reply, written) = oneshot::channel();
         let accepted = payload(&host.directory, partition, put).and_then(|payload| {
-            let compute_time = Duration::from_nanos(put.compute_nanos);
-            let entry = Entry {
-                digest,
-                key_head: put.key_head.to_vec(),
-                ttl: put.ttl_millis.map(Duration::from_millis),
-                replaces: matches!(put.origin, PutOrigin::Computed { replaces: true, .. }),
-                compute_time,
-                age: put.age_millis.map(Duration::from_millis),
-                lease: None,
-                variant: readings.map(|readings| Box::new(OfVariant { key: digest, readings, guard })),
-            };
+            let variant = readings.map(|readings| Box::new(OfVariant { key: digest, readings, guard }));
+            let entry = entry(put, variant);
             partition.accept(entry, payload, claim, put.is_awaited.then_some(reply))
         });
         match accepted {
@@ -91,6 +82,19 @@ impl Guest {
             Ok(_) => self.answer(number, &Answer::Done),
         }
         Ok(true)
+    }
+}
+
+fn entry(put: &PutCall<'_>, variant: Option<Box<OfVariant>>) -> Entry {
+    Entry {
+        digest: Digest::from_bytes(put.digest),
+        key_head: put.key_head.to_vec(),
+        ttl: put.ttl_millis.map(Duration::from_millis),
+        replaces: matches!(put.origin, PutOrigin::Computed { replaces: true, .. }),
+        compute_time: Duration::from_nanos(put.compute_nanos),
+        age: put.age_millis.map(Duration::from_millis),
+        lease: None,
+        variant,
     }
 }
 
