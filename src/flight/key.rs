@@ -28,11 +28,11 @@ impl Hash for FlightKey {
     }
 }
 
-pub(super) type BuildKeyHasher = BuildHasherDefault<KeyHasher>;
+pub(crate) type BuildKeyHasher = BuildHasherDefault<KeyHasher>;
 
 /// Uses the number that a [`FlightKey`] writes as the hash, because digests are uniform.
 #[derive(Default)]
-pub(super) struct KeyHasher(u64);
+pub(crate) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {

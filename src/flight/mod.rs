@@ -41,7 +41,7 @@ pub(crate) use self::{
     claim::{Claim, RemoteClaim, RemoteNumber, Token, Words},
     generations::{Flight, flight},
     graph::Wakers,
-    key::{FlightKey, fresh_owner},
+    key::{BuildKeyHasher, FlightKey, fresh_owner},
     leader::Asker,
     pulse::{Pulse, WithPulse},
     verdict::{AloneReason, Outcome},

@@ -29,7 +29,7 @@ const MAX_FAILURES: u32 = 2;
 #[derive(Default)]
 struct Claims {
     /// Computes for the waiters. Without a leader there are no waiters.
-    leader: Option<Leader>,
+    leader: Option<Box<Leader>>,
     /// Claims that do not lead: readers, callers that compute alone, detached leaders, leaders that timed out.
     others: Vec<ClaimState>,
 }
@@ -107,7 +107,7 @@ impl Table {
         if claims.leader.is_some() {
             return None;
         }
-        let leader = Leader::new(caller, context.clone(), pulse.cloned());
+        let leader = Box::new(Leader::new(caller, context.clone(), pulse.cloned()));
         Some(claims.leader.insert(leader).claim.clone())
     }
 
@@ -204,7 +204,7 @@ impl Table {
 
     /// The leader that a queued caller waits for.
     fn leader_for(&self, waiter: Caller) -> Option<&Leader> {
-        self.claims.get(self.waits.key_of(waiter)?)?.leader.as_ref()
+        self.claims.get(self.waits.key_of(waiter)?)?.leader.as_deref()
     }
 
     pub(super) fn register(&mut self, key: FlightKey) -> ClaimState {
@@ -319,7 +319,7 @@ impl Table {
     /// Walks the whole table, which holds only the calls in progress.
     pub(super) fn waits_as_leader(&self, key: &FlightKey, caller: Caller) -> bool {
         let is_its = |leader: &Leader| leader.caller == caller || leader.taker == Some(caller);
-        let leads = |claims: &Claims| claims.leader.as_ref().map(is_its);
+        let leads = |claims: &Claims| claims.leader.as_deref().map(is_its);
         self.claims.get(key).and_then(leads) == Some(false)
             && self.claims.values().any(|claims| leads(claims) == Some(true))
     }

@@ -218,7 +218,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
         compute_time: Duration,
     ) -> Result<Finished> {
         let room = self.partition.room()?;
-        let draft = self.partition.draft(room.as_deref(), limit, key_head);
+        let draft = self.partition.draft(room, limit, key_head);
         self.encode_into(draft, content, compute_time)
     }
 

@@ -110,7 +110,7 @@ pub(crate) fn digest<K: Serialize + ?Sized>(key: &K) -> Result<Digest> {
 ///
 /// The serializer is stopped after them. For a key that cannot be serialized it is the part before the error.
 pub(crate) fn head<K: Serialize + ?Sized>(key: &K) -> Vec<u8> {
-    let mut head = KeyHead::default();
+    let mut head = KeyHead::with_room();
     // The error is either a full head, or one that `digest` reports.
     let _ = encode(key, &mut head);
     head.into_bytes()

@@ -240,9 +240,9 @@ impl StoreBuilder {
                 let opened = overlay.and_then(|overlay| match overlay {
                     Some(folder) => {
                         let path = folder.path().to_owned();
-                        self.start_in(Some(Place { path, base: Some(directory.clone()) }), Some(folder))
+                        self.start_in(Some(Place::new(path, Some(directory.clone()))), Some(folder))
                     }
-                    None => self.start_in(Some(Place { path: directory.clone(), base: None }), temporary),
+                    None => self.start_in(Some(Place::new(directory.clone(), None)), temporary),
                 });
                 opened.inspect_err(|_| registry::forget(&directory))
             }

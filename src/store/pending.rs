@@ -25,7 +25,7 @@ use std::{
 
 use crate::{
     clock::Lifetime,
-    flight::{Claim, FlightKey, Token, Wakers, flight},
+    flight::{BuildKeyHasher, Claim, FlightKey, Token, Wakers, flight},
     store::blob::Finished,
     sync::{Mutex, lock},
 };
@@ -43,9 +43,11 @@ pub(crate) struct PendingValue {
 /// With the claim under which it was computed.
 type Published = (Arc<PendingValue>, Token);
 
+type Shard = HashMap<FlightKey, Published, BuildKeyHasher>;
+
 pub(crate) struct Pending {
     /// By the first byte of the digest.
-    shards: [Mutex<HashMap<FlightKey, Published>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     /// The number of values in all shards: most looks find it zero and take no lock.
     count: AtomicUsize,
 }
@@ -94,13 +96,7 @@ impl Pending {
         Some(flight().revoke_unwoken(&flight_key, Some(claim)))
     }
 
-    fn put(
-        &self,
-        shard: &mut HashMap<FlightKey, Published>,
-        flight_key: FlightKey,
-        value: &Arc<PendingValue>,
-        claim: Token,
-    ) {
+    fn put(&self, shard: &mut Shard, flight_key: FlightKey, value: &Arc<PendingValue>, claim: Token) {
         // A look that finds zero began before this returned.
         if shard.insert(flight_key, (Arc::clone(value), claim)).is_none() {
             self.count.fetch_add(1, Ordering::SeqCst);
@@ -176,7 +172,7 @@ impl Pending {
         self.count.load(Ordering::SeqCst)
     }
 
-    fn shard(&self, flight_key: &FlightKey) -> &Mutex<HashMap<FlightKey, Published>> {
+    fn shard(&self, flight_key: &FlightKey) -> &Mutex<Shard> {
         let [first, ..] = &self.shards;
         let [byte, ..] = flight_key.digest;
         self.shards.get(usize::from(byte) % SHARDS).unwrap_or(first)

@@ -109,7 +109,7 @@ const FLOORS: [Floors; 6] = [
 ];
 
 /// The home of each foreign crate. A folder ends in a slash. A crate that two rooms name has two rows.
-const FOREIGN: [(&str, &str); 44] = [
+const FOREIGN: [(&str, &str); 46] = [
     ("sled", "store/engine/"),
     ("tempfile", "store/"),
     ("tempfile", "temporary.rs"),
@@ -145,9 +145,11 @@ const FOREIGN: [(&str, &str); 44] = [
     ("twox_hash", "checksum/"),
     ("foldhash", "memory/by_key.rs"),
     ("foldhash", "pool/name.rs"),
+    ("foldhash", "store/engine/presence.rs"),
     // By the names of its types.
     ("hashbrown", "key/kinds.rs"),
     ("hashbrown", "memory/by_key.rs"),
+    ("hashbrown", "store/engine/presence.rs"),
     ("chrono", "clock.rs"),
     ("memolith_macros", "lib.rs"),
     ("tracing", "effects/traced.rs"),

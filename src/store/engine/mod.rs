@@ -15,6 +15,7 @@
 
 mod files;
 mod guard;
+mod presence;
 mod table;
 
 use std::{
@@ -26,12 +27,12 @@ use std::{
     thread,
 };
 
-use self::guard::Guard;
 pub(crate) use self::{
     files::{fingerprint, is_there, length, restrict},
     guard::Health,
     table::{Bytes, Row, Table, TableId},
 };
+use self::{guard::Guard, presence::Presence};
 use crate::{
     clock::is_before_1970,
     error::{Error, ErrorKind, Result},
@@ -70,6 +71,15 @@ struct Database {
 impl Engine {
     /// Opens the database in `directory`, which is made when there is none.
     pub(crate) fn open(directory: &Path, faults: &Faults) -> Result<Self> {
+        Self::open_knowing(directory, faults, Arc::default())
+    }
+
+    /// Opens a database that will have the same records, as every change is applied to both.
+    pub(crate) fn open_copy(&self, directory: &Path, faults: &Faults) -> Result<Self> {
+        Self::open_knowing(directory, faults, self.records.presence().cloned().unwrap_or_default())
+    }
+
+    fn open_knowing(directory: &Path, faults: &Faults, presence: Arc<Presence>) -> Result<Self> {
         check_clock()?;
         try_threads()?;
         // One that was dropped a moment ago, after a failure or at a close that failed, may not have released it yet.
@@ -85,7 +95,7 @@ impl Engine {
             [Ok(records), Ok(order), Ok(catalog)] => {
                 let (private, log) = (files::open_logs(directory), directory.join(files::LOG));
                 let database = Some(Box::new(Database { _private: private, db, log }));
-                Ok(Self { database, records, order, catalog, guard })
+                Ok(Self { database, records: records.knowing(presence), order, catalog, guard })
             }
             tables => {
                 let failed = tables.into_iter().find_map(Result::err);
@@ -108,6 +118,20 @@ impl Engine {
             TableId::Catalog => &self.catalog,
             TableId::Records => &self.records,
             TableId::Order => &self.order,
+        }
+    }
+
+    /// Records whose keys begin so were never there. From here on it is known which are there.
+    pub(crate) fn begin_records(&self, prefix: [u8; 4]) {
+        if let Some(presence) = self.records.presence() {
+            presence.begin(prefix);
+        }
+    }
+
+    /// No record whose key begins so is asked for any more.
+    pub(crate) fn end_records(&self, prefix: [u8; 4]) {
+        if let Some(presence) = self.records.presence() {
+            presence.end(prefix);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Partition, read::record};
+use super::Partition;
 use crate::{
     clock::{Expiry, Lifetime},
     codec::Payload,
@@ -27,7 +27,8 @@ impl Partition {
             return None;
         }
         let engine = directory.in_service()?;
-        let bytes = record(directory, &engine, self.memo.number(), digest).ok()??;
+        let key = self.memo.number().record_key(digest);
+        let bytes = directory.observe(&engine, engine.records.get_likely(&key)).ok()??;
         let Record { lifetime, compute_time, body: Body::Inline(_), key_head, .. } =
             Record::decode(&bytes, digest)?
         else {

@@ -197,7 +197,7 @@ impl Partition {
     /// # Errors
     ///
     /// Why nothing can be stored now.
-    pub(crate) fn room(&self) -> Result<Option<PathBuf>> {
+    pub(crate) fn room(&self) -> Result<Option<&Path>> {
         let directory = self.directory()?;
         directory.check_writable()?;
         Ok(directory.place.as_ref().map(Place::trash))

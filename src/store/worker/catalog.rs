@@ -58,6 +58,7 @@ impl Transaction<'_> {
     fn next_number(&mut self) -> Result<Number> {
         let last_number = self.ledger.index_row.last_number + 1;
         self.write_index_row(IndexRow { last_number, ..self.ledger.index_row.clone() })?;
+        self.index.engine.begin_records(Number(last_number).prefix());
         Ok(Number(last_number))
     }
 
@@ -121,8 +122,10 @@ impl Transaction<'_> {
         let row = found.row.clone();
         self.mark_dead(row.number, |last_number| last_number + 1)?;
         let number = Number(self.ledger.index_row.last_number);
+        self.index.engine.begin_records(number.prefix());
         self.index.write_catalog(id, &CatalogRow { number, ..row.clone() })?;
         self.ledger.cleared(id, number);
+        self.index.engine.end_records(row.number.prefix());
         self.publish_numbers(&row.name);
         Ok(())
     }
@@ -132,7 +135,7 @@ impl Transaction<'_> {
         if let Some(place) = &self.directory.place {
             self.directory
                 .janitor
-                .queue_unlink(blob::move_folder_to_trash(&place.blobs_of(id), &place.trash())?);
+                .queue_unlink(blob::move_folder_to_trash(&place.blobs_of(id), place.trash())?);
         }
         Ok(())
     }
@@ -166,6 +169,7 @@ impl Transaction<'_> {
             self.mark_dead(scope.number, |last_number| last_number)?;
         }
         self.index.remove_from_catalog(id)?;
+        self.index.engine.end_records(scope.number.prefix());
         let dropped = self.ledger.remove(id);
         self.publish_numbers(&scope.name);
         Ok(dropped.and_then(|dropped| dropped.account.tally()).unwrap_or_default())

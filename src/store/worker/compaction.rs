@@ -99,7 +99,8 @@ impl Compaction {
         let number = unused_number(&place.path, index.number);
         let folder = place.index(number);
         blob::make_new_folder(&folder)?;
-        let engine = Engine::open(&folder, &directory.tuning.faults).map(Arc::new).inspect_err(|_| {
+        let copy = index.engine.open_copy(&folder, &directory.tuning.faults);
+        let engine = copy.map(Arc::new).inspect_err(|_| {
             let _ = fs::remove_dir_all(&folder);
         })?;
         engine::restrict(&folder);

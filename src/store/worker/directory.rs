@@ -77,9 +77,16 @@ pub(crate) struct Place {
     pub(crate) path: PathBuf,
     /// Under an overlay: the directory that cannot be written, in which payload files are read too. Canonical.
     pub(crate) base: Option<PathBuf>,
+    /// The folder of drafts, and of files that are to be removed.
+    trash: PathBuf,
 }
 
 impl Place {
+    pub(crate) fn new(path: PathBuf, base: Option<PathBuf>) -> Self {
+        let trash = path.join("trash");
+        Self { path, base, trash }
+    }
+
     /// The directory that the user named.
     pub(crate) fn home(&self) -> &Path {
         self.base.as_deref().unwrap_or(&self.path)
@@ -101,8 +108,8 @@ impl Place {
         self.blobs().join(generation.to_string())
     }
 
-    pub(crate) fn trash(&self) -> PathBuf {
-        self.path.join("trash")
+    pub(crate) fn trash(&self) -> &Path {
+        &self.trash
     }
 
     /// The folder of an index.

@@ -79,7 +79,7 @@ impl Opening<'_> {
         };
         self.hold_lock(&place.path)?;
         let mut candidate = self.choose(place)?;
-        for folder in [place.blobs(), place.trash()] {
+        for folder in [&place.blobs(), place.trash()] {
             blob::make_folder(&folder)?;
         }
         self.discard_leftovers(place, &candidate);

@@ -48,7 +48,7 @@ impl Transaction<'_> {
             return Ok(None);
         }
         let size = fs::metadata(path).map_or(0, |found| found.len());
-        match blob::move_to_trash(path, &place.trash()) {
+        match blob::move_to_trash(path, place.trash()) {
             Ok(retired) => {
                 self.directory.janitor.queue_unlink(retired);
                 Ok(Some(size))

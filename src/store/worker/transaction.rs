@@ -184,7 +184,7 @@ impl Transaction<'_> {
     fn hide_blob(&self, scope: &Scope, body: &Body<'_>) -> Result<()> {
         if let (Body::Blob { id, .. }, Some(place)) = (body, &self.directory.place) {
             let path = place.blobs_of(scope.generation).join(id.to_string());
-            self.directory.janitor.queue_unlink(blob::move_to_trash(&path, &place.trash())?);
+            self.directory.janitor.queue_unlink(blob::move_to_trash(&path, place.trash())?);
         }
         Ok(())
     }

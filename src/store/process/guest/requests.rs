@@ -14,11 +14,7 @@ use crate::{
     clock::Timestamp,
     error::Error,
     key::Digest,
-    store::{
-        generation::GenerationId,
-        partition::Partition,
-        worker::{Place, Request},
-    },
+    store::{generation::GenerationId, partition::Partition, worker::Request},
 };
 
 impl Guest {
@@ -87,7 +83,7 @@ impl Guest {
     /// Has the server of this process asked on another thread: its answer may take as long as its timeouts.
     fn ask_server(&mut self, host: &Host, number: u32, bulk: Bulk<'_>) {
         let (server, place) = (host.directory.server().cloned(), host.directory.place.as_ref());
-        let (Some(server), Some(trash)) = (server, place.map(Place::trash)) else {
+        let (Some(server), Some(trash)) = (server, place.map(|place| place.trash().to_owned())) else {
             return self.answer(number, &Answer::Flag(false));
         };
         let of_message = |cause| Error::io("a message between processes", cause);

@@ -69,7 +69,7 @@ impl Bench {
         std::fs::create_dir(folder.path().join("index-1")).unwrap();
         let engine = Engine::open(&folder.path().join("index-1"), &Faults::default()).unwrap();
         let tuning = Tuning { compacted_when: Some((0, 0)), ..Tuning::default() };
-        let place = Place { path: folder.path().to_owned(), base: None };
+        let place = Place::new(folder.path().to_owned(), None);
         let directory = Directory::new(Some(place), Clock::default(), tuning, None);
         let settings = Settings {
             memory: 0,
