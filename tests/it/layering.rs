@@ -129,7 +129,7 @@ const FOREIGN: [(&str, &str); 46] = [
     ("bytemuck", "codec/runs/"),
     ("rustix", "codec/runs/copy.rs"),
     ("rustix", "clock.rs"),
-    ("rustix", "store/blob/read.rs"),
+    ("rustix", "store/blob/buffer.rs"),
     ("rustix", "store/overlay.rs"),
     ("rustix", "store/process/socket/"),
     ("libc", "readings/files.rs"),

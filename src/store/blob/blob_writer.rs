@@ -3,9 +3,15 @@
 //! Measured with 320 MB (2 cores; a plain `write` of the same bytes takes 1.0): encoding, summing and writing one after
 //! the other takes 2.1 for vectors of `f64` and 1.14 for packed ones, which come as one long run; side by side 1.25 to 1.5
 //! and 1.03 to 1.07. What lies between the encoder and the disk is a few buffers, whatever the size of the value.
+//!
+//! The system caches a file in as large pieces as it is written in, as far as they begin at a multiple of their size, and a read
+//! of large pieces is quicker: 256 KiB that were written at once are read in 16 us, behind a head of 300 bytes that was
+//! written before in 23, in pieces of 16 KiB in 25, and of 4 KiB in 95. So the head is written with what follows it, and
+//! buffers end at a multiple of their size.
 
 use std::{
-    io::{self, Write as _},
+    fs::File,
+    io::{self, IoSlice, Write as _},
     path::Path,
 };
 
@@ -34,8 +40,11 @@ const WORTH_A_THREAD: usize = 4 << 20;
 
 pub(super) struct BlobWriter {
     file: NamedTempFile,
-    /// Bytes that were not written yet, at most [`BUFFER`], or [`LARGE_BUFFER`] when there is a writer.
+    /// Bytes that were not written yet, at most [`BUFFER`], or [`LARGE_BUFFER`] when there is a writer. In front of the first ones
+    /// is room for the head.
     buffer: Vec<u8>,
+    /// Where the buffer begins in the file.
+    offset: usize,
     table: BlockTable,
     /// Writes what comes in small pieces, once there is much of it. While it has work the file is not touched here.
     writer: Option<BackgroundWriter>,
@@ -57,11 +66,13 @@ impl BlobWriter {
             }
             begun => begun,
         };
-        let mut file = begun.map_err(|cause| Error::io(room.display(), cause))?;
-        file.write_all(&vec![0; head_size]).map_err(|cause| Error::io(room.display(), cause))?;
+        let file = begun.map_err(|cause| Error::io(room.display(), cause))?;
+        let mut buffer = Vec::with_capacity(BUFFER);
+        buffer.resize(head_size, 0);
         Ok(Self {
             file,
-            buffer: Vec::with_capacity(BUFFER),
+            buffer,
+            offset: 0,
             table: BlockTable::new(),
             writer: None,
             gathered: 0,
@@ -71,34 +82,55 @@ impl BlobWriter {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        let room = if self.writer.is_some() { LARGE_BUFFER } else { BUFFER };
-        if self.buffer.len() + bytes.len() > room {
-            self.drain()?;
-        }
-        // What does not fit into an empty buffer: only then is nothing left in it that belongs before the run.
-        if bytes.len() > room {
+        let size = self.buffer_size();
+        if bytes.len() > size {
             return self.append_run(bytes);
         }
-        self.buffer.extend_from_slice(bytes);
+        let (fitting, rest) = bytes.split_at(bytes.len().min(self.room()));
+        self.buffer.extend_from_slice(fitting);
+        if self.room() == 0 {
+            self.drain()?;
+        }
+        // It fits: the buffer is empty, or it was all.
+        self.buffer.extend_from_slice(rest);
         Ok(())
     }
 
-    /// A long run is written from where it lies, without a copy, while another thread sums it. The buffer is empty.
+    fn buffer_size(&self) -> usize {
+        if self.writer.is_some() { LARGE_BUFFER } else { BUFFER }
+    }
+
+    /// How many bytes the buffer still takes up.
+    fn room(&self) -> usize {
+        let size = self.buffer_size();
+        (size - self.offset % size).saturating_sub(self.buffer.len())
+    }
+
+    /// A long run is written from where it lies, without a copy, together with what came before it, while another thread sums it.
     fn append_run(&mut self, run: &[u8]) -> Result<()> {
-        debug_assert!(self.buffer.is_empty(), "what came before must be written before");
         self.lay_down_the_pen()?;
         self.faults.check(Operation::BlobWrite)?;
-        let (file, table) = (&mut self.file, &mut self.table);
+        self.sum_buffer();
+        let (file, table) = (self.file.as_file_mut(), &mut self.table);
         let written = if run.len() >= WORTH_A_THREAD && has_another_core() {
-            write_and_sum(file, table, run)
+            write_and_sum(file, table, &self.buffer, run)
         } else {
             // A block is summed and written while it is in the cache.
+            let mut before = self.buffer.as_slice();
             run.chunks(BLOCK).try_for_each(|block| {
                 table.update(block);
-                file.write_all(block)
+                write_both(file, std::mem::take(&mut before), block)
             })
         };
+        self.offset += self.buffer.len() + run.len();
+        self.buffer.clear();
         written.map_err(|cause| self.unwritten(cause))
+    }
+
+    /// The head, in front of the first buffer, has its own checksum.
+    fn sum_buffer(&mut self) {
+        let head_size = if self.offset == 0 { self.head_size } else { 0 };
+        self.table.update(self.buffer.get(head_size..).unwrap_or_default());
     }
 
     /// Sends the buffer on its way.
@@ -107,8 +139,9 @@ impl BlobWriter {
             return Ok(());
         }
         self.faults.check(Operation::BlobWrite)?;
+        self.sum_buffer();
         self.gathered += self.buffer.len();
-        self.table.update(&self.buffer);
+        self.offset += self.buffer.len();
         if self.writer.is_none() && self.gathered >= WORTH_A_THREAD && has_another_core() {
             // Without a thread to be had this one goes on by itself.
             self.writer = self.file.as_file().try_clone().and_then(BackgroundWriter::start).ok();
@@ -147,7 +180,7 @@ impl BlobWriter {
 }
 
 /// On two threads; on this one alone if there is no other to be had.
-fn write_and_sum(file: &mut NamedTempFile, table: &mut BlockTable, run: &[u8]) -> io::Result<()> {
+fn write_and_sum(file: &mut File, table: &mut BlockTable, before: &[u8], run: &[u8]) -> io::Result<()> {
     let mut summed = false;
     let written = thread::scope(|scope| {
         let sum = || {
@@ -155,10 +188,20 @@ fn write_and_sum(file: &mut NamedTempFile, table: &mut BlockTable, run: &[u8]) -
             summed = true;
         };
         let _ = thread::Builder::new().name("memolith-sum".into()).spawn_scoped(scope, sum);
-        file.write_all(run)
+        write_both(file, before, run)
     });
     if !summed {
         table.update(run);
     }
     written
+}
+
+/// In one call, as far as the system writes so much at once.
+fn write_both(file: &mut File, first: &[u8], second: &[u8]) -> io::Result<()> {
+    let written = match file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
+        Err(cause) if cause.kind() == io::ErrorKind::Interrupted => 0,
+        written => written?,
+    };
+    file.write_all(first.get(written..).unwrap_or_default())?;
+    file.write_all(second.get(written.saturating_sub(first.len())..).unwrap_or_default())
 }

@@ -30,6 +30,7 @@
 
 mod background_writer;
 mod blob_writer;
+mod buffer;
 mod files;
 mod head;
 mod payload_writer;

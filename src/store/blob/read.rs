@@ -2,7 +2,10 @@
 
 use std::{fs::File, io, path::Path, sync::Arc};
 
-use super::head::{Head, damaged};
+use super::{
+    buffer::Buffer,
+    head::{Head, damaged},
+};
 use crate::{
     checksum::{BlockChecksums, checksum},
     codec::Payload,
@@ -63,30 +66,23 @@ pub(crate) fn read(
     Ok(Some(Payload::with_checksums(contents, begin..end, seal)))
 }
 
-/// The bytes of a blob or a snapshot, in memory or mapped. Those of a file begin at a multiple of [`ALIGNMENT`].
+/// The bytes of a blob or a snapshot, in memory or mapped.
 pub(crate) enum Contents {
-    Memory {
-        bytes: Vec<u8>,
-        /// Where the file begins in them.
-        begin: usize,
-    },
+    Memory(Buffer),
     Map(memmap2::Mmap),
 }
-
-/// Enough for all numbers, so that views of them need no copy.
-const ALIGNMENT: usize = 64;
 
 #[cfg(any(test, feature = "testing"))]
 impl From<Vec<u8>> for Contents {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::Memory { bytes, begin: 0 }
+        Self::Memory(bytes.into())
     }
 }
 
 impl AsRef<[u8]> for Contents {
     fn as_ref(&self) -> &[u8] {
         match self {
-            Self::Memory { bytes, begin } => bytes.get(*begin..).unwrap_or_default(),
+            Self::Memory(buffer) => buffer.as_ref(),
             Self::Map(map) => map,
         }
     }
@@ -95,7 +91,7 @@ impl AsRef<[u8]> for Contents {
 pub(crate) fn contents(file: &File) -> io::Result<Contents> {
     let length = file.metadata()?.len();
     if length < MAPPED {
-        return read_all(file, length as usize);
+        return Buffer::read(file, length as usize).map(Contents::Memory);
     }
     // SAFETY: the payload is whole, and is never written again. The head of a draft is written once more, and no reader
     // looks at it there. Nothing of this crate cuts the file, and unlinking it leaves the map as it is. It lies in a folder for the owner alone; another program of the
@@ -103,41 +99,4 @@ pub(crate) fn contents(file: &File) -> io::Result<Contents> {
     #[expect(unsafe_code, reason = "a map of an immutable file")]
     let map = unsafe { memmap2::Mmap::map(file)? };
     Ok(Contents::Map(map))
-}
-
-/// Reads the whole of a file, from its front. The file may be open for several readers at once.
-fn read_all(file: &File, length: usize) -> io::Result<Contents> {
-    let mut bytes: Vec<u8> = Vec::with_capacity(length + ALIGNMENT);
-    let begin = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-    bytes.resize(begin, 0);
-    append(file, length, &mut bytes)?;
-    Ok(Contents::Memory { bytes, begin })
-}
-
-/// Into memory that is not zeroed before: that would take a third of the read.
-#[cfg(unix)]
-fn append(file: &File, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
-    use rustix::{buffer::spare_capacity, io::pread};
-
-    let begin = bytes.len();
-    while bytes.len() < begin + length {
-        let offset = bytes.len() - begin;
-        match pread(file, spare_capacity(bytes), offset as u64) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(cause) => return Err(cause.into()),
-        }
-    }
-    bytes.truncate(begin + length);
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn append(mut file: &File, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-
-    let begin = bytes.len();
-    bytes.resize(begin + length, 0);
-    file.seek(SeekFrom::Start(0))?;
-    file.read_exact(bytes.get_mut(begin..).unwrap_or_default())
 }
