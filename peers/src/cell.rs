@@ -11,6 +11,7 @@ use crate::{
     caches::{self, Cache},
     results,
     task::{FRAME, Found, Phase, RECORD, Task},
+    together,
     value::{Frame, Record, Value},
 };
 
@@ -35,6 +36,9 @@ pub(crate) fn measure<V: Value, C: Cache<V>>(task: &Task) -> Result<Found> {
     if task.phase != Phase::First && !C::PERSISTS {
         return Ok(Found::refused("memory only"));
     }
+    if task.phase == Phase::Together {
+        return together::take_part::<V, C>(task);
+    }
     let cache = C::open(task)?;
     let mut found = Found::default();
     match task.phase {
@@ -43,7 +47,7 @@ pub(crate) fn measure<V: Value, C: Cache<V>>(task: &Task) -> Result<Found> {
             found.hit = Some(hits(&cache, task)?);
         }
         Phase::Again => found.hit = Some(hits(&cache, &Task { passes: 1, ..again(task) })?),
-        Phase::Churn => churn(&cache, task)?,
+        Phase::Churn | Phase::Together => churn(&cache, task)?,
     }
     cache.close()?;
     found.peak = Some(peak()?);

@@ -5,6 +5,7 @@
 //! cargo run --release -p memolith-peers -- measure --sizes 100B,4KiB --peers moka,redb --rounds 1
 //! cargo run --release -p memolith-peers -- page    docs/benchmarks.md from the results so far
 //! cargo run --release -p memolith-peers -- server  a server behind two machines (needs redis-server)
+//! cargo run --release -p memolith-peers -- together  four processes that share a cache
 //! ```
 //!
 //! Each peer does each size in a process of its own, so that its memory can be measured. The peers take turns, so that a
@@ -19,6 +20,7 @@ mod results;
 mod run;
 mod server;
 mod task;
+mod together;
 mod value;
 
 use std::{error::Error, process::ExitCode};
@@ -45,13 +47,14 @@ fn execute(arguments: &[String]) -> Result<()> {
         Some(("measure", rest)) => run::measure(&run::Choice::parse(rest)?),
         Some(("page", [])) => page::write(),
         Some(("server", [])) => server::measure(),
+        Some(("together", [])) => together::measure(),
         // A child: its task is its argument, its result is its output.
         Some(("cell", [task])) => {
             println!("{}", serde_json::to_string(&cell::found(&serde_json::from_str(task)?))?);
             Ok(())
         }
         _ => {
-            Err("usage: memolith-peers [measure [--sizes A,B] [--peers A,B] [--rounds N] | page | server]"
+            Err("usage: memolith-peers [measure [--sizes A,B] [--peers A,B] [--rounds N] | page | server | together]"
                 .into())
         }
     }

@@ -97,10 +97,7 @@ fn cells(peer: &Peer, size: &Size, directory: &Path) -> Result<Vec<Line>> {
 
 /// The answer of the child. A failure, or a child over its limits, is an answer too.
 fn child(peer: &Peer, task: &Task) -> Result<Found> {
-    let mut command = if peer.is_python { python() } else { Command::new(env::current_exe()?) };
-    let arguments = [if peer.is_python { "" } else { "cell" }.to_owned(), serde_json::to_string(task)?];
-    command.args(arguments.iter().filter(|argument| !argument.is_empty()));
-    let mut child = match command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() {
+    let mut child = match program(peer, task)?.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() {
         Ok(child) => child,
         Err(error) => return Ok(Found::refused(format!("it could not be started: {error}"))),
     };
@@ -114,6 +111,13 @@ fn child(peer: &Peer, task: &Task) -> Result<Found> {
     let answer = text.lines().last().unwrap_or_default();
     Ok(serde_json::from_str(answer)
         .unwrap_or_else(|_| Found::refused(format!("it ended with {}", output.status))))
+}
+
+pub(crate) fn program(peer: &Peer, task: &Task) -> Result<Command> {
+    let mut command = if peer.is_python { python() } else { Command::new(env::current_exe()?) };
+    let arguments = [if peer.is_python { "" } else { "cell" }.to_owned(), serde_json::to_string(task)?];
+    command.args(arguments.iter().filter(|argument| !argument.is_empty()));
+    Ok(command)
 }
 
 /// Waits for the end. `Some` with the reason when the child must be killed. The output of a child fits into a pipe.

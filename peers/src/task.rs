@@ -47,6 +47,8 @@ pub(crate) enum Phase {
     Again,
     /// Values come and go.
     Churn,
+    /// Several processes ask for the same keys at once.
+    Together,
 }
 
 /// The argument of a child.
@@ -58,6 +60,8 @@ pub(crate) struct Task {
     pub(crate) calls: usize,
     pub(crate) passes: usize,
     pub(crate) live: usize,
+    /// The number of the process, of several at once.
+    pub(crate) process: usize,
     pub(crate) directory: PathBuf,
 }
 
@@ -68,6 +72,8 @@ pub(crate) struct Found {
     /// The first call of a key, without the computation.
     pub(crate) miss: Option<f64>,
     pub(crate) hit: Option<f64>,
+    /// The number of computations.
+    pub(crate) computed: Option<usize>,
     /// The largest resident size of the process, in bytes.
     pub(crate) peak: Option<u64>,
     /// Why there are no figures.

@@ -133,6 +133,15 @@ impl Task {
         directory: std::path::PathBuf,
     ) -> Self {
         let Size { bytes, calls, passes, .. } = *size;
-        Self { peer: peer.to_owned(), phase, bytes, calls, passes, live: crate::task::LIVE, directory }
+        Self {
+            peer: peer.to_owned(),
+            phase,
+            bytes,
+            calls,
+            passes,
+            live: crate::task::LIVE,
+            process: 0,
+            directory,
+        }
     }
 }
