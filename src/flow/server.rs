@@ -206,7 +206,7 @@ impl<V: Clone + Send + Sync + 'static> MemoInner<V> {
 
     fn written(&self, payload: &Payload, limit: u64) -> Result<Finished> {
         let room = self.partition.room()?;
-        let mut draft = self.partition.draft(room.as_deref(), limit, &[]);
+        let mut draft = self.partition.draft(room, limit, &[]);
         // `finish` has the failure.
         let _ = draft.write_all(payload);
         draft.finish()

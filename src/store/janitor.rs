@@ -134,7 +134,7 @@ impl Janitor {
             let _ = catch_unwind(AssertUnwindSafe(|| match next {
                 Next::Task(task) => task(),
                 Next::Unlink => self.empty_trash(),
-                Next::Engine(engine, after) => after(engine),
+                Next::Engine(engine, after) => after(*engine),
             }));
         }
     }
@@ -164,7 +164,7 @@ impl Janitor {
 enum Next {
     Task(Task),
     Unlink,
-    Engine(Engine, AfterEngine),
+    Engine(Box<Engine>, AfterEngine),
 }
 
 impl Work {
@@ -175,7 +175,7 @@ impl Work {
 
     fn next(&mut self) -> Option<Next> {
         if let Some((engine, after)) = self.unused_engine() {
-            return Some(Next::Engine(engine, after));
+            return Some(Next::Engine(Box::new(engine), after));
         }
         if let Some(task) = self.tasks.pop_front() {
             return Some(Next::Task(task));

@@ -188,7 +188,9 @@ fn write_and_sum(file: &mut File, table: &mut BlockTable, before: &[u8], run: &[
             summed = true;
         };
         let _ = thread::Builder::new().name("memolith-sum".into()).spawn_scoped(scope, sum);
-        write_both(file, before, run)
+        let (block, rest) = run.split_at(run.len().min(BLOCK));
+        write_both(file, before, block)?;
+        file.write_all(rest)
     });
     if !summed {
         table.update(run);
@@ -196,7 +198,7 @@ fn write_and_sum(file: &mut File, table: &mut BlockTable, before: &[u8], run: &[
     written
 }
 
-/// In one call, as far as the system writes so much at once.
+/// In one call, as far as the system writes so much at once. Some refuse 2 GiB.
 fn write_both(file: &mut File, first: &[u8], second: &[u8]) -> io::Result<()> {
     let written = match file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
         Err(cause) if cause.kind() == io::ErrorKind::Interrupted => 0,

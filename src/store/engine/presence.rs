@@ -10,14 +10,15 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::sync::{RwLock, read, write};
 
 const SHARDS: usize = 8;
 
-/// So many keys are known in one shard, which takes 300 to 600 kB. The keys of a group that has more are not known.
-const LIMIT: usize = 1 << 15;
+/// So many keys are known in one shard, which takes 300 to 600 kB. Where there are more, the keys of the largest group are not
+/// known.
+const LIMIT: usize = 1 << 14;
 
 #[derive(Default)]
 pub(super) struct Presence {
@@ -35,9 +36,8 @@ struct Shard {
 /// The bytes that the keys of one group begin with.
 type Group = [u8; 4];
 
-/// The next bytes of a key, which are a digest's, and so their own hash. Where two keys share them, the second is taken for
-/// absent after the first was removed, and computed once more.
-type Fingerprint = u64;
+/// The rest of a key: half of a digest, and so its own hash.
+type Fingerprint = u128;
 
 impl Presence {
     /// A group of which no key is there.
@@ -57,7 +57,7 @@ impl Presence {
         let Some((group, fingerprint)) = split(key) else { return false };
         let shard = read(self.shard(fingerprint));
         let keys = shard.groups.get(&group);
-        keys.is_some_and(|keys| keys.find(fingerprint, |known| *known == fingerprint).is_none())
+        keys.is_some_and(|keys| keys.find(hash(fingerprint), |known| *known == fingerprint).is_none())
     }
 
     /// The row of the key will be there.
@@ -76,28 +76,36 @@ impl Presence {
 
     fn shard(&self, fingerprint: Fingerprint) -> &RwLock<Shard> {
         let [first, ..] = &self.shards;
-        // A table takes the bits at both ends.
-        self.shards.get((fingerprint >> 32) as usize % SHARDS).unwrap_or(first)
+        // The hash is made of the other half.
+        self.shards.get((fingerprint >> 64) as usize % SHARDS).unwrap_or(first)
     }
 }
 
 impl Shard {
     fn note(&mut self, group: Group, fingerprint: Fingerprint) {
         let Some(keys) = self.groups.get_mut(&group) else { return };
-        if self.known >= LIMIT {
-            return self.give_up(group);
+        let entry = keys.entry(hash(fingerprint), |known| *known == fingerprint, |known| hash(*known));
+        if let Entry::Vacant(entry) = entry {
+            entry.insert(fingerprint);
+            self.known += 1;
         }
-        let before = keys.len();
-        keys.entry(fingerprint, |known| *known == fingerprint, |known| *known).or_insert(fingerprint);
-        self.known += keys.len() - before;
+        if self.known > LIMIT
+            && let Some((largest, _)) = self.groups.iter().max_by_key(|(_, keys)| keys.len())
+        {
+            self.give_up(*largest);
+        }
     }
 
     fn forget(&mut self, group: Group, fingerprint: Fingerprint) {
         if let Some(keys) = self.groups.get_mut(&group)
-            && let Ok(found) = keys.find_entry(fingerprint, |known| *known == fingerprint)
+            && let Ok(found) = keys.find_entry(hash(fingerprint), |known| *known == fingerprint)
         {
             found.remove();
             self.known -= 1;
+            if keys.is_empty() {
+                // A table does not shrink.
+                *keys = HashTable::new();
+            }
         }
     }
 
@@ -108,7 +116,11 @@ impl Shard {
 
 fn split(key: &[u8]) -> Option<(Group, Fingerprint)> {
     let (group, digest) = key.split_first_chunk()?;
-    Some((*group, u64::from_le_bytes(*digest.first_chunk()?)))
+    Some((*group, Fingerprint::from_le_bytes(digest.try_into().ok()?)))
+}
+
+fn hash(fingerprint: Fingerprint) -> u64 {
+    fingerprint as u64
 }
 
 #[cfg(test)]
@@ -117,7 +129,7 @@ mod tests {
 
     fn key(group: u8, number: u64) -> Vec<u8> {
         let digest = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        [&[0, 0, 0, group], digest.to_le_bytes().as_slice(), &[7; 8]].concat()
+        [&[0, 0, 0, group], digest.to_le_bytes().as_slice(), &digest.to_le_bytes()].concat()
     }
 
     #[test]
@@ -143,16 +155,21 @@ mod tests {
     #[test]
     fn a_group_that_is_too_large_is_not_known_and_leaves_room_for_others() {
         let presence = Presence::default();
+        let known = || -> usize { presence.shards.iter().map(|shard| read(shard).known).sum() };
         presence.begin([0, 0, 0, 1]);
-        let all = (SHARDS * LIMIT) as u64 + SHARDS as u64 * 4096;
-        (0..all).for_each(|number| presence.note(&key(1, number)));
-        let absent = all..all + 1000;
-        assert!(absent.clone().all(|number| !presence.lacks(&key(1, number))));
         presence.begin([0, 0, 0, 2]);
         (0..1000).for_each(|number| presence.note(&key(2, number)));
+        assert_eq!(known(), 1000);
+        let all = (SHARDS * LIMIT) as u64 + SHARDS as u64 * 4096;
+        (0..all).for_each(|number| presence.note(&key(1, number)));
+        assert!((all..all + 1000).all(|number| !presence.lacks(&key(1, number))));
         assert!((0..1000).all(|number| !presence.lacks(&key(2, number))));
         assert!((1000..2000).all(|number| presence.lacks(&key(2, number))));
-        let known: usize = presence.shards.iter().map(|shard| read(shard).known).sum();
-        assert_eq!(known, 1000);
+        assert_eq!(known(), 1000);
+        (0..1000).for_each(|number| presence.forget(&key(2, number)));
+        assert_eq!(known(), 0);
+        let capacity = |shard: &RwLock<Shard>| read(shard).groups.values().map(HashTable::capacity).sum();
+        let capacities: Vec<usize> = presence.shards.iter().map(capacity).collect();
+        assert_eq!(capacities, [0; SHARDS]);
     }
 }

@@ -62,10 +62,8 @@ impl Table {
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         let presence = self.presence.as_ref();
-        self.guard.call(Operation::Read, || match presence.is_some_and(|presence| presence.lacks(key)) {
-            true => Ok(None),
-            false => self.rows.get(key),
-        })
+        let is_known_absent = || presence.is_some_and(|presence| presence.lacks(key));
+        self.guard.call(Operation::Read, || if is_known_absent() { Ok(None) } else { self.rows.get(key) })
     }
 
     /// The same for a key that is likely to be there: to ask first takes a tenth of the look.

@@ -18,7 +18,7 @@ use std::{
 use super::{
     guest::Guest,
     host::Host,
-    socket::{Bell, Interest, Listener, Stream, Watch, poll},
+    socket::{Bell, Interest, Listener, Ready, Stream, Watch, poll},
 };
 use crate::{
     clock::Deadline,
@@ -32,6 +32,9 @@ const FULL: Duration = Duration::from_millis(1);
 
 /// How often the worker is looked at while it owes an answer.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a host that closes the store waits for what its guests asked for.
+const FINISH: Duration = Duration::from_millis(100);
 
 /// After a connection that could not be taken.
 const REST: Duration = Duration::from_millis(100);
@@ -141,7 +144,30 @@ impl Service {
                 return self.rest_until_called();
             }
         }
+        self.finish();
         self.guests.iter_mut().for_each(|guest| guest.leave(&self.host));
+    }
+
+    /// The store is to be closed: what guests asked for so far is carried out first. Else each of them would have to host the
+    /// store in turn, to have a value written that was on its way.
+    fn finish(&mut self) {
+        let deadline = Deadline::after(FINISH);
+        let host = &mut self.host;
+        for guest in &mut self.guests {
+            // Something may lie in its socket.
+            guest.note(Ready { readable: true, writable: false });
+            guest.serve(host);
+        }
+        while self.guests.iter().any(Guest::owes_answers)
+            && let Some(left) = deadline.remaining()
+            && poll(&[(self.calls.bell.as_fd(), Interest::Read)], Some(left)).is_ok()
+        {
+            self.calls.bell.drain();
+            let host = &self.host;
+            self.guests.iter_mut().for_each(|guest| guest.finish(host));
+        }
+        // The next host waits for those that are left.
+        self.dismiss();
     }
 
     /// Lets guests go that have gone, or do not read.

@@ -254,14 +254,19 @@ impl Transaction<'_> {
         let is_uncounted = |ledger: &Ledger, id: &GenerationId| {
             ledger.get(*id).is_some_and(|found| found.account.counted_to().is_some())
         };
-        if ids.iter().any(|id| is_uncounted(self.ledger, id)) {
-            for id in &ids {
-                while is_uncounted(self.ledger, id) {
-                    self.recount(*id)?;
-                    self.directory.made_progress();
-                }
+        for id in &ids {
+            while is_uncounted(self.ledger, id) {
+                self.recount(*id)?;
+                self.directory.made_progress();
             }
-            while !self.evict(memo.map(|memo| &*memo.memo), None)? {
+        }
+        let names = match memo {
+            Some(memo) => vec![Some(memo.memo.to_string())],
+            None => self.ledger.names().into_iter().map(Some).chain([None]).collect(),
+        };
+        // A job may have counted them a moment ago, and not have come to the bounds yet. Entries that cannot leave are counted.
+        for name in names {
+            while matches!(self.evict(name.as_deref(), None), Ok(false)) {
                 self.directory.made_progress();
             }
         }

@@ -80,7 +80,7 @@ impl Opening<'_> {
         self.hold_lock(&place.path)?;
         let mut candidate = self.choose(place)?;
         for folder in [&place.blobs(), place.trash()] {
-            blob::make_folder(&folder)?;
+            blob::make_folder(folder)?;
         }
         self.discard_leftovers(place, &candidate);
         for _ in 0..2 {
@@ -288,6 +288,9 @@ fn load(candidate: &Candidate, index: &Index) -> Result<Ledger> {
         ledger.insert(GenerationId(id), Generation { row, account, memo: None, adopted: Vec::new() });
     }
     let live: Vec<_> = ledger.iter().map(|(_, generation)| generation.row.number).collect();
+    // A flipped bit may bring an older index row back, and no number is given twice.
+    let given = live.iter().chain(&ledger.index_row.dead).map(|number| number.0).max();
+    ledger.index_row.last_number = ledger.index_row.last_number.max(given.unwrap_or_default());
     // A new index has no rows of a dead number.
     ledger.index_row.dead.retain(|number| !candidate.is_new && !live.contains(number));
     Ok(ledger)

@@ -196,6 +196,13 @@ impl Guest {
         }
     }
 
+    /// Answers what is ready by now. Nothing more is read.
+    pub(super) fn finish(&mut self, host: &Host) {
+        self.barrier = None;
+        self.poll_answers(host);
+        let _ = self.channel.flush();
+    }
+
     fn try_to_serve(&mut self, host: &mut Host) {
         let served = self.read().and_then(|()| self.serve_frames(host)).and_then(|()| {
             self.poll_waits(host);

@@ -113,7 +113,7 @@ fn payload(directory: &Directory, partition: &Partition, put: &PutCall<'_>) -> R
         (PutPayload::Draft { name, length, table_checksum }, Some(place)) => {
             let head_size = Head::size(&partition.registration().memo, put.key_head);
             let trash = Place::trash(place);
-            Blob::adopt(&trash, name, *length, *table_checksum, head_size).map(Finished::Blob)
+            Blob::adopt(trash, name, *length, *table_checksum, head_size).map(Finished::Blob)
         }
         (PutPayload::Draft { .. }, None) => Err(Error::new(ErrorKind::Closed, "the store has no directory")),
     }
