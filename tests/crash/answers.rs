@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use memolith::{Memo, Store, effects, inputs};
+use memolith::{Memo, Store, effects, inputs, stats::Failure};
 
 use crate::{
     child::{self, Child, say, seed, wait_for_release},
@@ -165,7 +165,10 @@ fn examine(directory: &Path, round: u64, flushed: &BTreeSet<(u32, u64)>, removed
             assert!(is_new, "round {round}: {key} came back for {position}: {number}");
         }
     }
-    assert!(answers.memo.last_failure().is_none(), "{:?}", answers.memo.last_failure());
+    // A removal that was under way has hidden the payload files first, and its records may be there.
+    let is_of_removal = |failure: &Failure| failure.error.to_string().contains("file of an entry is missing");
+    let failure = answers.memo.last_failure();
+    assert!(failure.as_ref().is_none_or(is_of_removal), "{failure:?}");
     assert!(answers.memo.len().unwrap() <= (u64::from(KEYS) * POSITIONS) as usize);
     store.close().unwrap();
 }
