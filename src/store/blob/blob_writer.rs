@@ -108,7 +108,7 @@ impl BlobWriter {
 
     /// A long run is written from where it lies, without a copy, together with what came before it, while another thread sums it.
     fn append_run(&mut self, run: &[u8]) -> Result<()> {
-        self.lay_down_the_pen()?;
+        self.end_writer()?;
         self.faults.check(Operation::BlobWrite)?;
         self.sum_buffer();
         let (file, table) = (self.file.as_file_mut(), &mut self.table);
@@ -155,12 +155,12 @@ impl BlobWriter {
             return Ok(());
         }
         // It only ever stops early with an error.
-        self.lay_down_the_pen()?;
+        self.end_writer()?;
         Err(self.unwritten(io::ErrorKind::WriteZero.into()))
     }
 
     /// Waits until what the writer was given is written.
-    fn lay_down_the_pen(&mut self) -> Result<()> {
+    fn end_writer(&mut self) -> Result<()> {
         self.gathered = 0;
         self.writer.take().map_or(Ok(()), BackgroundWriter::finish).map_err(|cause| self.unwritten(cause))
     }
@@ -171,7 +171,7 @@ impl BlobWriter {
 
     pub(super) fn finish(mut self, length: u64) -> Result<Blob> {
         self.drain()?;
-        self.lay_down_the_pen()?;
+        self.end_writer()?;
         let (table, table_checksum) = self.table.finish();
         let written = self.file.write_all(&table);
         written.map_err(|cause| Error::io(self.file.path().display(), cause))?;
