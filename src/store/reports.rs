@@ -190,7 +190,7 @@ impl Store {
     ///
     /// Any number of processes may use one directory at the same time, with the same promises: one of them hosts it and makes
     /// the changes, the others are its guests, and ask it over a socket in the directory. When the host ends, however it ends,
-    /// a guest takes its place. No process is started for that.
+    /// a guest takes its place, as soon as one has something to change. No process is started for that.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;

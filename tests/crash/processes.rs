@@ -35,6 +35,7 @@ pub const CLAIMS: &[Claim] = &[
     ("processes::large_values_pass_as_files", large),
     ("processes::a_guest_can_all_that_the_host_can", everything),
     ("processes::a_closed_store_is_read_without_a_host", closed_is_read),
+    ("processes::guests_of_a_host_that_closes_the_store_read_on_without_a_host", guests_read_on),
     ("processes::a_process_that_only_reads_writes_nothing_and_starts_no_thread", reader_is_light),
     ("processes::readers_of_a_closed_store_see_the_first_change", readers_see_changes),
     ("processes::a_host_that_is_stopped_costs_a_deadline_and_no_call", stopped_host),
@@ -437,6 +438,43 @@ fn closed_is_read() {
         reader.asks("has 1", "true");
         reader.asks("role", "Reader");
     }
+}
+
+/// Guests of a host that closes the store look into it as it was closed. None of them hosts it until something changes.
+fn guests_read_on() {
+    let directory = directory();
+    let (mut host, mut guests) = company(directory.path(), 3);
+    // The first has led a key, the second has a value of its own, the third has only looked.
+    guests[0].asks("call 1 one", "computing 1");
+    guests[0].expect("= one");
+    guests[1].asks("insert 2 two", "done");
+    guests[2].asks("get 1", "one");
+    host.asks("insert 3 three", "done");
+    host.asks("close", "done");
+    for guest in &mut guests {
+        guest.asks("get 3", "three");
+        guest.asks("call 2 other", "= two");
+        guest.asks("flush", "done");
+        guest.asks("names", "values");
+        guest.asks("role", "Reader");
+    }
+    // No next host waits for one of them.
+    let epochs = fs::read(directory.path().join("EPOCHS")).unwrap();
+    assert_eq!(epochs[32..40], [0; 8]);
+    fs::File::open(directory.path().join("LOCK")).unwrap().try_lock().unwrap();
+    guests[2].asks("call 4 four", "computing 4");
+    guests[2].expect("= four");
+    guests[2].asks("remove 1", "true");
+    guests[2].asks("role", "Host");
+    for guest in &mut guests {
+        guest.asks("get 1", "none");
+        guest.asks("get 4", "four");
+    }
+    guests[0].asks("role", "Guest");
+    guests[2].asks("close", "done");
+    guests[1].asks("insert 3 new", "done");
+    guests[1].asks("role", "Host");
+    guests[0].asks("get 3", "new");
 }
 
 fn threads_of(child: &Child) -> usize {

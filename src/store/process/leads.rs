@@ -45,6 +45,10 @@ impl Leads {
         Box::new(Handle { leads: Arc::clone(self), id })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.entries).is_empty()
+    }
+
     pub(super) fn link(&self) -> Option<Arc<Link>> {
         lock(&self.link).upgrade()
     }

@@ -166,6 +166,7 @@ impl Link {
 
     /// The values that were sent and not answered, when the connection is lost.
     pub(super) fn unanswered(&self) -> Vec<Put> {
+        self.read_rest();
         let mut state = lock(&self.state);
         let mut calls: Vec<_> = std::mem::take(&mut state.calls).into_iter().collect();
         calls.sort_by_key(|(number, _)| *number);
@@ -178,6 +179,21 @@ impl Link {
         }
         (state.unanswered, state.unanswered_bytes) = (0, 0);
         puts
+    }
+
+    /// Reads the answers that came before the connection was lost and that no thread has waited for.
+    fn read_rest(&self) {
+        let mut arrivals = Vec::new();
+        let mut reader = lock(&self.reader);
+        while let Ok(Some(frame)) = reader.receive(Duration::ZERO)
+            && let Ok(arrival) = lock(&self.state).deliver(frame)
+        {
+            arrivals.extend(arrival);
+        }
+        drop(reader);
+        for (put, answer) in arrivals {
+            arrived(*put, &answer);
+        }
     }
 
     /// Whether values were sent that no flush covers.

@@ -31,7 +31,7 @@ pub enum Role {
     Host,
     /// It asks the host.
     Guest,
-    /// No process hosts the store, and this one reads it as the last host left it: it holds no lock and has started no thread.
+    /// No process hosts the store, and this one reads it as the last host left it, without a lock, a thread or the storage engine.
     /// With its first change, or at its first look for something that is not there, it becomes the host or a guest.
     Reader,
     /// It reaches no host and cannot become one, for this reason. Values are computed and kept in memory. The next attempt is

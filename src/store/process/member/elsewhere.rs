@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{
     super::{calls, link::Lost, message::Call},
-    Member, Reached, Role,
+    Member, Need, Reached, Role,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -19,10 +19,15 @@ const ATTEMPTS: usize = 8;
 
 impl Elsewhere for Member {
     fn carry_out(&self, request: Request) -> std::result::Result<(), Box<Request>> {
-        let Err(mut request) = self.answer_closed(request) else { return Ok(()) };
+        let mut request = Box::new(request);
         for _ in 0..ATTEMPTS {
-            match self.reach() {
+            match self.answer_closed(*request) {
+                Ok(()) => return Ok(()),
+                Err(unanswered) => request = unanswered,
+            }
+            match self.reach(need_of(&request)) {
                 Ok(Reached::Here) => return self.bring_home(*request),
+                Ok(Reached::Closed) => {}
                 Err(error) => {
                     calls::refuse(*request, &error);
                     return Ok(());
@@ -38,17 +43,13 @@ impl Elsewhere for Member {
     }
 
     fn look_up(&self, query: &Query<'_>) -> Result<LookedUp> {
-        if let (Some(closed), Some(epochs)) = (self.closed_store(), self.epochs.get()) {
-            let found = closed.find(query, self.session.clock.now());
-            match found.filter(|_| closed.is_current(epochs)) {
-                Some(Ok(record)) => return Ok(LookedUp::Record(record)),
-                Some(Err(reason)) => return Ok(LookedUp::Missing(reason)),
-                None => {}
-            }
-        }
         for _ in 0..ATTEMPTS {
-            match self.reach()? {
+            if let Some(looked_up) = self.look_at_closed(query) {
+                return Ok(looked_up);
+            }
+            match self.reach(Need::Look)? {
                 Reached::Here => return Ok(LookedUp::Here),
+                Reached::Closed => {}
                 Reached::Link(link) => {
                     if let Ok(looked_up) = self.ask_on(&link, query) {
                         return looked_up;
@@ -61,8 +62,9 @@ impl Elsewhere for Member {
 
     fn walk(&self, memo: &Registration, after: Option<u64>) -> Result<Option<Stretch>> {
         for _ in 0..ATTEMPTS {
-            match self.reach()? {
+            match self.reach(Need::Host)? {
                 Reached::Here => return Ok(None),
+                Reached::Closed => {}
                 Reached::Link(link) => {
                     let call = Call::Walk { memo: self.number_of(memo), after };
                     if let Ok(answer) = link.call(&call) {
@@ -75,7 +77,7 @@ impl Elsewhere for Member {
     }
 
     fn check(&self) -> Result<()> {
-        self.reach().map(drop)
+        self.reach(Need::Host).map(drop)
     }
 
     fn is_reader(&self) -> bool {
@@ -122,8 +124,8 @@ impl Elsewhere for Member {
     fn close(&self) -> Result<()> {
         let is_owed = self.leads.link().is_some_and(|link| link.is_lost() && link.is_owed());
         if is_owed {
-            // The host ended before it had every value: the next one gets them.
-            let _ = self.reach();
+            // The host may have ended before it had every value: the next one gets them.
+            let _ = self.reach(Need::Look);
         }
         self.is_closing.store(true, Ordering::Release);
         let role = std::mem::replace(&mut *lock(&self.role), Role::Closed);
@@ -157,6 +159,19 @@ impl Elsewhere for Member {
             directory.close_as_guest();
         }
         closed
+    }
+}
+
+/// Requests that a closed store may answer.
+fn need_of(request: &Request) -> Need {
+    match request {
+        Request::Adopt { .. }
+        | Request::MakeRoom { .. }
+        | Request::Names { .. }
+        | Request::Flush { .. }
+        | Request::Barrier { .. }
+        | Request::Disown { .. } => Need::Look,
+        _ => Need::Host,
     }
 }
 

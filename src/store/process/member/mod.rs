@@ -1,8 +1,9 @@
 //! A process among those that use a directory: the host, a guest of the host, or on its own for a while.
 //!
 //! The lock decides, never the socket: a process that wants something done tries LOCK first, and connects to SOCKET when another
-//! one holds it. When the host ends or dies, the first of its guests that gets LOCK hosts the directory from there on, for as
-//! long as it lives. What a guest has open, leads and has under way is said again to the next host.
+//! one holds it. When the host ends or dies, the first of its guests that wants a change, leads a key or has a value under way hosts
+//! the directory from there on, for as long as it lives; those that only read look into the store as it was closed. What a guest has
+//! open, leads and has under way is said again to the next host.
 
 use std::{
     collections::HashMap,
@@ -87,11 +88,22 @@ enum Role {
     Closed,
 }
 
+/// What a caller needs of the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// To see it. A process that was a guest, and whose host closed the store, reads it without another host.
+    Look,
+    /// A host: something may change.
+    Host,
+}
+
 /// The answer to "where is the host?".
 enum Reached {
     Link(Arc<Link>),
     /// This process is the host.
     Here,
+    /// There is none, and the store is closed: this process reads it.
+    Closed,
 }
 
 /// Why a process is no member of a directory.
@@ -150,7 +162,7 @@ pub(crate) fn join(
     let closed = member.epochs.get().and_then(|epochs| ClosedStore::open(&member.path, epochs));
     let role = match closed {
         Some(closed) => Role::Reader(Arc::new(closed)),
-        None => member.seek(timeout, false)?,
+        None => member.seek(timeout, Need::Host, false)?,
     };
     *lock(&member.role) = role;
     Ok(())
@@ -211,6 +223,13 @@ impl Member {
         Ok(())
     }
 
+    /// `None` if the store is open, or its host has to do more than look.
+    fn look_at_closed(&self, query: &Query<'_>) -> Option<LookedUp> {
+        let (closed, epochs) = (self.closed_store()?, self.epochs.get()?);
+        let found = closed.find(query, self.session.clock.now())?;
+        closed.is_current(epochs).then(|| found.map_or_else(LookedUp::Missing, LookedUp::Record))
+    }
+
     /// Whether a look at the closed store was a look at the store as it is.
     fn sees(&self, closed: &ClosedStore) -> bool {
         self.epochs.get().is_some_and(|epochs| closed.is_current(epochs))
@@ -266,6 +285,22 @@ impl Member {
         self.directory().is_some_and(|directory| directory.sharing.has_open(memo.generation))
     }
 
+    /// Waits for the end of the host, and looks for the next one. Whether there is one, which is not this process.
+    fn watch_link(&self) -> bool {
+        let (Some(link), Some(stop)) = (self.leads.link(), self.stop.get()) else { return false };
+        let has_left = matches!(wait_for_hangup(link.stream(), stop.as_fd()), Ok(true));
+        if has_left {
+            link.lose();
+        }
+        // A host that cannot be reached now is looked for by the next call.
+        has_left && matches!(self.reach(Need::Look), Ok(Reached::Link(_)))
+    }
+
+    /// Whether there is a lead that a next host would have to learn of.
+    fn leads_something(&self) -> bool {
+        !self.leads.is_empty() && self.leads.link().is_some_and(|link| !link.is_lost())
+    }
+
     /// Has a thread watch for the end of the host, while this process leads something there.
     fn watch(&self) {
         if self.is_watched.swap(true, Ordering::AcqRel) {
@@ -283,46 +318,55 @@ impl Member {
         }
     }
 
-    fn note_lead(&self, query: &Query<'_>, number: RemoteNumber) -> Box<dyn RemoteClaim> {
+    fn note_lead(
+        &self,
+        link: &Link,
+        query: &Query<'_>,
+        number: RemoteNumber,
+    ) -> std::result::Result<Box<dyn RemoteClaim>, Lost> {
         let is_refresh = matches!(query.wants, Wants::Refresh(_));
         let (memo, digest, caller) = (Arc::clone(query.memo), *query.digest, query.caller.number());
         let lead = Lead { memo, digest, caller, is_refresh, number };
         let handle = self.leads.note(lead);
+        if link.is_lost() {
+            // The next host may have been told already what this process leads.
+            handle.end(None);
+            return Err(Lost);
+        }
         self.watch();
-        handle
+        Ok(handle)
     }
 
     fn ask_on(&self, link: &Link, query: &Query<'_>) -> std::result::Result<Result<LookedUp>, Lost> {
         let (call, number) = calls::look_up(link, self.number_of(query.memo), query)?;
         let number = RemoteNumber { connection: link.id, claim: number };
         if link.is_lost() {
-            // A lead would not be declared to the next host.
+            // A host that was stopped and goes on has another one after it.
             return Err(Lost);
         }
-        Ok(calls::looked_up(&call).map(|looked_up| match looked_up {
+        let looked_up = match calls::looked_up(&call) {
+            Ok(looked_up) => looked_up,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(Ok(match looked_up {
             calls::Looked::Record(bytes) => LookedUp::Record(bytes),
             calls::Looked::Missing(reason) => LookedUp::Missing(reason),
             calls::Looked::Led => LookedUp::Led,
-            calls::Looked::Lead(reason) => LookedUp::Lead(reason, self.note_lead(query, number)),
+            calls::Looked::Lead(reason) => LookedUp::Lead(reason, self.note_lead(link, query, number)?),
         }))
     }
 }
 
 /// Waits for the end of the host while this process computes: the next host must learn what it leads before it grants the same
-/// lead to another caller.
+/// lead to another caller, and that a process which leads nothing need not be waited for.
 fn watch(member: &Weak<Member>) {
     while let Some(member) = member.upgrade() {
-        let link = member.leads.link();
-        let (Some(link), Some(stop)) = (link, member.stop.get()) else {
-            return member.is_watched.store(false, Ordering::Release);
-        };
-        let has_left = matches!(wait_for_hangup(link.stream(), stop.as_fd()), Ok(true));
-        if has_left {
-            link.lose();
-        }
-        // A host that cannot be reached now is looked for by the next call.
-        if !has_left || !matches!(member.reach(), Ok(Reached::Link(_))) {
-            return member.is_watched.store(false, Ordering::Release);
+        if !member.watch_link() {
+            member.is_watched.store(false, Ordering::Release);
+            // A lead of a new connection relied on this thread.
+            if !member.leads_something() || member.is_watched.swap(true, Ordering::AcqRel) {
+                return;
+            }
         }
     }
 }

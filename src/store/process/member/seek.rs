@@ -1,4 +1,5 @@
-//! The way to the host: this process is its guest, or becomes the host.
+//! The way to the host: this process is its guest, or becomes the host. Where the host closed the store, and this process only wants
+//! to see it, none is needed.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -8,12 +9,13 @@ use std::{
 use super::{
     super::{
         calls,
+        closed::ClosedStore,
         link::{Link, Lost},
         message::{Answer, Call, GREETING, PROTOCOL, decode, error},
         server::Server,
         socket::{Unreachable, connect},
     },
-    Member, Reached, Role, Unjoined,
+    Member, Need, Reached, Role, Unjoined,
 };
 use crate::{
     clock::Deadline,
@@ -42,7 +44,7 @@ const GRACE: Duration = Duration::from_millis(100);
 
 impl Member {
     /// The host, looked for if there is none.
-    pub(super) fn reach(&self) -> Result<Reached> {
+    pub(super) fn reach(&self, need: Need) -> Result<Reached> {
         let mut role = lock(&self.role);
         match &*role {
             Role::Guest(link) if !link.is_lost() => return Ok(Reached::Link(Arc::clone(link))),
@@ -57,7 +59,9 @@ impl Member {
         }
         let failures = if let Role::Alone { failures, .. } = &*role { failures + 1 } else { 0 };
         let unanswered = if let Role::Guest(link) = &*role { link.unanswered() } else { Vec::new() };
-        let sought = self.seek(SEEK_TIMEOUT, true);
+        let is_guest = matches!(&*role, Role::Guest(_));
+        let need = if is_guest && unanswered.is_empty() { need } else { Need::Host };
+        let sought = self.seek(SEEK_TIMEOUT, need, true);
         *role = sought.unwrap_or_else(|why| {
             let why = Error::from(why);
             self.session.note_failed(&why);
@@ -67,7 +71,8 @@ impl Member {
             Role::Guest(link) => Ok(Reached::Link(Arc::clone(link))),
             Role::Alone { why, .. } => Err(why.clone()),
             Role::Host(_) => Ok(Reached::Here),
-            Role::Closed | Role::Reader(_) => Err(worker::closed()),
+            Role::Reader(_) => Ok(Reached::Closed),
+            Role::Closed => Err(worker::closed()),
         };
         drop(role);
         // They are judged by the counters, and may be there already.
@@ -77,11 +82,18 @@ impl Member {
         reached
     }
 
-    pub(super) fn seek(&self, timeout: Duration, is_in_call: bool) -> Result<Role, Unjoined> {
+    pub(super) fn seek(&self, timeout: Duration, need: Need, is_in_call: bool) -> Result<Role, Unjoined> {
         let deadline = Deadline::after(timeout);
         loop {
             match lock_of::lock(&self.path, Duration::ZERO) {
-                Ok(lock_file) => return self.host(lock_file, is_in_call).map(Role::Host),
+                Ok(lock_file) => {
+                    if need == Need::Look
+                        && let Some(closed) = self.closed_again()
+                    {
+                        return Ok(Role::Reader(Arc::new(closed)));
+                    }
+                    return self.host(lock_file, is_in_call).map(Role::Host);
+                }
                 Err(error) if error.kind() == ErrorKind::InUse => {}
                 Err(error) => return Err(error.into()),
             }
@@ -106,6 +118,23 @@ impl Member {
             }
             thread::sleep(STEP);
         }
+    }
+
+    /// This process has LOCK, and was a guest: the store, if the last host closed it and this process owes the next one nothing.
+    fn closed_again(&self) -> Option<ClosedStore> {
+        if !self.leads.is_empty() {
+            return None;
+        }
+        self.find_epochs();
+        let epochs = self.epochs.get().filter(|_| !self.epochs_are_lost.load(Ordering::Acquire))?;
+        let closed = ClosedStore::open(&self.path, epochs)?;
+        // The next host need not wait for it.
+        if self.was_guest.swap(false, Ordering::AcqRel)
+            && let Ok(counted) = Epochs::create(&self.path)
+        {
+            let _ = counted.set_guests(counted.guests().saturating_sub(1));
+        }
+        Some(closed)
     }
 
     fn foreign(&self) -> Error {
