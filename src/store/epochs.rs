@@ -10,7 +10,7 @@
 //!     16      8  identity, random: notes of a file that was replaced are never current
 //!     24      8  snapshot: raised when the snapshot is no longer that of the index
 //!     32      8  guests: a number, set by the host
-//!     40      8  probe: raised once by each open for writing
+//!     40      8  probe: raised once by each host, which so finds out whether maps show it; its number
 //!     48         zeros
 //!   4096  32768  4,096 counters of keys: by the first two bytes of the digest, little-endian, modulo 4,096
 //!  36864   8192  1,024 counters of memos: by the first two bytes of the generation, likewise modulo 1,024
@@ -218,6 +218,19 @@ impl Epochs {
 
     pub(crate) fn set_guests(&self, guests: u64) -> io::Result<()> {
         self.store(Word::Guests, guests)
+    }
+
+    /// For a process that holds LOCK, was counted among the guests, and hosts nothing.
+    pub(crate) fn take_guest_off(directory: &Path) -> io::Result<()> {
+        match Self::open_with(directory, File::options().read(true).write(true))? {
+            Some(epochs) => epochs.set_guests(epochs.guests().saturating_sub(1)),
+            None => Ok(()),
+        }
+    }
+
+    /// How often the file was opened for writing: once by each host.
+    pub(crate) fn hosts(&self) -> u64 {
+        from_gray(self.load(Word::Probe))
     }
 
     /// Whether it is still the file of that name.

@@ -36,6 +36,8 @@ pub const CLAIMS: &[Claim] = &[
     ("processes::a_guest_can_all_that_the_host_can", everything),
     ("processes::a_closed_store_is_read_without_a_host", closed_is_read),
     ("processes::guests_of_a_host_that_closes_the_store_read_on_without_a_host", guests_read_on),
+    ("processes::what_guests_handed_over_is_there_when_all_close_together", ends_together),
+    ("processes::a_reader_finds_that_the_directory_was_made_anew", reader_of_a_deleted_store),
     ("processes::a_process_that_only_reads_writes_nothing_and_starts_no_thread", reader_is_light),
     ("processes::readers_of_a_closed_store_see_the_first_change", readers_see_changes),
     ("processes::a_host_that_is_stopped_costs_a_deadline_and_no_call", stopped_host),
@@ -475,6 +477,62 @@ fn guests_read_on() {
     guests[1].asks("insert 3 new", "done");
     guests[1].asks("role", "Host");
     guests[0].asks("get 3", "new");
+}
+
+/// Values that a guest handed over and never heard of again are with the host that closed the store, or with the next one.
+fn ends_together() {
+    for values in [1, 40] {
+        let directory = directory();
+        let (mut host, mut guests) = company(directory.path(), 3);
+        for (number, guest) in guests.iter_mut().enumerate() {
+            for key in 0..values {
+                let key = 100 * (number + 1) + key;
+                guest.asks(&format!("call {key} v{key}"), &format!("computing {key}"));
+                guest.expect(&format!("= v{key}"));
+            }
+        }
+        host.tell("close");
+        for guest in &mut guests {
+            guest.tell("close");
+        }
+        host.expect("done");
+        for guest in &mut guests {
+            guest.expect("done");
+        }
+        let mut last = open(directory.path());
+        for number in 1..=guests.len() {
+            for key in 0..values {
+                let key = 100 * number + key;
+                last.asks(&format!("get {key}"), &format!("v{key}"));
+            }
+        }
+    }
+}
+
+fn reader_of_a_deleted_store() {
+    let directory = directory();
+    let path = directory.path().join("store");
+    let (mut host, mut guests) = company(&path, 1);
+    for key in [7, 8, 9] {
+        host.asks(&format!("insert {key} old"), "done");
+    }
+    host.asks("close", "done");
+    let mut reader = open(&path);
+    for reader in guests.iter_mut().chain([&mut reader]) {
+        reader.asks("get 7", "old");
+        reader.asks("role", "Reader");
+    }
+    fs::remove_dir_all(&path).unwrap();
+    let mut other = open(&path);
+    other.asks("insert 8 new", "done");
+    other.asks("insert 7 new", "done");
+    for reader in guests.iter_mut().chain([&mut reader]) {
+        // This look finds another store. After it what lies in memory is not used either.
+        reader.asks("get 8", "new");
+        reader.asks("get 7", "new");
+        reader.asks("get 9", "none");
+        reader.asks("role", "Guest");
+    }
 }
 
 fn threads_of(child: &Child) -> usize {

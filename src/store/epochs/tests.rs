@@ -103,6 +103,22 @@ fn counters_go_on_under_the_next_holder_of_lock() {
 }
 
 #[test]
+fn each_holder_of_lock_has_a_number_and_sets_the_guests() {
+    let directory = tempfile::tempdir().unwrap();
+    Epochs::take_guest_off(directory.path()).unwrap();
+    for host in 1..600 {
+        let epochs = Epochs::create(directory.path()).unwrap();
+        assert_eq!(epochs.hosts(), host);
+        epochs.set_guests(2).unwrap();
+        Epochs::take_guest_off(directory.path()).unwrap();
+        assert_eq!((epochs.guests(), epochs.hosts()), (1, host));
+    }
+    Epochs::take_guest_off(directory.path()).unwrap();
+    Epochs::take_guest_off(directory.path()).unwrap();
+    assert_eq!(Epochs::open(directory.path()).unwrap().unwrap().guests(), 0);
+}
+
+#[test]
 fn a_damaged_file_is_none_and_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(EPOCHS);

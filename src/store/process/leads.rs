@@ -53,16 +53,15 @@ impl Leads {
         lock(&self.link).upgrade()
     }
 
-    pub(super) fn set_link(&self, link: &Arc<Link>) {
-        *lock(&self.link) = Arc::downgrade(link);
-    }
-
-    /// Gives each lead the number that `declare` had from a new host.
+    /// Gives each lead the number that `declare` had from a new host, over this connection. A lead that ends meanwhile ends there.
     pub(super) fn renumber(
         &self,
+        link: &Arc<Link>,
         mut declare: impl FnMut(&Lead) -> Result<RemoteNumber, Lost>,
     ) -> Result<(), Lost> {
-        for lead in lock(&self.entries).values_mut() {
+        let mut entries = lock(&self.entries);
+        *lock(&self.link) = Arc::downgrade(link);
+        for lead in entries.values_mut() {
             lead.number = declare(lead)?;
         }
         Ok(())

@@ -164,9 +164,9 @@ impl Link {
         Ok(state.add(Under::Sent(put, size)))
     }
 
-    /// The values that were sent and not answered, when the connection is lost.
-    pub(super) fn unanswered(&self) -> Vec<Put> {
-        self.read_rest();
+    /// When the connection is lost: the values that were sent and not answered, once what came is read.
+    pub(super) fn take_unanswered(&self) -> Unanswered {
+        let answered = self.read_rest();
         let mut state = lock(&self.state);
         let mut calls: Vec<_> = std::mem::take(&mut state.calls).into_iter().collect();
         calls.sort_by_key(|(number, _)| *number);
@@ -178,22 +178,22 @@ impl Link {
             }
         }
         (state.unanswered, state.unanswered_bytes) = (0, 0);
-        puts
+        Unanswered { puts, _answered: answered }
     }
 
-    /// Reads the answers that came before the connection was lost and that no thread has waited for.
-    fn read_rest(&self) {
-        let mut arrivals = Vec::new();
+    /// Reads the answers that came before the connection was lost and that no thread has waited for. The values that they are for.
+    fn read_rest(&self) -> Vec<Put> {
+        let mut answered = Vec::new();
         let mut reader = lock(&self.reader);
         while let Ok(Some(frame)) = reader.receive(Duration::ZERO)
             && let Ok(arrival) = lock(&self.state).deliver(frame)
         {
-            arrivals.extend(arrival);
+            answered.extend(arrival.map(|(mut put, answer)| {
+                arrived(&mut put, &answer);
+                *put
+            }));
         }
-        drop(reader);
-        for (put, answer) in arrivals {
-            arrived(*put, &answer);
-        }
+        answered
     }
 
     /// Whether values were sent that no flush covers.
@@ -201,8 +201,9 @@ impl Link {
         lock(&self.state).is_unflushed
     }
 
-    /// Whether values were sent that are not known to have arrived.
+    /// When the connection is lost: whether values were sent that are not known to have arrived.
     pub(super) fn is_owed(&self) -> bool {
+        drop(self.read_rest());
         lock(&self.state).unanswered > 0
     }
 
@@ -282,9 +283,9 @@ impl Link {
         drop(state);
         drop(reader);
         self.changed.notify_all();
-        if let Ok(Some((put, answer))) = delivered {
-            // Not under a lock: it may be the last handle of a value, or of a memo.
-            arrived(*put, &answer);
+        if let Ok(Some((mut put, answer))) = delivered {
+            // Dropped under no lock: it may be the last handle of a value, or of a memo.
+            arrived(&mut put, &answer);
         }
         if is_lost {
             self.lose();
@@ -292,6 +293,16 @@ impl Link {
         }
         if silent { self.tell(&Call::Ping) } else { Ok(()) }
     }
+}
+
+/// The values that were under way on a connection that was lost. To be dropped under no lock: each may be the last handle of a value,
+/// or of a memo.
+#[derive(Default)]
+pub(super) struct Unanswered {
+    /// The next host gets them.
+    pub(super) puts: Vec<Put>,
+    /// They have arrived, or were refused.
+    _answered: Vec<Put>,
 }
 
 /// A value that no caller waits for, and the answer to it.
@@ -348,7 +359,7 @@ impl State {
 }
 
 /// A value that no caller waits for is with the host, or was refused by it.
-fn arrived(mut put: Put, answer: &[u8]) {
+fn arrived(put: &mut Put, answer: &[u8]) {
     match message::decode::<Answer<'_>>(answer) {
         Some(Answer::Failed { kind, message }) => drop(put.memo.failed(&message::error(kind, message))),
         Some(Answer::Done) => put.has_arrived(),

@@ -1,9 +1,9 @@
 //! A member as the rest of its store asks it.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    super::{calls, link::Lost, message::Call},
+    super::{calls, message::Call},
     Member, Need, Reached, Role,
 };
 use crate::{
@@ -21,11 +21,12 @@ impl Elsewhere for Member {
     fn carry_out(&self, request: Request) -> std::result::Result<(), Box<Request>> {
         let mut request = Box::new(request);
         for _ in 0..ATTEMPTS {
+            let was_closed = self.closed_store().is_some();
             match self.answer_closed(*request) {
                 Ok(()) => return Ok(()),
                 Err(unanswered) => request = unanswered,
             }
-            match self.reach(need_of(&request)) {
+            match self.reach(if was_closed { Need::Host } else { need_of(&request) }) {
                 Ok(Reached::Here) => return self.bring_home(*request),
                 Ok(Reached::Closed) => {}
                 Err(error) => {
@@ -44,10 +45,11 @@ impl Elsewhere for Member {
 
     fn look_up(&self, query: &Query<'_>) -> Result<LookedUp> {
         for _ in 0..ATTEMPTS {
+            let was_closed = self.closed_store().is_some();
             if let Some(looked_up) = self.look_at_closed(query) {
                 return Ok(looked_up);
             }
-            match self.reach(Need::Look)? {
+            match self.reach(if was_closed { Need::Host } else { Need::Look })? {
                 Reached::Here => return Ok(LookedUp::Here),
                 Reached::Closed => {}
                 Reached::Link(link) => {
@@ -122,43 +124,48 @@ impl Elsewhere for Member {
     }
 
     fn close(&self) -> Result<()> {
-        let is_owed = self.leads.link().is_some_and(|link| link.is_lost() && link.is_owed());
-        if is_owed {
-            // The host may have ended before it had every value: the next one gets them.
-            let _ = self.reach(Need::Look);
-        }
+        let flushed = self.flush_sent();
         self.is_closing.store(true, Ordering::Release);
         let role = std::mem::replace(&mut *lock(&self.role), Role::Closed);
         if let Some(stop) = self.stop.get() {
             stop.ring();
         }
-        let closed = match role {
+        match role {
             Role::Host(server) => {
                 server.end();
                 return Ok(());
             }
-            Role::Guest(link) if !link.is_unflushed() => {
-                link.lose();
-                Ok(())
-            }
-            Role::Guest(link) => {
-                // Everything that was sent before is with the host then, and survives it.
-                let flushed = match link.call(&Call::Flush) {
-                    Ok(answer) => calls::done(&answer),
-                    Err(Lost) if !link.is_owed() => Ok(()),
-                    Err(Lost) => Err(lost_values()),
-                };
-                link.lose();
-                flushed
-            }
-            Role::Reader(_) | Role::Alone { .. } => Ok(()),
+            Role::Guest(link) => link.lose(),
+            Role::Reader(_) | Role::Alone { .. } => {}
             // Another caller closes it.
             Role::Closed => return Ok(()),
-        };
+        }
         if let Some(directory) = self.directory() {
             directory.close_as_guest();
         }
-        closed
+        flushed
+    }
+}
+
+impl Member {
+    /// Has everything that was sent flushed by the host, or by the next one if that ended before it had it.
+    fn flush_sent(&self) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let link = match &*lock(&self.role) {
+                Role::Guest(link) if link.is_unflushed() => Arc::clone(link),
+                _ => return Ok(()),
+            };
+            if let Ok(answer) = link.call(&Call::Flush) {
+                return calls::done(&answer);
+            }
+            if !link.is_owed() {
+                return Ok(());
+            }
+            if self.reach(Need::Look).is_err() {
+                return Err(lost_values());
+            }
+        }
+        Err(lost_values())
     }
 }
 

@@ -56,8 +56,8 @@ pub(crate) struct Member {
     role: Mutex<Role>,
     /// Of the directory as it was first met.
     epochs: OnceLock<Epochs>,
-    /// Whether a host counted this process among its guests.
-    was_guest: AtomicBool,
+    /// The number of the host that counted this process among its guests last; 0 for none.
+    counted_by: AtomicU64,
     /// Whether the directory has other counters by now, which this process does not see: then nothing is taken out of memory.
     epochs_are_lost: AtomicBool,
     /// Different at each look while the counters are not seen.
@@ -95,6 +95,17 @@ enum Need {
     Look,
     /// A host: something may change.
     Host,
+}
+
+/// What a look at the connection ended with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    /// Another process is the next host.
+    Host,
+    /// There is no connection any more.
+    Nothing,
+    /// The store is closed, or this process hosts it.
+    Stopped,
 }
 
 /// The answer to "where is the host?".
@@ -147,7 +158,7 @@ pub(crate) fn join(
         reply_timeout: directory.tuning.reply_timeout,
         role: Mutex::new(Role::Closed),
         epochs: OnceLock::new(),
-        was_guest: AtomicBool::new(false),
+        counted_by: AtomicU64::new(0),
         epochs_are_lost: AtomicBool::new(false),
         no_words: AtomicU64::new(0),
         numbers: Mutex::default(),
@@ -158,8 +169,7 @@ pub(crate) fn join(
     });
     let _ = member.directory.set(Arc::downgrade(directory));
     directory.sharing.become_guest(Arc::clone(&member) as Arc<dyn Elsewhere>);
-    member.find_epochs();
-    let closed = member.epochs.get().and_then(|epochs| ClosedStore::open(&member.path, epochs));
+    let closed = member.find_epochs().and_then(|epochs| ClosedStore::open(&member.path, epochs));
     let role = match closed {
         Some(closed) => Role::Reader(Arc::new(closed)),
         None => member.seek(timeout, Need::Host, false)?,
@@ -206,17 +216,14 @@ impl Member {
             Request::Adopt { memo, bounds, reply, .. } if closed.is_within(Some(&memo.memo), &bounds) => {
                 drop(reply.send(Ok(())));
             }
-            Request::MakeRoom { name: None, reply } if closed.is_within(None, &self.bounds()) => {
+            Request::MakeRoom { name, reply } if self.is_within(&closed, name.as_deref()) => {
                 drop(reply.send(Ok(())));
             }
             Request::Names { reply } if self.sees(&closed) => {
                 let open: Vec<String> = self.open_names();
                 drop(reply.send(Ok(names_of(closed.names().chain(&open)))));
             }
-            // It was looked at when the memo was adopted.
-            Request::MakeRoom { name: Some(_), reply }
-            | Request::Flush { reply }
-            | Request::Barrier { reply } => drop(reply.send(Ok(()))),
+            Request::Flush { reply } | Request::Barrier { reply } => drop(reply.send(Ok(()))),
             Request::Disown { .. } => {}
             request => return Err(Box::new(request)),
         }
@@ -225,14 +232,23 @@ impl Member {
 
     /// `None` if the store is open, or its host has to do more than look.
     fn look_at_closed(&self, query: &Query<'_>) -> Option<LookedUp> {
-        let (closed, epochs) = (self.closed_store()?, self.epochs.get()?);
+        let closed = self.closed_store()?;
         let found = closed.find(query, self.session.clock.now())?;
-        closed.is_current(epochs).then(|| found.map_or_else(LookedUp::Missing, LookedUp::Record))
+        self.sees(&closed).then(|| found.map_or_else(LookedUp::Missing, LookedUp::Record))
     }
 
     /// Whether a look at the closed store was a look at the store as it is.
     fn sees(&self, closed: &ClosedStore) -> bool {
-        self.epochs.get().is_some_and(|epochs| closed.is_current(epochs))
+        self.find_epochs().is_some_and(|epochs| closed.is_current(epochs))
+    }
+
+    /// Whether a memo, or without a name the store, is within the bounds that this process set.
+    fn is_within(&self, closed: &ClosedStore, name: Option<&str>) -> bool {
+        let Some(name) = name else { return closed.is_within(None, &self.bounds()) };
+        let directory = self.directory();
+        let open = directory.map(|directory| directory.sharing.open_memos()).unwrap_or_default();
+        let mut of_memo = open.iter().filter(|open| *open.memo.memo == *name);
+        of_memo.all(|open| closed.is_within(Some(name), &open.bounds))
     }
 
     fn open_names(&self) -> Vec<String> {
@@ -285,15 +301,18 @@ impl Member {
         self.directory().is_some_and(|directory| directory.sharing.has_open(memo.generation))
     }
 
-    /// Waits for the end of the host, and looks for the next one. Whether there is one, which is not this process.
-    fn watch_link(&self) -> bool {
-        let (Some(link), Some(stop)) = (self.leads.link(), self.stop.get()) else { return false };
-        let has_left = matches!(wait_for_hangup(link.stream(), stop.as_fd()), Ok(true));
-        if has_left {
-            link.lose();
+    /// Waits for the end of the host, and looks for the next one.
+    fn watch_link(&self) -> Watched {
+        let Some(link) = self.leads.link() else { return Watched::Nothing };
+        match self.stop.get().map(|stop| wait_for_hangup(link.stream(), stop.as_fd())) {
+            Some(Ok(true)) => link.lose(),
+            _ => return Watched::Stopped,
         }
-        // A host that cannot be reached now is looked for by the next call.
-        has_left && matches!(self.reach(Need::Look), Ok(Reached::Link(_)))
+        match self.reach(Need::Look) {
+            Ok(Reached::Link(_)) => Watched::Host,
+            // A host that cannot be reached now is looked for by the next call.
+            _ => Watched::Nothing,
+        }
     }
 
     /// Whether there is a lead that a next host would have to learn of.
@@ -313,7 +332,8 @@ impl Member {
         }
         let this = Weak::clone(&self.this);
         let watch = move || watch(&this);
-        if thread::Builder::new().name("memolith-guest".into()).spawn(watch).is_err() {
+        let named = thread::Builder::new().name("memolith-guest".into());
+        if self.stop.get().is_none() || named.spawn(watch).is_err() {
             self.is_watched.store(false, Ordering::Release);
         }
     }
@@ -361,12 +381,15 @@ impl Member {
 /// lead to another caller, and that a process which leads nothing need not be waited for.
 fn watch(member: &Weak<Member>) {
     while let Some(member) = member.upgrade() {
-        if !member.watch_link() {
-            member.is_watched.store(false, Ordering::Release);
-            // A lead of a new connection relied on this thread.
-            if !member.leads_something() || member.is_watched.swap(true, Ordering::AcqRel) {
-                return;
-            }
+        let watched = member.watch_link();
+        if watched == Watched::Host {
+            continue;
+        }
+        member.is_watched.store(false, Ordering::Release);
+        // A lead of a new connection may have relied on this thread.
+        let is_needed = watched == Watched::Nothing && member.leads_something();
+        if !is_needed || member.is_watched.swap(true, Ordering::AcqRel) {
+            return;
         }
     }
 }

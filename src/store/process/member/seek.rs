@@ -10,7 +10,7 @@ use super::{
     super::{
         calls,
         closed::ClosedStore,
-        link::{Link, Lost},
+        link::{Link, Lost, Unanswered},
         message::{Answer, Call, GREETING, PROTOCOL, decode, error},
         server::Server,
         socket::{Unreachable, connect},
@@ -48,6 +48,8 @@ impl Member {
         let mut role = lock(&self.role);
         match &*role {
             Role::Guest(link) if !link.is_lost() => return Ok(Reached::Link(Arc::clone(link))),
+            // Another thread found it closed.
+            Role::Reader(_) if need == Need::Look => return Ok(Reached::Closed),
             Role::Guest(_) | Role::Reader(_) => {}
             Role::Host(_) => return Ok(Reached::Here),
             Role::Alone { why, since, failures } => {
@@ -58,9 +60,11 @@ impl Member {
             Role::Closed => return Err(worker::closed()),
         }
         let failures = if let Role::Alone { failures, .. } = &*role { failures + 1 } else { 0 };
-        let unanswered = if let Role::Guest(link) = &*role { link.unanswered() } else { Vec::new() };
-        let is_guest = matches!(&*role, Role::Guest(_));
-        let need = if is_guest && unanswered.is_empty() { need } else { Need::Host };
+        let unanswered = match &*role {
+            Role::Guest(link) => link.take_unanswered(),
+            _ => Unanswered::default(),
+        };
+        let need = if unanswered.puts.is_empty() { need } else { Need::Host };
         let sought = self.seek(SEEK_TIMEOUT, need, true);
         *role = sought.unwrap_or_else(|why| {
             let why = Error::from(why);
@@ -76,7 +80,7 @@ impl Member {
         };
         drop(role);
         // They are judged by the counters, and may be there already.
-        for put in unanswered {
+        for put in unanswered.puts {
             drop(self.carry_out(Request::Put(put)));
         }
         reached
@@ -120,21 +124,24 @@ impl Member {
         }
     }
 
-    /// This process has LOCK, and was a guest: the store, if the last host closed it and this process owes the next one nothing.
+    /// This process has LOCK: the store, if the last host closed it and this process owes the next one nothing.
     fn closed_again(&self) -> Option<ClosedStore> {
         if !self.leads.is_empty() {
             return None;
         }
-        self.find_epochs();
-        let epochs = self.epochs.get().filter(|_| !self.epochs_are_lost.load(Ordering::Acquire))?;
-        let closed = ClosedStore::open(&self.path, epochs)?;
+        let closed = ClosedStore::open(&self.path, self.find_epochs()?)?;
         // The next host need not wait for it.
-        if self.was_guest.swap(false, Ordering::AcqRel)
-            && let Ok(counted) = Epochs::create(&self.path)
-        {
-            let _ = counted.set_guests(counted.guests().saturating_sub(1));
+        if self.was_counted() {
+            let _ = Epochs::take_guest_off(&self.path);
         }
         Some(closed)
+    }
+
+    /// Whether the last host counted this process among its guests. To be asked under LOCK, before the file is opened for writing, and
+    /// once.
+    fn was_counted(&self) -> bool {
+        let host = self.counted_by.swap(0, Ordering::AcqRel);
+        host > 0 && self.find_epochs().is_some_and(|epochs| epochs.hosts() == host)
     }
 
     fn foreign(&self) -> Error {
@@ -176,7 +183,7 @@ impl Member {
 
     /// The leads of this process, under new numbers.
     fn declare(&self, link: &Arc<Link>) -> std::result::Result<(), Lost> {
-        self.leads.renumber(|lead| {
+        self.leads.renumber(link, |lead| {
             let (memo, digest) = (self.number_of(&lead.memo), *lead.digest.as_bytes());
             let claim = link.begin(&Call::Declare {
                 memo,
@@ -187,24 +194,29 @@ impl Member {
             link.answer(claim, None)?;
             Ok(RemoteNumber { connection: link.id, claim })
         })?;
-        let returns = self.was_guest.load(Ordering::Acquire);
+        // This host, and the one before it.
+        let host = self.find_epochs().map_or(0, Epochs::hosts);
+        let returns = host > 1 && self.counted_by.load(Ordering::Acquire) == host - 1;
         link.call(&Call::Declared { returns })?;
         link.set_timeout(self.reply_timeout);
-        self.leads.set_link(link);
-        self.was_guest.store(true, Ordering::Release);
+        self.counted_by.store(host, Ordering::Release);
+        if !self.leads.is_empty() {
+            self.watch();
+        }
         Ok(())
     }
 
-    /// The counters by which changes of other processes are seen.
-    pub(super) fn find_epochs(&self) {
-        match self.epochs.get() {
-            Some(epochs) => self.epochs_are_lost.store(!epochs.is_of(&self.path), Ordering::Release),
-            None => {
-                if let Ok(Some(epochs)) = Epochs::open(&self.path) {
-                    let _ = self.epochs.set(epochs);
-                }
-            }
+    /// The counters by which changes of other processes are seen: `None` if the directory has none, or has others than it had.
+    pub(super) fn find_epochs(&self) -> Option<&Epochs> {
+        if self.epochs.get().is_none()
+            && let Ok(Some(epochs)) = Epochs::open(&self.path)
+        {
+            let _ = self.epochs.set(epochs);
         }
+        let epochs = self.epochs.get()?;
+        let is_lost = !epochs.is_of(&self.path);
+        self.epochs_are_lost.store(is_lost, Ordering::Release);
+        (!is_lost).then_some(epochs)
     }
 
     /// This process has LOCK: it becomes the host.
@@ -212,10 +224,10 @@ impl Member {
         let Some(directory) = self.directory() else { return Err(worker::closed().into()) };
         // A store of another format is left alone.
         Manifest::read(&self.path)?;
-        let was_guest = self.was_guest.load(Ordering::Acquire);
+        let was_counted = self.was_counted();
         let is_shared = directory.sharing.raise_in_file(&self.session, &self.path);
         // They end with their host. What they led is theirs for a moment more.
-        let guests = directory.sharing.take_guests().saturating_sub(u64::from(was_guest));
+        let guests = directory.sharing.take_guests().saturating_sub(u64::from(was_counted));
         directory.janitor.start().map_err(Unjoined::NoThread)?;
         let opened = worker::start(&directory, &self.session, Some(lock_file)).map_err(Unjoined::NoThread)?;
         // A refusal of the operating system may pass. Anything else must be known at once.
