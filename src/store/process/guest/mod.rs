@@ -39,6 +39,8 @@ use crate::{
 mod leads;
 mod puts;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 /// Frames of one guest that were read and not served yet.
 const MAX_FRAMES: usize = 512;

@@ -72,6 +72,15 @@ impl Stream {
         Self(Descriptor::new(file))
     }
 
+    /// Two ends of one connection.
+    #[cfg(test)]
+    pub(crate) fn pair() -> (Self, Self) {
+        let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        other.set_nonblocking(true).unwrap();
+        (Self::new(one.into()), Self::new(other.into()))
+    }
+
     /// Ends the connection for both processes and all threads. Bytes on their way to the peer still arrive.
     pub(crate) fn shut_down(&self) {
         if let Ok(file) = self.0.here() {

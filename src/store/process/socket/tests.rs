@@ -24,12 +24,6 @@ fn pair() -> (UnixStream, Stream) {
     (raw, Stream::new(ours.into()))
 }
 
-fn streams() -> (Stream, Stream) {
-    let (raw, ours) = pair();
-    raw.set_nonblocking(true).unwrap();
-    (Stream::new(raw.into()), ours)
-}
-
 fn framed(frame: &[u8]) -> Vec<u8> {
     [&(frame.len() as u32).to_le_bytes(), frame].concat()
 }
@@ -131,7 +125,7 @@ fn an_announced_frame_costs_what_arrived() {
 
 #[test]
 fn a_large_frame_leaves_no_large_buffer() {
-    let (ours, theirs) = streams();
+    let (ours, theirs) = Stream::pair();
     let (mut writer, mut channel) = (Channel::new(ours), Channel::new(theirs));
     let frame = bytes(MAX_FRAME);
     writer.write(&frame).unwrap();
@@ -147,7 +141,7 @@ fn a_large_frame_leaves_no_large_buffer() {
 
 #[test]
 fn a_peer_that_does_not_read_makes_the_unwritten_bytes_grow() {
-    let (ours, theirs) = streams();
+    let (ours, theirs) = Stream::pair();
     let mut channel = Channel::new(ours);
     let frame = bytes(100_000);
     for _ in 0..20 {
@@ -224,7 +218,7 @@ fn a_silent_peer_is_none_and_what_came_is_kept() {
 
 #[test]
 fn a_reader_wakes_when_a_frame_comes() {
-    let (ours, theirs) = streams();
+    let (ours, theirs) = Stream::pair();
     let echo = thread::spawn(move || {
         let (mut writer, mut reader) = split(theirs);
         while let Ok(Some(frame)) = reader.receive(LONG).map(|frame| frame.map(<[u8]>::to_vec)) {
