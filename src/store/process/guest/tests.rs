@@ -15,7 +15,7 @@ use super::{
         },
         socket::{Channel, Ready, Stream},
     },
-    Guest,
+    Granted, Guest,
 };
 use crate::{
     clock::Deadline,
@@ -79,8 +79,8 @@ struct Lead {
     noted: (u64, u64),
     /// Under which the host knows it.
     claim: u32,
-    /// Whether others may lead the key beside it, because a connection was lost meanwhile.
-    is_shared: bool,
+    /// Whether its connection was lost since: others may lead the key beside it.
+    is_declared: bool,
 }
 
 /// A guest, and the host's side of its connection.
@@ -98,6 +98,8 @@ struct World {
     now: Moment,
     written: Vec<Written>,
     changes: Vec<Change>,
+    /// Whether several may lead a key, because a lead of it was declared and some lead it still.
+    is_shared: [bool; KEYS],
     random: u64,
 }
 
@@ -130,6 +132,12 @@ impl Peer {
         self.channel.write(&encode(number, call)).unwrap();
     }
 
+    /// What the host has granted it on a key.
+    fn claims(&self, key: usize) -> impl Iterator<Item = &Granted> {
+        let key = self.guest.memos.get(&MEMO).map(|partition| partition.flight_key(&digest(key)));
+        self.guest.claims.values().filter(move |granted| Some(granted.key) == key)
+    }
+
     fn is_busy(&self, caller: u64) -> bool {
         let waits = |under: &Under| matches!(under, Under::Look { caller: other, .. } if *other == caller);
         self.under.values().any(waits) || self.leads.iter().any(|lead| lead.caller == caller)
@@ -142,7 +150,8 @@ impl World {
         let host = Host::new(directory, store.session(), Waker::noop().clone(), 0);
         let peers = (0..PEERS).map(|_| Peer::connect()).collect();
         let random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        Self { host, peers, now: 1, written: Vec::new(), changes: Vec::new(), random }
+        let is_shared = [false; KEYS];
+        Self { host, peers, now: 1, written: Vec::new(), changes: Vec::new(), is_shared, random }
     }
 
     fn roll(&mut self, below: usize) -> usize {
@@ -182,6 +191,7 @@ impl World {
         peers[peer].guest.note(Ready { readable: true, writable: true });
         peers[peer].guest.serve(host);
         assert!(!peers[peer].guest.is_gone(), "it keeps to the protocol");
+        self.check_claims();
     }
 
     fn receive(&mut self, peer: usize) {
@@ -207,8 +217,8 @@ impl World {
             (Under::Look { key, began, .. }, Answer::Missing(_)) => self.check_missing(key, began),
             (Under::Look { key, began, noted, caller }, Answer::Lead(_)) => {
                 self.check_missing(key, began);
-                let is_shared = self.check_lead(key, began);
-                let lead = Lead { key, caller, began, granted: now, noted, claim: number, is_shared };
+                let lead =
+                    Lead { key, caller, began, granted: now, noted, claim: number, is_declared: false };
                 self.peers[peer].leads.push(lead);
             }
             (Under::Write { value }, Answer::Done) => self.written[value].answered = Some(now),
@@ -216,7 +226,7 @@ impl World {
             (Under::Write { value }, Answer::Flag(false)) => {
                 let Written { key, began, lead, .. } = self.written[value];
                 let is_changed = self.changes.iter().any(|change| change.may_follow(key, began));
-                assert!(is_changed || lead.unwrap().is_shared);
+                assert!(is_changed || lead.unwrap().is_declared);
             }
             (Under::Change { change }, Answer::Done | Answer::Flag(_)) => {
                 self.changes[change].answered = Some(now);
@@ -252,18 +262,15 @@ impl World {
         }
     }
 
-    /// No other one leads, unless something changed since one of them asked. Whether one may lead beside this one.
-    fn check_lead(&self, key: usize, began: Moment) -> bool {
-        let others: Vec<&Lead> =
-            self.peers.iter().flat_map(|peer| &peer.leads).filter(|lead| lead.key == key).collect();
-        let is_shared = others.iter().any(|lead| lead.is_shared);
-        for lead in others {
-            // An answer may have lain unread: a change revoked that lead before another one was granted.
-            let first = lead.began.min(began);
-            let is_revoked = self.changes.iter().any(|change| change.may_follow(key, first));
-            assert!(is_revoked || is_shared, "{lead:?} leads, and one that asked at {began}");
+    /// A key has one claim that no change has revoked, unless one of them was declared over a new connection.
+    fn check_claims(&mut self) {
+        for key in 0..KEYS {
+            let claims: Vec<&Granted> = self.peers.iter().flat_map(|peer| peer.claims(key)).collect();
+            let is_declared = claims.iter().any(|granted| granted.is_declared);
+            self.is_shared[key] = is_declared || self.is_shared[key] && !claims.is_empty();
+            let current = claims.iter().filter(|granted| granted.claim.is_current()).count();
+            assert!(current <= 1 || self.is_shared[key], "{current} lead the key {key}");
         }
-        is_shared
     }
 
     fn look_up(&mut self, peer: usize, key: usize) {
@@ -353,9 +360,7 @@ impl World {
             let (memo, digest) = (MEMO, *digest(lead.key).as_bytes());
             let declare = Call::Declare { memo, digest, caller: lead.caller, is_refresh: false };
             let claim = self.peers[peer].call(&declare, Under::Greeting);
-            self.peers[peer].leads.push(Lead { claim, ..lead });
-            let all = self.peers.iter_mut().flat_map(|peer| &mut peer.leads);
-            all.filter(|other| other.key == lead.key).for_each(|other| other.is_shared = true);
+            self.peers[peer].leads.push(Lead { claim, is_declared: true, ..lead });
         }
         self.peers[peer].call(&Call::Declared { returns: false }, Under::Greeting);
     }
