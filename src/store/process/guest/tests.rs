@@ -21,7 +21,7 @@ use crate::{
     clock::Deadline,
     key::Digest,
     record::{Body, Record},
-    store::{Store, generation::CatalogRow},
+    store::{Store, generation::CatalogRow, worker::Request},
 };
 
 const PEERS: usize = 3;
@@ -66,6 +66,8 @@ struct Change {
     key: Option<usize>,
     sent: Moment,
     answered: Option<Moment>,
+    /// Whether it has its answer, or was lost with its connection.
+    is_over: bool,
     /// The value that it writes.
     value: Option<usize>,
 }
@@ -98,8 +100,10 @@ struct World {
     now: Moment,
     written: Vec<Written>,
     changes: Vec<Change>,
-    /// Whether several may lead a key, because a lead of it was declared and some lead it still.
+    /// Whether several may lead a key from here on, because a lead of it was declared over a new connection.
     is_shared: [bool; KEYS],
+    /// Computations that failed. After two in a row all that wait for the key compute.
+    failures: [u32; KEYS],
     random: u64,
 }
 
@@ -150,8 +154,8 @@ impl World {
         let host = Host::new(directory, store.session(), Waker::noop().clone(), 0);
         let peers = (0..PEERS).map(|_| Peer::connect()).collect();
         let random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let is_shared = [false; KEYS];
-        Self { host, peers, now: 1, written: Vec::new(), changes: Vec::new(), is_shared, random }
+        let (is_shared, failures) = ([false; KEYS], [0; KEYS]);
+        Self { host, peers, now: 1, written: Vec::new(), changes: Vec::new(), is_shared, failures, random }
     }
 
     fn roll(&mut self, below: usize) -> usize {
@@ -229,7 +233,7 @@ impl World {
                 assert!(is_changed || lead.unwrap().is_declared);
             }
             (Under::Change { change }, Answer::Done | Answer::Flag(_)) => {
-                self.changes[change].answered = Some(now);
+                (self.changes[change].answered, self.changes[change].is_over) = (Some(now), true);
                 if let Some(value) = self.changes[change].value {
                     self.written[value].answered = Some(now);
                 }
@@ -262,14 +266,15 @@ impl World {
         }
     }
 
-    /// A key has one claim that no change has revoked, unless one of them was declared over a new connection.
-    fn check_claims(&mut self) {
+    /// A key has one claim that no change has revoked, unless one of them was declared over a new connection, or computations failed.
+    /// A change that is under way may have taken a value out of sight and be about to revoke the claims.
+    fn check_claims(&self) {
         for key in 0..KEYS {
             let claims: Vec<&Granted> = self.peers.iter().flat_map(|peer| peer.claims(key)).collect();
-            let is_declared = claims.iter().any(|granted| granted.is_declared);
-            self.is_shared[key] = is_declared || self.is_shared[key] && !claims.is_empty();
             let current = claims.iter().filter(|granted| granted.claim.is_current()).count();
-            assert!(current <= 1 || self.is_shared[key], "{current} lead the key {key}");
+            let is_changing = self.changes.iter().any(|change| change.is_of(key) && !change.is_over);
+            let may_be_several = self.is_shared[key] || self.failures[key] > 1 || is_changing;
+            assert!(current <= 1 || may_be_several, "{current} lead the key {key}");
         }
     }
 
@@ -289,7 +294,10 @@ impl World {
         let Some(lead) = self.peers[peer].leads.pop() else { return };
         let claim = lead.claim;
         match self.roll(6) {
-            0 => self.peers[peer].tell(0, &Call::End { claim, outcome: Ended::Failed }),
+            0 => {
+                self.failures[lead.key] += 1;
+                self.peers[peer].tell(0, &Call::End { claim, outcome: Ended::Failed });
+            }
             1 => self.peers[peer].tell(0, &Call::End { claim, outcome: Ended::Abandoned }),
             _ => {
                 let value = self.written.len();
@@ -347,20 +355,27 @@ impl World {
     }
 
     fn change(&mut self, key: Option<usize>, sent: Moment, value: Option<usize>) -> usize {
-        self.changes.push(Change { key, sent, answered: None, value });
+        self.changes.push(Change { key, sent, answered: None, is_over: false, value });
         self.changes.len() - 1
     }
 
     /// The connection is lost. The guest comes back, declares what it leads, and does not know what became of its calls.
     fn reconnect(&mut self, peer: usize) {
         let lost = std::mem::replace(&mut self.peers[peer], Peer::connect());
-        let Peer { mut guest, leads, .. } = lost;
+        let Peer { mut guest, leads, under, .. } = lost;
         guest.leave(&self.host);
+        self.host.directory.ask(|reply| Request::Barrier { reply }).unwrap();
+        for under in under.into_values() {
+            if let Under::Change { change } = under {
+                self.changes[change].is_over = true;
+            }
+        }
         for lead in leads {
             let (memo, digest) = (MEMO, *digest(lead.key).as_bytes());
             let declare = Call::Declare { memo, digest, caller: lead.caller, is_refresh: false };
             let claim = self.peers[peer].call(&declare, Under::Greeting);
             self.peers[peer].leads.push(Lead { claim, is_declared: true, ..lead });
+            self.is_shared[lead.key] = true;
         }
         self.peers[peer].call(&Call::Declared { returns: false }, Under::Greeting);
     }
