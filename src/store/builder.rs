@@ -395,6 +395,7 @@ impl StoreBuilder {
             Manifest::read(home)?;
             // A process that was a guest before may have values in memory.
             directory.sharing.raise_in_file(session, home);
+            directory.sharing.take_guests();
         }
         let started = directory.janitor.start().and_then(|()| worker::start(directory, session, lock_file));
         match started {

@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{
     super::{calls, message::Call},
     Member, Need, Reached, Role,
+    seek::lost_values,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -19,6 +20,9 @@ const ATTEMPTS: usize = 8;
 
 impl Elsewhere for Member {
     fn carry_out(&self, request: Request) -> std::result::Result<(), Box<Request>> {
+        if matches!(request, Request::Flush { .. } | Request::Barrier { .. }) {
+            self.await_resends();
+        }
         let mut request = Box::new(request);
         for _ in 0..ATTEMPTS {
             let was_closed = self.closed_store().is_some();
@@ -124,8 +128,8 @@ impl Elsewhere for Member {
     }
 
     fn close(&self) -> Result<()> {
-        let flushed = self.flush_sent();
         self.is_closing.store(true, Ordering::Release);
+        let flushed = self.flush_sent();
         let role = std::mem::replace(&mut *lock(&self.role), Role::Closed);
         if let Some(stop) = self.stop.get() {
             stop.ring();
@@ -151,6 +155,7 @@ impl Member {
     /// Has everything that was sent flushed by the host, or by the next one if that ended before it had it.
     fn flush_sent(&self) -> Result<()> {
         for _ in 0..ATTEMPTS {
+            self.await_resends();
             let link = match &*lock(&self.role) {
                 Role::Guest(link) if link.is_unflushed() => Arc::clone(link),
                 _ => return Ok(()),
@@ -158,11 +163,11 @@ impl Member {
             if let Ok(answer) = link.call(&Call::Flush) {
                 return calls::done(&answer);
             }
-            if !link.is_owed() {
+            if link.is_owed() {
+                self.reach(Need::Look).map_err(|_| lost_values())?;
+            } else if matches!(&*lock(&self.role), Role::Guest(last) if Arc::ptr_eq(last, &link)) {
+                // No other thread took them for the next host.
                 return Ok(());
-            }
-            if self.reach(Need::Look).is_err() {
-                return Err(lost_values());
             }
         }
         Err(lost_values())
@@ -184,11 +189,5 @@ fn need_of(request: &Request) -> Need {
 
 fn lost_again() -> Error {
     let message = "the connection to the process that hosts the store was lost again and again";
-    Error::new(ErrorKind::Engine, message)
-}
-
-fn lost_values() -> Error {
-    let message =
-        "the process that hosted the store ended before it had every value: they are computed again";
     Error::new(ErrorKind::Engine, message)
 }

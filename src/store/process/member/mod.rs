@@ -36,7 +36,7 @@ use crate::{
         session::Session,
         worker::{self, Directory, Elsewhere, LookedUp, OpenMemo, Query, Registration, Request, Wants},
     },
-    sync::{Mutex, lock, thread},
+    sync::{Condvar, Mutex, lock, thread},
 };
 
 mod elsewhere;
@@ -58,7 +58,7 @@ pub(crate) struct Member {
     epochs: OnceLock<Epochs>,
     /// The number of the host that counted this process among its guests last; 0 for none.
     counted_by: AtomicU64,
-    /// Whether the directory has other counters by now, which this process does not see: then nothing is taken out of memory.
+    /// Whether the directory has other counters by now, which this process does not see: from then on nothing is taken out of memory.
     epochs_are_lost: AtomicBool,
     /// Different at each look while the counters are not seen.
     no_words: AtomicU64,
@@ -70,8 +70,12 @@ pub(crate) struct Member {
     is_watched: AtomicBool,
     /// Ends that thread.
     stop: OnceLock<Bell>,
-    /// Whether the store is closed: no host is looked for any more.
+    /// Whether the store is closed: no host is looked for any more, but for values that are owed.
     is_closing: AtomicBool,
+    /// The values of a lost connection that the next host has not got yet.
+    resends: Mutex<usize>,
+    /// One less.
+    resent: Condvar,
 }
 
 enum Role {
@@ -95,6 +99,8 @@ enum Need {
     Look,
     /// A host: something may change.
     Host,
+    /// The same for values that were sent to the last one, also while the store is closed.
+    Owed,
 }
 
 /// What a look at the connection ended with.
@@ -166,6 +172,8 @@ pub(crate) fn join(
         is_watched: AtomicBool::new(false),
         stop: OnceLock::new(),
         is_closing: AtomicBool::new(false),
+        resends: Mutex::new(0),
+        resent: Condvar::new(),
     });
     let _ = member.directory.set(Arc::downgrade(directory));
     directory.sharing.become_guest(Arc::clone(&member) as Arc<dyn Elsewhere>);

@@ -25,9 +25,9 @@ use crate::{
         epochs::Epochs,
         lock::{self as lock_of, LockFile},
         manifest::Manifest,
-        worker::{self, Elsewhere as _, OpenMemo, Request, pause},
+        worker::{self, Directory, Elsewhere as _, OpenMemo, Request, pause},
     },
-    sync::{lock, thread},
+    sync::{PoisonError, lock, thread},
 };
 
 /// How long a process that wants something waits for a host that is just coming or going.
@@ -41,6 +41,23 @@ const STEP: Duration = Duration::from_millis(1);
 
 /// How long a new host waits for guests of its predecessor before it grants a lead.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// A value of a lost connection that is being sent to the next host.
+struct Resend<'a>(&'a Member);
+
+impl Drop for Resend<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.resends) -= 1;
+        self.0.resent.notify_all();
+    }
+}
+
+/// Why values that were sent are lost.
+pub(super) fn lost_values() -> Error {
+    let message =
+        "the process that hosted the store ended before it had every value: they are computed again";
+    Error::new(ErrorKind::Engine, message)
+}
 
 impl Member {
     /// The host, looked for if there is none.
@@ -64,11 +81,17 @@ impl Member {
             Role::Guest(link) => link.take_unanswered(),
             _ => Unanswered::default(),
         };
-        let need = if unanswered.puts.is_empty() { need } else { Need::Host };
+        // The next host knows the memos that are open here, and no others.
+        let (puts, lost): (Vec<_>, Vec<_>) =
+            unanswered.puts.into_iter().partition(|put| self.has_open(&put.memo));
+        *lock(&self.resends) += puts.len();
+        let need = if puts.is_empty() { need } else { Need::Owed };
         let sought = self.seek(SEEK_TIMEOUT, need, true);
         *role = sought.unwrap_or_else(|why| {
             let why = Error::from(why);
             self.session.note_failed(&why);
+            // Its host may go on and count without this process.
+            self.counted_by.store(0, Ordering::Release);
             Role::Alone { why, since: self.session.clock.stopwatch(), failures }
         });
         let reached = match &*role {
@@ -79,11 +102,26 @@ impl Member {
             Role::Closed => Err(worker::closed()),
         };
         drop(role);
+        for put in lost {
+            calls::refuse(Request::Put(put), &lost_values());
+        }
         // They are judged by the counters, and may be there already.
-        for put in unanswered.puts {
+        for put in puts {
+            let _resend = Resend(self);
             drop(self.carry_out(Request::Put(put)));
         }
         reached
+    }
+
+    /// Waits until the values of a lost connection, which another thread sends again, are with the next host.
+    pub(super) fn await_resends(&self) {
+        let deadline = Deadline::after(self.reply_timeout);
+        let mut resends = lock(&self.resends);
+        while *resends > 0
+            && let Some(left) = deadline.remaining()
+        {
+            resends = self.resent.wait_timeout(resends, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     pub(super) fn seek(&self, timeout: Duration, need: Need, is_in_call: bool) -> Result<Role, Unjoined> {
@@ -114,7 +152,7 @@ impl Member {
                     return Err(Error::io(self.path.join("SOCKET").display(), cause).into());
                 }
             }
-            if self.is_closing.load(Ordering::Acquire) {
+            if need != Need::Owed && self.is_closing.load(Ordering::Acquire) {
                 return Err(worker::closed().into());
             }
             if deadline.remaining().is_none() {
@@ -184,6 +222,9 @@ impl Member {
     /// The leads of this process, under new numbers.
     fn declare(&self, link: &Arc<Link>) -> std::result::Result<(), Lost> {
         self.leads.renumber(link, |lead| {
+            if !self.has_open(&lead.memo) {
+                return Ok(lead.number);
+            }
             let (memo, digest) = (self.number_of(&lead.memo), *lead.digest.as_bytes());
             let claim = link.begin(&Call::Declare {
                 memo,
@@ -214,9 +255,10 @@ impl Member {
             let _ = self.epochs.set(epochs);
         }
         let epochs = self.epochs.get()?;
-        let is_lost = !epochs.is_of(&self.path);
-        self.epochs_are_lost.store(is_lost, Ordering::Release);
-        (!is_lost).then_some(epochs)
+        if !epochs.is_of(&self.path) {
+            self.epochs_are_lost.store(true, Ordering::Release);
+        }
+        (!self.epochs_are_lost.load(Ordering::Acquire)).then_some(epochs)
     }
 
     /// This process has LOCK: it becomes the host.
@@ -228,8 +270,24 @@ impl Member {
         let is_shared = directory.sharing.raise_in_file(&self.session, &self.path);
         // They end with their host. What they led is theirs for a moment more.
         let guests = directory.sharing.take_guests().saturating_sub(u64::from(was_counted));
+        let server = self.begin_to_host(&directory, lock_file, is_in_call, is_shared, guests);
+        if let (Err(_), Some(epochs)) = (&server, directory.sharing.epochs()) {
+            // The next host waits for them.
+            let _ = epochs.set_guests(guests);
+        }
+        server
+    }
+
+    fn begin_to_host(
+        &self,
+        directory: &Arc<Directory>,
+        lock_file: LockFile,
+        is_in_call: bool,
+        is_shared: bool,
+        guests: u64,
+    ) -> Result<Server, Unjoined> {
         directory.janitor.start().map_err(Unjoined::NoThread)?;
-        let opened = worker::start(&directory, &self.session, Some(lock_file)).map_err(Unjoined::NoThread)?;
+        let opened = worker::start(directory, &self.session, Some(lock_file)).map_err(Unjoined::NoThread)?;
         // A refusal of the operating system may pass. Anything else must be known at once.
         let opened = directory.wait_for_open(&opened, is_in_call);
         let is_open = opened.is_ok();
@@ -240,7 +298,7 @@ impl Member {
         // Before any guest asks something.
         directory.host_from_here_on();
         let server = if is_shared {
-            Server::start(&directory, &self.session, &self.path, guests, is_open)
+            Server::start(directory, &self.session, &self.path, guests, is_open)
         } else {
             Server::none()
         };
