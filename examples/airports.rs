@@ -1,8 +1,8 @@
 //! The ten nearest airports of every airport, computed once and remembered on disk.
 //!
 //! ```text
-//! cargo run --release -p examples --example airports              # computes, then reads back: run it twice
-//! cargo run --release -p examples --example airports -- --clear   # forgets
+//! cargo run -p examples --example airports              # computes, then reads back: run it twice
+//! cargo run -p examples --example airports -- --clear   # forgets
 //! ```
 //!
 //! The answer is asked for until it comes from memory. Then the store is closed and this program starts
@@ -25,7 +25,7 @@ const AFTER_RESTART: &str = "--after-restart";
 const HELP: &str = "\
 Finds the ten nearest airports of every airport, and remembers them.
 
-Usage: cargo run --release -p examples --example airports [-- OPTION]
+Usage: cargo run -p examples --example airports [-- OPTION]
 
   --clear   forget what was computed
   --help    print this";
@@ -281,5 +281,5 @@ fn conclude(first: Source, computing: Duration, restarted: Duration) {
     println!(
         "\nComputing took {computing:.1?}; a new process had the answer from disk in {restarted:.1?}, {times:.0} times faster."
     );
-    println!("{next}. To forget: cargo run --release -p examples --example airports -- --clear");
+    println!("{next}. To forget: cargo run -p examples --example airports -- --clear");
 }
