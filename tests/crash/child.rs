@@ -1,7 +1,7 @@
 //! A child process of this binary, which plays a role: the side of the parent and the side of the child.
 
 use std::{
-    env,
+    env, fs,
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -110,6 +110,13 @@ pub fn role() -> Option<String> {
 
 pub fn directory() -> PathBuf {
     env::var_os(DIRECTORY).unwrap().into()
+}
+
+/// Deletes the folder of a store that is open: its threads may make a file while it is emptied.
+pub fn delete_in_use(folder: &Path) {
+    while let Err(cause) = fs::remove_dir_all(folder) {
+        assert_eq!(cause.kind(), io::ErrorKind::DirectoryNotEmpty, "{cause}");
+    }
 }
 
 pub fn seed() -> u64 {

@@ -22,7 +22,7 @@ use rustix::{
 };
 
 use crate::{
-    child::{Child, directory, say},
+    child::{Child, delete_in_use, directory, say},
     harness::Claim,
     values::{self, Values, is_blob, value},
 };
@@ -200,7 +200,7 @@ pub fn no_descriptors_at_the_ends() {
 
 pub fn deleted() {
     let scene = Scene::new();
-    fs::remove_dir_all(directory()).unwrap();
+    delete_in_use(&directory());
     scene.hands_over(2);
     scene.store.flush().unwrap_or_else(|error| say(&format!("flush: {error}")));
     scene.hands_over(1);

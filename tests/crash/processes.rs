@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    child::Child,
+    child::{Child, delete_in_use},
     harness::Claim,
     puppet::{open, open_impatient},
     values::Rolls,
@@ -522,7 +522,7 @@ fn reader_of_a_deleted_store() {
         reader.asks("get 7", "old");
         reader.asks("role", "Reader");
     }
-    fs::remove_dir_all(&path).unwrap();
+    delete_in_use(&path);
     let mut other = open(&path);
     other.asks("insert 8 new", "done");
     other.asks("insert 7 new", "done");
@@ -688,7 +688,7 @@ fn deleted() {
     let (mut host, mut guests) = company(&path, 1);
     host.asks("insert 1 one", "done");
     guests[0].asks("get 1", "one");
-    fs::remove_dir_all(&path).unwrap();
+    delete_in_use(&path);
     let ask_until = |child: &mut Child, line: &str, answer: &str| {
         for _ in 0..2_000 {
             if child.ask(line) == answer {
