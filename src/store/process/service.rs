@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Wake, Waker},
@@ -41,6 +41,10 @@ const REST: Duration = Duration::from_millis(100);
 
 /// How long the thread waits for a next guest when the last one has gone.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long SOCKET is not watched at first. The end of a watch takes the kernel some 15 ms, as much as all the rest of a process that
+/// stores one value.
+const UNWATCHED: Duration = Duration::from_millis(100);
 
 /// Bytes that a guest may leave unread. One that leaves more is dropped.
 const MAX_UNREAD: usize = 16 << 20;
@@ -94,8 +98,10 @@ pub(super) struct Service {
     path: PathBuf,
     /// The identity of LOCK. While the directory has it, SOCKET is ours to bind.
     lock: Option<(u64, u64)>,
-    /// Tells when SOCKET is removed or replaced; `None` where the system does not tell.
-    watch: Option<Watch>,
+    /// Tells when SOCKET is removed or replaced; `None` where the system does not tell. Begun with the first guest, or after a while.
+    watch: OnceLock<Option<Watch>>,
+    /// When it is begun without a guest.
+    unwatched: Deadline,
     listener: Listener,
     /// Until when no connection is taken: there was no descriptor for one.
     rest: Option<Deadline>,
@@ -111,13 +117,22 @@ impl Service {
             calls: Arc::clone(calls),
             path: path.to_owned(),
             lock: identity(&path.join("LOCK")),
-            watch: Watch::new(path).ok(),
+            watch: OnceLock::new(),
+            unwatched: Deadline::after(UNWATCHED),
             listener: Listener::bind(path)?,
             rest: None,
             looks: false,
             host,
             guests: Vec::new(),
         })
+    }
+
+    fn watch(&self) -> Option<&Watch> {
+        self.watch.get().and_then(Option::as_ref)
+    }
+
+    fn begin_to_watch(&self) {
+        self.watch.get_or_init(|| Watch::new(&self.path).ok());
     }
 
     /// Until the end, or until no guest was there for a while: then the worker waits for the next one.
@@ -208,7 +223,7 @@ impl Service {
         let talking = || self.guests.iter().filter(|guest| !guest.is_ended());
         awaited.extend(talking().map(|guest| (guest.as_fd(), guest.interest())));
         let of_watch = awaited.len();
-        awaited.extend(self.watch.as_ref().map(|watch| (watch.as_fd(), Interest::Read)));
+        awaited.extend(self.watch().map(|watch| (watch.as_fd(), Interest::Read)));
         let ready = poll(&awaited, timeout)?;
         drop(awaited);
         if ready.first().is_some_and(|bell| bell.readable) {
@@ -218,13 +233,12 @@ impl Service {
         for (guest, ready) in talking.zip(ready.iter().skip(2)) {
             guest.note(*ready);
         }
-        self.looks |= self.watch.is_none();
-        if let (Some(watch), Some(of_watch)) = (&self.watch, ready.get(of_watch))
-            && of_watch.readable
-        {
-            watch.drain();
-            self.looks = true;
+        match (self.watch(), ready.get(of_watch)) {
+            (Some(watch), Some(of_watch)) if of_watch.readable => watch.drain(),
+            (Some(_), _) => return Ok(()),
+            (None, _) => {}
         }
+        self.looks = true;
         Ok(())
     }
 
@@ -233,7 +247,7 @@ impl Service {
         let is_renewed = self.calls.renews.swap(false, Ordering::AcqRel);
         if is_renewed {
             self.lock = identity(&self.path.join("LOCK"));
-            self.watch = Watch::new(&self.path).ok();
+            self.watch = OnceLock::from(Watch::new(&self.path).ok());
             let host = &self.host;
             self.guests.drain(..).for_each(|mut guest| guest.leave(host));
             self.count();
@@ -282,10 +296,17 @@ impl Service {
 
 impl Door for Service {
     fn wait_for_call(&self, timeout: Option<Duration>) -> bool {
-        let watch = self.watch.as_ref().map(|watch| (watch.as_fd(), Interest::Read));
+        let unwatched = self.unwatched.remaining().filter(|_| self.watch.get().is_none());
+        if unwatched.is_none() && self.watch.get().is_none() {
+            self.begin_to_watch();
+            if !self.listener.is_of(&self.path) {
+                return true;
+            }
+        }
         let mut awaited =
             vec![(self.calls.bell.as_fd(), Interest::Read), (self.listener.as_fd(), Interest::Read)];
-        awaited.extend(watch);
+        awaited.extend(self.watch().map(|watch| (watch.as_fd(), Interest::Read)));
+        let timeout = [timeout, unwatched].into_iter().flatten().min();
         let timeout = if self.calls.is_wanted() { Some(Duration::ZERO) } else { timeout };
         let Ok(ready) = poll(&awaited, timeout) else { return false };
         let is_ready = |at: usize| ready.get(at).is_some_and(|ready| ready.readable);
@@ -294,7 +315,7 @@ impl Door for Service {
         }
         // MANIFEST is replaced now and then, which is no reason for a thread.
         let is_replaced = is_ready(2) && {
-            self.watch.iter().for_each(Watch::drain);
+            self.watch().into_iter().for_each(Watch::drain);
             !self.listener.is_of(&self.path)
         };
         is_ready(1) || is_replaced || self.calls.is_wanted()
@@ -311,6 +332,7 @@ impl Door for Service {
         if calls.ends.load(Ordering::Acquire) {
             return;
         }
+        self.begin_to_watch();
         match thread::Builder::new().name("memolith-host".into()).spawn(move || self.serve()) {
             Ok(started) => *thread = Some(started),
             // The service went with its closure, and with it SOCKET.
